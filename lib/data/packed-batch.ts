@@ -1,0 +1,90 @@
+import { StrataError } from '../errors.js'
+
+/**
+ * The one form in which data reach the encoder: B sequences of T tokens in all, laid end to end without padding.
+ * Legend: T tokens, B sequences, M labelled positions, S labelled spans.
+ */
+export interface PackedBatch {
+  /** Token ids, shape (T). */
+  tokenIds: Int32Array
+  /** Segment (token type) of each token, shape (T). */
+  segmentIds: Int32Array
+  /** Where each sequence starts, shape (B + 1); the first is 0, the last is T, strictly ascending. */
+  sequenceOffsets: Int32Array
+  /** Labels by head name. A head without an entry takes no part in the step. */
+  labels: Record<string, HeadLabels>
+}
+
+/**
+ * Labels of one head. Which fields a head reads depends on its kind:
+ *
+ * | head kind | fields |
+ * |---|---|
+ * | masked-lm | `positions` (M, index into T), `labels` (M, token ids) |
+ * | next-sentence | `labels` (B; 0 = second segment follows, 1 = random, -100 = no label) |
+ * | bigram-shift, level token | `positions` (M), `labels` (M; 1 = stands at a swapped place) |
+ * | bigram-shift, level sentence | `spanStarts` (S), `spanEnds` (S, exclusive), `labels` (S; 1 = one pair was swapped) |
+ *
+ * A span lies within one sequence.
+ */
+export interface HeadLabels {
+  labels: Int32Array
+  positions?: Int32Array
+  spanStarts?: Int32Array
+  spanEnds?: Int32Array
+}
+
+/** The label that takes no part in a loss. */
+export const NO_LABEL = -100
+
+/** Number of tokens of a batch. */
+export function tokenCount(batch: PackedBatch): number {
+  return batch.tokenIds.length
+}
+
+/** Number of sequences of a batch. */
+export function sequenceCount(batch: PackedBatch): number {
+  return batch.sequenceOffsets.length - 1
+}
+
+/** How many labels of a head count in its loss. */
+export function labelCount(labels: HeadLabels): number {
+  let count = 0
+  for (const label of labels.labels) if (label !== NO_LABEL) count++
+  return count
+}
+
+/** The batch's own buffers, for a transfer between threads. */
+export function transferList(batch: PackedBatch): ArrayBuffer[] {
+  const arrays = [batch.tokenIds, batch.segmentIds, batch.sequenceOffsets]
+  for (const head of Object.values(batch.labels))
+    for (const field of Object.values(head) as (Int32Array | undefined)[]) if (field) arrays.push(field)
+  return [...new Set(arrays.map((array) => array.buffer as ArrayBuffer))]
+}
+
+/** Packs single sequences into a batch without labels. Throws BAD_ARGUMENT on an empty sequence. */
+export function packSequences(sequences: readonly (readonly number[] | Int32Array)[]): PackedBatch {
+  const sequenceOffsets = new Int32Array(sequences.length + 1)
+  sequences.forEach((sequence, index) => {
+    if (sequence.length === 0) {
+      throw new StrataError('BAD_ARGUMENT', `sequence ${index} is empty, at least one token was expected`)
+    }
+    sequenceOffsets[index + 1] = sequenceOffsets[index] + sequence.length
+  })
+  const tokenIds = new Int32Array(sequenceOffsets[sequences.length])
+  sequences.forEach((sequence, index) => {
+    tokenIds.set(sequence, sequenceOffsets[index])
+  })
+  return { tokenIds, segmentIds: new Int32Array(tokenIds.length), sequenceOffsets, labels: {} }
+}
+
+/**
+ * A numbered supply of batches: batch `index` of pass `epoch` is a pure function of (source, epoch, index), so that any
+ * number of workers makes the same batches and a resumed run finds its place by two numbers.
+ */
+export interface BatchSource {
+  /** How many batches one pass over the data has. */
+  batchCount(epoch: number): number
+  /** Builds one batch; 0 ≤ index < batchCount(epoch). */
+  build(epoch: number, index: number): PackedBatch
+}

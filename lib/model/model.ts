@@ -1,0 +1,53 @@
+import type { PackedBatch } from '../data/packed-batch.js'
+import { StrataError } from '../errors.js'
+import type { ModelConfig } from './config.js'
+
+export type Device = 'cpu' | 'cuda' | `cuda:${number}` | 'auto'
+/** `fp64` is for goldens; `fp16` needs CUDA. */
+export type Precision = 'fp64' | 'fp32' | 'bf16' | 'fp16'
+
+export interface ModelOptions {
+  device?: Device
+  precision?: Precision
+  /** Seed of the initial weights and of dropout. */
+  seed?: number
+}
+
+export interface ParameterInfo {
+  /** `bert.…` as in Hugging Face's BERT, or `heads.<name>.…`. */
+  name: string
+  shape: number[]
+  /** False for biases and LayerNorm parameters. */
+  decays: boolean
+  /** 0 for embeddings, l for block l, L + 1 for heads. */
+  layer: number
+}
+
+/** Loss of one head over one optimiser step or batch. */
+export interface HeadLoss {
+  lossSum: number
+  count: number
+  /** lossSum / count; NaN when count is 0. */
+  loss: number
+  finite: boolean
+}
+
+/** Losses that stay on the device until read. */
+export interface StepLosses {
+  read(): Promise<Record<string, HeadLoss>>
+}
+
+export interface HeadEvaluation {
+  lossSum: number
+  count: number
+  /** How many labels the arg-max hits. */
+  correct: number
+  /** confusion[label * classes + prediction]; only for heads with few classes. */
+  confusion?: number[]
+}
+
+export interface DropoutState {
+  seed: number
+  /** Number of training forward passes so far. */
+  counter: number
+}
