@@ -1,0 +1,136 @@
+// The boot addon: what must happen before libtorch is in the process, and small file services that need no tensor code.
+// It links nothing but libc, so it loads on every machine and can explain there what is missing.
+// No JS handle lives in a static: the addon may be loaded by any number of worker threads.
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <napi.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <string>
+
+namespace {
+
+// A file error in Node's own shape (`code`, `syscall`, `path`), so that JS treats it like one of node:fs.
+Napi::Error systemError(Napi::Env env, int number, const char* call, const std::string& path) {
+  const char* name = "UNKNOWN";
+  switch (number) {
+    case ENOENT: name = "ENOENT"; break;
+    case EACCES: name = "EACCES"; break;
+    case EPERM: name = "EPERM"; break;
+    case EISDIR: name = "EISDIR"; break;
+    case ENOTDIR: name = "ENOTDIR"; break;
+    case ENOMEM: name = "ENOMEM"; break;
+    case ENOSPC: name = "ENOSPC"; break;
+    case EDQUOT: name = "EDQUOT"; break;
+    case EROFS: name = "EROFS"; break;
+    case EIO: name = "EIO"; break;
+    case EMFILE: name = "EMFILE"; break;
+    case EINVAL: name = "EINVAL"; break;
+    default: break;
+  }
+  Napi::Error error = Napi::Error::New(env, std::string(name) + ": " + std::strerror(number) + ", " + call + " '" + path + "'");
+  error.Set("code", name);
+  error.Set("errno", Napi::Number::New(env, -number));
+  error.Set("syscall", call);
+  error.Set("path", path);
+  return error;
+}
+
+std::string pathArgument(const Napi::CallbackInfo& info) {
+  if (info.Length() < 1 || !info[0].IsString()) throw Napi::TypeError::New(info.Env(), "the path must be a string");
+  std::string path = info[0].As<Napi::String>();
+  // A NUL would cut the path short without a word.
+  if (path.find('\0') != std::string::npos) throw Napi::TypeError::New(info.Env(), "the path holds a NUL byte");
+  return path;
+}
+
+// open(path): null when the library is loaded, else the loader's own words.
+Napi::Value Open(const Napi::CallbackInfo& info) {
+  const std::string path = pathArgument(info);
+  dlerror();
+  // GLOBAL: the main addon is matched by SONAME and finds the symbols; NODELETE: no destructor order to get wrong at exit.
+  if (dlopen(path.c_str(), RTLD_NOW | RTLD_GLOBAL | RTLD_NODELETE) != nullptr) return info.Env().Null();
+  const char* words = dlerror();
+  return Napi::String::New(info.Env(), words != nullptr ? words : "dlopen failed without a message");
+}
+
+class Descriptor {
+ public:
+  explicit Descriptor(int number) : number_(number) {}
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  ~Descriptor() {
+    if (number_ >= 0) close(number_);
+  }
+  int number() const { return number_; }
+
+ private:
+  int number_;
+};
+
+// mapFile(path): the file's bytes as an ArrayBuffer. Pages are private copy-on-write: a write never reaches the file.
+Napi::Value MapFile(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  const std::string path = pathArgument(info);
+  const Descriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (file.number() < 0) throw systemError(env, errno, "open", path);
+  struct stat status {};
+  if (fstat(file.number(), &status) != 0) throw systemError(env, errno, "fstat", path);
+  if (S_ISDIR(status.st_mode)) throw systemError(env, EISDIR, "mmap", path);
+  if (!S_ISREG(status.st_mode)) throw systemError(env, EINVAL, "mmap", path);
+  const size_t bytes = static_cast<size_t>(status.st_size);
+  if (bytes == 0) return Napi::ArrayBuffer::New(env, 0);
+  void* address = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE, file.number(), 0);
+  if (address == MAP_FAILED) throw systemError(env, errno, "mmap", path);
+
+  struct Mapping {
+    void* address;
+    size_t bytes;
+  };
+  auto* mapping = new Mapping{address, bytes};
+  const auto unmap = [](napi_env, void*, void* hint) {
+    auto* self = static_cast<Mapping*>(hint);
+    munmap(self->address, self->bytes);
+    delete self;
+  };
+  napi_value buffer = nullptr;
+  const napi_status created = napi_create_external_arraybuffer(env, address, bytes, unmap, mapping, &buffer);
+  if (created == napi_ok) return Napi::Value(env, buffer);
+
+  // Runtimes with a memory cage (Electron) allow no external memory, and a V8 build may refuse a second wrapper of one address: copy instead.
+  const bool pending = env.IsExceptionPending();
+  if (pending) env.GetAndClearPendingException();
+  void* copy = nullptr;
+  const napi_status copied = napi_create_arraybuffer(env, bytes, &copy, &buffer);
+  if (copied == napi_ok) std::memcpy(copy, address, bytes);
+  unmap(env, address, mapping);
+  if (copied != napi_ok) throw systemError(env, ENOMEM, "mmap", path);
+  return Napi::Value(env, buffer);
+}
+
+// syncDirectory(path): makes a rename inside the folder durable. node:fs cannot open a folder for fsync on every platform.
+Napi::Value SyncDirectory(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  const std::string path = pathArgument(info);
+  const Descriptor folder(open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (folder.number() < 0) throw systemError(env, errno, "open", path);
+  // Some network file systems answer EINVAL: they cannot, and the rename alone is what they offer.
+  if (fsync(folder.number()) != 0 && errno != EINVAL) throw systemError(env, errno, "fsync", path);
+  return env.Undefined();
+}
+
+Napi::Object Init(Napi::Env env, Napi::Object exports) {
+  exports.Set("open", Napi::Function::New(env, Open, "open"));
+  exports.Set("mapFile", Napi::Function::New(env, MapFile, "mapFile"));
+  exports.Set("syncDirectory", Napi::Function::New(env, SyncDirectory, "syncDirectory"));
+  exports.Set("version", Napi::String::New(env, STRATABERT_VERSION));
+  return exports;
+}
+
+}  // namespace
+
+NODE_API_MODULE(stratabert_boot, Init)
