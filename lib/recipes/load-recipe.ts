@@ -1,0 +1,103 @@
+import { readFile, stat } from 'node:fs/promises'
+import { extname, resolve } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import { LineCounter, parseDocument } from 'yaml'
+import { fileError, StrataError } from '../errors.js'
+import { isValues, type Values } from './merge.js'
+import { findNamedRecipe, unknownRecipe } from './named-recipes.js'
+import type { Locate } from './recipe-problems.js'
+
+/** A recipe's own values and where they came from. */
+export interface RecipeSource {
+  values: Values
+  /** Name for messages: the recipe's name or the file's path. */
+  label: string
+  locate?: Locate
+}
+
+/** Most bytes of a recipe file: anything larger is some other file. */
+const MAX_RECIPE_BYTES = 1_000_000
+
+/** A named recipe, or a recipe file (.yaml, .yml, .json, or a module .js, .mjs, .cjs, .ts with the recipe as default export). */
+export async function loadRecipe(nameOrFile: string): Promise<RecipeSource> {
+  if (findNamedRecipe(nameOrFile)) return { values: { extends: nameOrFile, name: nameOrFile }, label: nameOrFile }
+  const extension = extname(nameOrFile).toLowerCase()
+  const looksLikeFile = /[\\/]/.test(nameOrFile) || extension !== ''
+  if (!looksLikeFile) throw unknownRecipe(nameOrFile)
+  const path = resolve(nameOrFile)
+  if (['.js', '.mjs', '.cjs', '.ts', '.mts', '.cts'].includes(extension)) return recipeModule(path, nameOrFile)
+  let text: string
+  try {
+    const { size } = await stat(path)
+    if (size > MAX_RECIPE_BYTES) {
+      throw new StrataError(
+        'BAD_RECIPE',
+        `${nameOrFile} has ${size} bytes, a recipe has at most ${MAX_RECIPE_BYTES}; is it the right file?`,
+      )
+    }
+    text = await readFile(path, 'utf8')
+  } catch (error) {
+    throw fileError(error, nameOrFile, 'read the recipe')
+  }
+  return parseRecipeText(text, nameOrFile)
+}
+
+/** Reads YAML or JSON (a subset of YAML) and remembers the lines of the keys. */
+export function parseRecipeText(text: string, label: string): RecipeSource {
+  const lineCounter = new LineCounter()
+  let document: ReturnType<typeof parseDocument>
+  let values: unknown
+  try {
+    document = parseDocument(text, { lineCounter, prettyErrors: true, uniqueKeys: true })
+    if (document.errors.length === 0) values = document.toJS({ maxAliasCount: 100 })
+  } catch (error) {
+    // Too many aliases, or brackets nested beyond the stack.
+    throw new StrataError('BAD_RECIPE', `${label}: no valid YAML or JSON: ${(error as Error).message}`, {
+      cause: error,
+    })
+  }
+  const fault = document.errors[0]
+  if (fault) {
+    const line = fault.linePos?.[0]
+    const place = line ? ` line ${line.line}, column ${line.col}` : ''
+    throw new StrataError('BAD_RECIPE', `${label}${place}: no valid YAML or JSON: ${fault.message.split('\n')[0]}`)
+  }
+  if (!isValues(values)) {
+    throw new StrataError(
+      'BAD_RECIPE',
+      `${label}: came ${values === null ? 'an empty file' : 'no object'}, expected keys like "encoder:" and "heads:"`,
+    )
+  }
+  const locate: Locate = (path) => {
+    for (let length = path.length; length > 0; length--) {
+      const node: any = document.getIn(path.slice(0, length), true)
+      if (node?.range) return `${label} line ${lineCounter.linePos(node.range[0]).line}`
+    }
+    return undefined
+  }
+  return { values, label, locate }
+}
+
+async function recipeModule(path: string, label: string): Promise<RecipeSource> {
+  let loaded: any
+  try {
+    await stat(path)
+    loaded = await import(pathToFileURL(path).href)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).syscall === 'stat') throw fileError(error, label, 'read the recipe')
+    const hint = /\.[mc]?ts$/.test(path) ? '; a TypeScript recipe needs a loader: NODE_OPTIONS="--import tsx"' : ''
+    throw new StrataError('BAD_RECIPE', `${label}: the module failed to load: ${(error as Error).message}${hint}`, {
+      cause: error,
+    })
+  }
+  // A CommonJS module arrives with its exports under `default`, once or twice.
+  let values = loaded.default ?? loaded.recipe
+  if (isValues(values) && '__esModule' in values && 'default' in values) values = values.default
+  if (!isValues(values)) {
+    throw new StrataError(
+      'BAD_RECIPE',
+      `${label}: the module has no recipe; write "export default defineRecipe({ … })"`,
+    )
+  }
+  return { values, label }
+}

@@ -1,0 +1,61 @@
+import { StrataError } from '../errors.js'
+
+export type Values = Record<string, unknown>
+
+/** Keys whose fields exclude each other: what an overlay says replaces the whole of them. */
+const REPLACED_WHOLE = ['budget']
+
+export function isValues(value: unknown): value is Values {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+/**
+ * `overlay` over `base`: objects are joined key by key, a list's entries by number (`stages.0.budget`), other values
+ * replace, `null` removes a key. Neither is changed.
+ */
+export function mergeValues(base: Values, overlay: Values): Values {
+  const merged: Values = { ...base }
+  for (const [key, value] of Object.entries(overlay)) {
+    refuseMagic(key)
+    const before = Object.hasOwn(base, key) ? base[key] : undefined
+    if (value === null) delete merged[key]
+    else if (isValues(value) && Array.isArray(before)) merged[key] = mergeEntries(before, value, key)
+    else if (isValues(value)) {
+      merged[key] = mergeValues(isValues(before) && !REPLACED_WHOLE.includes(key) ? before : {}, value)
+    } else if (value !== undefined) merged[key] = value
+  }
+  return merged
+}
+
+/** Sets the value at a dotted path of a plain object in place, making objects on the way. */
+export function setAt(target: Values, path: readonly string[], value: unknown): void {
+  let inner = target
+  for (const key of path.slice(0, -1)) {
+    refuseMagic(key)
+    const next = isValues(inner[key]) ? inner[key] : {}
+    inner[key] = next
+    inner = next
+  }
+  const last = path[path.length - 1]
+  refuseMagic(last)
+  inner[last] = value
+}
+
+function mergeEntries(base: readonly unknown[], overlay: Values, key: string): unknown[] {
+  const merged = [...base]
+  for (const [index, value] of Object.entries(overlay)) {
+    if (!/^\d+$/.test(index) || Number(index) >= base.length) {
+      throw new StrataError('BAD_RECIPE', `${key}.${index}: no such entry, expected a number below ${base.length}`)
+    }
+    const before = base[Number(index)]
+    merged[Number(index)] = isValues(value) && isValues(before) ? mergeValues(before, value) : value
+  }
+  return merged
+}
+
+/** Keys that would reach an object's prototype are refused, whatever the schema says. */
+function refuseMagic(key: string): void {
+  if (key === '__proto__' || key === 'constructor' || key === 'prototype') {
+    throw new StrataError('BAD_RECIPE', `${key}: unknown key; a recipe has no key of this name, remove it`)
+  }
+}

@@ -1,0 +1,34 @@
+import { StrataError } from '../errors.js'
+import { bertPretrain } from './bert-pretrain.js'
+import { nearest } from './edit-distance.js'
+import { hierarchicalPretrain } from './hierarchical-pretrain.js'
+import type { Values } from './merge.js'
+import type { RecipeInput } from './schema.js'
+
+/** A recipe of the package: a base and named sets of values over it. */
+export interface NamedRecipe {
+  name: string
+  /** One line. */
+  description: string
+  /** Where the method comes from. */
+  source: string
+  base: RecipeInput
+  /** `--set preset=NAME` lays these values over the base. */
+  presets: Record<string, { description: string; values: Values }>
+  defaultPreset: string
+}
+
+export const namedRecipes: readonly NamedRecipe[] = [bertPretrain, hierarchicalPretrain]
+
+export function findNamedRecipe(name: string): NamedRecipe | undefined {
+  return namedRecipes.find((recipe) => recipe.name === name)
+}
+
+export function unknownRecipe(name: string): StrataError {
+  const names = namedRecipes.map((recipe) => recipe.name)
+  const near = nearest(name, names)
+  return new StrataError(
+    'BAD_RECIPE',
+    `no recipe is named "${name}"${near ? `; did you mean "${near}"?` : ''} (recipes: ${names.join(', ')}; or give a .yaml, .json or .js file)`,
+  )
+}

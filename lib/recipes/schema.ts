@@ -1,0 +1,247 @@
+import { z } from 'zod'
+
+/**
+ * The one schema of recipes: what a TypeScript value, a YAML or JSON file and `--set` may say. Every key has its
+ * default here. Checks across keys are in resolve-recipe.ts.
+ */
+
+const count = z.int().min(1)
+const countOrZero = z.int().min(0)
+const share = z.number().min(0).max(1)
+const factor = z.number().min(0)
+
+/**
+ * Where a head reads: a layer's number (0 = embedding output, l = output of block l), or a place relative to the L layers:
+ * `top` = L, `half` = max(2, round(L / 2)), `third` = max(2, round(L / 3)).
+ */
+const layer = z.union([countOrZero, z.enum(['top', 'half', 'third'])])
+
+const encoder = z.strictObject({
+  kind: z.literal('bert').default('bert'),
+  layers: count.max(1024).default(6),
+  hiddenSize: count.max(65_536).default(256),
+  /** Attention heads; default hiddenSize / 64, at least 1. */
+  heads: count.max(4096).optional(),
+  /** Default 4 × hiddenSize. */
+  intermediateSize: count.max(1_048_576).optional(),
+  /** Longest sequence in tokens that the position embeddings can take. */
+  maxPositions: count.max(1_048_576).default(512),
+  segmentTypes: z.int().min(2).max(1024).default(2),
+  layerNormEpsilon: z.number().positive().default(1e-12),
+  hiddenDropout: z.number().min(0).lt(1).default(0),
+  attentionDropout: z.number().min(0).lt(1).default(0),
+  activation: z.enum(['gelu', 'gelu_tanh', 'relu']).default('gelu'),
+  initializerRange: z.number().positive().default(0.02),
+})
+
+const head = z.discriminatedUnion('kind', [
+  z.strictObject({
+    kind: z.literal('masked-lm'),
+    layer: layer.default('top'),
+    weight: factor.default(1),
+    transfer: z
+      .strictObject({
+        /** Name of the next-sentence head whose pooled vector is handed over. */
+        from: z.string().min(1).default('nsp'),
+        mode: z.enum(['concat', 'add', 'label', 'none']).default('concat'),
+        /** True keeps the masked-LM loss out of the next-sentence head's layers. */
+        stopGradient: z.boolean().default(false),
+      })
+      .optional(),
+  }),
+  z.strictObject({ kind: z.literal('next-sentence'), layer: layer.default('top'), weight: factor.default(1) }),
+  z.strictObject({
+    kind: z.literal('bigram-shift'),
+    layer: layer.default('third'),
+    weight: factor.default(1),
+    level: z.enum(['sentence', 'token']).default('sentence'),
+    read: z.enum(['mean', 'cls']).default('mean'),
+  }),
+])
+
+/** Shorthand that adds the heads `bshift` (one label a sentence) and `bshiftToken` (one label a token). */
+const bigramShift = z.strictObject({
+  level: z.enum(['none', 'sentence', 'token', 'both']).default('none'),
+  layer: layer.default('third'),
+  /** What a sentence's label is read from: the mean of its states, or [CLS] (inputs of one sentence only). */
+  read: z.enum(['mean', 'cls']).default('mean'),
+  weight: factor.default(1),
+  /** Probability that one pair of neighbouring words of a sentence is swapped. */
+  probability: share.default(0.5),
+  /** Share of a swapped sentence's words that further swaps touch; 0 = one pair. */
+  rate: share.default(0),
+})
+
+const masking = z.strictObject({
+  /** Share of an input's tokens that are predicted. */
+  maskShare: z.number().gt(0).lt(1).default(0.15),
+  /** Of the predicted tokens: share that becomes [MASK]; what `randomTokenShare` leaves over stays as it is. */
+  maskTokenShare: share.default(0.8),
+  /** Of the predicted tokens: share that becomes a random token. */
+  randomTokenShare: share.default(0.1),
+  wholeWord: z.boolean().default(false),
+  /** True: exactly round(maskShare × tokens) of every input. */
+  exact: z.boolean().default(false),
+})
+
+const inputs = z.strictObject({
+  /** `pairs` = BERT's two segments, `segments` = one run of sentences, `sentences` = one sentence; `auto` = pairs with a next-sentence head, else segments. */
+  kind: z.enum(['auto', 'pairs', 'segments', 'sentences']).default('auto'),
+  /** Share of the inputs with a random shorter target length. */
+  shortShare: share.default(0.1),
+})
+
+const budget = z.strictObject({
+  /** Optimiser steps. */
+  steps: count.optional(),
+  /** Real tokens seen. */
+  tokens: count.optional(),
+  /** Passes over the data. */
+  epochs: z.number().positive().optional(),
+  /** Wall-clock hours, summed over the parts of a resumed run. */
+  hours: z.number().positive().optional(),
+})
+
+const batch = z.strictObject({
+  /** Most tokens of one packed batch. */
+  tokens: count.default(2048),
+  /** Batches of one optimiser step. */
+  accumulation: count.default(1),
+  /** Most tokens of one input, [CLS] and [SEP] included. */
+  sequenceTokens: z.int().min(8).default(128),
+})
+
+const optimizer = z.strictObject({
+  kind: z.literal('adamw').default('adamw'),
+  learningRate: z.number().positive().default(1e-3),
+  beta1: z.number().min(0).lt(1).default(0.9),
+  beta2: z.number().min(0).lt(1).default(0.999),
+  epsilon: z.number().positive().default(1e-8),
+  weightDecay: factor.default(0.01),
+  /** Learning-rate factor from one layer to the one below it; 1 = equal rates. */
+  layerDecay: z.number().positive().max(1).default(1),
+})
+
+const schedule = z.strictObject({
+  kind: z.enum(['linear', 'cosine', 'constant', 'triangle']).default('linear'),
+  /** Share of the budget (< 1) or number of steps (≥ 1) over which the rate rises. */
+  warmup: factor.default(0.06),
+  /** Factor of the learning rate at the end of the budget. */
+  finalFactor: share.default(0),
+})
+
+const clip = z.strictObject({
+  /** Largest global gradient norm; 0 = no limit. */
+  maxGradNorm: factor.default(1),
+  /** Largest gradient norm of each tensor; 0 = no limit. */
+  maxTensorGradNorm: factor.default(0),
+})
+
+const stage = z.strictObject({
+  name: z.string().min(1).optional(),
+  /** Names of the heads that train in this stage; default all. */
+  heads: z.array(z.string()).min(1).optional(),
+  budget,
+  /** Here as below, what a stage leaves out is taken from the recipe's own key of the same name. */
+  optimizer: optimizer.prefault({}),
+  schedule: schedule.prefault({}),
+  clip: clip.prefault({}),
+  batch: batch.prefault({}),
+  freeze: z.array(z.string().min(1)).optional(),
+})
+
+const files = z.union([z.string().min(1), z.array(z.string().min(1)).min(1)])
+
+export const recipeSchema = z.strictObject({
+  /** A named recipe whose values hold where this one is silent. */
+  extends: z.string().optional(),
+  /** Set in the `recipe.resolved.json` of a run: the file says everything, nothing is taken from `extends`. */
+  resolved: z.literal(true).optional(),
+  name: z
+    .string()
+    .regex(/^[A-Za-z0-9][A-Za-z0-9._-]*$/, 'letters, digits, ".", "_" and "-"')
+    .default('custom'),
+  description: z.string().optional(),
+  /** One of the named sets of values that the extended recipe offers. */
+  preset: z.string().optional(),
+  /** Checkpoint, run or Hugging Face folder whose encoder, and heads of the same name, the run starts from. */
+  init: z.string().min(1).optional(),
+  seed: countOrZero.default(1),
+  device: z
+    .string()
+    .regex(/^(auto|cpu|cuda(:\d+)?)$/, 'auto, cpu, cuda or cuda:N')
+    .default('auto'),
+  /** `auto` = bf16 on CUDA, fp32 on CPU. */
+  precision: z.enum(['auto', 'fp64', 'fp32', 'bf16', 'fp16']).default('auto'),
+  onNonFinite: z.enum(['stop', 'skip', 'rollback']).default('stop'),
+  /** Worker threads that build batches ahead; 0 = built on the main thread. */
+  prefetchWorkers: countOrZero.max(64).default(1),
+  /** Data slots by name: file, folder or list of them. */
+  data: z
+    .strictObject({
+      corpus: files.optional(),
+      /** Held-out text; default: `evaluation.documents` of the corpus's documents. */
+      heldOut: files.optional(),
+    })
+    .prefault({}),
+  /** A `tokenizer.json`, `vocab.txt` or a folder with one, or `{ train }`. Taken from the checkpoint with `init`. */
+  tokenizer: z
+    .union([
+      z.string().min(1),
+      z.strictObject({
+        train: z.strictObject({
+          vocabSize: z.int().min(32).max(10_000_000).default(8192),
+          lowercase: z.boolean().default(true),
+        }),
+      }),
+    ])
+    .prefault({ train: {} }),
+  encoder: encoder.prefault({}),
+  heads: z.record(
+    z.string().regex(/^[A-Za-z][A-Za-z0-9_]*$/, 'a name of letters, digits and "_"'),
+    head,
+    'an object of heads by name',
+  ),
+  bigramShift: bigramShift.prefault({}),
+  masking: masking.prefault({}),
+  inputs: inputs.prefault({}),
+  batch: batch.prefault({}),
+  optimizer: optimizer.prefault({}),
+  schedule: schedule.prefault({}),
+  clip: clip.prefault({}),
+  budget: budget.optional(),
+  /** Parameters whose name starts with one of these stay as they are. */
+  freeze: z.array(z.string().min(1)).default([]),
+  stages: z.array(stage).min(1).optional(),
+  evaluation: z
+    .strictObject({
+      /** Optimiser steps between two evaluations; 0 = only at the end. */
+      everySteps: countOrZero.default(0),
+      /** Documents held out from the corpus for evaluation; `auto` = a tenth of them, at most 100; 0 = no evaluation. */
+      documents: z.union([countOrZero, z.literal('auto')]).default('auto'),
+    })
+    .prefault({}),
+  checkpoint: z
+    .strictObject({
+      /** Optimiser steps between two checkpoints; 0 = only at the end. */
+      everySteps: countOrZero.default(0),
+      /** How many of the newest are kept; 0 = all. */
+      keep: countOrZero.default(3),
+      /** Keeps the best checkpoint as well; `metric` is `<head>.<score>` like `mlm.loss` or `nsp.accuracy`. */
+      best: z.strictObject({ metric: z.string().min(3), mode: z.enum(['min', 'max']) }).optional(),
+    })
+    .prefault({}),
+  log: z.strictObject({ everySteps: count.default(10) }).prefault({}),
+})
+
+/** What a user writes: every key with a default may be left out. */
+export type RecipeInput = z.input<typeof recipeSchema>
+/** A recipe after the schema: defaults are filled in, places like `half` are still words. */
+export type ParsedRecipe = z.output<typeof recipeSchema>
+export type RecipeHead = z.output<typeof head>
+export type LayerPlace = z.output<typeof layer>
+
+/** Types a recipe that is written in TypeScript; it is checked when it is resolved. */
+export function defineRecipe(recipe: RecipeInput): RecipeInput {
+  return recipe
+}

@@ -1,0 +1,148 @@
+import assert from 'node:assert/strict'
+import { loadRecipe } from '../lib/recipes/load-recipe.js'
+import { namedRecipes } from '../lib/recipes/named-recipes.js'
+import { modelConfigOf, resolveRecipe } from '../lib/recipes/resolve-recipe.js'
+import { overlayOfSetOptions } from '../lib/recipes/set-option.js'
+
+async function resolved(name: string, ...set: string[]) {
+  const source = await loadRecipe(name)
+  return resolveRecipe(source.values, { ...source, overlay: overlayOfSetOptions(set) })
+}
+
+async function layers(name: string, ...set: string[]) {
+  const { heads } = await resolved(name, ...set)
+  return Object.fromEntries(Object.entries(heads).map(([head, { layer }]) => [head, layer]))
+}
+
+describe('named recipes', () => {
+  // half = max(2, round(L / 2)), third = max(2, round(L / 3))
+  const table: [string, number, Record<string, number>][] = [
+    ['lower-nsp+transfer', 6, { nsp: 3, mlm: 6, bshift: 2 }],
+    ['lower-nsp+transfer', 12, { nsp: 6, mlm: 12, bshift: 4 }],
+    ['lower-nsp+transfer', 2, { nsp: 2, mlm: 2, bshift: 2 }],
+    ['lower-nsp', 4, { nsp: 2, mlm: 4, bshift: 2 }],
+    ['lower-nsp', 5, { nsp: 3, mlm: 5, bshift: 2 }],
+    ['lower-mlm', 6, { nsp: 6, mlm: 3, bshift: 2 }],
+    ['lower-mlm', 24, { nsp: 24, mlm: 12, bshift: 8 }],
+    ['baseline', 6, { nsp: 6, mlm: 6, bshift: 6 }],
+  ]
+  for (const [preset, depth, expected] of table) {
+    it(`hierarchical-pretrain ${preset} at ${depth} layers`, async () => {
+      assert.deepEqual(await layers('hierarchical-pretrain', `preset=${preset}`, `encoder.layers=${depth}`), expected)
+    })
+  }
+
+  it('bert-pretrain has masked LM and next sentence at the top, bigram shift on demand', async () => {
+    assert.deepEqual(await layers('bert-pretrain'), { mlm: 6, nsp: 6 })
+    assert.deepEqual(await layers('bert-pretrain', 'bigramShift.level=both'), {
+      mlm: 6,
+      nsp: 6,
+      bshift: 6,
+      bshiftToken: 6,
+    })
+  })
+
+  it('the transfer belongs to its preset alone', async () => {
+    const config = modelConfigOf(await resolved('hierarchical-pretrain'), 100)
+    const mlm = config.heads.find((head) => head.name === 'mlm')
+    assert.deepEqual(mlm, {
+      name: 'mlm',
+      kind: 'masked-lm',
+      tap: { layer: 6 },
+      weight: 1,
+      transfer: { from: 'nsp', mode: 'concat', stopGradient: false },
+    })
+    for (const preset of ['lower-nsp', 'lower-mlm', 'baseline']) {
+      const heads = modelConfigOf(await resolved('hierarchical-pretrain', `preset=${preset}`), 100).heads
+      assert.ok(
+        heads.every((head) => !('transfer' in head)),
+        preset,
+      )
+    }
+    const none = modelConfigOf(await resolved('hierarchical-pretrain', 'heads.mlm.transfer.mode=none'), 100)
+    assert.ok(none.heads.every((head) => !('transfer' in head)))
+  })
+
+  it('bigramShift levels, layer and own values of a head', async () => {
+    const token = await resolved('hierarchical-pretrain', 'bigramShift.level=token', 'bigramShift.layer=1')
+    assert.deepEqual(token.heads.bshiftToken, {
+      kind: 'bigram-shift',
+      level: 'token',
+      layer: 1,
+      read: 'mean',
+      weight: 1,
+    })
+    assert.equal(token.heads.bshift, undefined)
+    assert.equal((await layers('hierarchical-pretrain', 'heads.bshift.layer=4')).bshift, 4)
+    assert.equal((await layers('hierarchical-pretrain', 'heads.bshift=null')).bshift, undefined)
+    assert.equal((await layers('hierarchical-pretrain', 'bigramShift.level=none')).bshift, undefined)
+    await assert.rejects(layers('hierarchical-pretrain', 'bigramShift.layer=1'), /no pair of neighbours has met yet/)
+  })
+
+  it('a preset of another spelling, and one layer too few', async () => {
+    await assert.rejects(
+      resolved('hierarchical-pretrain', 'preset=lower-mml'),
+      /preset: came "lower-mml".*did you mean "lower-mlm"\?/,
+    )
+    await assert.rejects(
+      resolved('hierarchical-pretrain', 'encoder.layers=1'),
+      /heads\.nsp\.layer: came 2, expected at most encoder\.layers = 1/,
+    )
+  })
+
+  it('both recipes agree in everything but the heads', async () => {
+    const [bert, hierarchical] = [await resolved('bert-pretrain'), await resolved('hierarchical-pretrain')]
+    for (const key of [
+      'encoder',
+      'masking',
+      'inputs',
+      'batch',
+      'optimizer',
+      'schedule',
+      'clip',
+      'budget',
+      'seed',
+    ] as const) {
+      assert.deepEqual(hierarchical[key], bert[key], key)
+    }
+  })
+
+  it('every preset of every recipe resolves at 2, 6 and 12 layers with every level', async () => {
+    for (const recipe of namedRecipes) {
+      assert.ok(recipe.presets[recipe.defaultPreset])
+      for (const preset of Object.keys(recipe.presets)) {
+        for (const depth of [2, 6, 12]) {
+          for (const level of ['none', 'sentence', 'token', 'both']) {
+            await resolved(recipe.name, `preset=${preset}`, `encoder.layers=${depth}`, `bigramShift.level=${level}`)
+          }
+        }
+      }
+    }
+  })
+
+  it('a checkpoint to start from brings its shape; another shape in the recipe is refused', async () => {
+    const { values } = await loadRecipe('hierarchical-pretrain')
+    const encoder = {
+      ...(await resolved('bert-pretrain')).encoder,
+      vocabSize: 30522,
+      layers: 12,
+      hiddenSize: 768,
+      heads: 12,
+      intermediateSize: 3072,
+    }
+    const init = { folder: '/models/bert', encoder }
+    const recipe = resolveRecipe(values, { init })
+    assert.deepEqual(
+      [recipe.encoder.layers, recipe.encoder.hiddenSize, recipe.tokenizer, recipe.heads.nsp.layer],
+      [12, 768, '/models/bert', 6],
+    )
+    assert.throws(
+      () => resolveRecipe(values, { init, overlay: { encoder: { layers: 4 } } }),
+      /encoder\.layers: came 4, but the checkpoint to start from has 12/,
+    )
+    assert.throws(
+      () => resolveRecipe(values, { init, overlay: { tokenizer: { train: { vocabSize: 100 } } } }),
+      /tokenizer\.train: a new vocabulary does not fit/,
+    )
+  })
+})
