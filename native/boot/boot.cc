@@ -10,6 +10,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <mutex>
 #include <string>
 
 namespace {
@@ -123,10 +124,22 @@ Napi::Value SyncDirectory(const Napi::CallbackInfo& info) {
   return env.Undefined();
 }
 
+// claim(directory?): the libtorch folder of this process. The first one given stays; null while none was. Worker threads ask here, since a
+// second libtorch in one process would be matched against the first one's symbols.
+Napi::Value Claim(const Napi::CallbackInfo& info) {
+  static std::mutex mutex;
+  static std::string* claimed = new std::string();  // never freed: no destructor at exit
+  const std::lock_guard<std::mutex> lock(mutex);
+  if (claimed->empty() && info.Length() > 0 && info[0].IsString()) *claimed = info[0].As<Napi::String>().Utf8Value();
+  if (claimed->empty()) return info.Env().Null();
+  return Napi::String::New(info.Env(), *claimed);
+}
+
 Napi::Object Init(Napi::Env env, Napi::Object exports) {
   exports.Set("open", Napi::Function::New(env, Open, "open"));
   exports.Set("mapFile", Napi::Function::New(env, MapFile, "mapFile"));
   exports.Set("syncDirectory", Napi::Function::New(env, SyncDirectory, "syncDirectory"));
+  exports.Set("claim", Napi::Function::New(env, Claim, "claim"));
   exports.Set("version", Napi::String::New(env, STRATABERT_VERSION));
   return exports;
 }

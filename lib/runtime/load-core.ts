@@ -1,0 +1,210 @@
+/**
+ * Brings libtorch and the main addon into the process, in the only order that works: boot addon → libtorch_cpu → libtorch_cuda (when
+ * CUDA is wanted; after the first ATen call it is too late) → main addon.
+ */
+import { spawnSync } from 'node:child_process'
+import { existsSync, readdirSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import { StrataError } from '../errors.js'
+import { loadAddon, loadBoot, resolveAddon } from './boot.js'
+import { findLibtorch, type LibtorchAttempt, type LibtorchTree, libtorchNotFound } from './find-libtorch.js'
+import type { NativeCore } from './native-core.js'
+import { libraryFile } from './platform.js'
+
+export type DeviceChoice = 'cpu' | 'cuda' | 'auto'
+
+export interface LoadOptions {
+  /** `cuda` throws when it cannot be had, `auto` (default) falls back to the CPU with one warning. `cuda:1` and the like count as `cuda`. */
+  device?: DeviceChoice | string
+  /** Folder of libtorch; stands before every other place. */
+  libtorch?: string
+}
+
+/** What is loaded, and how it came to that. */
+export interface LoadedRuntime {
+  core: NativeCore
+  tree: LibtorchTree
+  /** What `auto` means in this process. */
+  device: 'cpu' | 'cuda'
+  /** Why CUDA is not used; null when it is or was not asked for. */
+  cudaProblem: string | null
+  /** Every file that was opened, with the loader's words when it failed. */
+  trace: { path: string; problem: string | null }[]
+  attempts: LibtorchAttempt[]
+}
+
+let loaded: LoadedRuntime | undefined
+
+/** The main addon; loads libtorch at the first call. Later calls return the same one, or throw when they ask for CUDA that was not loaded. */
+export function loadCore(options: LoadOptions = {}): NativeCore {
+  return loadRuntime(options).core
+}
+
+/** Like {@link loadCore}, with everything known about how it was loaded. */
+export function loadRuntime(options: LoadOptions = {}): LoadedRuntime {
+  const device = deviceChoice(options.device)
+  if (loaded) {
+    if (device === 'cuda' && loaded.device !== 'cuda') throw cudaUnavailable(loaded)
+    return loaded
+  }
+  // A worker without a wish of its own takes what the process has.
+  const { tree, attempts } = find({ device, libtorch: options.libtorch ?? loadBoot().claim() ?? undefined })
+  // Before anything of libtorch is mapped: without an addon for this version nothing could be done with it.
+  resolveAddon(`torch-${tree.minor}`)
+
+  const claimed = loadBoot().claim(tree.directory)
+  if (claimed !== tree.directory) {
+    throw new StrataError(
+      'LIBTORCH_VERSION',
+      `this process already uses the libtorch in ${claimed}; ${tree.directory} was asked for; expected one libtorch a process: ` +
+        'use the same one in all threads, or start another process',
+      { details: { claimed, directory: tree.directory } },
+    )
+  }
+  const trace: LoadedRuntime['trace'] = []
+  openLibrary(join(tree.directory, 'lib', libraryFile('libtorch_cpu')), tree, trace)
+  let cudaProblem: string | null = null
+  if (device !== 'cpu') cudaProblem = openCuda(tree, trace)
+
+  const core = loadAddon(`torch-${tree.minor}`) as NativeCore
+  if (core.torchVersion !== tree.minor) {
+    throw new StrataError(
+      'LIBTORCH_VERSION',
+      `the addon was compiled for libtorch ${core.torchVersion}, ${tree.directory} is ${tree.version}; ` +
+        'expected the same minor version; run `npm run build:native` or choose another libtorch',
+      { details: { addon: core.torchVersion, libtorch: tree.version, directory: tree.directory } },
+    )
+  }
+  if (device !== 'cpu' && cudaProblem === null && (core.cudaDeviceCount?.() ?? 0) === 0) {
+    cudaProblem =
+      'libtorch_cuda is loaded but finds no device: check the NVIDIA driver (nvidia-smi) and CUDA_VISIBLE_DEVICES'
+  }
+  loaded = {
+    core,
+    tree,
+    device: device !== 'cpu' && cudaProblem === null ? 'cuda' : 'cpu',
+    cudaProblem: device === 'cpu' ? 'the process was started for the CPU' : cudaProblem,
+    trace,
+    attempts,
+  }
+  if (device === 'cuda' && loaded.device !== 'cuda') throw cudaUnavailable(loaded)
+  if (device === 'auto' && cudaWasExpected(tree, cudaProblem)) {
+    process.emitWarning(`computing on the CPU: ${cudaProblem}`, {
+      code: 'STRATABERT_CPU_FALLBACK',
+      type: 'StratabertWarning',
+    })
+  }
+  return loaded
+}
+
+/** `auto` → `cpu` or `cuda` by what this process has; other names are checked and returned. Loads the runtime. */
+export function resolveDevice(
+  device: DeviceChoice | string = 'auto',
+  options: Omit<LoadOptions, 'device'> = {},
+): string {
+  const runtime = loadRuntime({ ...options, device })
+  return device === 'auto' ? runtime.device : device
+}
+
+/** What is loaded in this thread, or null. Loads nothing. */
+export function loadedRuntime(): LoadedRuntime | null {
+  return loaded ?? null
+}
+
+function deviceChoice(device: string = 'auto'): DeviceChoice {
+  if (device === 'cpu' || device === 'cuda' || device === 'auto') return device
+  if (/^cuda:\d+$/.test(device)) return 'cuda'
+  throw new StrataError('BAD_ARGUMENT', `device '${device}' is unknown; expected cpu, cuda, cuda:<index> or auto`, {
+    details: { argument: 'device', value: device },
+  })
+}
+
+// A CPU tree says of itself that no GPU is meant: no warning there, the reason stands in the runtime's facts.
+function cudaWasExpected(tree: LibtorchTree, cudaProblem: string | null): boolean {
+  return cudaProblem !== null && tree.flavour === 'cuda'
+}
+
+function find(options: { device: DeviceChoice; libtorch?: string }): {
+  tree: LibtorchTree
+  attempts: LibtorchAttempt[]
+} {
+  let { tree, attempts } = findLibtorch(options)
+  if (!tree && process.env.STRATABERT_LIBTORCH_AUTO_INSTALL === '1' && attempts.at(-1)?.source === 'system') {
+    installNow()
+    ;({ tree, attempts } = findLibtorch(options))
+  }
+  if (!tree) throw libtorchNotFound(attempts)
+  return { tree, attempts }
+}
+
+// loadCore is synchronous, fetching is not: it happens in a process of its own, whose progress goes to stderr.
+function installNow(): void {
+  const compiled = join(__dirname, 'install-main.js')
+  const args = existsSync(compiled)
+    ? [compiled]
+    : ['--import', pathToFileURL(require.resolve('tsx')).href, join(__dirname, 'install-main.ts')]
+  spawnSync(process.execPath, args, { stdio: ['ignore', 2, 2] })
+}
+
+function openLibrary(path: string, tree: LibtorchTree, trace: LoadedRuntime['trace']): void {
+  const problem = openWithNeighbours(path, tree, trace)
+  if (problem === null) return
+  throw new StrataError(
+    'LIBTORCH_NOT_FOUND',
+    `libtorch ${tree.version} in ${tree.directory} cannot be loaded: ${problem}\n${describeTrace(trace)}\n` +
+      'What to do:\n  1. Fetch a fresh copy: npx stratabert libtorch install --force\n  2. See what was found: npx stratabert doctor',
+    { details: { directory: tree.directory, trace } },
+  )
+}
+
+function openCuda(tree: LibtorchTree, trace: LoadedRuntime['trace']): string | null {
+  const path = join(tree.directory, 'lib', libraryFile('libtorch_cuda'))
+  if (!existsSync(path)) {
+    return `${tree.directory} is a CPU build of libtorch (no ${libraryFile('libtorch_cuda')}); install the CUDA one with \`npx stratabert libtorch install --flavour cu130\``
+  }
+  return openWithNeighbours(path, tree, trace)
+}
+
+/**
+ * dlopen; when a library it needs is missing, that one is looked for in the folders of a Python installation (nvidia/…/lib beside
+ * torch/) and opened first. The first error is what is reported: a later one is only its consequence.
+ */
+function openWithNeighbours(path: string, tree: LibtorchTree, trace: LoadedRuntime['trace']): string | null {
+  const boot = loadBoot()
+  const folders = neighbourFolders(tree.directory)
+  const tried = new Set<string>()
+  let first: string | null = null
+  for (;;) {
+    const problem = boot.open(path)
+    trace.push({ path, problem })
+    if (problem === null) return null
+    first ??= problem
+    const missing = /^(?:.*\/)?(lib[\w.+-]+\.so[.\d]*): cannot open shared object file/.exec(problem)?.[1]
+    const neighbour = missing && folders.map((folder) => join(folder, missing)).find((file) => existsSync(file))
+    if (!neighbour || tried.has(neighbour)) return first
+    tried.add(neighbour)
+    const neighbourProblem = openWithNeighbours(neighbour, tree, trace)
+    if (neighbourProblem !== null) return first
+  }
+}
+
+function neighbourFolders(directory: string): string[] {
+  const nvidia = join(dirname(directory), 'nvidia')
+  const folders = [join(directory, 'lib')]
+  if (!existsSync(nvidia)) return folders
+  return folders.concat(readdirSync(nvidia).map((name) => join(nvidia, name, 'lib')))
+}
+
+function describeTrace(trace: LoadedRuntime['trace']): string {
+  return trace.map(({ path, problem }) => `  - ${path}: ${problem ?? 'loaded'}`).join('\n')
+}
+
+function cudaUnavailable(runtime: Omit<LoadedRuntime, 'core'>): StrataError {
+  return new StrataError(
+    'DEVICE_UNAVAILABLE',
+    `device 'cuda' was asked for and cannot be used: ${runtime.cudaProblem ?? 'unknown reason'}\n${describeTrace(runtime.trace)}\n` +
+      "What to do:\n  1. Check the driver: nvidia-smi\n  2. Check the flavour: npx stratabert doctor\n  3. Or compute on the CPU: device 'cpu' (or 'auto')",
+    { details: { cudaProblem: runtime.cudaProblem, trace: runtime.trace, libtorch: runtime.tree.directory } },
+  )
+}
