@@ -1,0 +1,6 @@
+export type { EncodedText, EncodeInput, EncodeOptions } from './encoded-text.js'
+export { sentenceBorders, splitSentences } from './sentence-splitter.js'
+export { SPECIAL_TOKENS, Tokenizer } from './tokenizer.js'
+export { learnVocabulary, type VocabularyOptions, WordCounter } from './tokenizer-training.js'
+export { type EncodedPieces, WordPieceEncoder } from './wordpiece-encoder.js'
+export type { LoadOptions, TokenizerDefinition } from './wordpiece-files.js'

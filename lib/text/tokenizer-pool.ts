@@ -1,0 +1,129 @@
+import type { Worker } from 'node:worker_threads'
+import { isStrataErrorCode, StrataError } from '../errors.js'
+import { spawnWorker } from '../runtime/index.js'
+import type { EncodedText, EncodeInput, EncodeOptions } from './encoded-text.js'
+import type { TokenizerDefinition } from './wordpiece-files.js'
+
+/** What the worker is asked; a definition travels once for each tokenizer. */
+export interface EncodeRequest {
+  request: number
+  fingerprint: string
+  definition?: TokenizerDefinition
+  inputs: readonly EncodeInput[]
+  options: EncodeOptions
+}
+
+/** All inputs of a request end to end: `offsets` has one entry more than there are inputs. */
+export type EncodeAnswer =
+  | { request: number; tokenIds: Int32Array; segmentIds: Int32Array; offsets: Uint32Array; truncated: Uint8Array }
+  | { request: number; error: { code: string; message: string } }
+
+const INPUTS_PER_REQUEST = 4096
+const CHARACTERS_PER_REQUEST = 2_000_000
+
+interface Pending {
+  resolve(answer: EncodeAnswer): void
+  reject(error: unknown): void
+}
+
+/** One worker thread a process (or worker) serves all tokenizers; it never keeps an idle process alive. */
+let shared: { worker: Worker; known: Set<string>; pending: Map<number, Pending> } | undefined
+let requests = 0
+
+/** Encodes in the worker; blocks of bounded size, so that no message holds up the caller's event loop. */
+export async function encodeInWorker(
+  definition: TokenizerDefinition,
+  inputs: readonly EncodeInput[],
+  options: EncodeOptions,
+): Promise<EncodedText[]> {
+  const results: EncodedText[] = []
+  const blocks = blocksOf(inputs)
+  let next = blocks.length === 0 ? undefined : ask(definition, blocks[0], options)
+  for (let index = 0; index < blocks.length; index++) {
+    const current = next!
+    // One block ahead: the worker is never idle while this thread unpacks.
+    next = index + 1 < blocks.length ? ask(definition, blocks[index + 1], options) : undefined
+    next?.catch(() => {})
+    const answer = await current
+    if ('error' in answer) {
+      const { code, message } = answer.error
+      throw new StrataError(isStrataErrorCode(code) ? code : 'NATIVE_ERROR', message)
+    }
+    const { tokenIds, segmentIds, offsets, truncated } = answer
+    for (let row = 0; row + 1 < offsets.length; row++) {
+      const [from, to] = [offsets[row], offsets[row + 1]]
+      results.push({
+        tokenIds: tokenIds.slice(from, to),
+        segmentIds: segmentIds.slice(from, to),
+        truncated: truncated[row] === 1,
+      })
+    }
+  }
+  return results
+}
+
+function ask(
+  definition: TokenizerDefinition,
+  inputs: readonly EncodeInput[],
+  options: EncodeOptions,
+): Promise<EncodeAnswer> {
+  shared ??= startWorker()
+  const { worker, known, pending } = shared
+  const request = ++requests
+  const message: EncodeRequest = { request, fingerprint: definition.fingerprint, inputs, options }
+  if (!known.has(definition.fingerprint)) message.definition = definition
+  known.add(definition.fingerprint)
+  return new Promise((resolve, reject) => {
+    pending.set(request, { resolve, reject })
+    worker.ref()
+    worker.postMessage(message)
+  })
+}
+
+function startWorker(): NonNullable<typeof shared> {
+  const worker = spawnWorker(__dirname, 'tokenizer-worker', {})
+  const pending = new Map<number, Pending>()
+  const state = { worker, known: new Set<string>(), pending }
+  const fail = (error: unknown): void => {
+    if (shared === state) shared = undefined
+    for (const { reject } of pending.values()) reject(error)
+    pending.clear()
+  }
+  worker.on('message', (answer: EncodeAnswer) => {
+    const waiting = pending.get(answer.request)
+    pending.delete(answer.request)
+    if (pending.size === 0) worker.unref()
+    waiting?.resolve(answer)
+  })
+  worker.on('error', (error) => {
+    fail(
+      new StrataError(
+        'NATIVE_ERROR',
+        `the tokenizer's worker thread failed: ${error instanceof Error ? error.message : String(error)}`,
+        { cause: error },
+      ),
+    )
+  })
+  worker.on('exit', (code) => {
+    fail(new StrataError('NATIVE_ERROR', `the tokenizer's worker thread ended with code ${code} before it answered`))
+  })
+  worker.unref()
+  return state
+}
+
+function blocksOf(inputs: readonly EncodeInput[]): (readonly EncodeInput[])[] {
+  const blocks: EncodeInput[][] = []
+  let block: EncodeInput[] = []
+  let characters = 0
+  for (const input of inputs) {
+    block.push(input)
+    characters += typeof input === 'string' ? input.length : input[0].length + input[1].length
+    if (block.length >= INPUTS_PER_REQUEST || characters >= CHARACTERS_PER_REQUEST) {
+      blocks.push(block)
+      block = []
+      characters = 0
+    }
+  }
+  if (block.length > 0) blocks.push(block)
+  return blocks
+}
