@@ -1,0 +1,72 @@
+/** Worker thread that builds batches: rebuilds sources from their descriptions and answers requests in order. */
+import { pathToFileURL } from 'node:url'
+import { parentPort } from 'node:worker_threads'
+import { StrataError } from '../errors.js'
+import { type BatchSource, type PackedBatch, transferList } from './packed-batch.js'
+import type { PrefetchReply, PrefetchRequest } from './prefetch-protocol.js'
+import type { SourceDescription } from './source-description.js'
+
+interface SourceModule {
+  createSource?: (options: unknown) => BatchSource | Promise<BatchSource>
+}
+
+async function loadModule(file: string): Promise<SourceModule> {
+  if (/\.m[jt]s$/.test(file)) return import(pathToFileURL(file).href)
+  try {
+    return require(file)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ERR_REQUIRE_ESM') throw error
+    return import(pathToFileURL(file).href)
+  }
+}
+
+async function openSource({ module, options }: SourceDescription): Promise<BatchSource> {
+  const { createSource } = await loadModule(module)
+  if (typeof createSource !== 'function') {
+    throw new StrataError(
+      'BAD_ARGUMENT',
+      `${module} exports no function createSource(options), which prefetch workers call`,
+    )
+  }
+  return createSource(options)
+}
+
+function replyOf(id: number, error: unknown): PrefetchReply {
+  if (error instanceof StrataError) {
+    const { code, message, details } = error
+    return { id, error: { code, message, details } }
+  }
+  const { message, stack } = error as Error
+  return { id, error: { message: message ?? String(error), stack } }
+}
+
+const port = parentPort!
+const sources = new Map<number, Promise<BatchSource>>()
+
+async function answer(request: PrefetchRequest): Promise<void> {
+  if (request.kind === 'add') {
+    const source = openSource(request.description)
+    // A failure is told to whoever asks for a batch.
+    source.catch(() => {})
+    sources.set(request.source, source)
+    return
+  }
+  const { id, epoch } = request
+  let reply: PrefetchReply
+  let transfer: ArrayBuffer[] = []
+  try {
+    const source = await sources.get(request.source)!
+    if (request.kind === 'count') {
+      reply = { id, value: source.batchCount(epoch) }
+    } else {
+      const batch: PackedBatch = source.build(epoch, request.index)
+      transfer = transferList(batch)
+      reply = { id, value: batch }
+    }
+  } catch (error) {
+    reply = replyOf(id, error)
+  }
+  port.postMessage(reply, transfer)
+}
+
+port.on('message', answer)

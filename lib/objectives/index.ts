@@ -1,0 +1,10 @@
+export { BigramShift, type BigramShiftOptions, swappedTokenLabels } from './bigram-shift.js'
+export type { BatchDraft, SentenceSpan } from './draft.js'
+export {
+  type PretrainingHeads,
+  type PretrainingOptions,
+  type PretrainingSource,
+  pretrainingSource,
+} from './joint-pretraining.js'
+export { MaskedLm, type MaskedLmOptions } from './masked-lm.js'
+export { type UnigramEntropy, unigramEntropy } from './unigram-entropy.js'
