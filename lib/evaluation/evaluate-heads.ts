@@ -1,0 +1,97 @@
+/** Held-out figures of every head, each at its own layer. */
+import type { BatchSource } from '../data/packed-batch.js'
+import { StrataError } from '../errors.js'
+import type { HeadConfig, HeadEvaluation, Model } from '../model/index.js'
+import { balancedAccuracy, f1Score, perplexity, wilsonInterval } from './metrics.js'
+
+export interface HeadScores {
+  head: string
+  kind: HeadConfig['kind']
+  /** Layer that the head reads. */
+  layer: number
+  /** Labels that were judged. */
+  count: number
+  /** Mean loss in nats. */
+  loss: number
+  accuracy: number
+  /** Masked LM only. */
+  perplexity?: number
+  /** 95 % interval of the accuracy (Wilson), for heads with two classes. */
+  accuracyInterval?: [low: number, high: number]
+  /** Mean of both classes' recall, for heads with two classes. */
+  balancedAccuracy?: number
+  /** Of label 1, for heads with two classes. */
+  f1?: number
+  /** confusion[label * 2 + prediction], for heads with two classes. */
+  confusion?: number[]
+}
+
+export interface EvaluateOptions {
+  /** Default: every head that gets labels. */
+  heads?: readonly string[]
+  /** An abort rejects with ABORTED before the next batch. */
+  signal?: AbortSignal
+  onBatch?: (done: number, total: number) => void
+}
+
+/** Runs pass 0 of a source through the model, without dropout, and scores each head over all its labels. */
+export async function evaluateHeads(
+  model: Model,
+  source: BatchSource,
+  options: EvaluateOptions = {},
+): Promise<Record<string, HeadScores>> {
+  const total = source.batchCount(0)
+  if (total === 0) throw new StrataError('BAD_DATA', 'the held-out data have no batch, at least one was expected')
+  const sums: Record<string, HeadEvaluation> = {}
+  let batch = source.build(0, 0)
+  for (let index = 0; index < total; index++) {
+    if (options.signal?.aborted)
+      throw new StrataError('ABORTED', `evaluation stopped after ${index} of ${total} batches`)
+    const running = model.evaluate(batch)
+    // The next batch is built here while the model's own thread works; if that throws, its error is the one to show.
+    running.catch(() => {})
+    if (index + 1 < total) batch = source.build(0, index + 1)
+    for (const [head, part] of Object.entries(await running)) {
+      if (!options.heads || options.heads.includes(head)) sums[head] = add(sums[head], part)
+    }
+    options.onBatch?.(index + 1, total)
+  }
+  const scores: Record<string, HeadScores> = {}
+  for (const config of model.config.heads) {
+    if (sums[config.name]?.count > 0) scores[config.name] = scoreHead(config, sums[config.name])
+  }
+  return scores
+}
+
+function add(sum: HeadEvaluation | undefined, part: HeadEvaluation): HeadEvaluation {
+  if (!sum) return { ...part, confusion: part.confusion && [...part.confusion] }
+  return {
+    lossSum: sum.lossSum + part.lossSum,
+    count: sum.count + part.count,
+    correct: sum.correct + part.correct,
+    confusion: sum.confusion?.map((value, index) => value + (part.confusion?.[index] ?? 0)) ?? part.confusion,
+  }
+}
+
+/** Figures of one head from its sums over all batches. */
+export function scoreHead(config: HeadConfig, sums: HeadEvaluation): HeadScores {
+  const { count, correct, lossSum, confusion } = sums
+  const base: HeadScores = {
+    head: config.name,
+    kind: config.kind,
+    layer: config.tap.layer,
+    count,
+    loss: lossSum / count,
+    accuracy: correct / count,
+  }
+  if (config.kind === 'masked-lm') return { ...base, perplexity: perplexity(base.loss) }
+  const scores: HeadScores = { ...base, accuracyInterval: wilsonInterval(correct, count) }
+  if (!confusion) return scores
+  const classes = Math.round(Math.sqrt(confusion.length))
+  return {
+    ...scores,
+    balancedAccuracy: balancedAccuracy(confusion, classes),
+    f1: f1Score(confusion, classes, 1),
+    confusion: [...confusion],
+  }
+}

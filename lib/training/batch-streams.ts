@@ -1,0 +1,40 @@
+/** The next batches of each task of a stage, made ahead; opened when a task is first drawn. */
+import type { PackedBatch } from '../data/packed-batch.js'
+import { type Prefetch, prefetch } from '../data/prefetch.js'
+import { StrataError } from '../errors.js'
+import type { StageState, TrainingTask } from './types.js'
+
+export interface BatchStreams extends AsyncDisposable {
+  /** Takes the task's next batches and moves its place in `stage` on. */
+  take(task: TrainingTask, count: number): Promise<PackedBatch[]>
+}
+
+/** Goes on where `stage` says that each task stands. */
+export function openBatchStreams(stage: StageState, workers: number): BatchStreams {
+  const streams = new Map<string, Prefetch>()
+  return {
+    async take(task, count) {
+      const place = stage.tasks[task.name]
+      let stream = streams.get(task.name)
+      if (!stream) {
+        stream = prefetch(task.source, { workers, epoch: place.epoch, index: place.index })
+        streams.set(task.name, stream)
+      }
+      const batches: PackedBatch[] = []
+      while (batches.length < count) {
+        const next = await stream.next()
+        if (next.done)
+          throw new StrataError('BAD_DATA', `the data of task ${task.name} ended, endless passes were expected`)
+        const { epoch, index, batchCount, batch } = next.value
+        batches.push(batch)
+        place.epoch = index + 1 < batchCount ? epoch : epoch + 1
+        place.index = index + 1 < batchCount ? index + 1 : 0
+      }
+      place.steps++
+      return batches
+    },
+    async [Symbol.asyncDispose]() {
+      for (const stream of streams.values()) await stream.close()
+    },
+  }
+}

@@ -1,0 +1,71 @@
+/** Writing so that a power cut leaves the old or the new file, never a torn one. */
+import { createHash } from 'node:crypto'
+import { createReadStream } from 'node:fs'
+import { open, readdir, rename, rm, symlink, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+
+/** Flushes a file or a folder's entries to the disk. */
+export async function syncPath(path: string): Promise<void> {
+  const handle = await open(path, 'r')
+  try {
+    await handle.sync()
+  } finally {
+    await handle.close()
+  }
+}
+
+/** Writes a new file and flushes it. */
+export async function writeSynced(path: string, content: string): Promise<void> {
+  const handle = await open(path, 'w')
+  try {
+    await handle.writeFile(content)
+    await handle.sync()
+  } finally {
+    await handle.close()
+  }
+}
+
+/** Replaces a file in one move. */
+export async function replaceFile(path: string, content: string): Promise<void> {
+  const temporary = `${path}.tmp.${process.pid}`
+  try {
+    await writeSynced(temporary, content)
+    await rename(temporary, path)
+  } catch (error) {
+    await rm(temporary, { force: true })
+    throw error
+  }
+  await syncPath(dirname(path))
+}
+
+/** Points the symbolic link `path` at `target` in one move; where the file system has no links, a text file says the target. */
+export async function replaceLink(path: string, target: string): Promise<void> {
+  const temporary = `${path}.tmp.${process.pid}`
+  await rm(temporary, { force: true })
+  try {
+    await symlink(target, temporary)
+  } catch (error) {
+    if (!['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error
+    await writeFile(temporary, `${target}\n`)
+  }
+  await rename(temporary, path)
+  await syncPath(dirname(path))
+}
+
+/** Paths of all files below a folder, relative to it, sorted. */
+export async function listFiles(folder: string): Promise<string[]> {
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true })
+  const files = entries.filter((entry) => entry.isFile())
+  return files.map((entry) => join(entry.parentPath, entry.name).slice(folder.length + 1)).sort()
+}
+
+/** Size and SHA-256 of a file, read once in pieces. */
+export async function fingerprint(path: string): Promise<{ bytes: number; sha256: string }> {
+  const hash = createHash('sha256')
+  let bytes = 0
+  for await (const piece of createReadStream(path, { highWaterMark: 1 << 20 })) {
+    hash.update(piece as Buffer)
+    bytes += (piece as Buffer).length
+  }
+  return { bytes, sha256: hash.digest('hex') }
+}

@@ -1,0 +1,32 @@
+export { type BatchStreams, openBatchStreams } from './batch-streams.js'
+export { budgetProgress, budgetUnit, secondsLeft } from './budgets.js'
+export {
+  type CheckpointReference,
+  checkpointProblem,
+  newestCheckpoint,
+  type ResolvedCheckpoint,
+  resolveCheckpoint,
+  type SaveCheckpointOptions,
+  saveCheckpoint,
+} from './checkpoints.js'
+export {
+  type EventOf,
+  type Listener,
+  type Logger,
+  type StepEvent,
+  type TrainingEvent,
+  TrainingEvents,
+  type TrainingEventType,
+} from './events.js'
+export { addGradients, labelCounts } from './gradients.js'
+export type { CardText } from './model-card.js'
+export { huggingFaceModelFiles, type ModelFiles, plainModelFiles } from './model-files.js'
+export { type ParameterGroup, parameterGroups, reachedParameters } from './parameter-groups.js'
+export { createProgressLine, type ProgressLineOptions } from './progress-line.js'
+export { openRunFolder, type RunFolder, type RunFolderOptions, readResolvedRecipe } from './run-folder.js'
+export { type SchedulePlace, scheduleFactor } from './schedules.js'
+export { interruptedExitCode } from './stop-request.js'
+export { type TrainResult, train } from './trainer.js'
+export type { TrainOptions } from './training-run.js'
+export { readTrainingState } from './training-state.js'
+export type * from './types.js'

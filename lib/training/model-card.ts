@@ -1,0 +1,53 @@
+/** README.md of a checkpoint: what the model is, what it was trained on and how well it does. */
+import type { HeadScores } from '../evaluation/index.js'
+import type { ModelConfig } from '../model/index.js'
+import { softwareVersions } from './run-environment.js'
+import type { Stage, TrainingState } from './types.js'
+
+export interface CardText {
+  /** Name of the recipe. */
+  recipe?: string
+  description?: string
+  /** What the training text is and where it comes from. */
+  data?: string
+  license?: string
+}
+
+export function modelCard(
+  config: ModelConfig,
+  stage: Stage,
+  state: TrainingState,
+  scores: Record<string, HeadScores>,
+  text: CardText = {},
+): string {
+  const { encoder, heads } = config
+  const lines = ['---', 'library_name: stratabert', 'tags: [bert, pre-training, multi-task]']
+  if (text.license) lines.push(`license: ${text.license}`)
+  lines.push('---', '', `# ${text.recipe ?? 'BERT encoder'}, step ${state.step}`, '')
+  if (text.description) lines.push(text.description, '')
+  lines.push(
+    `Encoder: ${encoder.layers} layers × ${encoder.hiddenSize}, ${encoder.heads} attention heads, vocabulary ${encoder.vocabSize}, up to ${encoder.maxPositions} positions.`,
+    '',
+    `Trained for ${state.step} steps on ${state.tokens.toLocaleString('en-US')} tokens (stage ${stage.name}, seed ${state.seed}, peak learning rate ${stage.optimizer.learningRate}).`,
+    '',
+  )
+  if (text.data) lines.push(`Data: ${text.data}`, '')
+  lines.push('## Heads', '', '| head | kind | layer | held-out loss | accuracy | labels |', '|---|---|---|---|---|---|')
+  for (const head of heads) {
+    const score = scores[head.name]
+    const figures = score ? `${score.loss.toFixed(4)} | ${score.accuracy.toFixed(4)} | ${score.count}` : '– | – | –'
+    lines.push(`| ${head.name} | ${head.kind} | ${head.tap.layer} | ${figures} |`)
+  }
+  const versions = Object.entries(softwareVersions()).map(([name, version]) => `${name} ${version}`)
+  lines.push(
+    '',
+    '## Use',
+    '',
+    "The encoder opens in Hugging Face transformers: `AutoModel.from_pretrained('<this folder>')`.",
+  )
+  lines.push(
+    "Heads and their layers stand in `stratabert.json`; `loadModel('<this folder>')` of stratabert opens them all.",
+  )
+  lines.push('', `Written by ${versions.join(', ')}.`, '')
+  return lines.join('\n')
+}

@@ -1,0 +1,93 @@
+/** The progress of a run on the terminal: one line rewritten in place on a TTY, plain lines elsewhere. */
+import type { EventOf, Logger, StepEvent, TrainingEvent } from './events.js'
+
+export interface ProgressLineOptions {
+  /** Default: stderr, so that stdout stays free for results. */
+  stream?: { isTTY?: boolean; columns?: number; write(text: string): unknown }
+}
+
+export function createProgressLine(options: ProgressLineOptions = {}): Logger {
+  const stream = options.stream ?? process.stderr
+  const inPlace = stream.isTTY === true
+  let shown = false
+  const permanent = (text: string) => {
+    stream.write(shown ? `\r\x1b[K${text}\n` : `${text}\n`)
+    shown = false
+  }
+  return {
+    log(event) {
+      const text = describe(event)
+      if (text === undefined) return
+      if (event.type !== 'step' || !inPlace) return permanent(text)
+      // A line longer than the terminal would wrap and could not be rewritten.
+      stream.write(`\r\x1b[K${text.slice(0, Math.max(20, (stream.columns ?? 120) - 1))}`)
+      shown = true
+    },
+    close() {
+      if (shown) stream.write('\n')
+      shown = false
+    },
+  }
+}
+
+function describe(event: TrainingEvent): string | undefined {
+  switch (event.type) {
+    case 'start':
+      return `${millions(event.trainable)} of ${millions(event.parameters)} parameters train in ${event.stages.join(', ')}`
+    case 'resume':
+      return `resumed at step ${event.step} from ${event.checkpoint}`
+    case 'stage':
+      return event.index > 0 ? `stage ${event.stage}` : undefined
+    case 'step':
+      return describeStep(event)
+    case 'evaluation':
+      return describeEvaluation(event)
+    case 'checkpoint':
+      return `step ${event.step}  checkpoint ${event.path}${event.best ? '  (best so far)' : ''}`
+    case 'nonFinite': {
+      const where = event.heads.length > 0 ? `loss of ${event.heads.join(', ')}` : 'gradient'
+      return `step ${event.step}  ${where} not finite, update suppressed (${event.skippedSteps} so far, policy ${event.policy})`
+    }
+    case 'rollback':
+      return `back from step ${event.fromStep} to ${event.checkpoint} (rollback ${event.rollbacks})`
+    case 'warning':
+      return `warning: ${event.message}`
+    case 'end':
+      return `${event.status} at step ${event.step}: ${millions(event.tokens)} tokens in ${duration(event.elapsedSeconds)}`
+  }
+}
+
+function describeStep(event: StepEvent): string {
+  const parts = [`${event.stage}  step ${event.step}  ${(100 * event.progress).toFixed(1)} %`]
+  for (const [head, { loss }] of Object.entries(event.losses)) parts.push(`${head} ${loss.toFixed(3)}`)
+  parts.push(`lr ${event.learningRate.toExponential(2)}`)
+  parts.push(`grad ${event.gradNorm.toPrecision(3)}`)
+  parts.push(`${Math.round(event.tokensPerSecond).toLocaleString('en-US')} tokens/s`)
+  parts.push(`${event.millisecondsPerStep.toFixed(0)} ms/step`)
+  if (event.secondsLeft !== undefined) parts.push(`${duration(event.secondsLeft)} left`)
+  parts.push(`${(event.memoryBytes / 2 ** 30).toFixed(2)} GiB`)
+  if (event.skippedSteps > 0) parts.push(`${event.skippedSteps} skipped`)
+  return parts.join('  ')
+}
+
+function describeEvaluation(event: EventOf<'evaluation'>): string {
+  const heads = Object.values(event.scores).map((score) => {
+    const parts = [`${score.head}@${score.layer}: loss ${score.loss.toFixed(3)}`]
+    if (score.perplexity !== undefined) parts.push(`perplexity ${score.perplexity.toPrecision(4)}`)
+    parts.push(`accuracy ${score.accuracy.toFixed(3)}`)
+    if (score.balancedAccuracy !== undefined) parts.push(`balanced ${score.balancedAccuracy.toFixed(3)}`)
+    return parts.join(', ')
+  })
+  return `step ${event.step}  held out  ${heads.join('; ')}`
+}
+
+/** `1h02m`, `3m05s` or `12s`. */
+export function duration(seconds: number): string {
+  const whole = Math.round(seconds)
+  const two = (value: number) => String(value).padStart(2, '0')
+  if (whole >= 3600) return `${Math.floor(whole / 3600)}h${two(Math.floor((whole % 3600) / 60))}m`
+  if (whole >= 60) return `${Math.floor(whole / 60)}m${two(whole % 60)}s`
+  return `${whole}s`
+}
+
+const millions = (count: number): string => `${(count / 1e6).toFixed(2)} M`

@@ -1,0 +1,61 @@
+/**
+ * Learning-rate schedules as pure functions of the place in the stage. Formulas and step numbering are those of
+ * Hugging Face's `get_*_schedule_with_warmup`: the factor belongs to the step that comes after `step` finished ones, so
+ * the very first factor of a warm-up is 0. The triangle is Cramming's `budget-triangle2` (Geiping & Goldstein 2023).
+ */
+import { StrataError } from '../errors.js'
+import type { ScheduleConfig } from './types.js'
+
+export interface SchedulePlace {
+  /** Finished optimiser steps of the stage. */
+  step: number
+  /** Share of the stage's budget that is used up, 0 … 1. */
+  progress: number
+}
+
+/** Throws BAD_ARGUMENT when a field is out of range. */
+export function checkSchedule(schedule: ScheduleConfig): void {
+  const { warmup, finalFactor, kind } = schedule
+  if (!(warmup >= 0) || (warmup >= 1 && !Number.isInteger(warmup))) {
+    const expected = 'a share of the budget in [0, 1) or a whole number of steps'
+    throw new StrataError('BAD_ARGUMENT', `schedule.warmup is ${warmup}, ${expected} was expected`)
+  }
+  if (!(finalFactor >= 0 && finalFactor <= 1)) {
+    throw new StrataError('BAD_ARGUMENT', `schedule.finalFactor is ${finalFactor}, a number in [0, 1] was expected`)
+  }
+  if (!(kind in SHAPES)) {
+    throw new StrataError(
+      'BAD_ARGUMENT',
+      `schedule.kind is ${kind}, one of ${Object.keys(SHAPES).join(', ')} was expected`,
+    )
+  }
+}
+
+/** Factor on the learning rate of the coming step. */
+export function scheduleFactor(schedule: ScheduleConfig, place: SchedulePlace): number {
+  const progress = Math.min(1, Math.max(0, place.progress))
+  const { share, ramp } = warmupAt(schedule.warmup, place.step, progress)
+  // The triangle has its own rise over the whole budget; a warm-up only bends its beginning.
+  if (schedule.kind === 'triangle') return ramp * SHAPES.triangle(progress, schedule.finalFactor)
+  if (ramp < 1) return ramp
+  return SHAPES[schedule.kind](share < 1 ? (progress - share) / (1 - share) : 1, schedule.finalFactor)
+}
+
+/** Factor as a function of x, the place between the end of the warm-up (0) and the end of the budget (1). */
+const SHAPES: Record<ScheduleConfig['kind'], (x: number, finalFactor: number) => number> = {
+  constant: () => 1,
+  linear: (x, finalFactor) => 1 - (1 - finalFactor) * x,
+  cosine: (x, finalFactor) => finalFactor + (1 - finalFactor) * 0.5 * (1 + Math.cos(Math.PI * x)),
+  triangle: (x, finalFactor) => Math.max(finalFactor, Math.min(0.25 + x, 4 - 4 * x)),
+}
+
+/**
+ * Warm-up as a share of the budget, and the height of its ramp. Given in steps, its share follows from the progress per
+ * step so far: exact for a budget in steps, and for tokens or hours as good as steps are alike.
+ */
+function warmupAt(warmup: number, step: number, progress: number): { share: number; ramp: number } {
+  if (warmup === 0) return { share: 0, ramp: 1 }
+  if (warmup < 1) return { share: warmup, ramp: Math.min(1, progress / warmup) }
+  if (step < warmup) return { share: 0, ramp: step / warmup }
+  return { share: Math.min(1, (progress * warmup) / step), ramp: 1 }
+}

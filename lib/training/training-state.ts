@@ -1,0 +1,88 @@
+/** training-state.json: read with every field checked, so that a damaged file is named and never half used. */
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { z } from 'zod'
+import { fileError, StrataError } from '../errors.js'
+import type { Stage, StageState, TrainingState } from './types.js'
+
+export const STATE_FILE = 'training-state.json'
+
+const count = z.int().min(0)
+const seconds = z.number().min(0)
+const stateSchema = z.strictObject({
+  formatVersion: z.literal(1),
+  seed: z.int(),
+  step: count,
+  tokens: count,
+  elapsedSeconds: seconds,
+  stage: z.strictObject({
+    index: count,
+    name: z.string(),
+    step: count,
+    tokens: count,
+    elapsedSeconds: seconds,
+    draws: count,
+    tasks: z.record(z.string(), z.strictObject({ epoch: count, index: count, batches: z.int().min(1), steps: count })),
+  }),
+  dropout: z.strictObject({ seed: z.number(), counter: z.number() }),
+  skippedSteps: count,
+  rollbacks: count,
+  best: z.strictObject({ metric: z.string(), score: z.number(), step: count }).optional(),
+})
+
+/** Reads the state of a checkpoint folder. Throws NOT_FOUND or BAD_CHECKPOINT. */
+export async function readTrainingState(folder: string): Promise<TrainingState> {
+  const path = join(folder, STATE_FILE)
+  const text = await readFile(path, 'utf8').catch((error) => {
+    throw fileError(error, path, 'read the training state')
+  })
+  let json: unknown
+  try {
+    json = JSON.parse(text)
+  } catch (error) {
+    throw new StrataError(
+      'BAD_CHECKPOINT',
+      `${path} is not JSON (${(error as Error).message}); take another checkpoint`,
+      {
+        cause: error,
+        details: { path },
+      },
+    )
+  }
+  const result = stateSchema.safeParse(json)
+  if (result.success) return result.data
+  const problems = z.prettifyError(result.error)
+  throw new StrataError('BAD_CHECKPOINT', `${path} is not a training state of this version:\n${problems}`, {
+    details: { path },
+  })
+}
+
+/** State before the first step of a stage. */
+export function freshStage(stage: Stage, index: number): StageState {
+  const tasks: StageState['tasks'] = {}
+  for (const task of stage.tasks) {
+    tasks[task.name] = { epoch: 0, index: 0, batches: task.source.batchCount(0), steps: 0 }
+  }
+  return { index, name: stage.name, step: 0, tokens: 0, elapsedSeconds: 0, draws: 0, tasks }
+}
+
+/**
+ * Throws BAD_CHECKPOINT when a state cannot be the past of this run: another seed, stage, set of tasks or amount of data
+ * would make "the next batch" mean something else. A budget may have changed.
+ */
+export function checkSamePast(state: TrainingState, stages: readonly Stage[], seed: number, folder: string): void {
+  const differ = (what: string, here: unknown, there: unknown): never => {
+    const message = `${folder} was written with ${what} ${there}, this run has ${here}; resume with the same recipe and data, or start a new run folder`
+    throw new StrataError('BAD_CHECKPOINT', message, { details: { folder, what, here, there } })
+  }
+  if (state.seed !== seed) differ('seed', seed, state.seed)
+  const stage = stages[state.stage.index]
+  if (stage?.name !== state.stage.name) differ(`stage ${state.stage.index} named`, stage?.name, state.stage.name)
+  const fresh = freshStage(stage, state.stage.index)
+  const names = (tasks: object) => Object.keys(tasks).sort().join(', ')
+  if (names(fresh.tasks) !== names(state.stage.tasks)) differ('tasks', names(fresh.tasks), names(state.stage.tasks))
+  for (const [name, { batches }] of Object.entries(state.stage.tasks)) {
+    const here = fresh.tasks[name].batches
+    if (here !== batches) differ(`batches of ${name} per pass`, here, batches)
+  }
+}
