@@ -1,0 +1,47 @@
+/** Downloads an address with curl: it resumes, follows redirects and honours the proxy variables, which Node's own fetch does not. */
+import { spawn } from 'node:child_process'
+import { existsSync, statSync } from 'node:fs'
+import { StrataError } from '../errors.js'
+
+const POLL_EVERY_MS = 250
+
+/** Resumes a part that is there. `onBytes` gets the bytes on disk so far. */
+export async function fetchFile(url: string, path: string, onBytes: (bytes: number) => void): Promise<void> {
+  const args = [
+    '--fail',
+    '--location',
+    '--silent',
+    '--show-error',
+    '--retry',
+    '3',
+    '--continue-at',
+    '-',
+    '--output',
+    path,
+    url,
+  ]
+  const timer = setInterval(() => onBytes(existsSync(path) ? statSync(path).size : 0), POLL_EVERY_MS)
+  try {
+    await new Promise<void>((resolve, reject) => {
+      let stderr = ''
+      const child = spawn('curl', args, { stdio: ['ignore', 'ignore', 'pipe'] })
+      child.stderr.on('data', (chunk: Buffer) => {
+        stderr += chunk.toString('utf8')
+      })
+      child.on('error', (error) => reject(fetchFailed(url, `curl cannot be started (${error.message})`)))
+      child.on('close', (status) =>
+        status === 0 ? resolve() : reject(fetchFailed(url, stderr.trim() || `curl ended with ${status}`)),
+      )
+    })
+  } finally {
+    clearInterval(timer)
+  }
+}
+
+function fetchFailed(url: string, words: string): StrataError {
+  return new StrataError(
+    'FETCH_FAILED',
+    `${url} could not be downloaded: ${words}; expected a reachable file; check the network and proxy, or download it elsewhere and pass --zip FILE`,
+    { details: { url } },
+  )
+}

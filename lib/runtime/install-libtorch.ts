@@ -1,0 +1,289 @@
+/**
+ * Fetches libtorch: pinned wheels through pip, or the official zip with a hash that the user vouches for. What arrives is verified,
+ * unpacked into a temporary folder beside the target and renamed into place, so a half-installed libtorch never exists; two processes
+ * that install at once end with one good copy.
+ */
+import { createHash, randomUUID } from 'node:crypto'
+import {
+  createReadStream,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
+import { basename, dirname, join, resolve } from 'node:path'
+import { pipeline } from 'node:stream/promises'
+import { fileError, StrataError } from '../errors.js'
+import { fetchFile } from './fetch-file.js'
+import { inspectTree, type LibtorchTree, libtorchCacheDirectory } from './find-libtorch.js'
+import { withLock } from './folder-lock.js'
+import { libtorchManifest } from './libtorch-manifest.js'
+import { isNeeded, type LibtorchBuild, type LibtorchFlavour, type LibtorchManifest, selectBuild } from './manifest.js'
+import { pipDownload } from './pip-download.js'
+import type { Environment } from './platform.js'
+import type { OnProgress } from './progress.js'
+import { unzip } from './unzip.js'
+import { DEFAULT_TORCH_VERSION } from './versions.js'
+
+export interface InstallOptions {
+  /** Full version or a minor like `2.12`. @defaultValue `2.13.0` */
+  version?: string
+  /** @defaultValue `cpu` */
+  flavour?: LibtorchFlavour
+  /** Target folder. @defaultValue a folder of the user cache, where the search finds it */
+  directory?: string
+  /** Replace a good copy. */
+  force?: boolean
+  /** Official zip: a file, an address, or `official` for the address of PyTorch's own site. Needs `sha256`. */
+  zip?: string
+  /** Expected SHA-256 of the zip, in hex. */
+  sha256?: string
+  onProgress?: OnProgress
+  environment?: Environment
+  /** Other pins than the package's own (mirrors, tests). */
+  manifest?: LibtorchManifest
+}
+
+export interface InstallResult {
+  tree: LibtorchTree
+  /** False when a good copy was there already. */
+  installed: boolean
+}
+
+/** Address of the official zip. Its hash is not pinned here: pass the one you trust. */
+export function officialZipUrl(version: string, flavour: LibtorchFlavour): string {
+  return `https://download.pytorch.org/libtorch/${flavour}/libtorch-shared-with-deps-${version}%2B${flavour}.zip`
+}
+
+/** Installs libtorch and returns its folder. Throws FETCH_FAILED, HASH_MISMATCH, UNSUPPORTED, DISK_FULL, READ_ONLY. */
+export async function installLibtorch(options: InstallOptions = {}): Promise<InstallResult> {
+  const environment = options.environment ?? process.env
+  const flavour = options.flavour ?? 'cpu'
+  const build = options.zip
+    ? {
+        version: options.version ?? DEFAULT_TORCH_VERSION,
+        flavour,
+        platform: `${process.platform}-${process.arch}`,
+        wheels: [],
+      }
+    : selectBuild(options.manifest ?? libtorchManifest, options.version ?? DEFAULT_TORCH_VERSION, flavour)
+  if (options.zip && !/^[0-9a-f]{64}$/i.test(options.sha256 ?? '')) {
+    throw new StrataError(
+      'BAD_ARGUMENT',
+      `--zip needs --sha256 with 64 hex digits, got ${options.sha256 ? `'${options.sha256}'` : 'none'}: this package pins no hash of an official zip; ` +
+        'pass the hash that you trust, or leave --zip away to install the pinned wheels',
+      { details: { argument: 'sha256' } },
+    )
+  }
+  const target = targetDirectory(options, build, environment)
+  const present = goodTree(target, build)
+  if (present && !options.force) return { tree: present, installed: false }
+
+  const parent = dirname(target)
+  const name = basename(target)
+  const report = options.onProgress ?? (() => {})
+  try {
+    mkdirSync(parent, { recursive: true })
+    return await withLock(
+      join(parent, `.${name}.lock`),
+      (owner) => report({ step: `waiting for process ${owner}, which installs the same libtorch` }),
+      async () => {
+        const meanwhile = goodTree(target, build)
+        if (meanwhile && !options.force) return { tree: meanwhile, installed: false }
+        return { tree: await fetchAndPlace(options, build, target, environment, report), installed: true }
+      },
+    )
+  } catch (error) {
+    if (error instanceof StrataError) throw error
+    throw fileError(
+      error,
+      (error as NodeJS.ErrnoException).path ?? target,
+      'install libtorch (choose another folder with --dir)',
+    )
+  }
+}
+
+async function fetchAndPlace(
+  options: InstallOptions,
+  build: LibtorchBuild,
+  target: string,
+  environment: Environment,
+  report: OnProgress,
+): Promise<LibtorchTree> {
+  const parent = dirname(target)
+  const name = basename(target)
+  const staging = join(parent, `.${name}.staging-${process.pid}-${randomUUID().slice(0, 8)}`)
+  // Kept when something fails: whole files are not downloaded again.
+  const downloads = join(parent, `.${name}.downloads`)
+  for (const left of readdirSync(parent)) {
+    if (left.startsWith(`.${name}.staging-`)) rmSync(join(parent, left), { recursive: true, force: true })
+  }
+  mkdirSync(downloads, { recursive: true })
+  mkdirSync(staging, { recursive: true })
+  try {
+    if (options.zip)
+      await unpackZip(options as InstallOptions & { zip: string; sha256: string }, build, downloads, staging, report)
+    else await unpackWheels(options.manifest ?? libtorchManifest, build, downloads, staging, environment, report)
+    writeFileSync(join(staging, 'stratabert-libtorch.json'), `${JSON.stringify(build, null, 2)}\n`)
+    const problem = treeProblem(staging, build)
+    if (problem) {
+      throw new StrataError(
+        'BAD_FILE',
+        `what was unpacked for libtorch ${build.version} ${build.flavour} ${problem}; expected a whole build; try another version`,
+        {
+          details: { build },
+        },
+      )
+    }
+    place(staging, target, parent, name)
+    rmSync(downloads, { recursive: true, force: true })
+  } finally {
+    rmSync(staging, { recursive: true, force: true })
+  }
+  return inspectTree(target, 'cache') as LibtorchTree
+}
+
+async function unpackWheels(
+  manifest: LibtorchManifest,
+  build: LibtorchBuild,
+  downloads: string,
+  staging: string,
+  environment: Environment,
+  report: OnProgress,
+): Promise<void> {
+  const totalBytes = build.wheels.reduce((sum, file) => sum + manifest.wheels[file].bytes, 0)
+  let before = 0
+  for (const file of build.wheels) {
+    const wheel = manifest.wheels[file]
+    const path = join(downloads, file)
+    const step = `downloading ${wheel.name} ${wheel.version}`
+    if (!(await hasHash(path, wheel.bytes, wheel.sha256))) {
+      rmSync(path, { force: true })
+      report({ step, doneBytes: before, totalBytes })
+      await pipDownload(file, wheel, downloads, environment, (bytes) =>
+        report({ step, doneBytes: before + Math.min(bytes, wheel.bytes), totalBytes }),
+      )
+      if (!(await hasHash(path, wheel.bytes, wheel.sha256))) {
+        throw new StrataError(
+          'HASH_MISMATCH',
+          `${file} arrived with other content than pinned; expected ${wheel.bytes} bytes with SHA-256 ${wheel.sha256}; check the index that pip uses and try again`,
+          { details: { wheel: file } },
+        )
+      }
+    }
+    before += wheel.bytes
+  }
+  let unpacked = 0
+  for (const file of build.wheels) {
+    const step = `unpacking ${manifest.wheels[file].name}`
+    await unzip(
+      join(downloads, file),
+      staging,
+      (path) => (isNeeded(path, build.flavour) ? path : null),
+      (bytes) => {
+        unpacked += bytes
+        report({ step, doneBytes: unpacked })
+      },
+    )
+  }
+}
+
+async function unpackZip(
+  options: InstallOptions & { zip: string; sha256: string },
+  build: LibtorchBuild,
+  downloads: string,
+  staging: string,
+  report: OnProgress,
+): Promise<void> {
+  const address =
+    options.zip === 'official' ? officialZipUrl(build.version, build.flavour as LibtorchFlavour) : options.zip
+  let path = address
+  if (/^https?:\/\//.test(address)) {
+    path = join(downloads, 'libtorch.zip')
+    await fetchFile(address, path, (doneBytes) => report({ step: `downloading ${address}`, doneBytes }))
+  } else if (!existsSync(path)) {
+    throw new StrataError(
+      'NOT_FOUND',
+      `--zip ${path} does not exist; expected a file, an address or 'official'; check the path`,
+    )
+  }
+  report({ step: 'verifying the zip' })
+  const found = await fileSha256(path)
+  if (found !== options.sha256.toLowerCase()) {
+    if (path !== address) rmSync(path, { force: true })
+    throw new StrataError(
+      'HASH_MISMATCH',
+      `${address} has SHA-256 ${found}; expected ${options.sha256}; do not use this file`,
+      {
+        details: { found, expected: options.sha256 },
+      },
+    )
+  }
+  let unpacked = 0
+  // libtorch/lib, libtorch/include and libtorch/build-version; static libraries and programs stay away.
+  const needed = /^libtorch\/(include\/.*|build-version|lib\/[^/]*\.(so|dylib)[.\w]*)$/
+  await unzip(
+    path,
+    staging,
+    (entry) => (needed.test(entry) ? entry : null),
+    (bytes) => {
+      unpacked += bytes
+      report({ step: 'unpacking the zip', doneBytes: unpacked })
+    },
+  )
+}
+
+function targetDirectory(options: InstallOptions, build: LibtorchBuild, environment: Environment): string {
+  if (options.directory) return resolve(options.directory)
+  const cache = libtorchCacheDirectory(environment)
+  if (cache === null) {
+    throw new StrataError(
+      'NOT_FOUND',
+      'no folder to install into: neither XDG_CACHE_HOME nor HOME is set; set one of them or pass --dir',
+    )
+  }
+  return join(cache, `${build.version}-${build.flavour}-${build.platform}`)
+}
+
+/** The tree in a finished folder; null when it is absent, another version or flavour, or damaged. */
+function goodTree(target: string, build: LibtorchBuild): LibtorchTree | null {
+  return existsSync(target) && treeProblem(target, build) === null
+    ? (inspectTree(target, 'cache') as LibtorchTree)
+    : null
+}
+
+function treeProblem(directory: string, build: LibtorchBuild): string | null {
+  const tree = inspectTree(directory, 'cache')
+  if (typeof tree === 'string') return tree
+  if (tree.version.split('+')[0] !== build.version) return `is libtorch ${tree.version}`
+  if ((tree.flavour === 'cpu') !== (build.flavour === 'cpu')) return `is a ${tree.flavour} build`
+  return null
+}
+
+function place(staging: string, target: string, parent: string, name: string): void {
+  const old = join(parent, `.${name}.old-${process.pid}`)
+  if (existsSync(target)) {
+    if (readdirSync(target).length > 0 && !existsSync(join(target, 'stratabert-libtorch.json'))) {
+      throw new StrataError(
+        'BAD_ARGUMENT',
+        `${target} holds files that are not ours; expected an empty or new folder; choose another --dir`,
+      )
+    }
+    renameSync(target, old)
+  }
+  renameSync(staging, target)
+  rmSync(old, { recursive: true, force: true })
+}
+
+async function hasHash(path: string, bytes: number, sha256: string): Promise<boolean> {
+  return existsSync(path) && statSync(path).size === bytes && (await fileSha256(path)) === sha256
+}
+
+async function fileSha256(path: string): Promise<string> {
+  const hash = createHash('sha256')
+  await pipeline(createReadStream(path, { highWaterMark: 1 << 20 }), hash)
+  return hash.digest('hex')
+}
