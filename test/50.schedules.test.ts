@@ -1,0 +1,148 @@
+import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { StrataError } from '../lib/errors.js'
+import { budgetProgress, budgetUnit, secondsLeft } from '../lib/training/budgets.js'
+import { parameterGroups, reachedParameters } from '../lib/training/parameter-groups.js'
+import { checkSchedule, scheduleFactor } from '../lib/training/schedules.js'
+import type { ScheduleConfig, StageState } from '../lib/training/types.js'
+
+interface GoldenCase {
+  schedule: ScheduleConfig
+  steps: number
+  factors: number[]
+}
+const golden: { cases: GoldenCase[] } = JSON.parse(readFileSync(join(__dirname, 'golden/schedules.json'), 'utf8'))
+
+const place = (part: Partial<StageState>): StageState => ({
+  index: 0,
+  name: 'only',
+  step: 0,
+  tokens: 0,
+  elapsedSeconds: 0,
+  draws: 0,
+  tasks: { text: { epoch: 0, index: 0, batches: 10, steps: 0 } },
+  ...part,
+})
+
+describe('schedules', () => {
+  for (const { schedule, steps, factors } of golden.cases) {
+    it(`${schedule.kind}, warm-up ${schedule.warmup}, to ${schedule.finalFactor}: as torch and transformers`, () => {
+      const ours = factors.map((_, step) => scheduleFactor(schedule, { step, progress: step / steps }))
+      ours.forEach((factor, step) => {
+        assert.ok(Math.abs(factor - factors[step]) <= 1e-12, `step ${step}: ${factor}, expected ${factors[step]}`)
+      })
+    })
+  }
+
+  it('the triangle starts at 0.25, peaks at 1 after three quarters and ends at 0', () => {
+    const triangle: ScheduleConfig = { kind: 'triangle', warmup: 0, finalFactor: 0 }
+    const at = (progress: number) => scheduleFactor(triangle, { step: 5, progress })
+    assert.deepEqual([at(0), at(0.75), at(1), at(2)], [0.25, 1, 0, 0])
+    assert.equal(scheduleFactor({ ...triangle, warmup: 10 }, { step: 5, progress: 0 }), 0.125)
+  })
+
+  it('a warm-up in steps under a budget in tokens is found from the tokens a step so far', () => {
+    const schedule: ScheduleConfig = { kind: 'linear', warmup: 10, finalFactor: 0 }
+    // 100 tokens a step, 10,000 in all: warm-up ends at a tenth.
+    assert.equal(scheduleFactor(schedule, { step: 5, progress: 0.05 }), 0.5)
+    assert.equal(scheduleFactor(schedule, { step: 10, progress: 0.1 }), 1)
+    assert.ok(Math.abs(scheduleFactor(schedule, { step: 55, progress: 0.55 }) - 0.5) < 1e-12)
+    assert.equal(scheduleFactor(schedule, { step: 100, progress: 1 }), 0)
+  })
+
+  it('refuses what is out of range and names it', () => {
+    const refused = (part: Partial<ScheduleConfig>, field: RegExp) => {
+      const schedule = { kind: 'linear', warmup: 0, finalFactor: 0, ...part } as ScheduleConfig
+      assert.throws(() => checkSchedule(schedule), { name: 'StrataError', code: 'BAD_ARGUMENT', message: field })
+    }
+    refused({ warmup: -1 }, /warmup is -1/)
+    refused({ warmup: 2.5 }, /warmup is 2.5/)
+    refused({ finalFactor: 2 }, /finalFactor is 2/)
+    refused({ kind: 'wave' as 'linear' }, /kind is wave/)
+  })
+})
+
+describe('budgets', () => {
+  it('count in their own unit', () => {
+    assert.equal(budgetProgress({ steps: 8 }, place({ step: 2 })), 0.25)
+    assert.equal(budgetProgress({ tokens: 1000 }, place({ tokens: 900 })), 0.9)
+    assert.equal(budgetProgress({ hours: 0.5 }, place({ elapsedSeconds: 900 })), 0.5)
+    assert.equal(budgetProgress({ hours: 0.5 }, place({ elapsedSeconds: 9000 })), 1)
+  })
+
+  it('epochs follow the largest task', () => {
+    const tasks = {
+      small: { epoch: 5, index: 0, batches: 2, steps: 10 },
+      large: { epoch: 1, index: 5, batches: 10, steps: 15 },
+    }
+    assert.equal(budgetProgress({ epochs: 3 }, place({ tasks })), 0.5)
+    const ending = { large: { epoch: 0, index: 11, batches: 10, steps: 11 } }
+    assert.ok(budgetProgress({ epochs: 1 }, place({ tasks: ending })) < 1, 'a longer later pass is not cut')
+  })
+
+  it('say how much time is left', () => {
+    assert.equal(secondsLeft({ steps: 100 }, place({ step: 25, elapsedSeconds: 50 })), 150)
+    assert.equal(secondsLeft({ hours: 1 }, place({ elapsedSeconds: 600 })), 3000)
+    assert.equal(secondsLeft({ steps: 100 }, place({})), undefined)
+  })
+
+  it('refuse none, two and nonsense', () => {
+    for (const budget of [{}, { steps: 1, tokens: 1 }, { steps: 0 }, { hours: Number.NaN }]) {
+      assert.throws(
+        () => budgetUnit(budget),
+        (error) => error instanceof StrataError && error.code === 'BAD_ARGUMENT',
+      )
+    }
+  })
+})
+
+describe('parameter groups', () => {
+  const parameters = [
+    { name: 'bert.embeddings.word_embeddings.weight', shape: [8, 4], decays: true, layer: 0 },
+    { name: 'bert.embeddings.LayerNorm.bias', shape: [4], decays: false, layer: 0 },
+    { name: 'bert.encoder.layer.0.output.dense.weight', shape: [4, 4], decays: true, layer: 1 },
+    { name: 'bert.encoder.layer.1.output.dense.weight', shape: [4, 4], decays: true, layer: 2 },
+    { name: 'heads.nsp.classifier.weight', shape: [2, 4], decays: true, layer: 3 },
+    { name: 'heads.nsp.classifier.bias', shape: [2], decays: false, layer: 3 },
+    { name: 'heads.mlm.bias', shape: [8], decays: false, layer: 3 },
+  ]
+  const settings = { weightDecay: 0.01, layerDecay: 1 }
+
+  it('biases and LayerNorm do not decay', () => {
+    const groups = parameterGroups(parameters, settings)
+    assert.equal(groups.length, 2)
+    const still = groups.find((group) => group.weightDecay === 0)
+    assert.deepEqual(still?.names, ['bert.embeddings.LayerNorm.bias', 'heads.nsp.classifier.bias', 'heads.mlm.bias'])
+  })
+
+  it('layer decay multiplies from the heads down', () => {
+    const groups = parameterGroups(parameters, { weightDecay: 0.01, layerDecay: 0.5 })
+    const factor = (name: string) => groups.find((group) => group.names.includes(name))?.learningRateFactor
+    assert.deepEqual(
+      parameters.map(({ name }) => factor(name)),
+      [0.125, 0.125, 0.25, 0.5, 1, 1, 1],
+    )
+  })
+
+  it('freeze leaves out, and refuses a prefix that matches nothing or everything', () => {
+    const names = parameterGroups(parameters, settings, ['bert.embeddings.']).flatMap((group) => group.names)
+    assert.equal(names.length, 5)
+    assert.ok(!names.some((name) => name.startsWith('bert.embeddings.')))
+    assert.throws(() => parameterGroups(parameters, settings, ['bert.pooler']), { message: /bert\.pooler/ })
+    assert.throws(() => parameterGroups(parameters, settings, ['bert.', 'heads.']), { code: 'BAD_ARGUMENT' })
+  })
+
+  it('what no head of the stage reaches is left alone', () => {
+    const heads = [
+      { name: 'nsp', kind: 'next-sentence' as const, tap: { layer: 1 }, weight: 1 },
+      { name: 'mlm', kind: 'masked-lm' as const, tap: { layer: 2 }, weight: 1 },
+    ]
+    const config = { heads } as Parameters<typeof reachedParameters>[1]
+    const names = (active: string[]) => reachedParameters(parameters, config, active).map(({ name }) => name)
+    assert.ok(!names(['nsp']).includes('bert.encoder.layer.1.output.dense.weight'))
+    assert.ok(!names(['nsp']).includes('heads.mlm.bias'))
+    assert.ok(!names(['mlm']).includes('heads.nsp.classifier.weight'))
+    assert.equal(names(['nsp', 'mlm']).length, parameters.length)
+  })
+})

@@ -1,0 +1,55 @@
+import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { balancedAccuracy, f1Score, perplexity, scoreHead, wilsonInterval } from '../lib/evaluation/index.js'
+
+const golden = JSON.parse(readFileSync(join(__dirname, 'golden/metrics.json'), 'utf8')) as {
+  confusions: { classes: number; confusion: number[]; balancedAccuracy: number; f1: number[] }[]
+  intervals: { correct: number; count: number; low: number; high: number }[]
+  perplexities: { loss: number; perplexity: number }[]
+}
+const close = (actual: number, expected: number) =>
+  assert.ok(Math.abs(actual - expected) <= 1e-12 * Math.max(1, Math.abs(expected)), `${actual}, expected ${expected}`)
+
+describe('evaluation metrics', () => {
+  it('balanced accuracy and F1 are scikit-learn’s', () => {
+    for (const { classes, confusion, balancedAccuracy: balanced, f1 } of golden.confusions) {
+      close(balancedAccuracy(confusion, classes), balanced)
+      f1.forEach((expected, positive) => {
+        close(f1Score(confusion, classes, positive), expected)
+      })
+    }
+  })
+
+  it('the 95 % interval is scipy’s Wilson interval', () => {
+    for (const { correct, count, low, high } of golden.intervals) {
+      const [ourLow, ourHigh] = wilsonInterval(correct, count)
+      close(ourLow, low)
+      close(ourHigh, high)
+    }
+  })
+
+  it('perplexity is exp of the loss', () => {
+    for (const { loss, perplexity: expected } of golden.perplexities) close(perplexity(loss), expected)
+  })
+
+  it('a head’s figures carry its layer and fit its kind', () => {
+    const mlm = { name: 'mlm', kind: 'masked-lm' as const, tap: { layer: 6 }, weight: 1 }
+    assert.deepEqual(scoreHead(mlm, { lossSum: 30, count: 10, correct: 4 }), {
+      head: 'mlm',
+      kind: 'masked-lm',
+      layer: 6,
+      count: 10,
+      loss: 3,
+      accuracy: 0.4,
+      perplexity: Math.exp(3),
+    })
+    const bshift = { name: 'bshift', kind: 'bigram-shift' as const, level: 'token' as const, read: 'mean' as const }
+    const sums = { lossSum: 50, count: 100, correct: 85, confusion: [80, 10, 5, 5] }
+    const scores = scoreHead({ ...bshift, tap: { layer: 2 }, weight: 1 }, sums)
+    close(scores.balancedAccuracy!, (80 / 90 + 5 / 10) / 2)
+    close(scores.f1!, (2 * 5) / (10 + 15))
+    assert.equal(scores.perplexity, undefined)
+    assert.ok(scores.accuracyInterval![0] < 0.85 && scores.accuracyInterval![1] > 0.85)
+  })
+})

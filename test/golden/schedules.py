@@ -1,0 +1,74 @@
+"""Learning-rate factors of transformers' and torch's schedulers: writes schedules.json beside this script.
+
+Each row is the factor of the step that follows `step` finished ones, as a training loop sees it.
+The triangle is Cramming's budget-triangle2 (Geiping & Goldstein 2023), through torch's LambdaLR.
+"""
+
+import json
+from pathlib import Path
+
+import torch
+import transformers
+from transformers import (
+    get_constant_schedule_with_warmup,
+    get_cosine_schedule_with_warmup,
+    get_cosine_with_min_lr_schedule_with_warmup,
+    get_linear_schedule_with_warmup,
+)
+
+
+def factors(make, steps):
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    scheduler = make(optimizer)
+    values = []
+    for _ in range(steps):
+        values.append(scheduler.get_last_lr()[0])
+        optimizer.step()
+        scheduler.step()
+    return values
+
+
+def triangle(steps):
+    def factor(step):
+        x = step / steps
+        return min(0.25 + x, 4 - 4 * x)
+
+    return lambda optimizer: torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+
+
+def linear_to(warmup, steps, final):
+    """torch's own: LinearLR up, then LinearLR down to `final`."""
+
+    def make(optimizer):
+        up = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: step / warmup)
+        down = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, final, total_iters=steps - warmup)
+        return torch.optim.lr_scheduler.SequentialLR(optimizer, [up, down], milestones=[warmup])
+
+    return make
+
+
+def main():
+    steps = 40
+    cases = []
+
+    def add(kind, warmup, final, make):
+        schedule = {"kind": kind, "warmup": warmup, "finalFactor": final}
+        cases.append({"schedule": schedule, "steps": steps, "factors": factors(make, steps)})
+
+    for warmup in (0, 1, 7, 39):
+        add("linear", warmup, 0, lambda o, w=warmup: get_linear_schedule_with_warmup(o, w, steps))
+        add("cosine", warmup, 0, lambda o, w=warmup: get_cosine_schedule_with_warmup(o, w, steps))
+        add("constant", warmup, 1, lambda o, w=warmup: get_constant_schedule_with_warmup(o, w))
+    add("linear", 8, 0.1, linear_to(8, steps, 0.1))
+    add("cosine", 8, 0.1, lambda o: get_cosine_with_min_lr_schedule_with_warmup(o, 8, steps, min_lr_rate=0.1))
+    # A share of the budget: 0.2 of 40 steps.
+    add("linear", 0.2, 0, lambda o: get_linear_schedule_with_warmup(o, 8, steps))
+    add("cosine", 0.2, 0, lambda o: get_cosine_schedule_with_warmup(o, 8, steps))
+    add("triangle", 0, 0, triangle(steps))
+
+    versions = {"torch": torch.__version__, "transformers": transformers.__version__}
+    path = Path(__file__).with_suffix(".json")
+    path.write_text(json.dumps({"versions": versions, "cases": cases}, indent=1) + "\n")
+
+
+main()
