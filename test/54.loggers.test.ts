@@ -1,0 +1,217 @@
+import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
+import { appendFileSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { type StepEvent, type TrainingEvent, TrainingEvents } from '../lib/training/events.js'
+import { openMetricsLog } from '../lib/training/metrics-log.js'
+import { createProgressLine, duration } from '../lib/training/progress-line.js'
+import { crc32c, encodeRecord, openTensorBoardLog } from '../lib/training/tensorboard.js'
+
+const stepEvent = (step: number, more: Partial<StepEvent> = {}): StepEvent => ({
+  type: 'step',
+  step,
+  stage: 'main',
+  tasks: { joint: 1 },
+  loss: 7.5,
+  losses: {
+    mlm: { lossSum: 68, count: 10, loss: 6.8, finite: true },
+    nsp: { lossSum: 2.8, count: 4, loss: 0.7, finite: true },
+  },
+  learningRate: 1e-4,
+  gradNorm: 1.25,
+  tokens: 2048 * step,
+  tokensPerSecond: 12_345.6,
+  millisecondsPerStep: 166,
+  dataWaitShare: 0.01,
+  progress: step / 100,
+  elapsedSeconds: step,
+  secondsLeft: 185,
+  memoryBytes: 2 ** 30,
+  skippedSteps: 0,
+  ...more,
+})
+
+describe('loggers', () => {
+  let folder: string
+  beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), 'stratabert-loggers-'))
+  })
+  afterEach(() => rmSync(folder, { recursive: true, force: true }))
+
+  describe('events', () => {
+    it('a listener that throws becomes one warning; the others and the caller go on', async () => {
+      const seen: string[] = []
+      const events = new TrainingEvents()
+        .on('step', () => {
+          throw new Error('my plot broke')
+        })
+        .on('step', ({ step }) => void seen.push(`step ${step}`))
+        .on('warning', ({ message }) => void seen.push(message))
+      await events.emit(stepEvent(1))
+      await events.emit(stepEvent(2))
+      assert.deepEqual(seen, ['a listener failed on step: my plot broke', 'step 1', 'step 2'])
+    })
+
+    it('a listener of warnings that throws does not loop', async () => {
+      const events = new TrainingEvents().on('warning', () => {
+        throw new Error('again')
+      })
+      await events.emit({ type: 'warning', step: 0, message: 'first' })
+    })
+
+    it('loggers get every event, are waited for and closed; off disconnects', async () => {
+      const seen: string[] = []
+      const listener = () => void seen.push('listener')
+      const events = new TrainingEvents().on('step', listener).addLogger({
+        log: async (event) => {
+          await new Promise((done) => setTimeout(done, 5))
+          seen.push(event.type)
+        },
+        close: () => void seen.push('closed'),
+      })
+      await events.emit(stepEvent(1))
+      events.off(listener)
+      await events.emit(stepEvent(2))
+      await events.close()
+      assert.deepEqual(seen, ['listener', 'step', 'step', 'closed'])
+    })
+
+    it('an essential logger’s error reaches the caller', async () => {
+      const failing = { log: () => Promise.reject(new Error('disk')) }
+      await assert.rejects(new TrainingEvents().addLogger(failing, { essential: true }).emit(stepEvent(1)), /disk/)
+    })
+  })
+
+  describe('metrics.jsonl', () => {
+    const lines = (path: string): { type: string; step: number }[] =>
+      readFileSync(path, 'utf8')
+        .split('\n')
+        .slice(0, -1)
+        .map((line) => JSON.parse(line))
+
+    it('holds one event a line and never hides a NaN', async () => {
+      const path = join(folder, 'metrics.jsonl')
+      const log = await openMetricsLog(path, 0)
+      await log.log(stepEvent(1, { loss: Number.NaN, gradNorm: Number.POSITIVE_INFINITY }))
+      await log.close()
+      const [line] = lines(path) as unknown as Record<string, unknown>[]
+      assert.equal(line.loss, 'NaN')
+      assert.equal(line.gradNorm, 'Infinity')
+      assert.equal(line.type, 'step')
+      assert.match(String(line.time), /^\d{4}-\d\d-\d\dT/)
+    })
+
+    it('on resume the lines of lost steps and a torn last line go', async () => {
+      const path = join(folder, 'metrics.jsonl')
+      const first = await openMetricsLog(path, 0)
+      for (const step of [1, 2, 3, 4, 5]) await first.log(stepEvent(step))
+      await first.close()
+      appendFileSync(path, '{"type":"step","step":2,"lo')
+      const second = await openMetricsLog(path, 3)
+      await second.log(stepEvent(4))
+      await second.close()
+      assert.deepEqual(
+        lines(path).map(({ step }) => step),
+        [1, 2, 3, 4],
+      )
+    })
+
+    it('a rollback cuts in the same way and stands in the file', async () => {
+      const path = join(folder, 'metrics.jsonl')
+      const log = await openMetricsLog(path, 0)
+      for (const step of [1, 2, 3]) await log.log(stepEvent(step))
+      await log.log({ type: 'rollback', step: 1, fromStep: 3, checkpoint: 'step-1', rollbacks: 1 })
+      await log.log(stepEvent(2))
+      await log.close()
+      assert.deepEqual(
+        lines(path).map(({ type, step }) => `${type} ${step}`),
+        ['step 1', 'rollback 1', 'step 2'],
+      )
+    })
+  })
+
+  describe('TensorBoard events', () => {
+    const golden = JSON.parse(readFileSync(join(__dirname, 'golden/tensorboard.json'), 'utf8'))
+
+    it('CRC-32C has its check value', () => {
+      assert.equal(crc32c(Buffer.from('123456789')), 0xe3069283)
+    })
+
+    it('records equal TensorBoard’s own, byte for byte', () => {
+      for (const { event, hex } of golden.cases) {
+        const scalars =
+          event.scalars &&
+          Object.fromEntries(
+            Object.entries(event.scalars).map(([name, value]) => [
+              name,
+              value === null ? Number.NaN : (value as number),
+            ]),
+          )
+        assert.equal(encodeRecord({ ...event, scalars }).toString('hex'), hex)
+      }
+    })
+
+    // Only where a Python with the tensorboard package is named; the golden bytes above need none.
+    const python = process.env.STRATABERT_TENSORBOARD_PYTHON
+    const withTensorBoard = python ? it : () => {}
+    withTensorBoard('a folder of a resumed run reads as one curve in TensorBoard', async () => {
+      const first = await openTensorBoardLog(folder, 0)
+      for (const step of [1, 2, 3]) await first.log(stepEvent(step, { loss: step }))
+      await first.close?.()
+      await new Promise((done) => setTimeout(done, 1100))
+      const second = await openTensorBoardLog(folder, 2)
+      for (const step of [3, 4]) await second.log(stepEvent(step, { loss: 10 * step }))
+      await second.close?.()
+      assert.equal(readdirSync(folder).length, 2)
+      const script = join(__dirname, 'golden/tensorboard.py')
+      const read = JSON.parse(execFileSync(python!, [script, 'read', folder], { encoding: 'utf8' }))
+      assert.deepEqual(read['train/loss'], [
+        [1, 1],
+        [2, 2],
+        [3, 30],
+        [4, 40],
+      ])
+    })
+  })
+
+  describe('progress line', () => {
+    const written = (isTTY: boolean, columns: number, events: TrainingEvent[]) => {
+      let text = ''
+      const stream = {
+        isTTY,
+        columns,
+        write: (part: string) => {
+          text += part
+        },
+      }
+      const logger = createProgressLine({ stream })
+      for (const event of events) void logger.log(event)
+      void logger.close?.()
+      return text
+    }
+
+    it('is plain lines where there is no terminal', () => {
+      const text = written(false, 80, [stepEvent(10), stepEvent(20, { skippedSteps: 2 })])
+      assert.equal(
+        text,
+        'main  step 10  10.0 %  mlm 6.800  nsp 0.700  lr 1.00e-4  grad 1.25  12,346 tokens/s  166 ms/step  3m05s left  1.00 GiB\n' +
+          'main  step 20  20.0 %  mlm 6.800  nsp 0.700  lr 1.00e-4  grad 1.25  12,346 tokens/s  166 ms/step  3m05s left  1.00 GiB  2 skipped\n',
+      )
+    })
+
+    it('rewrites one line on a terminal, no longer than it is wide', () => {
+      const warning: TrainingEvent = { type: 'warning', step: 2, message: 'look' }
+      const text = written(true, 40, [stepEvent(1), stepEvent(2), warning, stepEvent(3)])
+      const rewritten = text.split('\r\x1b[K').slice(1)
+      assert.equal(rewritten.length, 4)
+      assert.ok(rewritten.every((part) => part.length <= 40))
+      assert.equal(rewritten[2], 'warning: look\n')
+      assert.ok(text.endsWith('\n'))
+    })
+
+    it('durations read well', () => {
+      assert.deepEqual([12.4, 185, 3725, 359_999].map(duration), ['12s', '3m05s', '1h02m', '99h59m'])
+    })
+  })
+})
