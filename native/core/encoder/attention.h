@@ -1,0 +1,12 @@
+#pragma once
+// Scaled dot-product attention over packed sequences: no sequence sees another, and there is no padding.
+// Legend: T tokens, H hidden size, N heads, D = H / N.
+#include "core/batch.h"
+#include "core/layers.h"
+
+namespace strata {
+
+// qkv_T3H holds query, key and value beside each other; the result has shape (T, H).
+at::Tensor packed_attention(const ForwardPass& pass, const at::Tensor& qkv_T3H, const PackedBatch& batch, int64_t heads);
+
+}  // namespace strata

@@ -1,0 +1,67 @@
+#pragma once
+// A head is a task's own module on a tap. Each kind has one file; registry.cc maps a kind's name to its factory.
+#include "core/batch.h"
+#include "core/config.h"
+#include "core/encoder/encoder.h"
+#include "core/layers.h"
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace strata {
+
+// What a head sees of one forward pass.
+struct HeadInput {
+  const ForwardPass& pass;
+  const PackedBatch& batch;
+  const std::vector<at::Tensor>& hidden;  // by layer, (T, H)
+};
+
+struct LossSum {
+  at::Tensor sum;  // scalar in the master type
+  int64_t count = 0;
+};
+
+struct Head {
+  HeadConfig config;
+  // The highest layer that this head reads, transfers included.
+  int64_t highest_layer = 0;
+  // Checks labels against the batch on the host; throws BAD_ARGUMENT. Returns how many labels count in the loss.
+  std::function<int64_t(const HostBatch&, const HeadLabels&)> check;
+  // Scores of the labelled places in the master type: (labels, classes). `targets` gets the class of each row.
+  std::function<at::Tensor(const HeadInput&, const HeadLabels&, std::vector<int64_t>& targets)> logits;
+  // Sum of the labelled places' losses.
+  std::function<LossSum(const HeadInput&, const HeadLabels&)> loss;
+  // A vector a sequence that other heads may read, (B, H); only next-sentence heads have one.
+  std::function<at::Tensor(const HeadInput&)> pooled;
+  // (B, 2) probabilities belonging to `pooled`.
+  std::function<at::Tensor(const HeadInput&, const at::Tensor& pooled_BH)> pooled_probabilities;
+};
+using HeadRef = std::shared_ptr<Head>;
+
+struct HeadParts {
+  ParameterStore& store;
+  const Encoder& encoder;
+  // Heads made before this one, by name.
+  const std::map<std::string, HeadRef>& earlier;
+};
+
+HeadRef make_masked_lm(const HeadConfig& config, const HeadParts& parts);
+HeadRef make_next_sentence(const HeadConfig& config, const HeadParts& parts);
+HeadRef make_bigram_shift(const HeadConfig& config, const HeadParts& parts);
+
+// By config.kind; throws UNSUPPORTED for an unknown one.
+HeadRef make_head(const HeadConfig& config, const HeadParts& parts);
+
+// Sum of -log softmax(logits)[target] over rows. Keeps only the gradient, in place of the logits (fast kernels).
+at::Tensor cross_entropy_sum(const ForwardPass& pass, const at::Tensor& logits_NC, const at::Tensor& targets_N,
+                             const std::vector<int64_t>& targets);
+
+// Shared checks of label arrays.
+void check_class_labels(const HeadConfig& head, const std::vector<int32_t>& labels, size_t expected, const char* unit, int32_t classes);
+void check_positions(const HeadConfig& head, const HostBatch& batch, const HeadLabels& labels);
+
+}  // namespace strata

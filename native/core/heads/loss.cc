@@ -1,0 +1,67 @@
+#include "core/error.h"
+#include "core/heads/head.h"
+#include "core/kernels/row_kernels.h"
+
+#include <ATen/core/LegacyTypeDispatch.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+namespace strata {
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+template <typename Value>
+double fill_gradient(at::Tensor& rows, const std::vector<int64_t>& targets) {
+  const int64_t columns = rows.size(1);
+  Value* data = rows.mutable_data_ptr<Value>();
+  std::vector<double> losses(targets.size());
+  at::parallel_for(0, static_cast<int64_t>(targets.size()), 8, [&](int64_t begin, int64_t end) {
+    for (int64_t r = begin; r < end; ++r) losses[r] = kernels::cross_entropy_row(data + r * columns, columns, targets[r]);
+  });
+  double sum = 0;  // in one order, whatever the threads did
+  for (const double loss : losses) sum += loss;
+  return sum;
+}
+
+// The logits' memory is reused for their gradient: one pass over a matrix that is often the largest of a step.
+struct CrossEntropySum : torch::autograd::Function<CrossEntropySum> {
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& logits_NC, const std::vector<int64_t>& targets) {
+    at::Tensor rows = logits_NC.detach().contiguous();
+    const double sum = rows.scalar_type() == at::kDouble ? fill_gradient<double>(rows, targets) : fill_gradient<float>(rows, targets);
+    context->save_for_backward({rows});
+    return at::scalar_tensor(sum, rows.options());
+  }
+  static variable_list backward(AutogradContext* context, variable_list gradients) {
+    at::Tensor rows = context->get_saved_variables()[0];
+    return {rows.mul_(gradients[0]), at::Tensor()};
+  }
+};
+
+}  // namespace
+
+at::Tensor cross_entropy_sum(const ForwardPass& pass, const at::Tensor& logits_NC, const at::Tensor& targets_N,
+                             const std::vector<int64_t>& targets) {
+  if (pass.kernels == Kernels::fast && logits_NC.device().is_cpu() && logits_NC.requires_grad())
+    return CrossEntropySum::apply(logits_NC, targets);
+  return at::cross_entropy_loss(logits_NC, targets_N, {}, at::Reduction::Sum);
+}
+
+void check_class_labels(const HeadConfig& head, const std::vector<int32_t>& labels, size_t expected, const char* unit,
+                        int32_t classes) {
+  if (labels.size() != expected)
+    fail("BAD_ARGUMENT", "labels of head '", head.name, "' has ", labels.size(), " entries; ", expected, " (one a ", unit, ") were expected");
+  for (size_t i = 0; i < labels.size(); ++i)
+    if (labels[i] != kNoLabel && (labels[i] < 0 || labels[i] >= classes))
+      fail("BAD_ARGUMENT", "labels[", i, "] of head '", head.name, "' is ", labels[i], "; 0 to ", classes - 1, " or ", kNoLabel,
+           " (no label) was expected");
+}
+
+void check_positions(const HeadConfig& head, const HostBatch& batch, const HeadLabels& labels) {
+  for (size_t i = 0; i < labels.positions.size(); ++i)
+    if (labels.positions[i] < 0 || labels.positions[i] >= batch.tokens())
+      fail("BAD_ARGUMENT", "positions[", i, "] of head '", head.name, "' is ", labels.positions[i], "; 0 to ", batch.tokens() - 1,
+           " was expected");
+}
+
+}  // namespace strata

@@ -1,0 +1,66 @@
+// Next-sentence prediction (Devlin et al. 2018, section 3.1): tanh pooler on the first state, then two classes.
+// Label 0: the second segment follows the first; 1: it is random (the convention of transformers).
+#include "core/heads/head.h"
+
+#include <algorithm>
+
+namespace strata {
+namespace {
+
+struct NextSentence {
+  HeadConfig config;
+  Linear pooler;
+  Linear classifier;
+
+  at::Tensor pooled_BH(const HeadInput& input) const {
+    std::vector<int64_t> first(input.batch.offsets.begin(), input.batch.offsets.end() - 1);
+    return at::tanh(pooler(input.pass, input.hidden[config.layer].index_select(0, input.batch.index(first))));
+  }
+  at::Tensor logits_B2(const HeadInput& input, const at::Tensor& pooled_BH) const {
+    return classifier(input.pass, pooled_BH).to(classifier.weight->master.scalar_type());
+  }
+  at::Tensor labelled(const HeadInput& input, const HeadLabels& labels, std::vector<int64_t>& targets) const {
+    std::vector<int64_t> rows;
+    targets.clear();
+    for (size_t b = 0; b < labels.labels.size(); ++b) {
+      if (labels.labels[b] == kNoLabel) continue;
+      rows.push_back(static_cast<int64_t>(b));
+      targets.push_back(labels.labels[b]);
+    }
+    return logits_B2(input, pooled_BH(input)).index_select(0, input.batch.index(rows));
+  }
+};
+
+}  // namespace
+
+HeadRef make_next_sentence(const HeadConfig& config, const HeadParts& parts) {
+  const EncoderConfig& encoder = parts.encoder.config();
+  const std::string name = "heads." + config.name;
+  auto module = std::make_shared<NextSentence>();
+  module->config = config;
+  module->pooler = Linear::create(parts.store, name + ".pooler", encoder.hidden_size, encoder.hidden_size, encoder.layers + 1);
+  module->classifier = Linear::create(parts.store, name + ".classifier", encoder.hidden_size, 2, encoder.layers + 1);
+
+  auto head = std::make_shared<Head>();
+  head->config = config;
+  head->highest_layer = config.layer;
+  head->check = [config](const HostBatch& batch, const HeadLabels& labels) {
+    check_class_labels(config, labels.labels, static_cast<size_t>(batch.sequences()), "sequence", 2);
+    return static_cast<int64_t>(labels.labels.size() - std::count(labels.labels.begin(), labels.labels.end(), kNoLabel));
+  };
+  head->logits = [module](const HeadInput& input, const HeadLabels& labels, std::vector<int64_t>& targets) {
+    return module->labelled(input, labels, targets);
+  };
+  head->loss = [module](const HeadInput& input, const HeadLabels& labels) {
+    std::vector<int64_t> targets;
+    const at::Tensor logits = module->labelled(input, labels, targets);
+    return LossSum{cross_entropy_sum(input.pass, logits, input.batch.index(targets), targets), static_cast<int64_t>(targets.size())};
+  };
+  head->pooled = [module](const HeadInput& input) { return module->pooled_BH(input); };
+  head->pooled_probabilities = [module](const HeadInput& input, const at::Tensor& pooled_BH) {
+    return at::softmax(module->logits_B2(input, pooled_BH), -1);
+  };
+  return head;
+}
+
+}  // namespace strata

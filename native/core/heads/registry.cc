@@ -1,0 +1,24 @@
+#include "core/error.h"
+#include "core/heads/head.h"
+
+namespace strata {
+
+HeadRef make_head(const HeadConfig& config, const HeadParts& parts) {
+  static const std::map<std::string, HeadRef (*)(const HeadConfig&, const HeadParts&)> factories{
+      {"masked-lm", make_masked_lm},
+      {"next-sentence", make_next_sentence},
+      {"bigram-shift", make_bigram_shift},
+  };
+  const auto factory = factories.find(config.kind);
+  if (factory == factories.end()) {
+    std::string known;
+    for (const auto& [kind, make] : factories) known += (known.empty() ? "" : ", ") + kind;
+    fail("UNSUPPORTED", "head '", config.name, "' has kind '", config.kind, "'; one of ", known, " was expected");
+  }
+  const int64_t layers = parts.encoder.config().layers;
+  if (config.layer < 0 || config.layer > layers)
+    fail("BAD_ARGUMENT", "head '", config.name, "' taps layer ", config.layer, "; 0 to ", layers, " was expected");
+  return factory->second(config, parts);
+}
+
+}  // namespace strata

@@ -1,0 +1,157 @@
+#include "core/kernels/attention_cpu.h"
+
+#include "core/dropout.h"
+#include "core/kernels/row_kernels.h"
+
+#include <ATen/core/LegacyTypeDispatch.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+#include <algorithm>
+#include <cmath>
+
+namespace strata {
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+// Legend: T tokens, H hidden size, N heads, D = H / N, S length of one sequence.
+struct Layout {
+  std::vector<int64_t> offsets;
+  std::vector<int64_t> weight_offsets;  // first attention weight of each sequence, counted in values
+  int64_t heads, hidden, size;
+
+  Layout(const std::vector<int64_t>& sequence_offsets, int64_t head_count, int64_t hidden_size)
+      : offsets(sequence_offsets), heads(head_count), hidden(hidden_size), size(hidden_size / head_count) {
+    weight_offsets.push_back(0);
+    for (size_t b = 0; b + 1 < offsets.size(); ++b) {
+      const int64_t length = offsets[b + 1] - offsets[b];
+      // Rounded up so that a sequence's dropout draws start at a whole counter value.
+      weight_offsets.push_back(weight_offsets.back() + (heads * length * length + 3) / 4 * 4);
+    }
+  }
+  int64_t sequences() const { return static_cast<int64_t>(offsets.size()) - 1; }
+  int64_t length(int64_t b) const { return offsets[b + 1] - offsets[b]; }
+
+  // part 0 query, 1 key, 2 value of sequence b as (N, S, D)
+  at::Tensor part(const at::Tensor& rows_T3H, int64_t b, int64_t which) const {
+    return rows_T3H.as_strided({heads, length(b), size}, {size, 3 * hidden, 1},
+                               rows_T3H.storage_offset() + offsets[b] * 3 * hidden + which * hidden);
+  }
+  at::Tensor context(const at::Tensor& rows_TH, int64_t b) const {
+    return rows_TH.as_strided({heads, length(b), size}, {size, hidden, 1}, rows_TH.storage_offset() + offsets[b] * hidden);
+  }
+  at::Tensor weights(const at::Tensor& all, int64_t b) const {
+    return all.as_strided({heads, length(b), length(b)}, {length(b) * length(b), length(b), 1}, weight_offsets[b]);
+  }
+};
+
+// Calls one(b) for every sequence, in parallel.
+template <typename One>
+void each_sequence(const Layout& layout, const One& one) {
+  at::parallel_for(0, layout.sequences(), 1, [&](int64_t begin, int64_t end) {
+    const at::AutoDispatchBelowADInplaceOrView below_autograd;
+    for (int64_t b = begin; b < end; ++b) one(b);
+  });
+}
+
+template <typename Value>
+void multiply_by_dropout(Value* values, int64_t count, double p, PhiloxKey site, int64_t offset) {
+  float factors[1024];
+  for (int64_t first = 0; first < count; first += 1024) {
+    const int64_t n = std::min<int64_t>(1024, count - first);
+    dropout_factors(factors, n, p, site, static_cast<uint64_t>(offset + first));
+    for (int64_t i = 0; i < n; ++i) values[first + i] *= static_cast<Value>(factors[i]);
+  }
+}
+
+template <typename Value>
+at::Tensor forward_rows(const at::Tensor& qkv, const Layout& layout, at::Tensor& weights, double dropout, PhiloxKey site) {
+  const auto scale = static_cast<Value>(1 / std::sqrt(static_cast<double>(layout.size)));
+  weights = at::empty({layout.weight_offsets.back()}, qkv.options());
+  at::Tensor context = at::empty({qkv.size(0), layout.hidden}, qkv.options());
+  each_sequence(layout, [&](int64_t b) {
+    const int64_t rows = layout.heads * layout.length(b), columns = layout.length(b);
+    at::Tensor w = layout.weights(weights, b);
+    at::bmm_out(w, layout.part(qkv, b, 0), layout.part(qkv, b, 1).transpose(1, 2));
+    Value* values = w.mutable_data_ptr<Value>();
+    for (int64_t r = 0; r < rows; ++r) kernels::softmax_row(values + r * columns, columns, scale);
+    at::Tensor out = layout.context(context, b);
+    if (dropout > 0) {
+      at::Tensor dropped = w.clone();
+      multiply_by_dropout(dropped.mutable_data_ptr<Value>(), rows * columns, dropout, site, layout.weight_offsets[b]);
+      out.copy_(at::bmm(dropped, layout.part(qkv, b, 2)));
+    } else {
+      out.copy_(at::bmm(w, layout.part(qkv, b, 2)));
+    }
+  });
+  return context;
+}
+
+template <typename Value>
+at::Tensor backward_rows(const at::Tensor& gradient, const at::Tensor& qkv, const Layout& layout, const at::Tensor& weights,
+                         double dropout, PhiloxKey site) {
+  const auto scale = static_cast<Value>(1 / std::sqrt(static_cast<double>(layout.size)));
+  at::Tensor dqkv = at::empty_like(qkv);
+  each_sequence(layout, [&](int64_t b) {
+    const int64_t rows = layout.heads * layout.length(b), columns = layout.length(b);
+    const at::Tensor w = layout.weights(weights, b), dy = layout.context(gradient, b);
+    at::Tensor dw = at::bmm(dy, layout.part(qkv, b, 2).transpose(1, 2)), dropped = w;
+    if (dropout > 0) {
+      dropped = w.clone();
+      multiply_by_dropout(dropped.mutable_data_ptr<Value>(), rows * columns, dropout, site, layout.weight_offsets[b]);
+      multiply_by_dropout(dw.mutable_data_ptr<Value>(), rows * columns, dropout, site, layout.weight_offsets[b]);
+    }
+    layout.part(dqkv, b, 2).copy_(at::bmm(dropped.transpose(1, 2), dy));
+    Value* gradients = dw.mutable_data_ptr<Value>();
+    const Value* values = w.const_data_ptr<Value>();
+    for (int64_t r = 0; r < rows; ++r) kernels::softmax_backward_row(gradients + r * columns, values + r * columns, columns, scale);
+    layout.part(dqkv, b, 0).copy_(at::bmm(dw, layout.part(qkv, b, 1)));
+    layout.part(dqkv, b, 1).copy_(at::bmm(dw.transpose(1, 2), layout.part(qkv, b, 0)));
+  });
+  return dqkv;
+}
+
+struct PackedAttention : torch::autograd::Function<PackedAttention> {
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& qkv_T3H, const std::vector<int64_t>& offsets,
+                            int64_t heads, double dropout, int64_t site_low, int64_t site_high) {
+    const Layout layout(offsets, heads, qkv_T3H.size(1) / 3);
+    const PhiloxKey site{static_cast<uint32_t>(site_low), static_cast<uint32_t>(site_high)};
+    // Scores of low types are computed in float: the products are small, the conversions are cheap.
+    const at::ScalarType type = qkv_T3H.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
+    const at::Tensor qkv = qkv_T3H.to(type).contiguous();
+    at::Tensor weights;
+    const at::Tensor result = type == at::kDouble ? forward_rows<double>(qkv, layout, weights, dropout, site)
+                                                  : forward_rows<float>(qkv, layout, weights, dropout, site);
+    context->save_for_backward({qkv, weights});
+    context->saved_data["offsets"] = offsets;
+    context->saved_data["heads"] = heads;
+    context->saved_data["dropout"] = dropout;
+    context->saved_data["site_low"] = site_low;
+    context->saved_data["site_high"] = site_high;
+    return result.to(qkv_T3H.scalar_type());
+  }
+
+  static variable_list backward(AutogradContext* context, variable_list gradients) {
+    const auto saved = context->get_saved_variables();
+    const at::Tensor& qkv = saved[0];
+    const auto offsets = context->saved_data["offsets"].toIntVector();
+    const Layout layout(offsets, context->saved_data["heads"].toInt(), qkv.size(1) / 3);
+    const double dropout = context->saved_data["dropout"].toDouble();
+    const PhiloxKey site{static_cast<uint32_t>(context->saved_data["site_low"].toInt()),
+                         static_cast<uint32_t>(context->saved_data["site_high"].toInt())};
+    const at::Tensor gradient = gradients[0].to(qkv.scalar_type()).contiguous();
+    const at::Tensor dqkv = qkv.scalar_type() == at::kDouble ? backward_rows<double>(gradient, qkv, layout, saved[1], dropout, site)
+                                                             : backward_rows<float>(gradient, qkv, layout, saved[1], dropout, site);
+    return {dqkv.to(gradients[0].scalar_type()), at::Tensor(), at::Tensor(), at::Tensor(), at::Tensor(), at::Tensor()};
+  }
+};
+
+}  // namespace
+
+at::Tensor attention_cpu(const at::Tensor& qkv_T3H, const std::vector<int64_t>& offsets, int64_t heads, double dropout,
+                         PhiloxKey site) {
+  return PackedAttention::apply(qkv_T3H, offsets, heads, dropout, static_cast<int64_t>(site.low), static_cast<int64_t>(site.high));
+}
+
+}  // namespace strata

@@ -1,0 +1,97 @@
+#include "core/kernels/row_kernels.h"
+
+#include "core/kernels/vector_math.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace strata::kernels {
+namespace {
+
+STRATA_INLINE float row_maximum(const float* row, int64_t count) {
+  float lanes[kLanes];
+  for (int l = 0; l < kLanes; ++l) lanes[l] = row[0];
+  int64_t i = 0;
+  for (; i + kLanes <= count; i += kLanes)
+    for (int l = 0; l < kLanes; ++l) lanes[l] = lanes[l] > row[i + l] ? lanes[l] : row[i + l];
+  float maximum = lanes[0];
+  for (int l = 1; l < kLanes; ++l) maximum = maximum > lanes[l] ? maximum : lanes[l];
+  for (; i < count; ++i) maximum = maximum > row[i] ? maximum : row[i];
+  return maximum;
+}
+
+// row <- e^(scale * (row - maximum)); returns the sum. Lanes are summed in float, blocks of 4096 in double.
+STRATA_INLINE double row_exponentials(float* row, int64_t count, float scale, float maximum) {
+  double total = 0;
+  for (int64_t first = 0; first < count; first += 4096) {
+    const int64_t end = count < first + 4096 ? count : first + 4096;
+    float lanes[kLanes] = {};
+    int64_t i = first;
+    for (; i + kLanes <= end; i += kLanes) {
+      for (int l = 0; l < kLanes; ++l) {
+        const float e = fast_exp(scale * (row[i + l] - maximum));
+        row[i + l] = e;
+        lanes[l] += e;
+      }
+    }
+    for (int l = 0; l < kLanes; ++l) total += lanes[l];
+    for (; i < end; ++i) {
+      row[i] = fast_exp(scale * (row[i] - maximum));
+      total += row[i];
+    }
+  }
+  return total;
+}
+
+}  // namespace
+
+STRATA_CLONES void softmax_row(float* row, int64_t count, float scale) {
+  const float factor = static_cast<float>(1 / row_exponentials(row, count, scale, row_maximum(row, count)));
+  for (int64_t i = 0; i < count; ++i) row[i] *= factor;
+}
+
+STRATA_CLONES void softmax_backward_row(float* gradient, const float* weight, int64_t count, float scale) {
+  float lanes[kLanes] = {};
+  int64_t i = 0;
+  for (; i + kLanes <= count; i += kLanes)
+    for (int l = 0; l < kLanes; ++l) lanes[l] += gradient[i + l] * weight[i + l];
+  float dot = 0;
+  for (int l = 0; l < kLanes; ++l) dot += lanes[l];
+  for (; i < count; ++i) dot += gradient[i] * weight[i];
+  for (int64_t j = 0; j < count; ++j) gradient[j] = scale * weight[j] * (gradient[j] - dot);
+}
+
+STRATA_CLONES double cross_entropy_row(float* row, int64_t count, int64_t label) {
+  const float maximum = row_maximum(row, count);
+  const double logit = static_cast<double>(row[label]) - maximum;
+  const double sum = row_exponentials(row, count, 1.0f, maximum);
+  const float factor = static_cast<float>(1 / sum);
+  for (int64_t i = 0; i < count; ++i) row[i] *= factor;
+  row[label] -= 1.0f;
+  return std::log(sum) - logit;
+}
+
+void softmax_row(double* row, int64_t count, double scale) {
+  const double maximum = *std::max_element(row, row + count);
+  double sum = 0;
+  for (int64_t i = 0; i < count; ++i) sum += row[i] = std::exp(scale * (row[i] - maximum));
+  for (int64_t i = 0; i < count; ++i) row[i] /= sum;
+}
+
+void softmax_backward_row(double* gradient, const double* weight, int64_t count, double scale) {
+  double dot = 0;
+  for (int64_t i = 0; i < count; ++i) dot += gradient[i] * weight[i];
+  for (int64_t i = 0; i < count; ++i) gradient[i] = scale * weight[i] * (gradient[i] - dot);
+}
+
+double cross_entropy_row(double* row, int64_t count, int64_t label) {
+  const double maximum = *std::max_element(row, row + count);
+  const double logit = row[label] - maximum;
+  double sum = 0;
+  for (int64_t i = 0; i < count; ++i) sum += row[i] = std::exp(row[i] - maximum);
+  for (int64_t i = 0; i < count; ++i) row[i] /= sum;
+  row[label] -= 1;
+  return std::log(sum) - logit;
+}
+
+}  // namespace strata::kernels

@@ -1,0 +1,19 @@
+#pragma once
+// Softmax and cross-entropy over rows in one or two passes, float (vectorised) and double (plain).
+#include <cstdint>
+
+namespace strata::kernels {
+
+// row <- softmax(scale * row)
+void softmax_row(float* row, int64_t count, float scale);
+void softmax_row(double* row, int64_t count, double scale);
+
+// gradient <- scale * weight * (gradient - sum(gradient * weight)), the gradient of softmax(scale * scores) by its scores
+void softmax_backward_row(float* gradient, const float* weight, int64_t count, float scale);
+void softmax_backward_row(double* gradient, const double* weight, int64_t count, double scale);
+
+// Cross-entropy of one row of logits: returns -log softmax(row)[label] and leaves softmax(row) - onehot(label) in the row.
+double cross_entropy_row(float* row, int64_t count, int64_t label);
+double cross_entropy_row(double* row, int64_t count, int64_t label);
+
+}  // namespace strata::kernels

@@ -1,0 +1,69 @@
+#include "core/layers.h"
+
+#include "core/error.h"
+
+#include <torch/csrc/autograd/custom_function.h>
+
+namespace strata {
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+// Products in a low type from copies that are made once an update; the gradient goes to the master weight.
+struct LowLinear : torch::autograd::Function<LowLinear> {
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
+                            const at::Tensor& low_weight, const at::Tensor& low_bias) {
+    context->save_for_backward({x, low_weight});
+    context->saved_data["master"] = static_cast<int64_t>(weight.scalar_type());
+    return at::linear(x, low_weight, low_bias);
+  }
+
+  static variable_list backward(AutogradContext* context, variable_list gradients) {
+    const auto saved = context->get_saved_variables();
+    const at::Tensor& x = saved[0];
+    const at::Tensor& low_weight = saved[1];
+    const auto master = static_cast<at::ScalarType>(context->saved_data["master"].toInt());
+    const at::Tensor dy = gradients[0].contiguous();
+    at::Tensor dx, dw, db;
+    if (context->needs_input_grad(0)) dx = dy.matmul(low_weight);
+    const at::Tensor dy2 = dy.reshape({-1, dy.size(-1)});
+    if (context->needs_input_grad(1)) dw = dy2.t().mm(x.reshape({-1, x.size(-1)})).to(master);
+    if (context->needs_input_grad(2)) db = dy2.sum(0, false, master);
+    return {dx, dw, db, at::Tensor(), at::Tensor()};
+  }
+};
+
+}  // namespace
+
+at::Tensor linear(const ForwardPass& pass, const at::Tensor& x, const ParameterRef& weight, const ParameterRef& bias) {
+  if (weight->master.scalar_type() == pass.type) return at::linear(x, weight->master, bias->master);
+  return LowLinear::apply(x, weight->master, bias->master, weight->compute(pass.type), bias->compute(pass.type));
+}
+
+Linear Linear::create(ParameterStore& store, const std::string& name, int64_t in, int64_t out, int64_t layer) {
+  return {store.create(name + ".weight", {out, in}, Init::normal, true, layer),
+          store.create(name + ".bias", {out}, Init::zeros, false, layer)};
+}
+
+at::Tensor Linear::operator()(const ForwardPass& pass, const at::Tensor& x) const { return linear(pass, x, weight, bias); }
+
+LayerNorm LayerNorm::create(ParameterStore& store, const std::string& name, int64_t size, double epsilon, int64_t layer) {
+  return {store.create(name + ".weight", {size}, Init::ones, false, layer),
+          store.create(name + ".bias", {size}, Init::zeros, false, layer), epsilon};
+}
+
+at::Tensor LayerNorm::operator()(const ForwardPass& pass, const at::Tensor& x, const at::Tensor& residual) const {
+  const at::Tensor sum = residual.defined() ? x + residual : x;
+  // Statistics are taken in the master's type whatever the activations' type is.
+  return at::layer_norm(sum.to(weight->master.scalar_type()), {sum.size(-1)}, weight->master, bias->master, epsilon).to(pass.type);
+}
+
+at::Tensor activate(const std::string& name, const at::Tensor& x) {
+  if (name == "gelu") return at::gelu(x);
+  if (name == "gelu_tanh") return at::gelu(x, "tanh");
+  if (name == "relu") return at::relu(x);
+  fail("UNSUPPORTED", "activation '", name, "' is not known; gelu, gelu_tanh or relu was expected");
+}
+
+}  // namespace strata

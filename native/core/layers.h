@@ -1,0 +1,46 @@
+#pragma once
+// The small layers that encoder and heads are made of, and the state of one forward pass.
+#include "core/dropout.h"
+#include "core/parameters.h"
+
+#include <string>
+
+namespace strata {
+
+// Simple paths are kept beside the fast ones; a test holds them together.
+enum class Kernels { fast, reference };
+
+struct ForwardPass {
+  at::ScalarType type = at::kFloat;  // of activations and products
+  Kernels kernels = Kernels::fast;
+  DropoutPass* dropout = nullptr;  // null: evaluation
+  double hidden_dropout = 0;
+  double attention_dropout = 0;
+
+  at::Tensor drop_hidden(const at::Tensor& x) const { return dropout ? dropout->apply(x, hidden_dropout) : x; }
+};
+
+struct Linear {
+  ParameterRef weight;  // (out, in)
+  ParameterRef bias;    // (out)
+
+  static Linear create(ParameterStore& store, const std::string& name, int64_t in, int64_t out, int64_t layer);
+  at::Tensor operator()(const ForwardPass& pass, const at::Tensor& x) const;
+};
+
+struct LayerNorm {
+  ParameterRef weight;
+  ParameterRef bias;
+  double epsilon = 1e-12;
+
+  static LayerNorm create(ParameterStore& store, const std::string& name, int64_t size, double epsilon, int64_t layer);
+  // LN(x + residual); residual may be undefined.
+  at::Tensor operator()(const ForwardPass& pass, const at::Tensor& x, const at::Tensor& residual = {}) const;
+};
+
+at::Tensor activate(const std::string& name, const at::Tensor& x);  // gelu | gelu_tanh | relu
+
+// x W^T + b with products in the pass's type and gradients in the master's.
+at::Tensor linear(const ForwardPass& pass, const at::Tensor& x, const ParameterRef& weight, const ParameterRef& bias);
+
+}  // namespace strata

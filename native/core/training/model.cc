@@ -1,0 +1,206 @@
+#include "core/training/model.h"
+
+#include "core/error.h"
+
+#include <algorithm>
+
+namespace strata {
+namespace {
+
+const ModelConfig& checked(const ModelConfig& config) {
+  const EncoderConfig& e = config.encoder;
+  const std::pair<const char*, int64_t> sizes[] = {{"vocabSize", e.vocab_size},   {"layers", e.layers},
+                                                   {"hiddenSize", e.hidden_size}, {"heads", e.heads},
+                                                   {"intermediateSize", e.intermediate_size},
+                                                   {"maxPositions", e.max_positions}, {"segmentTypes", e.segment_types}};
+  for (const auto& [name, value] : sizes)
+    if (value < 1) fail("BAD_ARGUMENT", "encoder.", name, " is ", value, "; at least 1 was expected");
+  if (e.hidden_size % e.heads != 0)
+    fail("BAD_ARGUMENT", "encoder.hiddenSize ", e.hidden_size, " is no multiple of encoder.heads ", e.heads);
+  for (const double p : {e.hidden_dropout, e.attention_dropout})
+    if (!(p >= 0 && p < 1)) fail("BAD_ARGUMENT", "dropout is ", p, "; 0 ≤ p < 1 was expected");
+  return config;
+}
+
+}  // namespace
+
+Model::Model(const ModelConfig& config, Precision precision, at::Device device, uint64_t seed, Kernels kernels)
+    : dropout_state{seed, 0},
+      hidden_dropout(config.encoder.hidden_dropout),
+      attention_dropout(config.encoder.attention_dropout),
+      loss_scale(precision == Precision::fp16 ? 65536 : 1),
+      config_(checked(config)),
+      kernels_(kernels),
+      store_(precision, device, seed, config.encoder.initializer_range),
+      encoder_(config.encoder, store_) {
+  // Heads that others read come first; losses keep the order of the configuration.
+  std::vector<const HeadConfig*> order;
+  for (const HeadConfig& head : config_.heads)
+    if (!head.transfer) order.push_back(&head);
+  for (const HeadConfig& head : config_.heads)
+    if (head.transfer) order.push_back(&head);
+  for (const HeadConfig* head : order) {
+    if (heads_.count(head->name)) fail("BAD_ARGUMENT", "two heads are named '", head->name, "'; names of their own were expected");
+    heads_[head->name] = make_head(*head, {store_, encoder_, heads_});
+  }
+  for (const HeadConfig& head : config_.heads) ordered_heads_.push_back(heads_[head.name]);
+}
+
+const Head& Model::find_head(const std::string& name) const {
+  const auto found = heads_.find(name);
+  if (found == heads_.end()) {
+    std::string known;
+    for (const auto& head : ordered_heads_) known += (known.empty() ? "" : ", ") + head->config.name;
+    fail("NOT_FOUND", "the model has no head named '", name, "'; it has ", known.empty() ? "none" : known);
+  }
+  return *found->second;
+}
+
+std::vector<Model::ActiveHead> Model::active_heads(const HostBatch& batch, bool require_any) const {
+  check_batch(batch, config_.encoder);
+  for (const auto& [name, labels] : batch.labels) find_head(name);
+  std::vector<ActiveHead> active;
+  for (const auto& head : ordered_heads_) {
+    const auto labels = batch.labels.find(head->config.name);
+    if (labels == batch.labels.end()) continue;
+    const int64_t count = head->check(batch, labels->second);
+    if (count > 0) active.push_back({head.get(), &labels->second, count});
+  }
+  if (require_any && active.empty())
+    fail("BAD_ARGUMENT", "the batch has no label for any head; labels of at least one head were expected");
+  return active;
+}
+
+std::vector<HeadLoss> Model::step(const HostBatch& host, const std::map<std::string, double>& divisors) {
+  const auto active = active_heads(host, true);
+  for (const auto& [name, divisor] : divisors)
+    if (!(divisor > 0)) fail("BAD_ARGUMENT", "lossDivisors.", name, " is ", divisor, "; a number above 0 was expected");
+  const at::AutoGradMode with_gradient(true);
+  const PackedBatch batch(host, store_.device());
+  DropoutPass dropout(dropout_state);
+  dropout_state.counter += 1;
+  ForwardPass pass{compute_type(store_.precision()), kernels_, &dropout, hidden_dropout, attention_dropout};
+  int64_t highest = 0;
+  for (const auto& [head, labels, count] : active) highest = std::max(highest, head->highest_layer);
+  const auto hidden = encoder_.forward(pass, batch, highest);
+  const HeadInput input{pass, batch, hidden};
+  std::vector<HeadLoss> losses;
+  at::Tensor total;
+  for (const auto& [head, labels, count] : active) {
+    const LossSum loss = head->loss(input, *labels);
+    const auto divisor = divisors.find(head->config.name);
+    const double factor = head->config.weight / (divisor == divisors.end() ? static_cast<double>(loss.count) : divisor->second);
+    const at::Tensor weighted = loss.sum * factor;
+    total = total.defined() ? total + weighted : weighted;
+    losses.push_back({head->config.name, loss.sum.detach(), loss.count});
+  }
+  if (loss_scale != 1) total = total * loss_scale;
+  total.backward();
+  return losses;
+}
+
+ForwardPass Model::evaluation_pass() const {
+  ForwardPass pass;
+  pass.type = compute_type(store_.precision());
+  pass.kernels = kernels_;
+  return pass;
+}
+
+std::vector<HeadEvaluation> Model::evaluate(const HostBatch& host) const {
+  const auto active = active_heads(host, true);
+  const at::NoGradGuard no_grad;
+  const PackedBatch batch(host, store_.device());
+  const ForwardPass pass = evaluation_pass();
+  int64_t highest = 0;
+  for (const auto& [head, labels, count] : active) highest = std::max(highest, head->highest_layer);
+  const auto hidden = encoder_.forward(pass, batch, highest);
+  const HeadInput input{pass, batch, hidden};
+  std::vector<HeadEvaluation> results;
+  for (const auto& [head, labels, count] : active) {
+    std::vector<int64_t> targets;
+    const at::Tensor logits = head->logits(input, *labels, targets);
+    const int64_t classes = logits.size(1);
+    const at::Tensor predictions = logits.argmax(1).to(at::kCPU);
+    const int64_t* predicted = predictions.const_data_ptr<int64_t>();
+    HeadEvaluation result;
+    result.head = head->config.name;
+    result.count = count;
+    result.loss_sum = at::cross_entropy_loss(logits, batch.index(targets), {}, at::Reduction::Sum).item<double>();
+    if (classes <= 16) result.confusion.assign(static_cast<size_t>(classes * classes), 0);
+    for (size_t i = 0; i < targets.size(); ++i) {
+      result.correct += predicted[i] == targets[i];
+      if (classes <= 16) result.confusion[static_cast<size_t>(targets[i] * classes + predicted[i])] += 1;
+    }
+    results.push_back(std::move(result));
+  }
+  return results;
+}
+
+int64_t Model::check_layer(int64_t layer) const {
+  if (layer < 0 || layer > config_.encoder.layers)
+    fail("BAD_ARGUMENT", "layer is ", layer, "; 0 (embeddings) to ", config_.encoder.layers, " was expected");
+  return layer;
+}
+
+std::vector<at::Tensor> Model::hidden_states(const HostBatch& host, const std::vector<int64_t>& layers) const {
+  check_batch(host, config_.encoder);
+  int64_t highest = 0;
+  for (const int64_t layer : layers) highest = std::max(highest, check_layer(layer));
+  const at::NoGradGuard no_grad;
+  const PackedBatch batch(host, store_.device());
+  const auto hidden = encoder_.forward(evaluation_pass(), batch, highest);
+  std::vector<at::Tensor> results;
+  for (const int64_t layer : layers)
+    results.push_back(hidden[static_cast<size_t>(layer)].to(at::kCPU, master_type(store_.precision())).contiguous());
+  return results;
+}
+
+at::Tensor Model::embed(const HostBatch& host, int64_t layer, Pooling pooling, bool normalize) const {
+  check_batch(host, config_.encoder);
+  check_layer(layer);
+  const at::NoGradGuard no_grad;
+  const PackedBatch batch(host, store_.device());
+  const at::Tensor hidden_TH = encoder_.forward(evaluation_pass(), batch, layer).back().to(master_type(store_.precision()));
+  std::vector<at::Tensor> rows;
+  for (int64_t b = 0; b < batch.sequences(); ++b) {
+    const at::Tensor states_SH = hidden_TH.narrow(0, batch.offsets[b], batch.offsets[b + 1] - batch.offsets[b]);
+    switch (pooling) {
+      case Pooling::mean: rows.push_back(states_SH.mean(0)); break;
+      case Pooling::cls: rows.push_back(states_SH.select(0, 0)); break;
+      case Pooling::max: rows.push_back(states_SH.amax(0)); break;
+    }
+  }
+  at::Tensor vectors_BH = at::stack(rows);
+  if (normalize) vectors_BH = vectors_BH / vectors_BH.norm(2, 1, true).clamp_min(1e-12);
+  return vectors_BH.to(at::kCPU, at::kFloat).contiguous();
+}
+
+at::Tensor Model::head_logits(const HostBatch& host, const std::string& name) const {
+  const Head& head = find_head(name);
+  const auto labels = host.labels.find(name);
+  if (labels == host.labels.end()) fail("BAD_ARGUMENT", "the batch has no labels for head '", name, "'; they say where to read");
+  check_batch(host, config_.encoder);
+  head.check(host, labels->second);
+  const at::NoGradGuard no_grad;
+  const PackedBatch batch(host, store_.device());
+  const ForwardPass pass = evaluation_pass();
+  const auto hidden = encoder_.forward(pass, batch, head.highest_layer);
+  std::vector<int64_t> targets;
+  return head.logits({pass, batch, hidden}, labels->second, targets).to(at::kCPU).contiguous();
+}
+
+MaskedPrediction Model::predict_masked(const HostBatch& host, const std::string& name, const std::vector<int32_t>& positions,
+                                       int64_t top) const {
+  if (find_head(name).config.kind != "masked-lm") fail("BAD_ARGUMENT", "head '", name, "' is no masked-LM head; one was expected");
+  if (positions.empty()) fail("BAD_ARGUMENT", "positions is empty; at least one masked position was expected");
+  if (top < 1 || top > config_.encoder.vocab_size)
+    fail("BAD_ARGUMENT", "topK is ", top, "; 1 to ", config_.encoder.vocab_size, " was expected");
+  HostBatch labelled = host;
+  labelled.labels.clear();
+  labelled.labels[name] = {std::vector<int32_t>(positions.size(), 0), positions, {}, {}};
+  const at::Tensor probabilities = at::softmax(head_logits(labelled, name), -1);
+  const auto [values, ids] = at::topk(probabilities, top, -1);
+  return {ids.to(at::kInt).contiguous(), values.to(at::kFloat).contiguous()};
+}
+
+}  // namespace strata

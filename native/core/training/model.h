@@ -1,0 +1,81 @@
+#pragma once
+// An encoder with its heads, and what can be done with one packed batch: a training step, an evaluation, a look inside.
+#include "core/batch.h"
+#include "core/config.h"
+#include "core/dropout.h"
+#include "core/encoder/encoder.h"
+#include "core/heads/head.h"
+#include "core/parameters.h"
+
+#include <map>
+#include <string>
+#include <vector>
+
+namespace strata {
+
+struct HeadLoss {
+  std::string head;
+  at::Tensor sum;  // scalar on the device
+  int64_t count = 0;
+};
+
+struct HeadEvaluation {
+  std::string head;
+  double loss_sum = 0;
+  int64_t count = 0;
+  int64_t correct = 0;
+  std::vector<int64_t> confusion;  // [label * classes + prediction] for heads of at most 16 classes
+};
+
+enum class Pooling { mean, cls, max };
+
+struct MaskedPrediction {
+  at::Tensor token_ids_MK;      // int32
+  at::Tensor probabilities_MK;  // float
+};
+
+class Model {
+ public:
+  Model(const ModelConfig& config, Precision precision, at::Device device, uint64_t seed, Kernels kernels);
+
+  // Forward to the highest layer any labelled head needs, weighted losses, backward; gradients add up. A head's loss is
+  // weight * sum / divisor; the divisor defaults to the head's own count.
+  std::vector<HeadLoss> step(const HostBatch& batch, const std::map<std::string, double>& divisors);
+  std::vector<HeadEvaluation> evaluate(const HostBatch& batch) const;
+  // (T, H) each, on the host in the master type.
+  std::vector<at::Tensor> hidden_states(const HostBatch& batch, const std::vector<int64_t>& layers) const;
+  // (B, H) float on the host.
+  at::Tensor embed(const HostBatch& batch, int64_t layer, Pooling pooling, bool normalize) const;
+  MaskedPrediction predict_masked(const HostBatch& batch, const std::string& head, const std::vector<int32_t>& positions, int64_t top) const;
+  at::Tensor head_logits(const HostBatch& batch, const std::string& head) const;
+
+  const ModelConfig& config() const { return config_; }
+  ParameterStore& parameters() { return store_; }
+  const ParameterStore& parameters() const { return store_; }
+  DropoutState dropout_state;
+  double hidden_dropout;
+  double attention_dropout;
+  // Factor of the losses before the backward pass; 1 unless precision is fp16.
+  double loss_scale = 1;
+
+ private:
+  struct ActiveHead {
+    const Head* head;
+    const HeadLabels* labels;
+    int64_t count;
+  };
+  // Checks everything on the host; heads without a single label are left out.
+  std::vector<ActiveHead> active_heads(const HostBatch& batch, bool require_any) const;
+  const Head& find_head(const std::string& name) const;
+  ForwardPass evaluation_pass() const;
+  int64_t check_layer(int64_t layer) const;
+
+  ModelConfig config_;
+  Kernels kernels_;
+  ParameterStore store_;
+  Encoder encoder_;
+  std::map<std::string, HeadRef> heads_;
+  std::vector<HeadRef> ordered_heads_;
+};
+
+}  // namespace strata
