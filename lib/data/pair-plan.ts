@@ -3,7 +3,8 @@
  * input). Next-sentence pairs follow `create_pretraining_data` of the original BERT (Devlin et al. 2019): fill A and B from one
  * document up to a target length, replace B by text of another document in half of the cases and put the unused sentences back,
  * 10 % of the documents have a short target, the longer side is truncated token by token at random ends.
- * Our choice: a running balance of the labels, because a chunk of one sentence always gets a random B there.
+ * Our choice: a running balance of the labels and at least two sentences a chunk where the document has them, because a chunk of
+ * one sentence always gets a random B there, which shifts the prior and lets the length tell the label.
  */
 import { StrataError } from '../errors.js'
 import { groupByTokens } from './batch-grouping.js'
@@ -222,6 +223,8 @@ function pairDocument(
     const aStart = offsets[sentences[first]]
     let end = first + 1
     while (end < count && offsets[sentences[end - 1] + 1] - aStart < target) end++
+    // A sentence that fills the target by itself still gets the chance of a B that follows.
+    if (end === first + 1 && end < count) end++
     const chunk = end - first
     const surplus = tables.surplus
     if (chunk === 1 && surplus >= BALANCE_LIMIT) {

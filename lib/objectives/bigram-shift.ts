@@ -18,6 +18,12 @@ export interface BigramShiftOptions {
    * positive labels; the sentence label is then "at least one pair is swapped".
    */
   rate?: number
+  /**
+   * Token level: whether tokens that masked LM predicts get a label too; default true. Swapped words are never masked, so a
+   * masked token's label is always 0: reading nothing but the masks gives a balanced accuracy of (1 + mask share) / 2, about 0.58.
+   * False leaves these tokens out, and the masks then tell nothing.
+   */
+  labelMaskedTokens?: boolean
 }
 
 /** Swaps words sentence by sentence and remembers the labels of one batch after the other. */
@@ -155,18 +161,24 @@ export class BigramShift {
   }
 }
 
-/** One label a token of the text (special tokens left out): 1 = stands at a swapped place. Undefined without such a token. */
-export function swappedTokenLabels(draft: BatchDraft): HeadLabels | undefined {
+/**
+ * One label a token of the text ([CLS] and [SEP] left out): 1 = stands at a swapped place. Undefined without such a token.
+ *
+ * @param labelMasked whether tokens that masked LM predicts are among them
+ */
+export function swappedTokenLabels(draft: BatchDraft, labelMasked = true): HeadLabels | undefined {
+  const { added, predicted, swapped } = draft
+  const isLabelled = (i: number): boolean => added[i] === 0 && (labelMasked || predicted[i] === 0)
   let count = 0
-  for (const added of draft.added) if (added === 0) count++
+  for (let i = 0; i < added.length; i++) if (isLabelled(i)) count++
   if (count === 0) return undefined
   const positions = new Int32Array(count)
   const labels = new Int32Array(count)
   let next = 0
-  for (let i = 0; i < draft.added.length; i++) {
-    if (draft.added[i]) continue
+  for (let i = 0; i < added.length; i++) {
+    if (!isLabelled(i)) continue
     positions[next] = i
-    labels[next++] = draft.swapped[i]
+    labels[next++] = swapped[i]
   }
   return { positions, labels }
 }

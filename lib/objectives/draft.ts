@@ -10,22 +10,26 @@ export interface BatchDraft {
   swapped: Uint8Array
   /** 1 = never masked: special tokens, swapped words and the dummy pairs of unswapped sentences. */
   protectedFromMask: Uint8Array
+  /** 1 = chosen for prediction by masked LM. */
+  predicted: Uint8Array
   /** 1 = [CLS] or [SEP] that the builder added. */
   added: Uint8Array
 }
 
 /** An empty draft. The arrays that reach the user are fresh; the others come from `scratch`. */
 export function newDraft(length: number, scratch: DraftScratch): BatchDraft {
-  if (length > scratch.bytes.length / 4) scratch.bytes = new Uint8Array(8 * length)
-  const quarter = scratch.bytes.length / 4
-  const take = (part: number): Uint8Array => scratch.bytes.subarray(part * quarter, part * quarter + length).fill(0)
+  const parts = 5
+  if (parts * length > scratch.bytes.length) scratch.bytes = new Uint8Array(2 * parts * length)
+  const stride = scratch.bytes.length / parts
+  const take = (part: number): Uint8Array => scratch.bytes.subarray(part * stride, part * stride + length).fill(0)
   return {
     tokenIds: new Int32Array(length),
     segmentIds: new Int32Array(length),
     flags: take(0),
     swapped: take(1),
     protectedFromMask: take(2),
-    added: take(3),
+    predicted: take(3),
+    added: take(4),
   }
 }
 

@@ -232,7 +232,7 @@ class JointSource implements PretrainingSource {
     const shifted = this.#bigramShift?.takeSentenceLabels()
     if (shifted && bshift?.sentenceHead) labels[bshift.sentenceHead] = shifted
     if (bshift?.tokenHead) {
-      const tokens = swappedTokenLabels(draft)
+      const tokens = swappedTokenLabels(draft, bshift.labelMaskedTokens)
       if (tokens) labels[bshift.tokenHead] = tokens
     }
     return labels

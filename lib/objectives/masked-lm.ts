@@ -76,6 +76,7 @@ export class MaskedLm {
     this.#positions.view().subarray(first).sort()
     for (let i = first; i < this.#positions.length; i++) {
       const position = this.#positions.at(i)
+      draft.predicted[position] = 1
       this.#labels.push(draft.tokenIds[position])
       draft.tokenIds[position] = this.#replacement(draft.tokenIds[position], random)
     }
