@@ -1,6 +1,17 @@
 /** Finds, verifies and loads libtorch; the addons; workers. The only door of this room. */
 export { type BootAddon, loadBoot } from './boot.js'
-export { findLibtorch, type LibtorchAttempt, type LibtorchTree, libtorchCacheDirectory } from './find-libtorch.js'
+export { type Diagnosis, diagnose } from './diagnose.js'
+export {
+  describeAttempts,
+  findLibtorch,
+  inspectTree,
+  type LibtorchAttempt,
+  type LibtorchTree,
+  libtorchCacheDirectory,
+  libtorchNotFound,
+} from './find-libtorch.js'
+export { type InstallOptions, type InstallResult, installLibtorch } from './install-libtorch.js'
+export { libtorchManifest } from './libtorch-manifest.js'
 export {
   type DeviceChoice,
   type LoadedRuntime,
@@ -12,5 +23,6 @@ export {
 } from './load-core.js'
 export type { NativeCore } from './native-core.js'
 export { cacheDirectory } from './platform.js'
+export { progressPrinter } from './progress.js'
 export { spawnWorker } from './spawn-worker.js'
 export { DEFAULT_TORCH_VERSION, SUPPORTED_MINORS } from './versions.js'

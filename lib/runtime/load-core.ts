@@ -5,12 +5,12 @@
 import { spawnSync } from 'node:child_process'
 import { existsSync, readdirSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { pathToFileURL } from 'node:url'
 import { StrataError } from '../errors.js'
 import { loadAddon, loadBoot, resolveAddon } from './boot.js'
 import { findLibtorch, type LibtorchAttempt, type LibtorchTree, libtorchNotFound } from './find-libtorch.js'
 import type { NativeCore } from './native-core.js'
 import { libraryFile } from './platform.js'
+import { programArguments } from './program.js'
 
 export type DeviceChoice = 'cpu' | 'cuda' | 'auto'
 
@@ -140,11 +140,7 @@ function find(options: { device: DeviceChoice; libtorch?: string }): {
 
 // loadCore is synchronous, fetching is not: it happens in a process of its own, whose progress goes to stderr.
 function installNow(): void {
-  const compiled = join(__dirname, 'install-main.js')
-  const args = existsSync(compiled)
-    ? [compiled]
-    : ['--import', pathToFileURL(require.resolve('tsx')).href, join(__dirname, 'install-main.ts')]
-  spawnSync(process.execPath, args, { stdio: ['ignore', 2, 2] })
+  spawnSync(process.execPath, programArguments(__dirname, 'install-main'), { stdio: ['ignore', 2, 2] })
 }
 
 function openLibrary(path: string, tree: LibtorchTree, trace: LoadedRuntime['trace']): void {

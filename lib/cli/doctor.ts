@@ -1,0 +1,58 @@
+import type { Command } from 'commander'
+import { type Diagnosis, describeAttempts, diagnose } from '../runtime/index.js'
+
+/** `doctor`: what this machine has, and what to do about each problem. Exit code 1 when nothing can be computed. */
+export function registerDoctor(program: Command): void {
+  program
+    .command('doctor')
+    .description('check platform, compiler, libtorch, addons and devices, and say what to do about each problem')
+    .option('--json', 'print one JSON document', false)
+    .addHelpText('after', '\nExample:\n  $ stratabert doctor --json')
+    .action((options: { json: boolean }) => {
+      const diagnosis = diagnose()
+      process.stdout.write(options.json ? `${JSON.stringify(diagnosis, null, 2)}\n` : formatDiagnosis(diagnosis))
+      if (!diagnosis.usable) process.exitCode = 1
+    })
+}
+
+/** The human form. */
+export function formatDiagnosis(diagnosis: Diagnosis): string {
+  const { machine, libtorch, addons, devices, cudaProblem, problems } = diagnosis
+  const gigabytes = (bytes: number) => `${(bytes / 1e9).toFixed(1)} GB`
+  const limit = machine.threads.cgroupLimit === null ? '' : `, container limit ${machine.threads.cgroupLimit}`
+  const memoryLimit =
+    machine.memory.cgroupLimitBytes === null ? '' : `, container limit ${gigabytes(machine.memory.cgroupLimitBytes)}`
+  const rows: [string, string][] = [
+    ['stratabert', diagnosis.version],
+    ['platform', `${machine.platform}, kernel ${machine.kernel}, glibc ${machine.glibc ?? 'none'}`],
+    ['Node', machine.node],
+    ['processor', `${machine.cpu} (${machine.cpuFeatures.join(', ') || 'no known extensions'})`],
+    ['bf16', machine.nativeBf16 ? 'computed by the processor' : 'emulated: use fp32 on this processor'],
+    ['threads', `${machine.threads.available}${limit}`],
+    ['memory', `${gigabytes(machine.memory.totalBytes)}${memoryLimit}`],
+    ['compiler', machine.tools.compiler ?? 'none (needed to build from sources only)'],
+    ['CMake', machine.tools.cmake ?? 'none (needed to build from sources only)'],
+    ['pip', machine.tools.pip ?? 'none (needed to fetch libtorch)'],
+    ['NVIDIA driver', machine.nvidiaDriver ?? 'none'],
+    [
+      'libtorch',
+      libtorch.found
+        ? `${libtorch.found.version} (${libtorch.found.flavour}) from ${libtorch.found.source}: ${libtorch.found.directory}`
+        : 'not found',
+    ],
+    ...addons.map(({ name, path, problem }): [string, string] => [`addon ${name}`, path ?? problem ?? 'missing']),
+    ['devices', devices.join(', ') || 'none'],
+  ]
+  if (cudaProblem) rows.push(['no CUDA', cudaProblem])
+  const width = Math.max(...rows.map(([name]) => name.length))
+  const lines = rows.map(([name, value]) => `${name.padEnd(width)}  ${value}`)
+  lines.push('', 'libtorch was looked for at:', describeAttempts(libtorch.attempts))
+  if (problems.length > 0) {
+    lines.push('', 'Problems:')
+    problems.forEach(({ problem, remedy }, i) => {
+      lines.push(`  ${i + 1}. ${problem}`, `     → ${remedy}`)
+    })
+  }
+  lines.push('', diagnosis.usable ? 'Ready to compute.' : 'Not ready: solve the problems above.')
+  return `${lines.join('\n')}\n`
+}

@@ -1,0 +1,111 @@
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { type Command, Option } from 'commander'
+import {
+  DEFAULT_TORCH_VERSION,
+  findLibtorch,
+  inspectTree,
+  installLibtorch,
+  libtorchCacheDirectory,
+  libtorchManifest,
+  libtorchNotFound,
+  progressPrinter,
+} from '../runtime/index.js'
+
+interface InstallFlags {
+  flavour: 'cpu' | 'cu130'
+  torchVersion: string
+  dir?: string
+  zip?: string
+  sha256?: string
+  force: boolean
+  json: boolean
+}
+
+/** `libtorch install | list | path`. */
+export function registerLibtorch(program: Command): void {
+  const libtorch = program.command('libtorch').description('fetch, list and locate libtorch')
+
+  libtorch
+    .command('install')
+    .description('fetch libtorch, verify it and unpack it into the user cache')
+    .addOption(new Option('--flavour <name>', 'cpu, or cu130 for NVIDIA GPUs').choices(['cpu', 'cu130']).default('cpu'))
+    .option('--torch-version <version>', 'full version or a minor like 2.12', DEFAULT_TORCH_VERSION)
+    .option('--dir <folder>', 'install here instead of the cache; set STRATABERT_LIBTORCH to it afterwards')
+    .option('--zip <file>', "a libtorch zip: a file, an address, or 'official'; needs --sha256")
+    .option('--sha256 <hex>', 'the hash that the zip must have')
+    .option('--force', 'replace a good copy', false)
+    .option('--json', 'print one JSON document', false)
+    .addHelpText('after', '\nExample:\n  $ stratabert libtorch install --flavour cu130')
+    .action(async (flags: InstallFlags) => {
+      const printer = progressPrinter()
+      const result = await installLibtorch({
+        version: flags.torchVersion,
+        flavour: flags.flavour,
+        directory: flags.dir,
+        zip: flags.zip,
+        sha256: flags.sha256,
+        force: flags.force,
+        onProgress: printer.report,
+      }).finally(() => printer.end())
+      if (flags.json) printJson(result)
+      else {
+        const { tree, installed } = result
+        process.stdout.write(
+          `libtorch ${tree.version} (${tree.flavour}) ${installed ? 'installed in' : 'is already in'} ${tree.directory}\n`,
+        )
+        if (flags.dir) process.stdout.write(`use it with: export STRATABERT_LIBTORCH=${tree.directory}\n`)
+      }
+    })
+
+  libtorch
+    .command('list')
+    .description('the builds that can be fetched, and which are installed in the cache')
+    .option('--json', 'print one JSON document', false)
+    .addHelpText('after', '\nExample:\n  $ stratabert libtorch list')
+    .action((flags: { json: boolean }) => {
+      const builds = listBuilds()
+      if (flags.json) return printJson(builds)
+      for (const { version, flavour, platform, downloadBytes, directory } of builds) {
+        const size = `${(downloadBytes / 1e6).toFixed(0)} MB`.padStart(8)
+        process.stdout.write(
+          `${version.padEnd(8)} ${flavour.padEnd(6)} ${platform.padEnd(12)} ${size}  ${directory ?? 'not installed'}\n`,
+        )
+      }
+    })
+
+  libtorch
+    .command('path')
+    .description('the libtorch folder that would be used')
+    .option('--json', 'print one JSON document with every place that was asked', false)
+    .addHelpText('after', '\nExample:\n  $ export LIBTORCH=$(stratabert libtorch path)')
+    .action((flags: { json: boolean }) => {
+      const { tree, attempts } = findLibtorch()
+      if (flags.json) printJson({ tree, attempts })
+      else if (tree) process.stdout.write(`${tree.directory}\n`)
+      if (!tree) throw libtorchNotFound(attempts)
+    })
+}
+
+interface ListedBuild {
+  version: string
+  flavour: string
+  platform: string
+  downloadBytes: number
+  /** Where it is installed, or null. */
+  directory: string | null
+}
+
+function listBuilds(): ListedBuild[] {
+  const cache = libtorchCacheDirectory()
+  return libtorchManifest.builds.map(({ version, flavour, platform, wheels }) => {
+    const directory = cache === null ? null : join(cache, `${version}-${flavour}-${platform}`)
+    const installed = directory !== null && existsSync(directory) && typeof inspectTree(directory, 'cache') !== 'string'
+    const downloadBytes = wheels.reduce((sum, file) => sum + libtorchManifest.wheels[file].bytes, 0)
+    return { version, flavour, platform, downloadBytes, directory: installed ? directory : null }
+  })
+}
+
+function printJson(value: unknown): void {
+  process.stdout.write(`${JSON.stringify(value, null, 2)}\n`)
+}

@@ -1,0 +1,146 @@
+/** Everything `doctor` says: the machine, libtorch and the addons, and what to do about each problem. */
+import { spawnSync } from 'node:child_process'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { loadBoot, resolveAddon } from './boot.js'
+import { findLibtorch, type LibtorchAttempt, type LibtorchTree } from './find-libtorch.js'
+import { type MachineFacts, machineFacts } from './machine.js'
+import { packageRoot } from './package-root.js'
+import { addonsDirectory, isMusl } from './platform.js'
+import { programArguments } from './program.js'
+
+export interface Problem {
+  problem: string
+  /** What to do about it. */
+  remedy: string
+  /** True when nothing can be computed before it is solved. */
+  blocking: boolean
+}
+
+export interface Diagnosis {
+  version: string
+  machine: MachineFacts
+  libtorch: { found: LibtorchTree | null; attempts: LibtorchAttempt[] }
+  addons: { name: string; path: string | null; problem: string | null }[]
+  /** Usable devices; empty when the runtime does not load. */
+  devices: string[]
+  cudaProblem: string | null
+  problems: Problem[]
+  /** True when a model can be computed on this machine. */
+  usable: boolean
+}
+
+interface ProbeResult {
+  ok: boolean
+  message?: string
+  cudaProblem?: string | null
+  cudaDevices?: number
+}
+
+export function diagnose(): Diagnosis {
+  const machine = machineFacts()
+  const problems: Problem[] = []
+  const libtorch = findLibtorch()
+  if (isMusl()) {
+    problems.push({
+      problem: 'this system uses musl, libtorch is made for glibc',
+      remedy: 'use a Debian, Ubuntu or Fedora image',
+      blocking: true,
+    })
+  }
+  if (!libtorch.tree) {
+    problems.push({
+      problem: 'no usable libtorch was found (see the attempts)',
+      remedy: 'npx stratabert libtorch install, or set STRATABERT_LIBTORCH',
+      blocking: true,
+    })
+    if (!machine.tools.pip) {
+      problems.push({
+        problem: 'Python’s pip was not found, libtorch is fetched with it',
+        remedy:
+          'install python3-pip, name an interpreter with STRATABERT_PYTHON, or use `libtorch install --zip FILE --sha256 HEX`',
+        blocking: false,
+      })
+    }
+  }
+  const wanted = ['boot', ...(libtorch.tree ? [`torch-${libtorch.tree.minor}`] : [])]
+  const addons = wanted.map((name) => checkAddon(name))
+  for (const addon of addons) {
+    if (!addon.problem) continue
+    const compile = existsSync(join(packageRoot, 'CMakeLists.txt'))
+    const missing = [!machine.tools.compiler && 'a C++20 compiler', !machine.tools.cmake && 'CMake']
+      .filter(Boolean)
+      .join(' and ')
+    const others = builtMinors()
+    problems.push({
+      problem: `addon ${addon.name}: ${addon.problem}`,
+      remedy: compile
+        ? `${missing ? `install ${missing}, then ` : ''}npm run build:native`
+        : others.length > 0
+          ? `install a libtorch that an addon exists for: npx stratabert libtorch install --torch-version ${others[0]}`
+          : `no prebuilt addon for ${machine.platform}: build it from the repository`,
+      blocking: true,
+    })
+  }
+
+  const blocked = problems.some(({ blocking }) => blocking)
+  const probe = blocked ? null : runProbe()
+  if (probe && !probe.ok) {
+    problems.push({
+      problem: `libtorch does not load: ${probe.message}`,
+      remedy: 'npx stratabert libtorch install --force',
+      blocking: true,
+    })
+  }
+  const cudaProblem = probe?.cudaProblem ?? null
+  if (cudaProblem && (machine.nvidiaDriver || libtorch.tree?.flavour === 'cuda')) {
+    problems.push({
+      problem: `no CUDA: ${cudaProblem}`,
+      remedy: machine.nvidiaDriver
+        ? 'npx stratabert libtorch install --flavour cu130'
+        : 'install the NVIDIA driver, or compute on the CPU',
+      blocking: false,
+    })
+  }
+  const devices = probe?.ok ? ['cpu', ...Array.from({ length: probe.cudaDevices ?? 0 }, (_, i) => `cuda:${i}`)] : []
+  return {
+    version: JSON.parse(readFileSync(join(packageRoot, 'package.json'), 'utf8')).version,
+    machine,
+    libtorch: { found: libtorch.tree, attempts: libtorch.attempts },
+    addons,
+    devices,
+    cudaProblem,
+    problems,
+    usable: devices.length > 0,
+  }
+}
+
+function checkAddon(name: string): Diagnosis['addons'][number] {
+  try {
+    const path = resolveAddon(name)
+    if (name === 'boot') loadBoot()
+    return { name, path, problem: null }
+  } catch (error) {
+    return { name, path: null, problem: (error as Error).message }
+  }
+}
+
+/** Minor versions that an addon exists for, newest first. */
+function builtMinors(): string[] {
+  const directory = addonsDirectory()
+  if (!existsSync(directory)) return []
+  const minors = readdirSync(directory).flatMap((name) => /^torch-(\d+\.\d+)$/.exec(name)?.[1] ?? [])
+  return minors.sort((a, b) => Number(b.split('.')[1]) - Number(a.split('.')[1]))
+}
+
+function runProbe(): ProbeResult {
+  const result = spawnSync(process.execPath, [...programArguments(__dirname, 'probe-main'), 'auto'], {
+    encoding: 'utf8',
+  })
+  try {
+    return JSON.parse(result.stdout.trim().split('\n').pop() ?? '')
+  } catch {
+    const how = result.signal ? `was killed by ${result.signal}` : `ended with code ${result.status}`
+    return { ok: false, message: `the loading process ${how}: ${result.stderr.trim().split('\n').slice(-3).join(' ')}` }
+  }
+}

@@ -1,0 +1,93 @@
+/** What the machine offers, read without loading anything native. */
+import { spawnSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { arch, availableParallelism, cpus, platform, release, totalmem } from 'node:os'
+
+export interface MachineFacts {
+  platform: string
+  kernel: string
+  glibc: string | null
+  node: string
+  cpu: string
+  /** Instruction sets that decide about speed, e.g. `avx512f`, `avx512_bf16`. */
+  cpuFeatures: string[]
+  /** True when the processor multiplies bfloat16 itself; without, bf16 saves memory and no time. */
+  nativeBf16: boolean
+  threads: { available: number; cgroupLimit: number | null }
+  memory: { totalBytes: number; cgroupLimitBytes: number | null }
+  tools: { compiler: string | null; cmake: string | null; ninja: string | null; pip: string | null }
+  nvidiaDriver: string | null
+}
+
+const FEATURES = [
+  'avx2',
+  'f16c',
+  'avx512f',
+  'avx512_vnni',
+  'avx512_bf16',
+  'amx_bf16',
+  'amx_int8',
+  'asimd',
+  'bf16',
+  'i8mm',
+]
+const NATIVE_BF16 = ['avx512_bf16', 'amx_bf16', 'bf16']
+
+export function machineFacts(): MachineFacts {
+  const report = process.report?.getReport() as { header?: { glibcVersionRuntime?: string } } | undefined
+  const cpuFeatures = processorFeatures()
+  return {
+    platform: `${platform()}-${arch()}`,
+    kernel: release(),
+    glibc: report?.header?.glibcVersionRuntime ?? null,
+    node: process.version,
+    cpu: cpus()[0]?.model.trim() ?? 'unknown',
+    cpuFeatures,
+    nativeBf16: NATIVE_BF16.some((feature) => cpuFeatures.includes(feature)),
+    threads: { available: availableParallelism(), cgroupLimit: cgroupThreads() },
+    memory: { totalBytes: totalmem(), cgroupLimitBytes: cgroupMemory() },
+    tools: {
+      compiler: firstLine(process.env.CXX || 'c++', ['--version']),
+      cmake: firstLine('cmake', ['--version']),
+      ninja: firstLine('ninja', ['--version']),
+      pip:
+        firstLine(process.env.STRATABERT_PYTHON || 'python3', ['-m', 'pip', '--version'])?.replace(/ from .*$/, '') ??
+        null,
+    },
+    nvidiaDriver: firstLine('nvidia-smi', ['--query-gpu=driver_version,name', '--format=csv,noheader']),
+  }
+}
+
+function processorFeatures(): string[] {
+  const text = readText('/proc/cpuinfo')
+  const flags = new Set((/^(?:flags|Features)\s*:\s*(.*)$/m.exec(text)?.[1] ?? '').split(/\s+/))
+  return FEATURES.filter((feature) => flags.has(feature))
+}
+
+/** CPU quota of the container in cores, rounded up; null without one. availableParallelism() knows only the affinity. */
+function cgroupThreads(): number | null {
+  const [quota, period] = readText('/sys/fs/cgroup/cpu.max').trim().split(' ')
+  if (quota && quota !== 'max') return Math.max(1, Math.ceil(Number(quota) / Number(period)))
+  const quotaV1 = Number(readText('/sys/fs/cgroup/cpu/cpu.cfs_quota_us'))
+  const periodV1 = Number(readText('/sys/fs/cgroup/cpu/cpu.cfs_period_us'))
+  return quotaV1 > 0 && periodV1 > 0 ? Math.max(1, Math.ceil(quotaV1 / periodV1)) : null
+}
+
+function cgroupMemory(): number | null {
+  const text = (readText('/sys/fs/cgroup/memory.max') || readText('/sys/fs/cgroup/memory/memory.limit_in_bytes')).trim()
+  const bytes = Number(text)
+  return text === '' || !Number.isFinite(bytes) || bytes >= totalmem() ? null : bytes
+}
+
+function readText(path: string): string {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch {
+    return ''
+  }
+}
+
+function firstLine(command: string, args: string[]): string | null {
+  const result = spawnSync(command, args, { encoding: 'utf8' })
+  return result.status === 0 ? result.stdout.split('\n')[0].trim() || null : null
+}
