@@ -1,0 +1,58 @@
+#!/usr/bin/env node
+import { Command, CommanderError } from 'commander'
+import { StrataError } from '../errors.js'
+import { registerDoctor } from './doctor.js'
+import { registerEmbed } from './embed.js'
+import { registerEvaluate } from './evaluate.js'
+import { registerFillMask } from './fill-mask.js'
+import { registerLibtorch } from './libtorch.js'
+import { reportError } from './output.js'
+import { registerRecipes } from './recipes.js'
+import { registerTokenizer } from './tokenizer.js'
+import { registerTrain } from './train.js'
+
+/** The whole command line, without side effects: tests read its options and help from here. */
+export function createProgram(): Command {
+  const { version } = require('../../package.json') as { version: string }
+  const program = new Command('stratabert')
+    .description('BERT encoders in which every task sits at its own layer')
+    .version(version, '-V, --version', 'print the version')
+    .helpOption('-h, --help', 'show this help')
+    .showSuggestionAfterError(true)
+    // Errors are told in one form, by reportError.
+    .configureOutput({ outputError: () => {} })
+    .exitOverride()
+  for (const register of [
+    registerRecipes,
+    registerTrain,
+    registerEvaluate,
+    registerEmbed,
+    registerFillMask,
+    registerTokenizer,
+  ])
+    register(program)
+  for (const register of [registerDoctor, registerLibtorch]) register(program)
+  return program
+}
+
+/** Runs one command; the exit code is 0 = done, 1 = it failed while working, 2 = the request was wrong. */
+export async function main(argv: readonly string[]): Promise<void> {
+  // A reader that has seen enough (`| head`) is no failure.
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1))
+  try {
+    await createProgram().parseAsync([...argv])
+  } catch (error) {
+    process.exitCode = error instanceof CommanderError ? commanderExit(error) : reportError(error)
+  }
+}
+
+function commanderExit(error: CommanderError): number {
+  if (error.exitCode === 0) return 0
+  // A command group without a command: commander has shown its help on stderr.
+  if (error.code === 'commander.help') return 2
+  const [first, ...rest] = error.message.replace(/^error: /, '').split('\n')
+  const suggestion = rest.length > 0 ? ` ${rest.join(' ')}` : ''
+  return reportError(new StrataError('BAD_ARGUMENT', `${first}${suggestion}; see -h`))
+}
+
+if (require.main === module) void main(process.argv)

@@ -1,0 +1,133 @@
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Command } from 'commander'
+import {
+  heldOutTable,
+  openRecipe,
+  openRunData,
+  overlayOfSetOptions,
+  planRun,
+  type ResolvedRecipe,
+  type RunPlan,
+  type RunResult,
+  runRecipe,
+  type Values,
+} from '../recipes/index.js'
+import { createProgressLine, interruptedExitCode, readResolvedRecipe, TrainingEvents } from '../training/index.js'
+import { dataSlots, example, gather, wholeNumber } from './arguments.js'
+import { note, printJson, printLines, progressNotes } from './output.js'
+
+interface TrainFlags {
+  output: string
+  data?: string[]
+  init?: string
+  set?: string[]
+  seed?: number
+  device?: string
+  precision?: string
+  resume: boolean
+  dryRun: boolean
+  json: boolean
+}
+
+export function registerTrain(program: Command): void {
+  const command = program
+    .command('train')
+    .description('execute a recipe; writes logs and checkpoints into a run folder')
+    .argument('<recipe>', 'a recipe name (see: stratabert recipes), or a .yaml, .json or .js file')
+    .requiredOption('--output <run>', 'the run folder')
+    .option('--data <name=path>', 'a data slot: corpus=FILE|FOLDER, heldOut=FILE|FOLDER; may be repeated', gather)
+    .option('--init <checkpoint>', 'start from a checkpoint, run or Hugging Face folder')
+    .option('--set <key=value>', 'change a key of the recipe, like encoder.layers=4; may be repeated', gather)
+    .option('--seed <n>', "seed of weights, data order and masks (default: the recipe's)", wholeNumber(0))
+    .option('--device <device>', "auto, cpu, cuda or cuda:N (default: the recipe's)")
+    .option('--precision <precision>', "auto, fp32, bf16, fp16 or fp64 (default: the recipe's)")
+    .option('--resume', 'go on with the run in the folder; starts it if there is none', false)
+    .option('--dry-run', 'resolve, open the data, count steps, tokens, parameters and memory; train nothing', false)
+    .option('--json', 'print one JSON document at the end', false)
+    .action(train)
+  example(
+    command,
+    'stratabert train hierarchical-pretrain --output runs/first --data corpus=text.txt --set budget.steps=500',
+    'stratabert train hierarchical-pretrain --output runs/first --data corpus=text.txt --set budget.steps=500 --resume',
+  )
+}
+
+async function train(recipeName: string, flags: TrainFlags): Promise<void> {
+  const resumed =
+    flags.resume && existsSync(join(flags.output, 'recipe.resolved.json'))
+      ? await readResolvedRecipe(flags.output)
+      : undefined
+  const recipe = await openRecipe(recipeName, {
+    overlay: overlayOf(flags),
+    resumed: resumed as ResolvedRecipe | undefined,
+  })
+  const progress = progressNotes()
+  if (flags.dryRun) {
+    const plan = planRun(recipe, await openRunData(recipe, { onProgress: progress.say }))
+    progress.done()
+    return flags.json ? printJson(plan) : printLines(describePlan(plan))
+  }
+  const result = await runRecipe(recipe, {
+    output: flags.output,
+    resume: flags.resume,
+    handleSignals: true,
+    onProgress: progress.say,
+    events: new TrainingEvents().on('start', progress.done).addLogger(createProgressLine()),
+  })
+  for (const line of result.notes) note(line)
+  if (flags.json) printJson(result)
+  else printLines(describeResult(result))
+  if (result.status === 'interrupted') process.exitCode = interruptedExitCode(result.signal)
+}
+
+/** The flags are short for keys; `--set` has the last word. */
+function overlayOf(flags: TrainFlags): Values {
+  const overlay = overlayOfSetOptions(flags.set ?? [])
+  const data = dataSlots(flags.data)
+  const short: Values = { init: flags.init, seed: flags.seed, device: flags.device, precision: flags.precision }
+  for (const [key, value] of Object.entries(short)) if (value !== undefined && !(key in overlay)) overlay[key] = value
+  if (Object.keys(data).length > 0) overlay.data = { ...data, ...(overlay.data as Values | undefined) }
+  return overlay
+}
+
+function describePlan(plan: RunPlan): string[] {
+  const number = (value: number) => value.toLocaleString('en-US')
+  const size = (bytes: number) => `${(bytes / 2 ** 20).toFixed(0)} MiB`
+  const { recipe, data, memoryBytes: memory } = plan
+  const { layers, hiddenSize, heads, intermediateSize } = recipe.encoder
+  const counts = (of: RunPlan['data']['training']) =>
+    `${number(of.documents)} documents, ${number(of.sentences)} sentences, ${number(of.tokens)} tokens`
+  return [
+    `recipe      ${recipe.name}${recipe.preset ? `, preset ${recipe.preset}` : ''}`,
+    `encoder     ${layers} layers × ${hiddenSize}, ${heads} attention heads, intermediate ${intermediateSize}`,
+    ...Object.entries(recipe.heads).map(
+      ([name, head]) => `head        ${name}: ${head.kind} at layer ${head.layer}, weight ${head.weight}`,
+    ),
+    `tokenizer   ${number(plan.tokenizer.vocabSize)} pieces, ${plan.tokenizer.source}`,
+    `training    ${counts(data.training)}`,
+    `held out    ${data.heldOut ? counts(data.heldOut) : 'nothing'}`,
+    ...plan.stages.flatMap((stage) => [
+      `stage       ${stage.name}: ${stage.heads.join(', ')}; budget ${Object.entries(stage.budget)
+        .map(([key, value]) => `${number(value)} ${key}`)
+        .join()}`,
+      `  a pass    ${number(stage.inputsPerEpoch)} inputs, ${number(stage.tokensPerEpoch)} tokens, ${number(stage.batchesPerEpoch)} batches`,
+      `  in all    ${stage.steps === null ? 'known when the time is over' : `${number(stage.steps)} steps, ${number(stage.tokens ?? 0)} tokens, ${stage.epochs?.toFixed(2)} passes`}`,
+    ]),
+    `parameters  ${number(plan.parameters)}`,
+    `memory      about ${size(memory.total)}: weights ${size(memory.weights)}, gradients ${size(memory.gradients)}, optimizer ${size(memory.optimizer)}, activations ${size(memory.activations)}`,
+    ...plan.notes.map((line) => `note        ${line}`),
+    'nothing was trained (--dry-run)',
+  ]
+}
+
+function describeResult(result: RunResult): string[] {
+  const { state, output, checkpoint, heldOut, status } = result
+  return [
+    ...(heldOut.length > 0 ? [...heldOutTable({ held: heldOut }), ''] : []),
+    `${status} at step ${state.step}, ${state.tokens.toLocaleString('en-US')} tokens in ${state.elapsedSeconds.toFixed(0)} s`,
+    `run folder  ${output}`,
+    ...(checkpoint ? [`checkpoint  ${checkpoint}`] : []),
+    ...(status === 'interrupted' ? ['go on with the same command and --resume'] : []),
+  ]
+}

@@ -1,0 +1,29 @@
+/** Methods as recipes: the schema, the named ones, and their execution. The only door of this room. */
+
+export { nearest } from './edit-distance.js'
+export {
+  type EvaluateCheckpointOptions,
+  type EvaluationReport,
+  evaluateCheckpoint,
+  type Prediction,
+} from './evaluate-checkpoint.js'
+export { alignedTable, type HeldOutRow, heldOutRows, heldOutTable } from './held-out-table.js'
+export { loadRecipe, parseRecipeText, type RecipeSource } from './load-recipe.js'
+export type { Values } from './merge.js'
+export { findNamedRecipe, type NamedRecipe, namedRecipes } from './named-recipes.js'
+export { checkResumedRecipe, type OpenRecipeOptions, openRecipe } from './open-recipe.js'
+export { recipeSource, type SourceOptions } from './pretraining-sources.js'
+export {
+  modelConfigOf,
+  type ResolvedHead,
+  type ResolvedRecipe,
+  type ResolvedStage,
+  type ResolveOptions,
+  resolveRecipe,
+  stagesOf,
+} from './resolve-recipe.js'
+export { expandFiles, type OpenDataOptions, openRunData, type RunData } from './run-data.js'
+export { type DataCounts, parameterCount, planRun, type RunPlan, type StagePlan } from './run-plan.js'
+export { type RunRecipeOptions, type RunResult, runRecipe, runtimeChoice, TOKENIZER_FOLDER } from './run-recipe.js'
+export { defineRecipe, type RecipeInput, recipeSchema } from './schema.js'
+export { overlayOfSetOptions } from './set-option.js'

@@ -1,0 +1,50 @@
+import type { CorpusView } from '../data/index.js'
+import { type PretrainingHeads, type PretrainingSource, pretrainingSource } from '../objectives/index.js'
+import type { Tokenizer } from '../text/index.js'
+import type { ResolvedRecipe } from './resolve-recipe.js'
+
+export interface SourceOptions {
+  view: CorpusView
+  tokenizer: Tokenizer
+  /** Heads that get labels. */
+  heads: readonly string[]
+  batch: { tokens: number; sequenceTokens: number }
+  /** Held-out data: the same batches at every pass. */
+  evaluation: boolean
+}
+
+/** The joint task of a recipe's self-supervised heads over some documents of a corpus. */
+export function recipeSource(recipe: ResolvedRecipe, options: SourceOptions): PretrainingSource {
+  const { view, tokenizer, batch, evaluation } = options
+  const { kind } = recipe.inputs
+  // A stage without next-sentence labels still sees the recipe's pairs, so that stages differ in their heads alone.
+  const pairs = Object.values(recipe.heads).some((head) => head.kind === 'next-sentence')
+  return pretrainingSource({
+    corpus: view.corpus,
+    documents: view.documents,
+    special: tokenizer.specialTokens,
+    heads: objectivesOf(recipe, options.heads),
+    pieces: tokenizer.lowercase ? undefined : tokenizer.vocabulary(),
+    batchTokens: batch.tokens,
+    maxSequenceTokens: batch.sequenceTokens,
+    seed: recipe.seed,
+    evaluation,
+    input: kind === 'auto' ? (pairs ? 'pairs' : 'segments') : kind,
+    shortShare: recipe.inputs.shortShare,
+  })
+}
+
+function objectivesOf(recipe: ResolvedRecipe, names: readonly string[]): PretrainingHeads {
+  const objectives: PretrainingHeads = {}
+  const { probability, rate } = recipe.bigramShift
+  for (const name of names) {
+    const head = recipe.heads[name]
+    if (head.kind === 'masked-lm') objectives.mlm = { name, ...recipe.masking }
+    else if (head.kind === 'next-sentence') objectives.nsp = { name }
+    else {
+      const level = head.level === 'sentence' ? { sentenceHead: name } : { tokenHead: name }
+      objectives.bshift = { probability, rate, ...objectives.bshift, ...level }
+    }
+  }
+  return objectives
+}

@@ -1,0 +1,146 @@
+import { readdir, stat } from 'node:fs/promises'
+import { join, resolve } from 'node:path'
+import {
+  type CorpusProgress,
+  type CorpusView,
+  openCorpus,
+  splitDocuments,
+  trainTokenizer,
+  wholeCorpus,
+} from '../data/index.js'
+import { fileError, StrataError } from '../errors.js'
+import { Tokenizer } from '../text/index.js'
+import type { ResolvedRecipe } from './resolve-recipe.js'
+
+/** A recipe's text, tokenised and divided. */
+export interface RunData {
+  tokenizer: Tokenizer
+  /** `trained` from the corpus, or loaded from this path. */
+  tokenizerSource: string
+  training: CorpusView
+  /** Missing when nothing is held out. */
+  heldOut?: CorpusView
+  /** What a user should know: skipped documents, a smaller vocabulary, no held-out data. */
+  notes: string[]
+}
+
+export interface OpenDataOptions {
+  /** Where a run keeps the tokenizer that it was started with; stands before everything else when it exists. */
+  tokenizerFolder?: string
+  cacheDirectory?: string
+  signal?: AbortSignal
+  /** One line about what is going on, now and then. */
+  onProgress?: (line: string) => void
+}
+
+/** Opens (tokenises once and caches) the recipe's data slots. Throws BAD_RECIPE when `data.corpus` is missing. */
+export async function openRunData(recipe: ResolvedRecipe, options: OpenDataOptions = {}): Promise<RunData> {
+  if (recipe.data.corpus === undefined) {
+    throw new StrataError(
+      'BAD_RECIPE',
+      'data.corpus: is missing, expected a text file, a folder or a list of them; give --data corpus=FILE',
+    )
+  }
+  const inputs = await expandFiles(recipe.data.corpus)
+  const notes: string[] = []
+  const { tokenizer, source } = await openTokenizer(recipe, inputs, options, notes)
+  const open = async (files: string[]) => {
+    const onProgress = (progress: CorpusProgress) => options.onProgress?.(corpusProgress(files, progress))
+    const corpus = await openCorpus({
+      inputs: files,
+      tokenizer,
+      cacheDirectory: options.cacheDirectory,
+      onProgress,
+      signal: options.signal,
+    })
+    notes.push(...corpusNotes(files, corpus.statistics as unknown as Record<string, unknown>))
+    return corpus
+  }
+  const corpus = await open(inputs)
+  if (recipe.data.heldOut !== undefined) {
+    const heldOut = wholeCorpus(await open(await expandFiles(recipe.data.heldOut)))
+    return { tokenizer, tokenizerSource: source, training: wholeCorpus(corpus), heldOut, notes }
+  }
+  const heldOutDocuments = heldOutCount(recipe, corpus.documentCount, notes)
+  if (heldOutDocuments === 0) return { tokenizer, tokenizerSource: source, training: wholeCorpus(corpus), notes }
+  const { train, heldOut } = splitDocuments(corpus, { heldOutDocuments, seed: recipe.seed })
+  return { tokenizer, tokenizerSource: source, training: train, heldOut, notes }
+}
+
+/** Files as they are, folders as the text files in them, in order of name. */
+export async function expandFiles(slot: string | readonly string[]): Promise<string[]> {
+  const files: string[] = []
+  for (const entry of typeof slot === 'string' ? [slot] : slot) {
+    const path = resolve(entry)
+    const found = await stat(path).catch((error) => {
+      throw fileError(error, path, 'open the data')
+    })
+    if (!found.isDirectory()) {
+      files.push(path)
+      continue
+    }
+    const names = (await readdir(path)).filter((name) => /\.(txt|text|jsonl|ndjson)(\.gz)?$/i.test(name)).sort()
+    if (names.length === 0)
+      throw new StrataError('BAD_DATA', `${path} has no .txt or .jsonl file (also .gz), expected at least one`)
+    files.push(...names.map((name) => join(path, name)))
+  }
+  return files
+}
+
+async function openTokenizer(
+  recipe: ResolvedRecipe,
+  inputs: string[],
+  options: OpenDataOptions,
+  notes: string[],
+): Promise<{ tokenizer: Tokenizer; source: string }> {
+  const kept = options.tokenizerFolder
+  if (kept && (await stat(join(kept, 'tokenizer.json')).catch(() => undefined))) {
+    return { tokenizer: await Tokenizer.load(kept), source: kept }
+  }
+  if (typeof recipe.tokenizer === 'string') {
+    return { tokenizer: await Tokenizer.load(recipe.tokenizer), source: recipe.tokenizer }
+  }
+  const { vocabSize, lowercase } = recipe.tokenizer.train
+  options.onProgress?.(`training a vocabulary of ${vocabSize} pieces`)
+  const { tokenizer } = await trainTokenizer({ inputs, vocabSize, lowercase, signal: options.signal })
+  if (tokenizer.vocabSize < vocabSize) {
+    notes.push(`the text gives a vocabulary of ${tokenizer.vocabSize} pieces only, ${vocabSize} were asked for`)
+  }
+  return { tokenizer, source: 'trained' }
+}
+
+function heldOutCount(recipe: ResolvedRecipe, documentCount: number, notes: string[]): number {
+  const { documents } = recipe.evaluation
+  if (documents === 'auto') {
+    const count = documentCount < 2 ? 0 : Math.min(100, Math.max(1, Math.floor(documentCount / 10)))
+    if (count === 0)
+      notes.push('the corpus is one document: nothing is held out, no head is evaluated; give data.heldOut')
+    return count
+  }
+  if (documents >= documentCount) {
+    const message = `came ${documents}, but the corpus has ${documentCount} documents, expected fewer; or give data.heldOut`
+    throw new StrataError('BAD_RECIPE', `evaluation.documents: ${message}`)
+  }
+  return documents
+}
+
+/** Every count of a corpus that tells of skipped or changed text. */
+function corpusNotes(files: string[], statistics: Record<string, unknown>): string[] {
+  const told: Record<string, string> = {
+    emptyDocuments: 'documents without text were skipped',
+    replacedLines: 'lines had invalid UTF-8, replaced',
+    cutDocuments: 'very long documents were cut',
+  }
+  return Object.entries(told).flatMap(([key, what]) => {
+    const count = statistics[key] ?? (statistics.read as Record<string, unknown> | undefined)?.[key]
+    return typeof count === 'number' && count > 0 ? [`${count} ${what} (${files.join(', ')})`] : []
+  })
+}
+
+function corpusProgress(files: string[], progress: CorpusProgress): string {
+  const megabytes = (bytes: number) => (bytes / 1e6).toFixed(1)
+  const done = `${megabytes(progress.bytesDone)} of ${megabytes(progress.bytesTotal)} MB`
+  const what = { hash: 'reading', verify: 'checking the cache of', build: 'tokenising' }[progress.phase]
+  const counts = progress.phase === 'build' ? `, ${progress.documents} documents, ${progress.tokens} tokens` : ''
+  return `${what} ${files.length === 1 ? files[0] : `${files.length} files`}: ${done}${counts}`
+}

@@ -1,0 +1,198 @@
+import { existsSync } from 'node:fs'
+import { mkdir } from 'node:fs/promises'
+import { join, resolve } from 'node:path'
+import { fileError, StrataError } from '../errors.js'
+import { type Device, loadModel, Model, type Precision, readModelFolder } from '../model/index.js'
+import { resolveDevice } from '../runtime/index.js'
+import type { Tokenizer } from '../text/index.js'
+import {
+  huggingFaceModelFiles,
+  newestCheckpoint,
+  openRunFolder,
+  readResolvedRecipe,
+  type Stage,
+  TrainingEvents,
+  type TrainResult,
+  train,
+} from '../training/index.js'
+import { type HeldOutRow, heldOutRows } from './held-out-table.js'
+import { checkResumedRecipe } from './open-recipe.js'
+import { recipeSource } from './pretraining-sources.js'
+import { modelConfigOf, type ResolvedRecipe, type ResolvedStage, stagesOf } from './resolve-recipe.js'
+import { openRunData, type RunData } from './run-data.js'
+
+export interface RunRecipeOptions {
+  /** The run folder. */
+  output: string
+  /** Go on with the run that the folder holds; starts a new one if there is none. */
+  resume?: boolean
+  /** Listeners and loggers. */
+  events?: TrainingEvents
+  /** An abort writes a checkpoint and ends the run as `interrupted`. */
+  signal?: AbortSignal
+  /** SIGINT and SIGTERM do the same; default false. */
+  handleSignals?: boolean
+  /** Where tokenised text is cached; default the user's cache. */
+  cacheDirectory?: string
+  /** Lines about what happens before training: reading, tokenising, freshly drawn heads. */
+  onProgress?: (line: string) => void
+}
+
+export interface RunResult extends TrainResult {
+  output: string
+  /** The last evaluation beside chance and unigram levels; empty when nothing was held out. */
+  heldOut: HeldOutRow[]
+  device: string
+  precision: Precision
+  notes: string[]
+}
+
+/** Where a run keeps the tokenizer that it was started with. */
+export const TOKENIZER_FOLDER = 'tokenizer'
+
+/**
+ * Executes a resolved recipe: text → tokenizer and token corpus → batches → model → stages → trained checkpoints in the run
+ * folder. Throws BAD_ARGUMENT when the folder holds a run and `resume` is not set; what train() throws.
+ *
+ * @example
+ * const recipe = await openRecipe('hierarchical-pretrain', { overlay: { data: { corpus: 'text.txt' } } })
+ * const { heldOut } = await runRecipe(recipe, { output: 'runs/first' })
+ */
+export async function runRecipe(recipe: ResolvedRecipe, options: RunRecipeOptions): Promise<RunResult> {
+  const output = resolve(options.output)
+  await checkRunFolder(recipe, output, options.resume ?? false)
+  const say = options.onProgress ?? (() => {})
+
+  const tokenizerFolder = join(output, TOKENIZER_FOLDER)
+  const data = await openRunData(recipe, { ...options, tokenizerFolder: options.resume ? tokenizerFolder : undefined })
+  const evaluation =
+    data.heldOut &&
+    recipeSource(recipe, {
+      view: data.heldOut,
+      tokenizer: data.tokenizer,
+      heads: Object.keys(recipe.heads),
+      batch: recipe.batch,
+      evaluation: true,
+    })
+  const stages = stagesOf(recipe).map((stage) => trainingStage(recipe, stage, data))
+
+  const { model, notes } = await openModel(recipe, data.tokenizer, output, options.resume ?? false)
+  try {
+    await using run = await openRunFolder(output, {
+      resume: options.resume,
+      recipe,
+      environment: { device: model.device, precision: model.precision },
+    })
+    await saveTokenizer(data.tokenizer, tokenizerFolder)
+    const allNotes = [
+      ...data.notes,
+      ...notes,
+      ...run.removedLeftovers.map((path) => `${path} was unfinished and is removed`),
+    ]
+    for (const note of allNotes) say(note)
+    const result = await train({
+      model,
+      stages,
+      settings: {
+        seed: recipe.seed,
+        evaluateEverySteps: recipe.evaluation.everySteps,
+        checkpoint: recipe.checkpoint,
+        logEverySteps: recipe.log.everySteps,
+        onNonFinite: recipe.onNonFinite,
+        prefetchWorkers: recipe.prefetchWorkers,
+      },
+      run,
+      modelFiles: huggingFaceModelFiles(model, { tokenizer: savesInto(data.tokenizer), extra: { recipe } }),
+      events: options.events ?? new TrainingEvents(),
+      signal: options.signal,
+      handleSignals: options.handleSignals,
+      card: { recipe: recipe.name, description: recipe.description, data: [recipe.data.corpus].flat().join(', ') },
+    })
+    const heldOut = evaluation ? heldOutRows(result.scores, evaluation) : []
+    return { ...result, output, heldOut, device: model.device, precision: model.precision, notes: allNotes }
+  } finally {
+    await model.dispose()
+  }
+}
+
+/** Refuses what would fail after minutes of reading text. */
+async function checkRunFolder(recipe: ResolvedRecipe, output: string, resume: boolean): Promise<void> {
+  if (!existsSync(join(output, 'recipe.resolved.json'))) return
+  if (!resume) {
+    throw new StrataError(
+      'BAD_ARGUMENT',
+      `${output} already holds a run; go on with it (--resume) or choose another folder`,
+      {
+        details: { path: output },
+      },
+    )
+  }
+  checkResumedRecipe(recipe, (await readResolvedRecipe(output)) as ResolvedRecipe)
+}
+
+/** `auto` precision: bf16 on CUDA, fp32 on the CPU. Loads libtorch. */
+export function runtimeChoice(recipe: Pick<ResolvedRecipe, 'device' | 'precision'>): {
+  device: Device
+  precision: Precision
+} {
+  const device = resolveDevice(recipe.device) as Device
+  if (recipe.precision !== 'auto') return { device, precision: recipe.precision }
+  return { device, precision: device.startsWith('cuda') ? 'bf16' : 'fp32' }
+}
+
+async function openModel(recipe: ResolvedRecipe, tokenizer: Tokenizer, output: string, resume: boolean) {
+  const options = { ...runtimeChoice(recipe), seed: recipe.seed }
+  const saved = resume ? (await newestCheckpoint(output)).found : undefined
+  // A checkpoint's vocabulary may be larger than its tokenizer's (padded to a round number).
+  const vocabSize = saved ? (await readModelFolder(saved.path)).config.encoder.vocabSize : tokenizer.vocabSize
+  const config = modelConfigOf(recipe, vocabSize)
+  if (!recipe.init || saved) return { model: await Model.create(config, options), notes: [] }
+
+  const { hiddenDropout, attentionDropout } = recipe.encoder
+  const loaded = await loadModel(recipe.init, { ...options, heads: config.heads, hiddenDropout, attentionDropout })
+  const rows = loaded.config.encoder.vocabSize
+  if (tokenizer.vocabSize > rows) {
+    await loaded.model.dispose()
+    throw new StrataError(
+      'BAD_RECIPE',
+      `tokenizer: has ${tokenizer.vocabSize} tokens, but the checkpoint to start from has ${rows}, expected its own tokenizer; remove the key`,
+    )
+  }
+  const freshHeads = config.heads.filter((head) => loaded.fresh.some((name) => name.startsWith(`heads.${head.name}.`)))
+  const freshRest = loaded.fresh.filter((name) => !name.startsWith('heads.'))
+  const notes = [
+    ...freshHeads.map((head) => `head ${head.name} is not in ${recipe.init}: it starts fresh`),
+    ...freshRest.map((name) => `${name} is not in ${recipe.init}: it starts fresh`),
+    ...(loaded.unused.length > 0 ? [`not used of ${recipe.init}: ${loaded.unused.join(', ')}`] : []),
+  ]
+  return { model: loaded.model, notes }
+}
+
+function trainingStage(recipe: ResolvedRecipe, stage: ResolvedStage, data: RunData): Stage {
+  const common = { tokenizer: data.tokenizer, heads: stage.heads, batch: stage.batch }
+  const source = recipeSource(recipe, { ...common, view: data.training, evaluation: false })
+  const evaluation = data.heldOut && recipeSource(recipe, { ...common, view: data.heldOut, evaluation: true })
+  return {
+    name: stage.name,
+    tasks: [{ name: 'pretraining', heads: [...stage.heads], source, evaluation }],
+    sampler: { kind: 'proportional' },
+    optimizer: stage.optimizer,
+    schedule: stage.schedule,
+    clip: stage.clip,
+    budget: stage.budget,
+    accumulation: stage.batch.accumulation,
+    freeze: stage.freeze,
+  }
+}
+
+async function saveTokenizer(tokenizer: Tokenizer, folder: string): Promise<void> {
+  if (existsSync(join(folder, 'tokenizer.json'))) return
+  await mkdir(folder, { recursive: true }).catch((error) => {
+    throw fileError(error, folder, 'save the tokenizer')
+  })
+  await tokenizer.save(folder)
+}
+
+function savesInto(tokenizer: Tokenizer) {
+  return { save: async (folder: string) => void (await tokenizer.save(folder)) }
+}
