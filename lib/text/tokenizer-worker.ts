@@ -25,11 +25,13 @@ async function answer({ request, fingerprint, inputs, options }: EncodeRequest):
     const { definition, encoder } = encoders.get(fingerprint)!
     const texts = inputs.flatMap((input) => (typeof input === 'string' ? [input] : [...input])).map(wellFormed)
     const pieces = await encoder.encode(texts)
+    const tokensOf = (text: number): Int32Array =>
+      pieces.tokenIds.subarray(pieces.offsets[text], pieces.offsets[text + 1])
     const encoded: EncodedText[] = []
     let next = 0
     for (const input of inputs) {
-      const first = pieces[next++].tokenIds
-      const second = typeof input === 'string' || input.length < 2 ? undefined : pieces[next++].tokenIds
+      const first = tokensOf(next++)
+      const second = typeof input === 'string' || input.length < 2 ? undefined : tokensOf(next++)
       encoded.push(assemble(first, second, definition.specialTokens, options))
     }
     const offsets = new Uint32Array(encoded.length + 1)

@@ -98,8 +98,9 @@ export class Tokenizer {
     if (texts.some((text) => text.length > LONGEST_INLINE_TEXT)) {
       return (await encodeInWorker(this.#definition, [input], options))[0]
     }
-    const pieces = await this.#encoder.encode(texts.map(wellFormed))
-    return assemble(pieces[0].tokenIds, pieces[1]?.tokenIds, this.specialTokens, options)
+    const { tokenIds, offsets } = await this.#encoder.encode(texts.map(wellFormed))
+    const second = texts.length === 2 ? tokenIds.subarray(offsets[1]) : undefined
+    return assemble(tokenIds.subarray(0, offsets[1]), second, this.specialTokens, options)
   }
 
   /** The text of some ids; pieces are joined and [CLS], [SEP] and the like left out unless asked for. */

@@ -2,111 +2,193 @@ import { type JsEncoding, Tokenizer as NativeTokenizer } from 'tokenizers'
 import { StrataError } from '../errors.js'
 import { badFile, type TokenizerDefinition, type TokenizerJson } from './wordpiece-files.js'
 
-/** Ids of one text without special tokens, and what is known of each token (TOKEN_FLAGS). */
-export interface EncodedPieces {
+/** Ids of N texts end to end, without special tokens. */
+export interface PackedPieces {
+  /** Shape (T). */
   tokenIds: Int32Array
+  /** TOKEN_FLAGS of each token, shape (T). */
   tokenFlags: Uint8Array
+  /** First token of each text, shape (N + 1). */
+  offsets: Uint32Array
+}
+
+interface Pieces {
+  ids: ArrayLike<number>
+  flags: ArrayLike<number>
 }
 
 /** As in lib/data/token-corpus.ts (a room above this one). */
 const WORD_START = 1
 const PUNCTUATION = 2
 
-const LARGEST_CACHE = 400_000
+const LARGEST_CACHE = 500_000
 /** Longer chunks (links, base64) hardly come twice. */
 const LONGEST_CACHED_CHUNK = 40
-const MISSES_PER_CALL = 4096
+const CHUNKS_PER_CALL = 4096
 const LETTER_OR_DIGIT = /[\p{L}\p{N}]/u
+const ASCII = /^[!-~]+$/
+/** What BERT's pre-tokeniser makes of ASCII: every punctuation mark stands alone. */
+const ASCII_WORDS = /[0-9A-Za-z]+|[!-~]/g
 
 /**
  * Encodes many texts fast. A WordPiece tokenizer with BERT's normaliser and pre-tokeniser never looks across white space,
  * so each white-space-delimited chunk of text has its own ids whatever stands around it: the ids of the chunks seen before
- * come from a table, and only new chunks go through the library. Text repeats its words (Zipf), so this is several times
- * faster than encoding each sentence, with equal ids. A tokenizer of another make goes through the library as a whole.
+ * come from a table (text repeats its words: Zipf). A new ASCII chunk is cut here by WordPiece's greedy rule; any other
+ * goes through the library, which knows Unicode. A tokenizer of another make goes through the library as a whole.
+ * The ids are the library's own in each case.
  */
 export class WordPieceEncoder {
   readonly #native: NativeTokenizer
+  readonly #json: TokenizerJson
   readonly #chunkwise: boolean
+  readonly #vocabulary = new Map<string, number>()
+  /** Texts of the added tokens, which may stand anywhere in a chunk. */
+  readonly #added: string[]
   readonly #continues: Uint8Array
   readonly #hasLetterOrDigit: Uint8Array
   readonly #unkId: number
-  #cache = new Map<string, EncodedPieces>()
+  readonly #longestToken: number
+  #cache = new Map<string, Pieces>()
 
   /** `specials: 'plain'` takes a special token written in the text ("[SEP]") as ordinary characters. */
   constructor(definition: TokenizerDefinition, specials: 'match' | 'plain') {
     const json = specials === 'plain' ? withoutSpecialTokens(definition.json) : definition.json
+    this.#json = json
     this.#native = compileTokenizer(definition.source, json)
     this.#chunkwise = isChunkwise(json)
+    this.#added = json.added_tokens.map((token) => token.content)
     this.#unkId = definition.specialTokens.unkId
+    for (const [token, id] of Object.entries(json.model.vocab)) this.#vocabulary.set(token, id)
     const prefix = json.model.continuing_subword_prefix
     this.#continues = new Uint8Array(definition.tokens.length)
     this.#hasLetterOrDigit = new Uint8Array(definition.tokens.length)
+    let longest = 0
     definition.tokens.forEach((token, id) => {
       if (token === undefined) return
       const continues = token.startsWith(prefix) && token.length > prefix.length
       this.#continues[id] = continues ? 1 : 0
       const surface = continues ? token.slice(prefix.length) : token
       this.#hasLetterOrDigit[id] = LETTER_OR_DIGIT.test(surface) ? 1 : 0
+      longest = Math.max(longest, token.length)
     })
+    this.#longestToken = longest
   }
 
-  /** Encodes every text; the answers share nothing with the cache. */
-  async encode(texts: readonly string[]): Promise<EncodedPieces[]> {
-    if (!this.#chunkwise) {
-      const encodings = await this.#encodeNative(texts)
-      return encodings.map((encoding, index) => this.#pieces(encoding, texts[index]))
-    }
+  async encode(texts: readonly string[]): Promise<PackedPieces> {
+    const chunkCounts = new Uint32Array(texts.length)
+    const pieces: Pieces[] = []
+    const newChunks: string[] = []
+    const newPieces: Pieces[] = []
     if (this.#cache.size > LARGEST_CACHE) this.#cache = new Map()
-    const passing = new Map<string, EncodedPieces>()
-    const chunks = texts.map(splitAtWhiteSpace)
-    const missing: string[] = []
-    const asked = new Set<string>()
-    for (const list of chunks) {
-      for (const chunk of list) {
-        if (this.#cache.has(chunk) || asked.has(chunk)) continue
-        asked.add(chunk)
-        missing.push(chunk)
-      }
+    const pieceOf = (chunk: string): Pieces => {
+      const known = this.#cache.get(chunk)
+      if (known !== undefined) return known
+      const fresh: Pieces = { ids: [], flags: [] }
+      if (this.#chunkwise && chunk.length <= LONGEST_CACHED_CHUNK) this.#cache.set(chunk, fresh)
+      newChunks.push(chunk)
+      newPieces.push(fresh)
+      return fresh
     }
-    for (let start = 0; start < missing.length; start += MISSES_PER_CALL) {
-      const part = missing.slice(start, start + MISSES_PER_CALL)
-      const encodings = await this.#encodeNative(part)
-      encodings.forEach((encoding, index) => {
-        const chunk = part[index]
-        const table = chunk.length > LONGEST_CACHED_CHUNK ? passing : this.#cache
-        table.set(chunk, this.#pieces(encoding, chunk))
-      })
-    }
-    return chunks.map((list) => join(list.map((chunk) => (this.#cache.get(chunk) ?? passing.get(chunk))!)))
-  }
-
-  async #encodeNative(texts: readonly string[]): Promise<JsEncoding[]> {
+    texts.forEach((text, index) => {
+      const before = pieces.length
+      if (this.#chunkwise) forEachChunk(text, (chunk) => pieces.push(pieceOf(chunk)))
+      else pieces.push(pieceOf(text))
+      chunkCounts[index] = pieces.length - before
+    })
     try {
-      return await this.#native.encodeBatch(texts as string[], { addSpecialTokens: false })
+      await this.#fill(newChunks, newPieces)
     } catch (error) {
-      throw new StrataError('BAD_DATA', `the tokenizer could not encode the text: ${(error as Error).message}`, {
-        cause: error,
+      // The table holds entries without ids now.
+      this.#cache = new Map()
+      throw error
+    }
+    return pack(pieces, chunkCounts)
+  }
+
+  async #fill(chunks: readonly string[], pieces: readonly Pieces[]): Promise<void> {
+    const forLibrary: number[] = []
+    chunks.forEach((chunk, index) => {
+      if (this.#chunkwise && ASCII.test(chunk) && !this.#added.some((token) => chunk.includes(token))) {
+        this.#cutAscii(chunk, pieces[index])
+      } else forLibrary.push(index)
+    })
+    for (let start = 0; start < forLibrary.length; start += CHUNKS_PER_CALL) {
+      const part = forLibrary.slice(start, start + CHUNKS_PER_CALL)
+      const encodings = await this.#encodeNative(part.map((index) => chunks[index]))
+      encodings.forEach((encoding, place) => {
+        this.#takeOver(encoding, chunks[part[place]], pieces[part[place]])
       })
     }
   }
 
-  #pieces(encoding: JsEncoding, text: string): EncodedPieces {
-    const tokenIds = Int32Array.from(encoding.getIds())
-    const tokenFlags = new Uint8Array(tokenIds.length)
-    let start = 0
-    for (let index = 0; index < tokenIds.length; index++) {
-      if (index === 0 || !this.#continues[tokenIds[index]]) {
-        this.#markWord(encoding, text, tokenIds, tokenFlags, start, index)
-        start = index
-        tokenFlags[index] = WORD_START
-      }
+  async #encodeNative(texts: string[]): Promise<JsEncoding[]> {
+    try {
+      return await this.#native.encodeBatch(texts, { addSpecialTokens: false })
+    } catch (error) {
+      const message = error instanceof Error ? error.message : String(error)
+      throw new StrataError('BAD_DATA', `the tokenizer could not encode the text: ${message}`, { cause: error })
     }
-    this.#markWord(encoding, text, tokenIds, tokenFlags, start, tokenIds.length)
-    return { tokenIds, tokenFlags }
   }
 
-  /** Sets PUNCTUATION on every token of a word without letter and digit. */
-  #markWord(encoding: JsEncoding, text: string, ids: Int32Array, flags: Uint8Array, start: number, end: number): void {
+  /** WordPiece: the longest token that fits, again and again; a word that cannot be cut whole is one [UNK]. */
+  #cutAscii(chunk: string, result: Pieces): void {
+    const { continuing_subword_prefix: prefix, max_input_chars_per_word: longestWord } = this.#json.model
+    const ids: number[] = []
+    const flags: number[] = []
+    const text = this.#json.normalizer?.lowercase === true ? chunk.toLowerCase() : chunk
+    for (const [word] of text.matchAll(ASCII_WORDS)) {
+      const first = ids.length
+      let start = word.length > longestWord ? -1 : 0
+      while (start >= 0 && start < word.length) {
+        let end = Math.min(word.length, start + this.#longestToken)
+        let id: number | undefined
+        for (; end > start; end--) {
+          const piece = start === 0 ? word.slice(0, end) : prefix + word.slice(start, end)
+          id = this.#vocabulary.get(piece)
+          if (id !== undefined) break
+        }
+        if (id === undefined) start = -1
+        else {
+          ids.push(id)
+          start = end
+        }
+      }
+      if (start < 0) {
+        ids.length = first
+        ids.push(this.#unkId)
+      }
+      const kind = /[0-9A-Za-z]/.test(word) ? 0 : PUNCTUATION
+      for (let place = first; place < ids.length; place++) flags[place] = kind
+      flags[first] |= WORD_START
+    }
+    result.ids = ids
+    result.flags = flags
+  }
+
+  #takeOver(encoding: JsEncoding, text: string, result: Pieces): void {
+    const ids = encoding.getIds()
+    const flags = new Uint8Array(ids.length)
+    let start = 0
+    for (let index = 0; index < ids.length; index++) {
+      if (index > 0 && this.#continues[ids[index]]) continue
+      this.#markPunctuation(encoding, text, ids, flags, start, index)
+      start = index
+      flags[index] = WORD_START
+    }
+    this.#markPunctuation(encoding, text, ids, flags, start, ids.length)
+    result.ids = ids
+    result.flags = flags
+  }
+
+  /** Flags every token of a word without letter and digit. */
+  #markPunctuation(
+    encoding: JsEncoding,
+    text: string,
+    ids: number[],
+    flags: Uint8Array,
+    start: number,
+    end: number,
+  ): void {
     for (let index = start; index < end; index++) {
       if (ids[index] === this.#unkId) {
         const [from, to] = encoding.getOffsets()[index]
@@ -137,24 +219,41 @@ function isChunkwise(json: TokenizerJson): boolean {
     json.normalizer?.type === 'BertNormalizer' &&
     json.normalizer.clean_text !== false &&
     json.pre_tokenizer?.type === 'BertPreTokenizer' &&
-    json.added_tokens.every((token) => !/\s/u.test(token.content))
+    json.added_tokens.length <= 32 &&
+    json.added_tokens.every((token) => !/\s/u.test(token.content) && token.normalized !== true)
   )
 }
 
-function splitAtWhiteSpace(text: string): string[] {
-  return text.split(/[ \t\n\r]+/).filter((chunk) => chunk !== '')
+/** Calls back for each run of characters between spaces, tabs and line ends. Other white space is the library's matter. */
+function forEachChunk(text: string, callback: (chunk: string) => void): void {
+  let start = -1
+  for (let index = 0; index < text.length; index++) {
+    const code = text.charCodeAt(index)
+    if (code === 32 || code === 10 || code === 9 || code === 13) {
+      if (start >= 0) callback(text.slice(start, index))
+      start = -1
+    } else if (start < 0) start = index
+  }
+  if (start >= 0) callback(text.slice(start))
 }
 
-function join(parts: readonly EncodedPieces[]): EncodedPieces {
+function pack(pieces: readonly Pieces[], chunkCounts: Uint32Array): PackedPieces {
   let length = 0
-  for (const part of parts) length += part.tokenIds.length
+  for (const { ids } of pieces) length += ids.length
   const tokenIds = new Int32Array(length)
   const tokenFlags = new Uint8Array(length)
+  const offsets = new Uint32Array(chunkCounts.length + 1)
+  let next = 0
   let offset = 0
-  for (const part of parts) {
-    tokenIds.set(part.tokenIds, offset)
-    tokenFlags.set(part.tokenFlags, offset)
-    offset += part.tokenIds.length
+  for (let text = 0; text < chunkCounts.length; text++) {
+    for (let chunk = 0; chunk < chunkCounts[text]; chunk++) {
+      const { ids, flags } = pieces[next++]
+      for (let index = 0; index < ids.length; index++) {
+        tokenIds[offset] = ids[index]
+        tokenFlags[offset++] = flags[index]
+      }
+    }
+    offsets[text + 1] = offset
   }
-  return { tokenIds, tokenFlags }
+  return { tokenIds, tokenFlags, offsets }
 }

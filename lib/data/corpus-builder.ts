@@ -1,0 +1,113 @@
+import { readFileSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import { StrataError } from '../errors.js'
+import { loadBoot, cacheDirectory as userCacheDirectory } from '../runtime/index.js'
+import type { Tokenizer } from '../text/index.js'
+import { CORPUS_FILES, type CorpusArray, type CorpusManifest, type CorpusStatistics } from './corpus-files.js'
+import { runWorkerJob } from './corpus-job.js'
+import type { CorpusJob, CorpusMessage, CorpusProgress } from './corpus-worker.js'
+import type { DocumentFormat } from './document-reader.js'
+import type { SpecialTokens, TokenCorpus } from './token-corpus.js'
+
+export interface CorpusOptions {
+  /** Text files, see {@link DocumentFormat}. */
+  inputs: readonly string[]
+  tokenizer: Tokenizer
+  /** Default `$XDG_CACHE_HOME/stratabert/corpora`. */
+  cacheDirectory?: string
+  /** Default `auto`. */
+  format?: DocumentFormat
+  /** The field of a JSON line that holds the text. Default `text`. */
+  textField?: string
+  /** Default `error`. */
+  invalidUtf8?: 'error' | 'replace'
+  /** Build anew even if the cache has it. */
+  rebuild?: boolean
+  onProgress?: (progress: CorpusProgress) => void
+  /** What the caller may want to tell the user, such as a damaged cache that is rebuilt. Default: process.emitWarning. */
+  onWarning?: (message: string) => void
+  signal?: AbortSignal
+}
+
+export interface OpenedCorpus extends TokenCorpus {
+  /** Hash of the inputs' content, the tokenizer and the options. */
+  readonly key: string
+  /** True when it came from the cache. */
+  readonly reused: boolean
+  readonly statistics: CorpusStatistics
+  readonly specialTokens: SpecialTokens
+  readonly tokenizerFingerprint: string
+}
+
+/** `$XDG_CACHE_HOME/stratabert/corpora`, or its like on this platform. */
+export function defaultCorpusDirectory(): string {
+  const cache = userCacheDirectory()
+  if (cache === null) {
+    throw new StrataError('NOT_FOUND', 'there is neither XDG_CACHE_HOME nor a home folder; give cacheDirectory')
+  }
+  return join(cache, 'corpora')
+}
+
+/**
+ * Reads, splits and tokenises text once and opens the result memory-mapped; the next time it comes from the cache. The work
+ * is done in a worker thread in bounded memory. A cached corpus is used only when every byte of it has the recorded hash,
+ * else it is rebuilt with a warning. Special tokens written in the text stay plain text.
+ *
+ * Throws NOT_FOUND, BAD_FILE, BAD_DATA (each naming the file and, where there is one, the line), DISK_FULL, READ_ONLY, and
+ * ABORTED after `signal`; a corpus that was not finished leaves nothing behind.
+ */
+export async function openCorpus(options: CorpusOptions): Promise<OpenedCorpus> {
+  const { tokenizer, onProgress, signal } = options
+  if (!Array.isArray(options.inputs) || options.inputs.length === 0) {
+    throw new StrataError('BAD_ARGUMENT', 'no input file was given; at least one text file was expected')
+  }
+  const job: CorpusJob = {
+    inputs: options.inputs.map((path) => resolve(path)),
+    definition: tokenizer.definition,
+    cacheDirectory: resolve(options.cacheDirectory ?? defaultCorpusDirectory()),
+    format: options.format ?? 'auto',
+    textField: options.textField ?? 'text',
+    invalidUtf8: options.invalidUtf8 ?? 'error',
+    rebuild: options.rebuild ?? false,
+    stop: new SharedArrayBuffer(4),
+  }
+  const { directory, manifest, reused, warnings } = await runWorkerJob<
+    Extract<CorpusMessage, { kind: 'done' }>,
+    CorpusProgress
+  >('corpus-worker', job, 'prepare the corpus', { onProgress, signal })
+  for (const warning of warnings) (options.onWarning ?? ((text) => process.emitWarning(text)))(warning)
+  return mapCorpus(directory, manifest, reused)
+}
+
+function mapCorpus(directory: string, manifest: CorpusManifest, reused: boolean): OpenedCorpus {
+  const map = (name: CorpusArray): ArrayBuffer => mapFile(join(directory, CORPUS_FILES[name]))
+  const { statistics } = manifest
+  return {
+    directory,
+    key: manifest.key,
+    reused,
+    statistics,
+    specialTokens: manifest.specialTokens,
+    tokenizerFingerprint: manifest.tokenizerFingerprint,
+    documentCount: statistics.documents,
+    sentenceCount: statistics.sentences,
+    tokenCount: statistics.tokens,
+    tokenIds: new Int32Array(map('tokenIds')),
+    tokenFlags: new Uint8Array(map('tokenFlags')),
+    sentenceOffsets: new Uint32Array(map('sentenceOffsets')),
+    documentOffsets: new Uint32Array(map('documentOffsets')),
+  }
+}
+
+/** Memory-mapped through the boot addon; read as a whole where that addon is not built. */
+function mapFile(path: string): ArrayBuffer {
+  let boot: ReturnType<typeof loadBoot>
+  try {
+    boot = loadBoot()
+  } catch (error) {
+    if (!(error instanceof StrataError) || error.code !== 'ADDON_NOT_FOUND') throw error
+    const bytes = readFileSync(path)
+    return bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength) as ArrayBuffer
+  }
+  return boot.mapFile(path)
+}

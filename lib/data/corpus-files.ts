@@ -1,0 +1,250 @@
+import { createHash, type Hash } from 'node:crypto'
+import { closeSync, createReadStream, fsyncSync, openSync, readFileSync, statSync, writeSync } from 'node:fs'
+import { open } from 'node:fs/promises'
+import { join } from 'node:path'
+import { fileError, StrataError } from '../errors.js'
+import type { ReadStatistics } from './document-reader.js'
+import type { SpecialTokens } from './token-corpus.js'
+
+/** The arrays of a corpus on disk, little-endian; see TokenCorpus for their shapes. */
+export const CORPUS_FILES = {
+  tokenIds: 'token-ids.i32',
+  tokenFlags: 'token-flags.u8',
+  sentenceOffsets: 'sentence-offsets.u32',
+  documentOffsets: 'document-offsets.u32',
+} as const
+
+export type CorpusArray = keyof typeof CORPUS_FILES
+
+export const MANIFEST_FILE = 'manifest.json'
+/** Changes when the same text would give other arrays: the layout, the sentence splitter, the flags. */
+export const CORPUS_VERSION = 1
+
+export interface CorpusStatistics extends ReadStatistics {
+  sentences: number
+  tokens: number
+  words: number
+  /** Tokens that are [UNK]. */
+  unknownTokens: number
+  /** Sentences that had no token (control characters only): skipped. */
+  emptySentences: number
+  /** Documents without one token: skipped, not counted in `documents`. */
+  tokenlessDocuments: number
+  /** Wall-clock seconds of building. */
+  seconds: number
+}
+
+export interface CorpusInput {
+  name: string
+  bytes: number
+  sha256: string
+}
+
+export interface CorpusManifest {
+  kind: 'stratabert-corpus'
+  version: number
+  key: string
+  tokenizerFingerprint: string
+  specialTokens: SpecialTokens
+  inputs: CorpusInput[]
+  statistics: CorpusStatistics
+  files: Record<CorpusArray, { bytes: number; sha256: string }>
+}
+
+const BUFFER_BYTES = 1024 * 1024
+
+/** Appends to one array's file and hashes what it writes. */
+class ArrayWriter {
+  readonly #descriptor: number
+  readonly #hash: Hash = createHash('sha256')
+  readonly #buffer = Buffer.allocUnsafe(BUFFER_BYTES)
+  #used = 0
+  #bytes = 0
+  #closed = false
+
+  constructor(readonly path: string) {
+    this.#descriptor = openSync(path, 'wx')
+  }
+
+  append(array: Int32Array | Uint8Array | Uint32Array): void {
+    const bytes = new Uint8Array(array.buffer, array.byteOffset, array.byteLength)
+    for (let start = 0; start < bytes.length; ) {
+      const count = Math.min(bytes.length - start, BUFFER_BYTES - this.#used)
+      this.#buffer.set(bytes.subarray(start, start + count), this.#used)
+      this.#used += count
+      start += count
+      if (this.#used === BUFFER_BYTES) this.#flush()
+    }
+  }
+
+  /** Flushes to disk and closes. */
+  finish(): { bytes: number; sha256: string } {
+    this.#flush()
+    fsyncSync(this.#descriptor)
+    this.close()
+    return { bytes: this.#bytes, sha256: this.#hash.digest('hex') }
+  }
+
+  close(): void {
+    // A second close could hit a file that took the same number.
+    if (!this.#closed) closeSync(this.#descriptor)
+    this.#closed = true
+  }
+
+  #flush(): void {
+    const part = this.#buffer.subarray(0, this.#used)
+    for (let start = 0; start < part.length; ) start += writeSync(this.#descriptor, part, start)
+    this.#hash.update(part)
+    this.#bytes += part.length
+    this.#used = 0
+  }
+}
+
+/** Offsets are 32 bits wide. */
+const MOST_TOKENS = 2 ** 32 - 1
+
+/** Writes the four arrays of a corpus into an existing folder, document by document. */
+export class CorpusWriter {
+  readonly #writers: Record<CorpusArray, ArrayWriter>
+  tokens = 0
+  sentences = 0
+  documents = 0
+
+  constructor(readonly directory: string) {
+    const writer = (name: CorpusArray): ArrayWriter => new ArrayWriter(join(directory, CORPUS_FILES[name]))
+    this.#writers = {
+      tokenIds: writer('tokenIds'),
+      tokenFlags: writer('tokenFlags'),
+      sentenceOffsets: writer('sentenceOffsets'),
+      documentOffsets: writer('documentOffsets'),
+    }
+    this.#writers.sentenceOffsets.append(Uint32Array.of(0))
+    this.#writers.documentOffsets.append(Uint32Array.of(0))
+  }
+
+  /** Adds one document: all its tokens, and each sentence's length in tokens (none is 0). */
+  add(tokenIds: Int32Array, tokenFlags: Uint8Array, sentenceLengths: readonly number[]): void {
+    if (this.tokens + tokenIds.length > MOST_TOKENS) {
+      throw new StrataError(
+        'UNSUPPORTED',
+        `the corpus has more than ${MOST_TOKENS} tokens; split the text into several corpora`,
+      )
+    }
+    const ends = new Uint32Array(sentenceLengths.length)
+    sentenceLengths.forEach((length, index) => {
+      this.tokens += length
+      ends[index] = this.tokens
+    })
+    this.sentences += sentenceLengths.length
+    this.documents++
+    this.#writers.tokenIds.append(tokenIds)
+    this.#writers.tokenFlags.append(tokenFlags)
+    this.#writers.sentenceOffsets.append(ends)
+    this.#writers.documentOffsets.append(Uint32Array.of(this.sentences))
+  }
+
+  finish(): CorpusManifest['files'] {
+    return Object.fromEntries(
+      Object.entries(this.#writers).map(([name, writer]) => [name, writer.finish()]),
+    ) as CorpusManifest['files']
+  }
+
+  /** Closes what finish() has not closed. */
+  close(): void {
+    for (const writer of Object.values(this.#writers)) writer.close()
+  }
+}
+
+/** Writes and flushes the manifest: the last file of a corpus. */
+export function writeManifest(directory: string, manifest: CorpusManifest): void {
+  const descriptor = openSync(join(directory, MANIFEST_FILE), 'wx')
+  try {
+    writeSync(descriptor, `${JSON.stringify(manifest, null, 2)}\n`)
+    fsyncSync(descriptor)
+  } finally {
+    closeSync(descriptor)
+  }
+}
+
+/**
+ * Reads a corpus's manifest and checks every array's size and hash. Returns what is wrong as a sentence instead of the
+ * manifest; undefined when the folder does not exist.
+ */
+export async function verifyCorpus(
+  directory: string,
+  key: string,
+  onBytes: (count: number) => void,
+): Promise<CorpusManifest | string | undefined> {
+  let text: string
+  try {
+    if (!statSync(directory).isDirectory()) return `${directory} is no folder`
+  } catch {
+    return undefined
+  }
+  try {
+    text = readFileSync(join(directory, MANIFEST_FILE), 'utf8')
+  } catch (error) {
+    return `its manifest cannot be read (${(error as NodeJS.ErrnoException).code})`
+  }
+  let manifest: CorpusManifest
+  try {
+    manifest = JSON.parse(text) as CorpusManifest
+    if (manifest.kind !== 'stratabert-corpus' || manifest.version !== CORPUS_VERSION || manifest.key !== key) {
+      return 'its manifest is of another corpus or version'
+    }
+    const { tokens, sentences, documents } = manifest.statistics
+    const expected: Record<CorpusArray, number> = {
+      tokenIds: 4 * tokens,
+      tokenFlags: tokens,
+      sentenceOffsets: 4 * (sentences + 1),
+      documentOffsets: 4 * (documents + 1),
+    }
+    for (const [name, bytes] of Object.entries(expected)) {
+      if (manifest.files[name as CorpusArray].bytes !== bytes) return `its manifest contradicts itself about ${name}`
+    }
+  } catch (error) {
+    return `its manifest is damaged (${(error as Error).message})`
+  }
+  for (const [name, file] of Object.entries(CORPUS_FILES)) {
+    const { bytes, sha256 } = manifest.files[name as CorpusArray]
+    const path = join(directory, file)
+    try {
+      const { size } = statSync(path)
+      if (size !== bytes) return `${file} has ${size} bytes instead of ${bytes}`
+      if ((await hashFile(path, { onBytes })).sha256 !== sha256) return `the content of ${file} has changed`
+    } catch (error) {
+      return `${file} cannot be read (${(error as Error).message})`
+    }
+  }
+  return manifest
+}
+
+/** SHA-256 of a file's content. `stopped` is asked between blocks. */
+export async function hashFile(
+  path: string,
+  options: { onBytes?: (count: number) => void; stopped?: () => void } = {},
+): Promise<{ bytes: number; sha256: string }> {
+  const hash = createHash('sha256')
+  let bytes = 0
+  try {
+    const file = await open(path)
+    try {
+      if (!(await file.stat()).isFile()) {
+        throw new StrataError('BAD_FILE', `${path} is no regular file; a text file was expected (it is read twice)`, {
+          details: { path },
+        })
+      }
+    } finally {
+      await file.close()
+    }
+    for await (const chunk of createReadStream(path, { highWaterMark: 4 * BUFFER_BYTES })) {
+      hash.update(chunk)
+      bytes += chunk.length
+      options.onBytes?.(chunk.length)
+      options.stopped?.()
+    }
+  } catch (error) {
+    throw fileError(error, path, 'read the text')
+  }
+  return { bytes, sha256: hash.digest('hex') }
+}
