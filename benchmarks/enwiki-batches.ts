@@ -1,0 +1,66 @@
+/** Real pre-training batches of the benchmark: enwiki, BERT's uncased vocabulary, packed pairs of at most 128 tokens. */
+import { spawnSync } from 'node:child_process'
+import { closeSync, existsSync, mkdirSync, openSync, renameSync } from 'node:fs'
+import { homedir } from 'node:os'
+import path from 'node:path'
+import { openCorpus } from '../lib/data/corpus-builder.js'
+import { pretrainingSource } from '../lib/objectives/index.js'
+import { Tokenizer } from '../lib/text/index.js'
+import { writeBatchFile } from './batch-file.js'
+
+const BATCHES = 400
+/** Enough text for them; the whole corpus would only cost time. */
+const TEXT_BYTES = 16_000_000
+
+/** Data beside the project, or STRATABERT_SHARED. */
+export function sharedData(): string {
+  return process.env.STRATABERT_SHARED ?? path.resolve(__dirname, '../../shared/data')
+}
+
+export function benchmarkCache(): string {
+  const base = process.env.XDG_CACHE_HOME ?? path.join(homedir(), '.cache')
+  const folder = path.join(base, 'stratabert', 'benchmarks')
+  mkdirSync(folder, { recursive: true })
+  return folder
+}
+
+/** Path of the batch file; made by our own data side on first use. */
+export async function enwikiBatches(batchTokens: number): Promise<string> {
+  const file = path.join(benchmarkCache(), `enwiki-${batchTokens}-v1.safetensors`)
+  if (existsSync(file)) return file
+  const archive = path.join(sharedData(), 'enwiki/enwiki_docs.txt.xz')
+  if (!existsSync(archive)) {
+    throw new Error(
+      `${archive} does not exist; set STRATABERT_SHARED to the folder that holds enwiki/ and bert_uncased/`,
+    )
+  }
+  const text = path.join(benchmarkCache(), 'enwiki.txt')
+  if (!existsSync(text)) unpackStart(archive, text)
+  const tokenizer = await Tokenizer.load(path.join(sharedData(), 'bert_uncased'))
+  const corpus = await openCorpus({ inputs: [text], tokenizer, cacheDirectory: path.join(benchmarkCache(), 'corpora') })
+  const source = pretrainingSource({
+    corpus,
+    special: tokenizer.specialTokens,
+    heads: { mlm: { name: 'mlm' }, nsp: { name: 'nsp' } },
+    batchTokens,
+    maxSequenceTokens: 128,
+    seed: 1,
+  })
+  const count = Math.min(BATCHES, source.batchCount(0))
+  writeBatchFile(
+    `${file}.partial`,
+    Array.from({ length: count }, (_, index) => source.build(0, index)),
+  )
+  renameSync(`${file}.partial`, file)
+  return file
+}
+
+/** The first documents of the archive: whole lines of its first bytes. */
+function unpackStart(archive: string, text: string): void {
+  const output = openSync(`${text}.partial`, 'w')
+  const command = `xz -dc "$0" 2>/dev/null | head -c ${TEXT_BYTES} | sed '$d'`
+  const done = spawnSync('sh', ['-c', command, archive], { stdio: ['ignore', output, 'inherit'] })
+  closeSync(output)
+  if (done.status !== 0) throw new Error(`cannot unpack ${archive}; the xz program is needed`)
+  renameSync(`${text}.partial`, text)
+}

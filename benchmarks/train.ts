@@ -1,0 +1,280 @@
+/**
+ * Pre-training throughput against PyTorch peers: `npm run bench:train -- [--json] [--short] [--shape small|base] [--save]`.
+ *
+ * All programs train on the same batches with the same threads and take turns in short rounds, each in a process of its own
+ * that sleeps between its turns. Throughput is real tokens a second, so padding counts for nothing. A ratio is the median
+ * over the rounds of ours ÷ peer in the same round. The share of the matmul rate is (training FLOPs a token × tokens/s) ÷
+ * (bf16 rate of a 2048 × 768 → 3072 matmul in torch, measured in the same rounds).
+ */
+import { execFileSync, spawnSync } from 'node:child_process'
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import os from 'node:os'
+import path from 'node:path'
+import { readBatchFile } from './batch-file.js'
+import { enwikiBatches } from './enwiki-batches.js'
+import { PeerProcess } from './peer-process.js'
+
+const ROOT = path.resolve(__dirname, '..')
+const PEERS = ['hf-eager', 'hf-compile', 'torch-tuned'] as const
+const NAMES = ['stratabert', ...PEERS] as const
+type Name = (typeof NAMES)[number]
+
+const SHAPES = {
+  small: { layers: 4, hiddenSize: 512, intermediateSize: 2048 },
+  base: { layers: 12, hiddenSize: 768, intermediateSize: 3072 },
+} as const
+type Shape = keyof typeof SHAPES
+
+const VOCABULARY = 30522
+const BATCH_TOKENS = 2048
+const THREADS = 2
+/** Steps of one turn: enough for about two seconds each, so that a round stays short. */
+const STEPS: Record<Shape, Record<Name, number>> = {
+  small: { stratabert: 4, 'hf-eager': 2, 'hf-compile': 2, 'torch-tuned': 4 },
+  base: { stratabert: 2, 'hf-eager': 1, 'hf-compile': 1, 'torch-tuned': 2 },
+}
+const WARM_UP_STEPS = 3
+/** Above this share of foreign work on the machine just before a round, the round is marked as disturbed. */
+const BUSY_SHARE = 0.1
+
+interface Row {
+  shape: Shape
+  program: Name
+  tokensPerSecond: number
+  millisecondsPerStep: number
+  /** Token places computed per real token, minus 1. */
+  paddingShare: number
+  peakRssBytes: number
+  /** Share of the measured bf16 matmul rate. */
+  matmulShare: number
+  lastLoss: number
+}
+
+interface Options {
+  json: boolean
+  short: boolean
+  save: boolean
+  shapes: Shape[]
+}
+
+function parseArguments(list: string[]): Options {
+  const options: Options = { json: false, short: false, save: false, shapes: ['small', 'base'] }
+  for (let index = 0; index < list.length; index++) {
+    if (list[index] === '--json') options.json = true
+    else if (list[index] === '--short') options.short = true
+    else if (list[index] === '--save') options.save = true
+    else if (list[index] === '--shape' && list[index + 1] in SHAPES) options.shapes = [list[++index] as Shape]
+    else throw new Error(`unknown argument ${list[index]}; known are --json, --short, --save, --shape small|base`)
+  }
+  if (options.short) options.shapes = options.shapes.slice(0, 1)
+  return options
+}
+
+function python(): string {
+  const candidates = [process.env.STRATABERT_PYTHON, path.join(ROOT, '.venv/bin/python')]
+  const found = candidates.find((candidate) => candidate && existsSync(candidate))
+  if (!found) throw new Error('the peers need Python: run `npm run bench:setup`, or set STRATABERT_PYTHON')
+  return found
+}
+
+/** Some virtual machines advertise AMX that oneDNN cannot use and dies on; then all programs run without it. */
+function instructionSet(interpreter: string): Record<string, string> {
+  if (process.env.ONEDNN_MAX_CPU_ISA) return {}
+  const code =
+    'import torch; x=torch.ones(64,768).bfloat16(); torch.nn.functional.linear(x, torch.ones(768,768).bfloat16())'
+  const probe = spawnSync(interpreter, ['-c', code], { stdio: 'ignore' })
+  return probe.signal === 'SIGILL' ? { ONEDNN_MAX_CPU_ISA: 'AVX512_CORE_FP16' } : {}
+}
+
+function startPeers(interpreter: string, batchFile: string, shape: Shape, isa: Record<string, string>): PeerProcess[] {
+  const script = (name: string) => path.join(__dirname, 'peers', name)
+  const common = ['--batches', batchFile, '--shape', shape, '--threads', String(THREADS)]
+  const environment = { OMP_NUM_THREADS: String(THREADS), ...isa }
+  return [
+    new PeerProcess(
+      'stratabert',
+      [process.execPath, '--import', 'tsx', path.join(__dirname, 'ours-train.ts'), batchFile, shape],
+      environment,
+    ),
+    new PeerProcess('hf-eager', [interpreter, script('hf_train.py'), ...common], environment),
+    new PeerProcess('hf-compile', [interpreter, script('hf_train.py'), ...common, '--compile'], environment),
+    new PeerProcess('torch-tuned', [interpreter, script('torch_tuned.py'), ...common], {
+      ...environment,
+      // Huge pages for torch's allocator: part of the tuning.
+      THP_MEM_ALLOC_ENABLE: '1',
+    }),
+  ]
+}
+
+async function busyShare(): Promise<number> {
+  const read = () => {
+    const [user, nice, system, idle, wait] = readFileSync('/proc/stat', 'utf8')
+      .split('\n')[0]
+      .split(/\s+/)
+      .slice(1)
+      .map(Number)
+    return { busy: user + nice + system, all: user + nice + system + idle + wait }
+  }
+  const before = read()
+  await new Promise((resolve) => setTimeout(resolve, 400))
+  const after = read()
+  return (after.busy - before.busy) / Math.max(1, after.all - before.all)
+}
+
+const median = (values: number[]): number => {
+  const sorted = [...values].sort((a, b) => a - b)
+  const middle = sorted.length >> 1
+  return sorted.length % 2 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2
+}
+
+const sum = (values: number[]): number => values.reduce((total, value) => total + value, 0)
+
+/** Forward and backward FLOPs of a token: 6 × the weights it meets, the decoder at masked positions only. */
+function trainingFlopsPerToken(shape: Shape, maskedShare: number): number {
+  const { layers, hiddenSize: H, intermediateSize: F } = SHAPES[shape]
+  return 6 * layers * (4 * H * H + 2 * H * F) + 6 * maskedShare * (H * H + H * VOCABULARY)
+}
+
+async function benchmarkShape(shape: Shape, options: Options, interpreter: string, isa: Record<string, string>) {
+  const batchFile = await enwikiBatches(BATCH_TOKENS)
+  const batches = readBatchFile(batchFile)
+  const tokens = sum(batches.map((batch) => batch.tokenIds.length))
+  const maskedShare = sum(batches.map((batch) => batch.labels.mlm.labels.length)) / tokens
+  const flops = trainingFlopsPerToken(shape, maskedShare)
+  const rounds = options.short ? 3 : 5
+  const peers = startPeers(interpreter, batchFile, shape, isa)
+  const say = (text: string) => process.stderr.write(`${text}\n`)
+  try {
+    for (const peer of peers) {
+      say(`${shape}: warming up ${peer.name}`)
+      await peer.ready()
+      await peer.steps(0, WARM_UP_STEPS)
+    }
+    const turns = new Map(
+      peers.map((peer) => [peer.name, [] as { rate: number; ms: number; padding: number; loss: number }[]]),
+    )
+    const gemm: number[] = []
+    let disturbed = 0
+    for (let round = 0; round < rounds; round++) {
+      const busy = await busyShare()
+      if (busy > BUSY_SHARE) {
+        disturbed++
+        say(`${shape}: round ${round + 1}: the machine is busy with other work (${Math.round(100 * busy)} %)`)
+      }
+      gemm.push((await peers[3].ask<{ gflops: number }>({ command: 'gemm' })).gflops)
+      // Each round starts with another program, so that no one always follows the same neighbour.
+      for (let turn = 0; turn < peers.length; turn++) {
+        const peer = peers[(turn + round) % peers.length]
+        const count = STEPS[shape][peer.name as Name]
+        const result = await peer.steps(WARM_UP_STEPS + round * count, count)
+        const seconds = sum(result.seconds)
+        turns.get(peer.name)!.push({
+          rate: result.tokens / seconds,
+          ms: (1000 * seconds) / count,
+          padding: result.slots / result.tokens - 1,
+          loss: result.loss,
+        })
+      }
+      say(
+        `${shape}: round ${round + 1}/${rounds}: ${peers.map((peer) => `${peer.name} ${turns.get(peer.name)![round].rate.toFixed(0)} tok/s`).join(', ')}`,
+      )
+    }
+    const matmulRate = median(gemm)
+    const rows: Row[] = []
+    for (const peer of peers) {
+      const own = turns.get(peer.name)!
+      const tokensPerSecond = median(own.map((turn) => turn.rate))
+      rows.push({
+        shape,
+        program: peer.name as Name,
+        tokensPerSecond,
+        millisecondsPerStep: median(own.map((turn) => turn.ms)),
+        paddingShare: median(own.map((turn) => turn.padding)),
+        peakRssBytes: (await peer.ask<{ peakRssBytes: number }>({ command: 'memory' })).peakRssBytes,
+        matmulShare: (tokensPerSecond * flops) / (matmulRate * 1e9),
+        lastLoss: own.at(-1)!.loss,
+      })
+    }
+    const ratio = (above: Name, below: Name) =>
+      median(turns.get(above)!.map((turn, round) => turn.rate / turns.get(below)![round].rate))
+    const ratios = Object.fromEntries(PEERS.map((peer) => [peer, ratio('stratabert', peer)]))
+    const rival = { tunedOverCompile: ratio('torch-tuned', 'hf-compile'), tunedPadding: rows[3].paddingShare }
+    return {
+      shape,
+      rounds,
+      disturbed,
+      matmulGflops: matmulRate,
+      flopsPerToken: flops,
+      maskedShare,
+      rows,
+      ratios,
+      rival,
+    }
+  } finally {
+    await Promise.all(peers.map((peer) => peer.quit()))
+  }
+}
+
+function commit(): string {
+  try {
+    return execFileSync('git', ['rev-parse', '--short', 'HEAD'], { cwd: ROOT, encoding: 'utf8' }).trim()
+  } catch {
+    return 'unknown'
+  }
+}
+
+async function main(): Promise<void> {
+  const options = parseArguments(process.argv.slice(2))
+  const interpreter = python()
+  const isa = instructionSet(interpreter)
+  const shapes: Awaited<ReturnType<typeof benchmarkShape>>[] = []
+  for (const shape of options.shapes) shapes.push(await benchmarkShape(shape, options, interpreter, isa))
+  const result = {
+    name: 'train',
+    date: new Date().toISOString().slice(0, 10),
+    commit: commit(),
+    machine: {
+      cpu: os.cpus()[0].model.trim(),
+      threads: THREADS,
+      memoryGiB: Math.round(os.totalmem() / 2 ** 30),
+      node: process.version,
+      ...isa,
+    },
+    batchTokens: BATCH_TOKENS,
+    rows: shapes.flatMap((shape) => shape.rows),
+    ratios: Object.fromEntries(
+      shapes.flatMap(({ shape, ratios }) =>
+        Object.entries(ratios).map(([peer, value]) => [shape === shapes[0].shape ? peer : `${shape}/${peer}`, value]),
+      ),
+    ),
+    shapes: shapes.map(({ rows: _, ...rest }) => rest),
+  }
+  if (options.save) {
+    const folder = path.join(__dirname, 'results')
+    mkdirSync(folder, { recursive: true })
+    writeFileSync(path.join(folder, `train-${result.date}.json`), `${JSON.stringify(result, null, 2)}\n`)
+  }
+  if (options.json) {
+    console.log(JSON.stringify(result, null, 2))
+    return
+  }
+  for (const { shape, rows, ratios, matmulGflops, disturbed, rounds, rival } of shapes) {
+    console.log(
+      `\n${shape}: bf16 matmul ${matmulGflops.toFixed(0)} GFLOP/s, ${disturbed} of ${rounds} rounds disturbed`,
+    )
+    for (const row of rows) {
+      const { program, tokensPerSecond, millisecondsPerStep, peakRssBytes, matmulShare, paddingShare } = row
+      console.log(
+        `${program.padEnd(12)} ${tokensPerSecond.toFixed(0).padStart(6)} tok/s ${millisecondsPerStep.toFixed(0).padStart(6)} ms/step ` +
+          `${(peakRssBytes / 2 ** 20).toFixed(0).padStart(6)} MiB ${(100 * matmulShare).toFixed(0).padStart(3)} % of matmul ${(100 * paddingShare).toFixed(1).padStart(5)} % padding`,
+      )
+    }
+    for (const [peer, value] of Object.entries(ratios)) console.log(`stratabert ÷ ${peer}: ${value.toFixed(2)}`)
+    console.log(`torch-tuned ÷ hf-compile: ${rival.tunedOverCompile.toFixed(2)}`)
+  }
+}
+
+main().catch((error) => {
+  console.error(`error: ${error.message}`)
+  process.exitCode = 1
+})
