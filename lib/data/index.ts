@@ -1,4 +1,6 @@
 // Text to token corpora.
+
+export { BatchPool, type RemoteSource } from './batch-pool.js'
 export { type CorpusOptions, defaultCorpusDirectory, type OpenedCorpus, openCorpus } from './corpus-builder.js'
 export type { CorpusStatistics } from './corpus-files.js'
 export {
@@ -20,3 +22,35 @@ export {
   readDocuments,
   type TextDocument,
 } from './document-reader.js'
+export {
+  type BatchSource,
+  type HeadLabels,
+  labelCount,
+  NO_LABEL,
+  type PackedBatch,
+  packSequences,
+  sequenceCount,
+  tokenCount,
+  transferList,
+} from './packed-batch.js'
+export {
+  buildPairPlan,
+  type InputKind,
+  inputTokens,
+  type PairPlan,
+  type PairPlanOptions,
+  type PlanStatistics,
+} from './pair-plan.js'
+export { type Prefetch, type PrefetchedBatch, type PrefetchOptions, prefetch } from './prefetch.js'
+export { philox4x32, RandomStream, type StreamKey, stream } from './random.js'
+export { reopenCorpus } from './reopen-corpus.js'
+export { type DescribedSource, isDescribed, type SourceDescription } from './source-description.js'
+export {
+  annealedExponent,
+  createTaskSampler,
+  powerProbabilities,
+  type SampledTask,
+  type SamplerConfig,
+  type TaskSampler,
+} from './task-sampler.js'
+export { type SpecialTokens, TOKEN_FLAGS, type TokenCorpus } from './token-corpus.js'
