@@ -1,57 +1,90 @@
 /**
- * Compiles the two addons with cmake-js: `npm run build:native -- [--libtorch DIR] [--addons DIR] [--out DIR] [--jobs N] [--verbose]`.
- * They land in addons/boot/build/Release and addons/torch-<minor>/build/Release, where node-gyp-build finds them.
+ * Compiles the two addons with cmake-js:
+ *   npm run build:native -- [--libtorch DIR | --torch-version 2.13] [--addons DIR] [--out DIR] [--jobs N] [--verbose]
+ * They land in addons/boot/build/Release and addons/torch-<minor>/build/Release, where node-gyp-build finds them. Without options
+ * the libtorch is taken that the package would load (STRATABERT_LIBTORCH first).
  */
 import { spawnSync } from 'node:child_process'
+import { mkdirSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { availableParallelism } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
-import { readTreeVersion } from '../lib/runtime/versions.js'
+import { StrataError } from '../lib/errors.js'
+import { findLibtorch, libtorchNotFound } from '../lib/runtime/find-libtorch.js'
+import { withLock } from '../lib/runtime/folder-lock.js'
 
 const root = resolve(__dirname, '..')
 
-function main(): number {
+export interface BuildNativeOptions {
+  /** Folder of libtorch. */
+  libtorch?: string
+  /** Only this minor version will do. */
+  minor?: string
+  /** Receives the addons. */
+  addons?: string
+  /** CMake's own files. */
+  out?: string
+  jobs?: number
+  verbose?: boolean
+}
+
+/** Compiles what changed. Two builds of one tree wait for each other. Throws when CMake fails. */
+export async function buildNative(options: BuildNativeOptions = {}): Promise<void> {
+  const { tree, attempts } = findLibtorch({ libtorch: options.libtorch, minor: options.minor, device: 'cpu' })
+  if (!tree) throw libtorchNotFound(attempts)
+  for (const tool of ['cmake', process.env.CXX ?? 'c++']) {
+    if (spawnSync(tool, ['--version']).status !== 0) {
+      throw new StrataError(
+        'NOT_FOUND',
+        `'${tool}' was not found; expected CMake ≥ 3.21 and a C++20 compiler (g++ ≥ 12 or clang ≥ 15) to build the addons; ` +
+          'install them (Debian: apt install cmake ninja-build g++)',
+      )
+    }
+  }
+  const out = resolve(options.out ?? join(root, 'build', `torch-${tree.minor}`))
+  const args = [
+    join(dirname(createRequire(__filename).resolve('cmake-js/package.json')), 'bin', 'cmake-js'),
+    'build',
+    ...['--directory', root, '--out', out],
+    ...['--parallel', String(options.jobs ?? Math.min(2, availableParallelism()))],
+    ...['--log-level', options.verbose ? 'verbose' : 'warn'],
+    `--CDSTRATABERT_LIBTORCH=${tree.directory}`,
+    `--CDSTRATABERT_ADDONS=${resolve(options.addons ?? join(root, 'addons'))}`,
+  ]
+  mkdirSync(out, { recursive: true })
+  await withLock(
+    join(out, '.lock'),
+    (owner) => console.error(`waiting for process ${owner}, which builds the same addons`),
+    async () => {
+      console.error(`building the addons against libtorch ${tree.version} in ${tree.directory}`)
+      const started = Date.now()
+      // stdout belongs to the caller's results.
+      const result = spawnSync(process.execPath, args, { stdio: ['ignore', 2, 2], cwd: root })
+      if (result.status !== 0)
+        throw new StrataError('NATIVE_ERROR', 'the addons do not compile: see the messages above')
+      console.error(`addons are up to date (${((Date.now() - started) / 1000).toFixed(1)} s)`)
+    },
+  )
+}
+
+async function main(): Promise<void> {
   const { values } = parseArgs({
     options: {
       libtorch: { type: 'string' },
-      addons: { type: 'string', default: join(root, 'addons') },
+      'torch-version': { type: 'string' },
+      addons: { type: 'string' },
       out: { type: 'string' },
-      jobs: { type: 'string', default: String(Math.min(2, availableParallelism())) },
-      verbose: { type: 'boolean', default: false },
+      jobs: { type: 'string' },
+      verbose: { type: 'boolean' },
     },
   })
-  const libtorch = values.libtorch ?? process.env.STRATABERT_LIBTORCH
-  if (!libtorch) {
-    console.error('error[LIBTORCH_NOT_FOUND]: no libtorch given; pass --libtorch DIR or set STRATABERT_LIBTORCH')
-    return 2
-  }
-  const version = readTreeVersion(resolve(libtorch))
-  if (!version) {
-    console.error(`error[LIBTORCH_NOT_FOUND]: ${libtorch} holds no readable version.py or build-version`)
-    return 2
-  }
-  const cmakeJs = join(dirname(createRequire(__filename).resolve('cmake-js/package.json')), 'bin', 'cmake-js')
-  const args = [
-    cmakeJs,
-    'build',
-    '--directory',
-    root,
-    '--out',
-    resolve(values.out ?? join(root, 'build', `torch-${version.minor}`)),
-    '--parallel',
-    values.jobs,
-    '--log-level',
-    values.verbose ? 'verbose' : 'warn',
-    `--CDSTRATABERT_LIBTORCH=${resolve(libtorch)}`,
-    `--CDSTRATABERT_ADDONS=${resolve(values.addons)}`,
-  ]
-  console.log(`building the addons against libtorch ${version.full} in ${resolve(libtorch)}`)
-  const started = Date.now()
-  const result = spawnSync(process.execPath, args, { stdio: 'inherit', cwd: root })
-  if (result.status !== 0) return result.status ?? 1
-  console.log(`addons built in ${((Date.now() - started) / 1000).toFixed(1)} s`)
-  return 0
+  await buildNative({ ...values, minor: values['torch-version'], jobs: values.jobs ? Number(values.jobs) : undefined })
 }
 
-process.exitCode = main()
+if (require.main === module) {
+  main().catch((error) => {
+    console.error(`error[${error.code ?? 'UNKNOWN'}]: ${error.message}`)
+    process.exitCode = error.exitCode ?? 1
+  })
+}

@@ -29,7 +29,17 @@ export function loadBoot(): BootAddon {
 
 /** Loads addons/<name>: the local build when there is one, else the prebuilt one. */
 export function loadAddon(name: string): unknown {
-  return require(resolveAddon(name))
+  const path = resolveAddon(name)
+  try {
+    return require(path)
+  } catch (cause) {
+    throw new StrataError(
+      'ADDON_NOT_FOUND',
+      `the addon ${path} cannot be loaded: ${(cause as Error).message}; expected one built for this system and libtorch; ` +
+        'in a checkout run `npm run build:native`, else install the package again',
+      { cause, details: { addon: name, path } },
+    )
+  }
 }
 
 /** Path of an addon's .node file; ADDON_NOT_FOUND when it is neither built nor prebuilt. */

@@ -32,6 +32,7 @@ export interface Diagnosis {
 
 interface ProbeResult {
   ok: boolean
+  code?: string
   message?: string
   cudaProblem?: string | null
   cudaDevices?: number
@@ -86,9 +87,12 @@ export function diagnose(): Diagnosis {
   const blocked = problems.some(({ blocking }) => blocking)
   const probe = blocked ? null : runProbe()
   if (probe && !probe.ok) {
+    const addon = probe.code === 'ADDON_NOT_FOUND' || probe.code === 'LIBTORCH_VERSION'
     problems.push({
-      problem: `libtorch does not load: ${probe.message}`,
-      remedy: 'npx stratabert libtorch install --force',
+      problem: probe.message ?? 'libtorch does not load',
+      remedy: addon
+        ? 'npm run build:native (in a checkout), else install the package again'
+        : 'npx stratabert libtorch install --force',
       blocking: true,
     })
   }

@@ -120,9 +120,9 @@ function deviceChoice(device: string = 'auto'): DeviceChoice {
   })
 }
 
-// A CPU tree says of itself that no GPU is meant: no warning there, the reason stands in the runtime's facts.
+// A CPU tree on a machine without an NVIDIA device says of itself that no GPU is meant: no warning there, the reason stands in the facts.
 function cudaWasExpected(tree: LibtorchTree, cudaProblem: string | null): boolean {
-  return cudaProblem !== null && tree.flavour === 'cuda'
+  return cudaProblem !== null && (tree.flavour === 'cuda' || existsSync('/dev/nvidia0'))
 }
 
 function find(options: { device: DeviceChoice; libtorch?: string }): {

@@ -1,0 +1,17 @@
+// npm's `prepare`: sets a git checkout up. Does nothing in an installed package, without the development dependencies, or with
+// STRATABERT_SKIP_SETUP=1 (for machines that only lint or publish).
+import { spawnSync } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+const root = fileURLToPath(new URL('..', import.meta.url))
+const inCheckout = existsSync(join(root, '.git')) && existsSync(join(root, 'CMakeLists.txt'))
+const hasTools = existsSync(join(root, 'node_modules', 'tsx')) && existsSync(join(root, 'node_modules', 'cmake-js'))
+if (inCheckout && hasTools && process.env.STRATABERT_SKIP_SETUP !== '1') {
+  const result = spawnSync(process.execPath, ['--import', 'tsx', join('scripts', 'setup.ts')], {
+    cwd: root,
+    stdio: 'inherit',
+  })
+  process.exitCode = result.status ?? 1
+}
