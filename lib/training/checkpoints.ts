@@ -7,7 +7,7 @@ import { mkdir, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
 import { z } from 'zod'
 import { fileError, StrataError } from '../errors.js'
-import { fingerprint, listFiles, replaceLink, syncPath, writeSynced } from './durable-files.js'
+import { fingerprint, listFiles, makeFolder, replaceLink, syncPath, writeSynced } from './durable-files.js'
 import { faultPoint } from './fault-points.js'
 import { softwareVersions } from './run-environment.js'
 
@@ -49,7 +49,7 @@ export async function saveCheckpoint(options: SaveCheckpointOptions): Promise<Ch
   const path = join(parent, `step-${options.step}`)
   const temporary = join(parent, `tmp.step-${options.step}.${process.pid}`)
   try {
-    await mkdir(parent, { recursive: true })
+    await makeFolder(parent)
     await rm(temporary, { recursive: true, force: true })
     await mkdir(temporary)
     await options.write(temporary)

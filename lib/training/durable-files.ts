@@ -1,8 +1,22 @@
 /** Writing so that a power cut leaves the old or the new file, never a torn one. */
 import { createHash } from 'node:crypto'
-import { createReadStream } from 'node:fs'
-import { open, readdir, rename, rm, symlink, writeFile } from 'node:fs/promises'
+import { createReadStream, existsSync } from 'node:fs'
+import { mkdir, open, readdir, rename, rm, symlink, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
+
+/** Makes a folder and those above it. */
+export async function makeFolder(path: string): Promise<void> {
+  try {
+    await mkdir(path, { recursive: true })
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
+    // Node reports a read-only file system as "no such file" here; a plain mkdir of the topmost missing folder tells the reason.
+    let missing = path
+    while (!existsSync(dirname(missing))) missing = dirname(missing)
+    await mkdir(missing)
+    throw error
+  }
+}
 
 /** Flushes a file or a folder's entries to the disk. */
 export async function syncPath(path: string): Promise<void> {

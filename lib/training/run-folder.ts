@@ -11,11 +11,11 @@
  * | latest, best | links into checkpoints/ |
  */
 import { existsSync } from 'node:fs'
-import { mkdir, readFile } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { fileError, StrataError } from '../errors.js'
 import { checkpointsPath, removeLeftovers } from './checkpoints.js'
-import { replaceFile } from './durable-files.js'
+import { makeFolder, replaceFile } from './durable-files.js'
 import { describeEnvironment } from './run-environment.js'
 import { lockRun } from './run-lock.js'
 
@@ -55,13 +55,13 @@ export async function openRunFolder(path: string, options: RunFolderOptions = {}
     throw new StrataError('BAD_ARGUMENT', message, { details: { path: folder } })
   }
   try {
-    await mkdir(folder, { recursive: true })
+    await makeFolder(folder)
   } catch (error) {
     throw fileError(error, folder, 'make the run folder')
   }
   const lock = await lockRun(folder)
   try {
-    await mkdir(checkpointsPath(folder), { recursive: true })
+    await makeFolder(checkpointsPath(folder))
     const removedLeftovers = await removeLeftovers(folder)
     if (options.recipe !== undefined) await replaceFile(join(folder, RECIPE_FILE), toJson(options.recipe))
     await addEnvironment(join(folder, ENVIRONMENT_FILE), options.environment)

@@ -2,10 +2,11 @@
  * TensorBoard event files without TensorBoard: TFRecord frames (length, masked CRC-32C, payload, masked CRC-32C) around
  * `tensorflow.Event` messages, encoded by hand (tensorflow/core/util/event.proto, framework/summary.proto).
  */
-import { type FileHandle, mkdir, open } from 'node:fs/promises'
+import { type FileHandle, open } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { fileError } from '../errors.js'
+import { makeFolder } from './durable-files.js'
 import type { Logger, TrainingEvent } from './events.js'
 
 export interface TensorBoardEvent {
@@ -98,7 +99,7 @@ export async function openTensorBoardLog(folder: string, resumeStep: number): Pr
     }
   }
   try {
-    await mkdir(folder, { recursive: true })
+    await makeFolder(folder)
     file = await open(path, 'a')
   } catch (error) {
     throw fileError(error, path, 'write the TensorBoard events')

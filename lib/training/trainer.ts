@@ -52,7 +52,9 @@ async function trainStage(run: TrainingRun): Promise<void> {
   await using batches = openBatchStreams(state.stage, settings.prefetchWorkers)
   let progress = run.progress()
   let ends = progress >= 1 || run.stopping
-  if (!ends) await run.startStage(sampler.probabilities(state.stage.draws, progress))
+  if (ends && !state.evaluationDue) return
+  await run.startStage(sampler.probabilities(state.stage.draws, progress))
+  if (state.evaluationDue && (await run.evaluate())) await run.save(true)
 
   while (!ends) {
     const started = performance.now()
@@ -72,12 +74,10 @@ async function trainStage(run: TrainingRun): Promise<void> {
     const seconds = (performance.now() - started) / 1000
     watch.add({ step: state.step, task: task.name, losses, update, learningRate, tokens, seconds, waitSeconds })
 
-    const due = (everySteps: number) => ends || (everySteps > 0 && state.step % everySteps === 0)
-    const { log, evaluate, save } = {
-      log: due(settings.logEverySteps),
-      evaluate: due(settings.evaluateEverySteps),
-      save: due(settings.checkpoint.everySteps),
-    }
+    const isTurn = (everySteps: number) => everySteps > 0 && state.step % everySteps === 0
+    const log = ends || isTurn(settings.logEverySteps)
+    const evaluate = progress >= 1 || isTurn(settings.evaluateEverySteps)
+    const save = ends || isTurn(settings.checkpoint.everySteps)
     if (!(log || evaluate || save || watch.full)) continue
     if ((await watch.settle()) === 'rollback') {
       await run.rollBack()
@@ -87,7 +87,8 @@ async function trainStage(run: TrainingRun): Promise<void> {
     }
     if (log) await run.log(watch)
     const isBest = evaluate && (await run.evaluate())
-    if (save || isBest) await run.save(isBest)
+    ends ||= run.stopping
+    if (save || isBest || ends) await run.save(isBest)
   }
 }
 

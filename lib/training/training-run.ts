@@ -51,7 +51,6 @@ export class TrainingRun {
   newest?: CheckpointReference
   #optimizer?: Optimizer
   #lastTick = performance.now()
-  #evaluatedAt = -1
   readonly #startWarnings: string[] = []
   /** Checkpoint whose optimiser belongs to the stage that is about to start. */
   #resumeFrom?: CheckpointReference
@@ -149,7 +148,7 @@ export class TrainingRun {
     const isLast = state.stage.index === this.stages.length - 1
     const status = isLast && this.progress() >= 1 ? 'completed' : 'interrupted'
     // A finished run that is resumed has nothing to train, but its scores are asked for all the same.
-    if (status === 'completed' && Object.keys(this.scores).length === 0) await this.evaluate()
+    if (status === 'completed' && Object.keys(this.scores).length === 0) this.scores = (await this.#score()) ?? {}
     await this.emit({
       type: 'end',
       step: state.step,
@@ -205,14 +204,27 @@ export class TrainingRun {
     })
   }
 
-  /** Scores the held-out data of the stage's tasks, once a step; true when the watched score is the best so far. */
+  /**
+   * Scores the held-out data of the stage's tasks; true when the watched score is the best so far. A run that is being
+   * stopped leaves it to the one that resumes it.
+   */
   async evaluate(): Promise<boolean> {
     const { state, stage } = this
-    if (this.#evaluatedAt === state.step || this.stopping) return false
     const started = performance.now()
+    const scores = await this.#score()
+    state.evaluationDue = scores === undefined ? true : undefined
+    if (scores === undefined || Object.keys(scores).length === 0) return false
+    this.scores = scores
+    const seconds = (performance.now() - started) / 1000
+    await this.emit({ type: 'evaluation', step: state.step, stage: stage.name, scores, seconds })
+    return this.#isBest(scores)
+  }
+
+  /** Scores by head; undefined when the run was stopped meanwhile. */
+  async #score(): Promise<Record<string, HeadScores> | undefined> {
     const scores: Record<string, HeadScores> = {}
     try {
-      for (const task of stage.tasks) {
+      for (const task of this.stage.tasks) {
         if (!task.evaluation) continue
         const options = { heads: task.heads, signal: this.stop.abort }
         const found = await evaluateHeads(this.model, task.evaluation, options)
@@ -221,15 +233,10 @@ export class TrainingRun {
           scores[head in scores ? `${task.name}/${head}` : head] = score
       }
     } catch (error) {
-      if (error instanceof StrataError && error.code === 'ABORTED' && this.stopping) return false
+      if (error instanceof StrataError && error.code === 'ABORTED' && this.stopping) return undefined
       throw error
     }
-    this.#evaluatedAt = state.step
-    if (Object.keys(scores).length === 0) return false
-    this.scores = scores
-    const seconds = (performance.now() - started) / 1000
-    await this.emit({ type: 'evaluation', step: state.step, stage: stage.name, scores, seconds })
-    return this.#isBest(scores)
+    return scores
   }
 
   #isBest(scores: Record<string, HeadScores>): boolean {
@@ -297,7 +304,6 @@ export class TrainingRun {
     state.stage.tokens = sameStage ? past.stage.tokens : 0
     state.rollbacks++
     this.newest = found
-    this.#evaluatedAt = -1
     this.#resumeFrom = sameStage ? found : undefined
     await this.#openOptimizer()
     await this.emit({ type: 'rollback', step: past.step, fromStep, checkpoint: found.path, rollbacks: state.rollbacks })

@@ -27,6 +27,7 @@ const stateSchema = z.strictObject({
   dropout: z.strictObject({ seed: z.number(), counter: z.number() }),
   skippedSteps: count,
   rollbacks: count,
+  evaluationDue: z.literal(true).optional(),
   best: z.strictObject({ metric: z.string(), score: z.number(), step: count }).optional(),
 })
 

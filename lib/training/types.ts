@@ -114,6 +114,8 @@ export interface TrainingState {
   /** Steps whose update was suppressed because of a non-finite gradient. */
   skippedSteps: number
   rollbacks: number
+  /** An evaluation of this step was due when the run was stopped. */
+  evaluationDue?: true
   /** Best score so far, when {@link CheckpointSettings.best} is set. */
   best?: { metric: string; score: number; step: number }
 }
