@@ -1,6 +1,4 @@
-import type { PackedBatch } from '../data/packed-batch.js'
-import { StrataError } from '../errors.js'
-import type { ModelConfig } from './config.js'
+/** What goes into and comes out of a model. */
 
 export type Device = 'cpu' | 'cuda' | `cuda:${number}` | 'auto'
 /** `fp64` is for goldens; `fp16` needs CUDA. */
@@ -11,6 +9,8 @@ export interface ModelOptions {
   precision?: Precision
   /** Seed of the initial weights and of dropout. */
   seed?: number
+  /** `reference` = the plain paths that the fast ones are held against; slow, for tests. */
+  kernels?: 'fast' | 'reference'
 }
 
 export interface ParameterInfo {

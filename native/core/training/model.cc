@@ -25,8 +25,7 @@ const ModelConfig& checked(const ModelConfig& config) {
 }  // namespace
 
 Model::Model(const ModelConfig& config, Precision precision, at::Device device, uint64_t seed, Kernels kernels)
-    : dropout_state{seed, 0},
-      hidden_dropout(config.encoder.hidden_dropout),
+    : hidden_dropout(config.encoder.hidden_dropout),
       attention_dropout(config.encoder.attention_dropout),
       loss_scale(precision == Precision::fp16 ? 65536 : 1),
       config_(checked(config)),
@@ -71,14 +70,14 @@ std::vector<Model::ActiveHead> Model::active_heads(const HostBatch& batch, bool 
   return active;
 }
 
-std::vector<HeadLoss> Model::step(const HostBatch& host, const std::map<std::string, double>& divisors) {
+std::vector<HeadLoss> Model::step(const HostBatch& host, const std::map<std::string, double>& divisors,
+                                  DropoutState dropout_state) {
   const auto active = active_heads(host, true);
   for (const auto& [name, divisor] : divisors)
     if (!(divisor > 0)) fail("BAD_ARGUMENT", "lossDivisors.", name, " is ", divisor, "; a number above 0 was expected");
   const at::AutoGradMode with_gradient(true);
   const PackedBatch batch(host, store_.device());
   DropoutPass dropout(dropout_state);
-  dropout_state.counter += 1;
   ForwardPass pass{compute_type(store_.precision()), kernels_, &dropout, hidden_dropout, attention_dropout};
   int64_t highest = 0;
   for (const auto& [head, labels, count] : active) highest = std::max(highest, head->highest_layer);

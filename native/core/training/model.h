@@ -40,7 +40,8 @@ class Model {
 
   // Forward to the highest layer any labelled head needs, weighted losses, backward; gradients add up. A head's loss is
   // weight * sum / divisor; the divisor defaults to the head's own count.
-  std::vector<HeadLoss> step(const HostBatch& batch, const std::map<std::string, double>& divisors);
+  // The masks of dropout follow from `dropout` alone.
+  std::vector<HeadLoss> step(const HostBatch& batch, const std::map<std::string, double>& divisors, DropoutState dropout);
   std::vector<HeadEvaluation> evaluate(const HostBatch& batch) const;
   // (T, H) each, on the host in the master type.
   std::vector<at::Tensor> hidden_states(const HostBatch& batch, const std::vector<int64_t>& layers) const;
@@ -52,7 +53,6 @@ class Model {
   const ModelConfig& config() const { return config_; }
   ParameterStore& parameters() { return store_; }
   const ParameterStore& parameters() const { return store_; }
-  DropoutState dropout_state;
   double hidden_dropout;
   double attention_dropout;
   // Factor of the losses before the backward pass; 1 unless precision is fp16.

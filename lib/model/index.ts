@@ -1,0 +1,30 @@
+/** Encoder with heads, optimizer, and their files. The only door of this room. */
+export {
+  type LoadedModel,
+  type LoadModelOptions,
+  loadModel,
+  type ModelFolder,
+  readModelFolder,
+  type SaveModelOptions,
+  saveModelFolder,
+} from './checkpoint-folder.js'
+export * from './config.js'
+export {
+  exportMapping,
+  headsOfTensors,
+  huggingFaceConfig,
+  importMapping,
+  modelParameterShapes,
+  parseHuggingFaceConfig,
+} from './huggingface.js'
+export * from './model.js'
+export { type Counters, computeThreads, counters } from './native.js'
+export { Model, type Values } from './native-model.js'
+export {
+  type AdamWOptions,
+  Optimizer,
+  type OptimizerStepOptions,
+  type OptimizerStepResult,
+  type ParameterGroup,
+} from './optimizer.js'
+export { inspectSafetensors, type SafetensorsInfo, type StoredTensorInfo } from './safetensors.js'

@@ -1,0 +1,87 @@
+import { isStrataErrorCode, StrataError } from '../errors.js'
+import { loadRuntime, type NativeCore } from '../runtime/index.js'
+import type { ModelConfig } from './config.js'
+import type { HeadEvaluation, ParameterInfo } from './model.js'
+
+/** The addon's classes as native/binding defines them. */
+export interface NativeModel {
+  initialize(): Promise<void>
+  step(batch: object, lossDivisors: object | undefined, dropout: { seed: number; counter: number }): Promise<number>
+  readLosses(id: number): Promise<{ head: string; lossSum: number; count: number }[]>
+  evaluate(batch: object): Promise<(HeadEvaluation & { head: string })[]>
+  embed(batch: object, options: object): Promise<Float32Array>
+  hiddenStates(batch: object, layers: Int32Array): Promise<(Float32Array | Float64Array)[]>
+  headLogits(batch: object, head: string): Promise<{ shape: number[]; values: Float32Array | Float64Array }>
+  predictMasked(
+    batch: object,
+    head: string,
+    positions: Int32Array,
+    topK: number,
+  ): Promise<{ tokenIds: Int32Array; probabilities: Float32Array }>
+  parameters(): Promise<ParameterInfo[]>
+  readTensors(what: string, names: string[]): Promise<Record<string, Float32Array | Float64Array>>
+  writeTensors(values: object): Promise<void>
+  load(path: string, tensors: object[]): Promise<void>
+  save(path: string, header: string, names: string[]): Promise<void>
+  setDropout(rates: { hidden: number; attention: number }): Promise<void>
+  dispose(): Promise<void>
+}
+
+export interface NativeOptimizer {
+  initialize(): Promise<void>
+  step(options: object): Promise<number>
+  readStep(id: number): Promise<{ gradNorm: number; applied: boolean; stepCount: number }>
+  state(): Promise<{ stepCount: number; tensors: { name: string; shape: number[]; dtype: 'F32' | 'F64' }[] }>
+  save(path: string, header: string): Promise<void>
+  load(path: string, stepCount: number, tensors: object[]): Promise<void>
+  dispose(): Promise<void>
+}
+
+interface ModelAddon extends NativeCore {
+  NativeModel: new (config: ModelConfig, options: object) => NativeModel
+  NativeOptimizer: new (model: NativeModel, config: object) => NativeOptimizer
+  counters(): Counters
+  threads(count?: number): number
+}
+
+/** What is alive in the native part, over all threads of the process. */
+export interface Counters {
+  liveModels: number
+  liveOptimizers: number
+  /** Commands that wait or run. */
+  queuedJobs: number
+  /** Weights, gradients and moments of live models, in bytes. */
+  nativeBytes: number
+}
+
+/** The addon, loaded for a device; `auto` is resolved to what this process has. */
+export function modelAddon(device: string): { addon: ModelAddon; device: string } {
+  const runtime = loadRuntime({ device })
+  return { addon: runtime.core as ModelAddon, device: device === 'auto' ? runtime.device : device }
+}
+
+/** Live handles and native bytes; loads libtorch when it is not loaded yet. */
+export function counters(): Counters {
+  return modelAddon('auto').addon.counters()
+}
+
+/** Sets (when given) and returns how many threads a command may use inside libtorch. */
+export function computeThreads(count?: number): number {
+  return modelAddon('auto').addon.threads(count)
+}
+
+/** A native error as {@link StrataError}; any other value as it is. */
+export function translated(error: unknown): unknown {
+  const code = (error as { code?: unknown } | null)?.code
+  if (error instanceof StrataError || !(error instanceof Error)) return error
+  return new StrataError(isStrataErrorCode(code) ? code : 'NATIVE_ERROR', error.message, { cause: error })
+}
+
+/** Calls the addon and translates what it throws or rejects with. */
+export async function call<T>(command: () => T | Promise<T>): Promise<T> {
+  try {
+    return await command()
+  } catch (error) {
+    throw translated(error)
+  }
+}

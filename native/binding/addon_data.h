@@ -1,0 +1,28 @@
+#pragma once
+// State of one JavaScript environment (main thread or worker): nothing of JavaScript stands in a static.
+#include <napi.h>
+
+#include <atomic>
+#include <cstdint>
+
+namespace strata::binding {
+
+struct AddonData {
+  Napi::FunctionReference model_class;
+};
+
+// Live handles and their bytes, over all environments of the process.
+struct Counters {
+  std::atomic<int64_t> models{0};
+  std::atomic<int64_t> optimizers{0};
+  std::atomic<int64_t> bytes{0};
+};
+Counters& counters();
+
+// Tells the collector of native memory; pair each plus with a minus.
+inline void adjust_memory(Napi::Env env, int64_t bytes) {
+  counters().bytes += bytes;
+  Napi::MemoryManagement::AdjustExternalMemory(env, bytes);
+}
+
+}  // namespace strata::binding

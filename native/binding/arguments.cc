@@ -1,0 +1,253 @@
+#include "binding/arguments.h"
+
+#include "core/error.h"
+
+#include <cmath>
+#include <cstring>
+
+namespace strata::binding {
+namespace {
+
+const char* type_name(const Napi::Value& value) {
+  switch (value.Type()) {
+    case napi_undefined: return "undefined";
+    case napi_null: return "null";
+    case napi_boolean: return "a boolean";
+    case napi_number: return "a number";
+    case napi_string: return "a string";
+    case napi_object: return "an object";
+    case napi_function: return "a function";
+    default: return "another value";
+  }
+}
+
+[[noreturn]] void wrong(const std::string& name, const Napi::Value& value, const char* expected) {
+  fail("BAD_ARGUMENT", name, " is ", type_name(value), "; ", expected, " was expected");
+}
+
+Napi::Object object_field(const Napi::Object& object, const char* name) {
+  const Napi::Value value = object.Get(name);
+  if (!value.IsObject()) wrong(name, value, "an object");
+  return value.As<Napi::Object>();
+}
+
+HeadConfig head_config(const Napi::Object& object) {
+  HeadConfig head;
+  head.name = string_field(object, "name");
+  head.kind = string_field(object, "kind");
+  head.layer = integer_field(object_field(object, "tap"), "layer");
+  head.weight = number_field(object, "weight", 1);
+  head.level = string_field(object, "level", "");
+  head.read = string_field(object, "read", "mean");
+  const Napi::Value transfer = object.Get("transfer");
+  if (transfer.IsObject()) {
+    const Napi::Object fields = transfer.As<Napi::Object>();
+    head.transfer = TransferConfig{string_field(fields, "from"), string_field(fields, "mode"), boolean_field(fields, "stopGradient", false)};
+  } else if (!transfer.IsUndefined() && !transfer.IsNull()) {
+    wrong("transfer of head '" + head.name + "'", transfer, "an object");
+  }
+  return head;
+}
+
+}  // namespace
+
+double number_field(const Napi::Object& object, const char* name) {
+  const Napi::Value value = object.Get(name);
+  if (!value.IsNumber()) wrong(name, value, "a number");
+  return value.As<Napi::Number>().DoubleValue();
+}
+
+double number_field(const Napi::Object& object, const char* name, double fallback) {
+  return object.Get(name).IsUndefined() ? fallback : number_field(object, name);
+}
+
+int64_t integer_field(const Napi::Object& object, const char* name) {
+  const double value = number_field(object, name);
+  if (std::floor(value) != value || std::abs(value) > 9e15) fail("BAD_ARGUMENT", name, " is ", value, "; a whole number was expected");
+  return static_cast<int64_t>(value);
+}
+
+std::string string_field(const Napi::Object& object, const char* name) {
+  const Napi::Value value = object.Get(name);
+  if (!value.IsString()) wrong(name, value, "a string");
+  return value.As<Napi::String>().Utf8Value();
+}
+
+std::string string_field(const Napi::Object& object, const char* name, const char* fallback) {
+  return object.Get(name).IsUndefined() ? fallback : string_field(object, name);
+}
+
+bool boolean_field(const Napi::Object& object, const char* name, bool fallback) {
+  const Napi::Value value = object.Get(name);
+  if (value.IsUndefined()) return fallback;
+  if (!value.IsBoolean()) wrong(name, value, "true or false");
+  return value.As<Napi::Boolean>().Value();
+}
+
+Napi::Object object_argument(const Napi::CallbackInfo& info, size_t index, const char* name) {
+  if (!info[index].IsObject()) wrong(name, info[index], "an object");
+  return info[index].As<Napi::Object>();
+}
+
+std::string string_argument(const Napi::CallbackInfo& info, size_t index, const char* name) {
+  if (!info[index].IsString()) wrong(name, info[index], "a string");
+  return info[index].As<Napi::String>().Utf8Value();
+}
+
+std::vector<int32_t> int32_array(const Napi::Value& value, const std::string& name) {
+  if (!value.IsTypedArray() || value.As<Napi::TypedArray>().TypedArrayType() != napi_int32_array) wrong(name, value, "an Int32Array");
+  const Napi::Int32Array array = value.As<Napi::Int32Array>();
+  if (array.ElementLength() == 0) return {};
+  return std::vector<int32_t>(array.Data(), array.Data() + array.ElementLength());
+}
+
+std::vector<std::string> string_array(const Napi::Value& value, const std::string& name) {
+  if (!value.IsArray()) wrong(name, value, "an array of strings");
+  const Napi::Array array = value.As<Napi::Array>();
+  std::vector<std::string> strings;
+  for (uint32_t i = 0; i < array.Length(); ++i) {
+    const Napi::Value item = array.Get(i);
+    if (!item.IsString()) wrong(name + "[" + std::to_string(i) + "]", item, "a string");
+    strings.push_back(item.As<Napi::String>().Utf8Value());
+  }
+  return strings;
+}
+
+ModelConfig model_config(const Napi::Object& object) {
+  const Napi::Object fields = object_field(object, "encoder");
+  ModelConfig config;
+  EncoderConfig& encoder = config.encoder;
+  const std::string kind = string_field(fields, "kind");
+  if (kind != "bert") fail("UNSUPPORTED", "encoder.kind is '", kind, "'; bert was expected");
+  encoder.vocab_size = integer_field(fields, "vocabSize");
+  encoder.layers = integer_field(fields, "layers");
+  encoder.hidden_size = integer_field(fields, "hiddenSize");
+  encoder.heads = integer_field(fields, "heads");
+  encoder.intermediate_size = integer_field(fields, "intermediateSize");
+  encoder.max_positions = integer_field(fields, "maxPositions");
+  encoder.segment_types = integer_field(fields, "segmentTypes");
+  encoder.layer_norm_epsilon = number_field(fields, "layerNormEpsilon", 1e-12);
+  encoder.hidden_dropout = number_field(fields, "hiddenDropout", 0);
+  encoder.attention_dropout = number_field(fields, "attentionDropout", 0);
+  encoder.activation = string_field(fields, "activation", "gelu");
+  encoder.initializer_range = number_field(fields, "initializerRange", 0.02);
+  const Napi::Value heads = object.Get("heads");
+  if (!heads.IsArray()) wrong("heads", heads, "an array");
+  const Napi::Array array = heads.As<Napi::Array>();
+  for (uint32_t i = 0; i < array.Length(); ++i) {
+    const Napi::Value head = array.Get(i);
+    if (!head.IsObject()) wrong("heads[" + std::to_string(i) + "]", head, "an object");
+    config.heads.push_back(head_config(head.As<Napi::Object>()));
+  }
+  return config;
+}
+
+HostBatch host_batch(const Napi::Object& object) {
+  HostBatch batch;
+  batch.token_ids = int32_array(object.Get("tokenIds"), "tokenIds");
+  batch.segment_ids = int32_array(object.Get("segmentIds"), "segmentIds");
+  batch.sequence_offsets = int32_array(object.Get("sequenceOffsets"), "sequenceOffsets");
+  const Napi::Value labels = object.Get("labels");
+  if (labels.IsUndefined()) return batch;
+  if (!labels.IsObject()) wrong("labels", labels, "an object by head name");
+  const Napi::Object heads = labels.As<Napi::Object>();
+  const Napi::Array names = heads.GetPropertyNames();
+  for (uint32_t i = 0; i < names.Length(); ++i) {
+    const std::string name = names.Get(i).ToString().Utf8Value();
+    const Napi::Value value = heads.Get(name);
+    if (!value.IsObject()) wrong("labels of head '" + name + "'", value, "an object");
+    const Napi::Object fields = value.As<Napi::Object>();
+    const auto optional = [&](const char* field) {
+      const Napi::Value array = fields.Get(field);
+      return array.IsUndefined() ? std::vector<int32_t>{} : int32_array(array, std::string(field) + " of head '" + name + "'");
+    };
+    batch.labels[name] = {int32_array(fields.Get("labels"), "labels of head '" + name + "'"), optional("positions"),
+                          optional("spanStarts"), optional("spanEnds")};
+  }
+  return batch;
+}
+
+std::map<std::string, double> number_map(const Napi::Value& value, const std::string& name) {
+  std::map<std::string, double> numbers;
+  if (value.IsUndefined()) return numbers;
+  if (!value.IsObject()) wrong(name, value, "an object of numbers");
+  const Napi::Object object = value.As<Napi::Object>();
+  const Napi::Array names = object.GetPropertyNames();
+  for (uint32_t i = 0; i < names.Length(); ++i) {
+    const std::string key = names.Get(i).ToString().Utf8Value();
+    numbers[key] = number_field(object, key.c_str());
+  }
+  return numbers;
+}
+
+AdamWConfig adamw_config(const Napi::Object& object) {
+  const std::string kind = string_field(object, "kind");
+  if (kind != "adamw") fail("UNSUPPORTED", "optimizer kind is '", kind, "'; adamw was expected");
+  AdamWConfig config;
+  config.beta1 = number_field(object, "beta1", 0.9);
+  config.beta2 = number_field(object, "beta2", 0.999);
+  config.epsilon = number_field(object, "epsilon", 1e-8);
+  const Napi::Value groups = object.Get("groups");
+  if (!groups.IsArray()) wrong("groups", groups, "an array");
+  const Napi::Array array = groups.As<Napi::Array>();
+  for (uint32_t i = 0; i < array.Length(); ++i) {
+    const Napi::Value group = array.Get(i);
+    if (!group.IsObject()) wrong("groups[" + std::to_string(i) + "]", group, "an object");
+    const Napi::Object fields = group.As<Napi::Object>();
+    config.groups.push_back({string_array(fields.Get("names"), "names of groups[" + std::to_string(i) + "]"),
+                             number_field(fields, "weightDecay", 0), number_field(fields, "learningRateFactor", 1)});
+  }
+  return config;
+}
+
+Precision precision(const std::string& name) {
+  if (name == "fp64") return Precision::fp64;
+  if (name == "fp32") return Precision::fp32;
+  if (name == "bf16") return Precision::bf16;
+  if (name == "fp16") return Precision::fp16;
+  fail("BAD_ARGUMENT", "precision is '", name, "'; fp64, fp32, bf16 or fp16 was expected");
+}
+
+Kernels kernels(const std::string& name) {
+  if (name == "fast") return Kernels::fast;
+  if (name == "reference") return Kernels::reference;
+  fail("BAD_ARGUMENT", "kernels is '", name, "'; fast or reference was expected");
+}
+
+Pooling pooling(const std::string& name) {
+  if (name == "mean") return Pooling::mean;
+  if (name == "cls") return Pooling::cls;
+  if (name == "max") return Pooling::max;
+  fail("BAD_ARGUMENT", "pooling is '", name, "'; mean, cls or max was expected");
+}
+
+Napi::Value typed_array(Napi::Env env, const at::Tensor& tensor) {
+  const auto count = static_cast<size_t>(tensor.numel());
+  const auto copied = [&](auto array) -> Napi::Value {
+    if (count > 0) std::memcpy(array.Data(), tensor.const_data_ptr(), tensor.nbytes());
+    return array;
+  };
+  switch (tensor.scalar_type()) {
+    case at::kFloat: return copied(Napi::Float32Array::New(env, count));
+    case at::kDouble: return copied(Napi::Float64Array::New(env, count));
+    case at::kInt: return copied(Napi::Int32Array::New(env, count));
+    default: fail("NATIVE_ERROR", "a tensor of this type cannot be handed to JavaScript");
+  }
+}
+
+at::Tensor tensor_from(const Napi::Value& value, const std::string& name) {
+  if (value.IsTypedArray()) {
+    const Napi::TypedArray array = value.As<Napi::TypedArray>();
+    const auto count = static_cast<int64_t>(array.ElementLength());
+    const auto copied = [&](at::ScalarType type, const void* data) {
+      at::Tensor tensor = at::empty({count}, type);
+      if (count > 0) std::memcpy(tensor.mutable_data_ptr(), data, tensor.nbytes());
+      return tensor;
+    };
+    if (array.TypedArrayType() == napi_float32_array) return copied(at::kFloat, array.As<Napi::Float32Array>().Data());
+    if (array.TypedArrayType() == napi_float64_array) return copied(at::kDouble, array.As<Napi::Float64Array>().Data());
+  }
+  wrong(name, value, "a Float32Array or Float64Array");
+}
+
+}  // namespace strata::binding

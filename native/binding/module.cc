@@ -1,0 +1,68 @@
+// The addon's door: what `require` of the addon gives to lib/runtime.
+#include "binding/addon_data.h"
+#include "binding/arguments.h"
+#include "binding/errors.h"
+#include "binding/execution_thread.h"
+#include "binding/model_handle.h"
+#include "binding/optimizer_handle.h"
+#include "core/error.h"
+#include "core/ops.h"
+
+#include <ATen/DeviceAccelerator.h>
+
+namespace strata::binding {
+
+Counters& counters() {
+  static Counters shared;
+  return shared;
+}
+
+namespace {
+
+Napi::Value read_counters(const Napi::CallbackInfo& info) {
+  Napi::Object object = Napi::Object::New(info.Env());
+  object.Set("liveModels", static_cast<double>(counters().models.load()));
+  object.Set("liveOptimizers", static_cast<double>(counters().optimizers.load()));
+  object.Set("queuedJobs", static_cast<double>(queued_commands()));
+  object.Set("nativeBytes", static_cast<double>(counters().bytes.load()));
+  return object;
+}
+
+Napi::Value threads(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    if (info[0].IsNumber()) {
+      const int count = info[0].As<Napi::Number>().Int32Value();
+      if (count < 1 || count > 1024) fail("BAD_ARGUMENT", "threads is ", count, "; 1 to 1024 was expected");
+      set_compute_threads(count);
+    }
+    return Napi::Number::New(info.Env(), compute_threads());
+  });
+}
+
+// Usable CUDA devices; 0 without libtorch_cuda, driver or device.
+Napi::Value cuda_device_count(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    return Napi::Number::New(info.Env(), at::hasCUDA() ? static_cast<double>(at::accelerator::deviceCount()) : 0);
+  });
+}
+
+Napi::Object initialize(Napi::Env env, Napi::Object exports) {
+  guard_process_exit();
+  auto* data = new AddonData();
+  env.SetInstanceData(data);
+  const Napi::Function model = ModelHandle::define(env);
+  data->model_class = Napi::Persistent(model);
+  exports.Set("NativeModel", model);
+  exports.Set("NativeOptimizer", OptimizerHandle::define(env));
+  exports.Set("counters", Napi::Function::New(env, read_counters));
+  exports.Set("threads", Napi::Function::New(env, threads));
+  exports.Set("cudaDeviceCount", Napi::Function::New(env, cuda_device_count));
+  exports.Set("torchVersion", STRATABERT_TORCH_VERSION);
+  exports.Set("version", STRATABERT_VERSION);
+  return exports;
+}
+
+NODE_API_MODULE(stratabert, initialize)
+
+}  // namespace
+}  // namespace strata::binding

@@ -1,0 +1,198 @@
+#include "binding/optimizer_handle.h"
+
+#include "binding/addon_data.h"
+#include "binding/arguments.h"
+#include "binding/errors.h"
+#include "core/error.h"
+#include "core/storage/tensor_file.h"
+
+namespace strata::binding {
+namespace {
+
+constexpr size_t kUnreadSteps = 4096;
+
+}  // namespace
+
+Napi::Function OptimizerHandle::define(Napi::Env env) {
+  return DefineClass(env, "NativeOptimizer",
+                     {InstanceMethod<&OptimizerHandle::initialize>("initialize"), InstanceMethod<&OptimizerHandle::step>("step"),
+                      InstanceMethod<&OptimizerHandle::read_step>("readStep"), InstanceMethod<&OptimizerHandle::state>("state"),
+                      InstanceMethod<&OptimizerHandle::save>("save"), InstanceMethod<&OptimizerHandle::load>("load"),
+                      InstanceMethod<&OptimizerHandle::dispose>("dispose")});
+}
+
+OptimizerHandle::OptimizerHandle(const Napi::CallbackInfo& info) : Napi::ObjectWrap<OptimizerHandle>(info) {
+  guarded(info.Env(), [&] {
+    handle_ = ModelHandle::unwrap(info[0]);
+    model_ = Napi::Persistent(info[0].As<Napi::Object>());
+    config_ = adamw_config(object_argument(info, 1, "config"));
+  });
+  counters().optimizers += 1;
+}
+
+OptimizerHandle::~OptimizerHandle() {
+  if (!disposed_) counters().optimizers -= 1;
+}
+
+Napi::Value OptimizerHandle::command(const Napi::CallbackInfo& info, std::function<MakeValue(OptimizerState&)> body) {
+  if (disposed_) fail("DISPOSED", "the optimizer has been disposed; create another one");
+  return handle_->run(info, info.This().As<Napi::Object>(), [state = state_, body = std::move(body)](ModelState&) {
+    if (!state->optimizer) fail("DISPOSED", "the optimizer is not initialised or has been disposed");
+    return body(*state);
+  });
+}
+
+Napi::Value OptimizerHandle::initialize(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    return handle_->run(info, info.This().As<Napi::Object>(), [state = state_, config = config_](ModelState& model) -> MakeValue {
+      state->optimizer = std::make_unique<AdamW>(*model.model, config);
+      return {};
+    });
+  });
+}
+
+Napi::Value OptimizerHandle::step(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&] {
+    const Napi::Object options = object_argument(info, 0, "options");
+    const double rate = number_field(options, "learningRate");
+    const double max_norm = number_field(options, "maxGradNorm", 0), max_tensor_norm = number_field(options, "maxTensorGradNorm", 0);
+    if (!(rate >= 0 && rate < 1e6)) fail("BAD_ARGUMENT", "learningRate is ", rate, "; a finite number of at least 0 was expected");
+    if (!(max_norm >= 0)) fail("BAD_ARGUMENT", "maxGradNorm is ", max_norm, "; 0 (no limit) or more was expected");
+    if (!(max_tensor_norm >= 0)) fail("BAD_ARGUMENT", "maxTensorGradNorm is ", max_tensor_norm, "; 0 (no limit) or more was expected");
+    return command(info, [rate, max_norm, max_tensor_norm](OptimizerState& state) -> MakeValue {
+      const OptimizerStep done = state.optimizer->step(rate, max_norm, max_tensor_norm);
+      const int64_t id = done.step_count;
+      state.steps[id] = done;
+      if (state.steps.size() > kUnreadSteps) state.steps.erase(state.steps.begin());
+      return [id](Napi::Env env) -> Napi::Value { return Napi::Number::New(env, static_cast<double>(id)); };
+    });
+  });
+}
+
+Napi::Value OptimizerHandle::read_step(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&] {
+    if (!info[0].IsNumber()) fail("BAD_ARGUMENT", "the step's number must be a number");
+    const int64_t id = info[0].As<Napi::Number>().Int64Value();
+    return command(info, [id](OptimizerState& state) -> MakeValue {
+      const auto found = state.steps.find(id);
+      if (found == state.steps.end()) fail("NOT_FOUND", "step ", id, " has been read or dropped (the newest ", kUnreadSteps, " are kept)");
+      const double norm = found->second.gradient_norm.item<double>();
+      const bool applied = found->second.not_finite.item<float>() == 0;
+      state.steps.erase(found);
+      return [norm, applied, id](Napi::Env env) -> Napi::Value {
+        Napi::Object object = Napi::Object::New(env);
+        object.Set("gradNorm", norm);
+        object.Set("applied", applied);
+        object.Set("stepCount", static_cast<double>(id));
+        return object;
+      };
+    });
+  });
+}
+
+// Resolves to { stepCount, tensors: [{ name, shape, dtype }] }: what a header needs.
+Napi::Value OptimizerHandle::state(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&] {
+    return command(info, [](OptimizerState& state) -> MakeValue {
+      struct Row {
+        std::string name;
+        std::vector<int64_t> shape;
+        bool is_double;
+      };
+      std::vector<Row> rows;
+      for (const auto& [name, tensor] : state.optimizer->state())
+        rows.push_back({name, tensor.sizes().vec(), tensor.scalar_type() == at::kDouble});
+      const int64_t count = state.optimizer->step_count;
+      return [rows, count](Napi::Env env) -> Napi::Value {
+        Napi::Object object = Napi::Object::New(env);
+        const Napi::Array array = Napi::Array::New(env, rows.size());
+        for (size_t i = 0; i < rows.size(); ++i) {
+          Napi::Object row = Napi::Object::New(env);
+          const Napi::Array shape = Napi::Array::New(env, rows[i].shape.size());
+          for (size_t d = 0; d < rows[i].shape.size(); ++d) shape.Set(static_cast<uint32_t>(d), static_cast<double>(rows[i].shape[d]));
+          row.Set("name", rows[i].name);
+          row.Set("shape", shape);
+          row.Set("dtype", rows[i].is_double ? "F64" : "F32");
+          array.Set(static_cast<uint32_t>(i), row);
+        }
+        object.Set("stepCount", static_cast<double>(count));
+        object.Set("tensors", array);
+        return object;
+      };
+    });
+  });
+}
+
+Napi::Value OptimizerHandle::save(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&] {
+    const std::string path = string_argument(info, 0, "path"), header = string_argument(info, 1, "header");
+    return command(info, [path, header](OptimizerState& state) -> MakeValue {
+      std::vector<at::Tensor> tensors;
+      for (const auto& [name, tensor] : state.optimizer->state()) tensors.push_back(tensor);
+      write_tensors(path, header, tensors);
+      return {};
+    });
+  });
+}
+
+// load(path, stepCount, [{ name, dtype, begin, bytes }])
+Napi::Value OptimizerHandle::load(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&] {
+    const std::string path = string_argument(info, 0, "path");
+    if (!info[1].IsNumber() || !info[2].IsArray()) fail("BAD_ARGUMENT", "stepCount and tensors were expected");
+    const int64_t count = info[1].As<Napi::Number>().Int64Value();
+    std::map<std::string, StoredTensor> stored;
+    const Napi::Array array = info[2].As<Napi::Array>();
+    for (uint32_t i = 0; i < array.Length(); ++i) {
+      const Napi::Value item = array.Get(i);
+      if (!item.IsObject()) fail("BAD_ARGUMENT", "tensors[", i, "] must be an object");
+      const Napi::Object object = item.As<Napi::Object>();
+      const std::string name = string_field(object, "name");
+      stored[name] = {name, {}, string_field(object, "dtype"), static_cast<uint64_t>(integer_field(object, "begin")),
+                      static_cast<uint64_t>(integer_field(object, "bytes"))};
+    }
+    return command(info, [path, count, stored = std::move(stored)](OptimizerState& state) -> MakeValue {
+      std::vector<StoredTensor> tensors;
+      for (const auto& [name, tensor] : state.optimizer->state()) {
+        const auto found = stored.find(name);
+        if (found == stored.end())
+          fail("BAD_CHECKPOINT", path, " has no tensor ", name, "; the optimiser state of the same model and groups was expected");
+        StoredTensor entry = found->second;
+        entry.target = tensor;
+        tensors.push_back(std::move(entry));
+      }
+      if (tensors.size() != stored.size())
+        fail("BAD_CHECKPOINT", path, " has ", stored.size(), " tensors; ", tensors.size(), " were expected (same model and groups)");
+      strata::read_tensors(path, tensors);
+      state.optimizer->step_count = count;
+      return {};
+    });
+  });
+}
+
+Napi::Value OptimizerHandle::dispose(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    const auto settled = [&] {
+      Napi::Promise::Deferred done = Napi::Promise::Deferred::New(info.Env());
+      done.Resolve(info.Env().Undefined());
+      return done.Promise();
+    };
+    if (disposed_) return settled();
+    disposed_ = true;
+    counters().optimizers -= 1;
+    try {
+      return handle_->run(info, info.This().As<Napi::Object>(), [state = state_](ModelState&) -> MakeValue {
+        state->steps.clear();
+        state->optimizer.reset();
+        return {};
+      });
+    } catch (const Error&) {
+      // The model went first; its thread is gone, and with it whoever could still read this state.
+      state_->steps.clear();
+      state_->optimizer.reset();
+      return settled();
+    }
+  });
+}
+
+}  // namespace strata::binding
