@@ -11,6 +11,7 @@ export interface BootAddon {
   /**
    * The file's bytes, memory-mapped. Pages are private: a write never reaches the file. An empty file gives an empty buffer.
    * Throws Node-shaped errors (`code`, `path`). The file must not be cut short while the buffer lives.
+   * A file may be larger than one typed array can be (`buffer.constants.MAX_LENGTH`): view it in parts then.
    */
   mapFile(path: string): ArrayBuffer
   /** The libtorch folder of this process: the first one given stays, in all threads; null while none was. */

@@ -21,9 +21,11 @@ export async function unzip(
   rename: (path: string) => string | null,
   onBytes: (bytes: number) => void = () => {},
 ): Promise<number> {
-  const zip = await openZip(archive)
+  let zip: yauzl.ZipFile | undefined
   try {
-    const entries = (await listEntries(zip)).filter(
+    const archiveFile = await openZip(archive)
+    zip = archiveFile
+    const entries = (await listEntries(archiveFile)).filter(
       (entry) => !entry.fileName.endsWith('/') && rename(entry.fileName) !== null,
     )
     // Large ones first: the last to finish decides how long it takes.
@@ -34,7 +36,7 @@ export async function unzip(
     const worker = async (): Promise<void> => {
       while (next < entries.length) {
         const entry = entries[next++]
-        await unpackEntry(zip, entry, join(directory, normalize(rename(entry.fileName)!)), onBytes)
+        await unpackEntry(archiveFile, entry, join(directory, normalize(rename(entry.fileName)!)), onBytes)
       }
     }
     await Promise.all(Array.from({ length: PARALLEL_ENTRIES }, worker))
@@ -48,7 +50,7 @@ export async function unzip(
       { cause, details: { path: archive } },
     )
   } finally {
-    zip.close()
+    zip?.close()
   }
 }
 
