@@ -1,0 +1,355 @@
+import assert from 'node:assert/strict'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { Model } from '../lib/model/index.js'
+import {
+  huggingFaceModelFiles,
+  openRunFolder,
+  type RunSettings,
+  resolveCheckpoint,
+  type Stage,
+  type TrainingEvent,
+  TrainingEvents,
+  train,
+} from '../lib/training/index.js'
+import { tinyModel, tinySettings, tinyStage, tinyTask, weightsOf } from './helpers/tiny-training.js'
+
+interface Run {
+  stages?: Stage[]
+  settings?: Partial<RunSettings>
+  signal?: AbortSignal
+  events?: (events: TrainingEvents, model: Model) => void
+  /** Trains without a run folder. */
+  homeless?: boolean
+}
+
+describe('trainer', function () {
+  this.timeout(60_000)
+  let folder: string
+  let model: Model
+  beforeEach(async () => {
+    folder = mkdtempSync(join(tmpdir(), 'stratabert-trainer-'))
+    model = await tinyModel()
+  })
+  afterEach(async () => {
+    await model.dispose()
+    rmSync(folder, { recursive: true, force: true })
+  })
+
+  async function trained(request: Run = {}) {
+    const seen: TrainingEvent[] = []
+    const events = new TrainingEvents().addLogger({ log: (event) => void seen.push(event) })
+    request.events?.(events, model)
+    const run = request.homeless ? undefined : await openRunFolder(join(folder, 'run'))
+    try {
+      const result = await train({
+        model,
+        stages: request.stages ?? [tinyStage()],
+        settings: tinySettings(request.settings),
+        run,
+        events,
+        signal: request.signal,
+        modelFiles: huggingFaceModelFiles(model),
+        card: { recipe: 'tiny', data: 'random words' },
+      })
+      return { result, seen }
+    } finally {
+      await run?.close()
+    }
+  }
+  const ofType = <T extends TrainingEvent['type']>(seen: TrainingEvent[], type: T) =>
+    seen.filter((event): event is Extract<TrainingEvent, { type: T }> => event.type === type)
+  const inRun = (...parts: string[]) => join(folder, 'run', ...parts)
+  const steps = () => readdirSync(inRun('checkpoints')).sort()
+
+  it('tells each step with the losses of every head, and learns', async () => {
+    const stage = tinyStage({ budget: { steps: 60 }, optimizer: { ...tinyStage().optimizer, learningRate: 3e-3 } })
+    const { result, seen } = await trained({ stages: [stage], settings: { evaluateEverySteps: 30 } })
+    assert.equal(result.status, 'completed')
+    const events = ofType(seen, 'step')
+    assert.deepEqual(
+      events.map(({ step }) => step),
+      Array.from({ length: 60 }, (_, index) => index + 1),
+    )
+    for (const event of events) {
+      assert.deepEqual(Object.keys(event.losses).sort(), ['mlm', 'nsp'])
+      assert.ok(Math.abs(event.loss - event.losses.mlm.loss - event.losses.nsp.loss) < 1e-6)
+      assert.ok(event.tokensPerSecond > 0 && event.millisecondsPerStep > 0 && event.memoryBytes > 1e7)
+    }
+    assert.equal(events.at(-1)!.tokens, result.state.tokens)
+    assert.equal(events[0].learningRate, 0)
+    assert.equal(events[3].learningRate, 3e-3)
+    const mean = (part: typeof events) => part.reduce((sum, { losses }) => sum + losses.mlm.loss, 0) / part.length
+    assert.ok(mean(events.slice(-10)) < mean(events.slice(0, 10)) - 0.1, 'the masked-LM loss falls')
+    const [first, last] = ofType(seen, 'evaluation')
+    assert.deepEqual([first.step, last.step], [30, 60])
+    assert.equal(last.scores.nsp.layer, 1)
+    assert.equal(last.scores.mlm.perplexity, Math.exp(last.scores.mlm.loss))
+    assert.deepEqual(result.scores, last.scores)
+  })
+
+  it('writes the run folder: metrics, events, checkpoints with a model card, latest', async () => {
+    const { result } = await trained({ settings: { evaluateEverySteps: 6 } })
+    assert.deepEqual(steps(), ['step-12', 'step-9'])
+    assert.equal(result.checkpoint, inRun('checkpoints', 'step-12'))
+    assert.equal(readlinkSync(inRun('latest')), 'checkpoints/step-12')
+    assert.equal(readdirSync(inRun('tensorboard')).length, 1)
+    const files = readdirSync(inRun('latest', '/'))
+    for (const file of [
+      'config.json',
+      'model.safetensors',
+      'optimizer.safetensors',
+      'training-state.json',
+      'README.md',
+      'stratabert.json',
+    ]) {
+      assert.ok(files.includes(file), `${file} is in the checkpoint`)
+    }
+    const card = readFileSync(inRun('latest', 'README.md'), 'utf8')
+    assert.match(card, /^---\nlibrary_name: stratabert\n/)
+    assert.match(card, /# tiny, step 12/)
+    assert.match(card, /\| mlm \| masked-lm \| 2 \| \d+\.\d{4} \|/)
+    const lines = readFileSync(inRun('metrics.jsonl'), 'utf8').trim().split('\n')
+    const types = lines.map((line) => JSON.parse(line).type as string)
+    assert.equal(types[0], 'start')
+    assert.equal(types.filter((type) => type === 'step').length, 12)
+    assert.equal(types.filter((type) => type === 'checkpoint').length, 4)
+    assert.equal(types.at(-1), 'end')
+    assert.equal((await resolveCheckpoint(inRun())).step, 12)
+    assert.ok(!existsSync(inRun('.lock')))
+  })
+
+  it('writes nothing without a run folder', async () => {
+    const { result, seen } = await trained({ homeless: true })
+    assert.equal(result.checkpoint, undefined)
+    assert.equal(ofType(seen, 'checkpoint').length, 0)
+    assert.deepEqual(readdirSync(folder), [])
+  })
+
+  it('ends at a budget in tokens and in epochs', async () => {
+    const task = tinyTask()
+    const byEpochs = await trained({ stages: [tinyStage({ tasks: [task], budget: { epochs: 0.5 } })], homeless: true })
+    const batches = task.source.batchCount(0)
+    assert.equal(byEpochs.result.state.step, Math.ceil(batches / 2))
+    const byTokens = await trained({ stages: [tinyStage({ budget: { tokens: 1000 } })], homeless: true })
+    const { tokens } = byTokens.result.state
+    assert.ok(tokens >= 1000 && tokens < 1256, `${tokens} tokens`)
+  })
+
+  it('logs each interval as one when it logs every few steps', async () => {
+    const { seen } = await trained({ settings: { logEverySteps: 5 }, homeless: true })
+    const other = await tinyModel()
+    const single: TrainingEvent[] = []
+    const events = new TrainingEvents().addLogger({ log: (event) => void single.push(event) })
+    await train({ model: other, stages: [tinyStage()], settings: tinySettings(), events })
+    await other.dispose()
+    const grouped = ofType(seen, 'step')
+    assert.deepEqual(
+      grouped.map(({ step }) => step),
+      [5, 10, 12],
+    )
+    const parts = ofType(single, 'step').slice(0, 5)
+    const sum = (of: (loss: { lossSum: number; count: number }) => number) =>
+      parts.reduce((total, { losses }) => total + of(losses.mlm), 0)
+    assert.equal(
+      grouped[0].losses.mlm.count,
+      sum(({ count }) => count),
+    )
+    assert.ok(Math.abs(grouped[0].losses.mlm.loss - sum(({ lossSum }) => lossSum) / sum(({ count }) => count)) < 1e-9)
+    assert.deepEqual(grouped[0].tasks, { joint: 5 })
+  })
+
+  it('trains several tasks in the shares of the sampler, each from its own place', async () => {
+    const tasks = [tinyTask(), tinyTask({ name: 'text', seed: 9, heads: ['mlm'] })]
+    const stage = tinyStage({
+      tasks,
+      sampler: { kind: 'weights', weights: { joint: 1, text: 3 } },
+      budget: { steps: 80 },
+    })
+    const { result, seen } = await trained({ stages: [stage], homeless: true, settings: { logEverySteps: 100 } })
+    const [event] = ofType(seen, 'step')
+    assert.equal(event.tasks.joint + event.tasks.text, 80)
+    assert.ok(event.tasks.text >= 48 && event.tasks.text <= 72, `${event.tasks.text} of 80, 60 expected`)
+    const { stage: place } = result.state
+    assert.equal(place.tasks.text.steps, event.tasks.text)
+    assert.deepEqual(ofType(seen, 'stage')[0].probabilities, { joint: 0.25, text: 0.75 })
+    const alternating = tinyStage({ tasks, sampler: { kind: 'roundRobin' }, budget: { steps: 4 } })
+    const { seen: inTurn } = await trained({ stages: [alternating], homeless: true })
+    assert.deepEqual(
+      ofType(inTurn, 'step').map((step) => Object.keys(step.tasks)[0]),
+      ['joint', 'text', 'joint', 'text'],
+    )
+  })
+
+  it('leaves frozen parameters and heads without data as they are', async () => {
+    const before = await weightsOf(model)
+    const stage = tinyStage({
+      tasks: [tinyTask({ heads: ['mlm', 'nsp'] })],
+      freeze: ['bert.embeddings.', 'heads.nsp.'],
+    })
+    const { seen } = await trained({ stages: [stage], homeless: true })
+    const after = await weightsOf(model)
+    const changed = Object.keys(before).filter((name) => JSON.stringify(before[name]) !== JSON.stringify(after[name]))
+    assert.ok(changed.some((name) => name.startsWith('heads.mlm.')))
+    assert.ok(!changed.some((name) => name.startsWith('bert.embeddings.') || name.startsWith('heads.nsp.')))
+    const [start] = ofType(seen, 'start')
+    assert.ok(start.trainable > 0 && start.trainable < start.parameters)
+  })
+
+  it('keeps the best checkpoint beside the newest', async () => {
+    const best = { metric: 'mlm.loss', mode: 'max' as const }
+    const checkpoint = { everySteps: 3, keep: 1, best }
+    // The largest loss is the first one: a learning model leaves it behind.
+    const fast = tinyStage({ optimizer: { ...tinyStage().optimizer, learningRate: 5e-3 }, budget: { steps: 12 } })
+    const { result, seen } = await trained({ stages: [fast], settings: { evaluateEverySteps: 4, checkpoint } })
+    const losses = ofType(seen, 'evaluation').map(({ step, scores }) => ({ step, loss: scores.mlm.loss }))
+    const top = losses.reduce((a, b) => (b.loss > a.loss ? b : a))
+    assert.deepEqual(result.state.best, { metric: 'mlm.loss', score: top.loss, step: top.step })
+    assert.equal(result.best, inRun('checkpoints', `step-${top.step}`))
+    assert.deepEqual(steps(), [...new Set([`step-${top.step}`, 'step-12'])].sort())
+    assert.equal(readlinkSync(inRun('best')), `checkpoints/step-${top.step}`)
+  })
+
+  it('names the scores there are when the best is judged by one that is not', async () => {
+    const checkpoint = { everySteps: 0, keep: 0, best: { metric: 'mlm.f1', mode: 'max' as const } }
+    await assert.rejects(trained({ settings: { checkpoint } }), { code: 'BAD_ARGUMENT', message: /mlm\.f1.*mlm\.loss/ })
+  })
+
+  it('an abort ends after the step with a checkpoint', async () => {
+    const controller = new AbortController()
+    const { result } = await trained({
+      signal: controller.signal,
+      events: (events) => events.on('step', ({ step }) => void (step === 4 && controller.abort())),
+    })
+    assert.equal(result.status, 'interrupted')
+    assert.equal(result.state.step, 4)
+    assert.deepEqual(steps(), ['step-3', 'step-4'])
+  })
+
+  it('a listener that throws does not end the run and is told of', async () => {
+    const { result, seen } = await trained({
+      homeless: true,
+      events: (events) =>
+        events.on('step', () => {
+          throw new Error('my plot broke')
+        }),
+    })
+    assert.equal(result.status, 'completed')
+    assert.deepEqual(
+      ofType(seen, 'warning').map(({ message }) => message),
+      ['a listener failed on step: my plot broke'],
+    )
+  })
+
+  describe('a loss that is not finite', () => {
+    const poison = async (target: Model) => {
+      const { 'heads.mlm.bias': bias } = await target.readTensors('value', ['heads.mlm.bias'])
+      await target.writeTensors({ 'heads.mlm.bias': bias.map(() => Number.NaN) as Float32Array })
+    }
+    /** Spoils a head after the given steps, each once. */
+    const poisonAfter = (...steps: number[]) => {
+      const left = new Set(steps)
+      return (events: TrainingEvents, target: Model) =>
+        void events.on('step', async ({ step }) => {
+          if (left.delete(step)) await poison(target)
+        })
+    }
+
+    it('stop: names head, step and the newest good checkpoint', async () => {
+      await assert.rejects(trained({ events: poisonAfter(4) }), (error: any) => {
+        assert.equal(error.code, 'NON_FINITE')
+        assert.equal(error.exitCode, 1)
+        assert.deepEqual(error.details, { step: 5, heads: ['mlm'], checkpoint: inRun('checkpoints', 'step-3') })
+        assert.match(error.message, /head mlm is not finite at step 5.*step-3/)
+        return true
+      })
+      assert.deepEqual(steps(), ['step-3'])
+    })
+
+    it('stop: the step is exact even when losses are read later, and no bad checkpoint is written', async () => {
+      const request = { events: poisonAfter(4), settings: { logEverySteps: 4 } }
+      await assert.rejects(trained(request), (error: any) => error.code === 'NON_FINITE' && error.details.step === 5)
+      assert.deepEqual(steps(), ['step-3'])
+    })
+
+    it('skip: counts, logs and goes on when the cause is gone', async () => {
+      const good = await model.readTensors('value', ['heads.mlm.bias'])
+      const { result, seen } = await trained({
+        settings: { onNonFinite: 'skip' },
+        events: (events, target) => {
+          poisonAfter(4)(events, target)
+          events.on('nonFinite', () => target.writeTensors(good))
+        },
+      })
+      assert.equal(result.status, 'completed')
+      assert.equal(result.state.skippedSteps, 1)
+      assert.deepEqual(
+        ofType(seen, 'nonFinite').map(({ step, heads, policy }) => ({ step, heads, policy })),
+        [{ step: 5, heads: ['mlm'], policy: 'skip' }],
+      )
+      const log = readFileSync(inRun('metrics.jsonl'), 'utf8')
+      assert.match(log, /"type":"step","step":5,.*"loss":"NaN"/)
+      for (const values of Object.values(await weightsOf(model))) assert.ok(values.every(Number.isFinite))
+    })
+
+    it('skip: ends after too many in a row', async () => {
+      const settings = { onNonFinite: 'skip' as const, maxSkippedInARow: 3 }
+      await assert.rejects(trained({ settings, events: poisonAfter(4) }), {
+        code: 'NON_FINITE',
+        message: /at step 7.*3 steps in a row.*maxSkippedInARow/,
+      })
+    })
+
+    it('rollback: goes back to the newest checkpoint and on with the following data', async () => {
+      const { result, seen } = await trained({ settings: { onNonFinite: 'rollback' }, events: poisonAfter(4) })
+      assert.equal(result.status, 'completed')
+      const [rollback] = ofType(seen, 'rollback')
+      assert.deepEqual(rollback, {
+        type: 'rollback',
+        step: 3,
+        fromStep: 5,
+        checkpoint: inRun('checkpoints', 'step-3'),
+        rollbacks: 1,
+      })
+      assert.deepEqual(
+        [result.state.step, result.state.stage.draws, result.state.stage.tasks.joint.steps],
+        [12, 14, 14],
+      )
+      const lines = readFileSync(inRun('metrics.jsonl'), 'utf8').trim().split('\n')
+      const events = lines.map((line) => JSON.parse(line))
+      assert.deepEqual(
+        events.filter(({ type }) => type === 'step').map(({ step }) => step),
+        Array.from({ length: 12 }, (_, index) => index + 1),
+      )
+      for (const values of Object.values(await weightsOf(model))) assert.ok(values.every(Number.isFinite))
+    })
+
+    it('rollback: before the first checkpoint goes back to the start, and ends after too many', async () => {
+      const settings = { onNonFinite: 'rollback' as const, maxRollbacks: 2 }
+      const always = (events: TrainingEvents, target: Model) => void events.on('step', () => poison(target))
+      await assert.rejects(trained({ settings, events: always }), {
+        code: 'NON_FINITE',
+        message: /2 rollbacks did not help.*step-0/,
+      })
+    })
+  })
+
+  describe('refuses a request that cannot be right', () => {
+    const refused = (request: Run, message: RegExp, code = 'BAD_ARGUMENT') =>
+      assert.rejects(trained({ homeless: true, ...request }), { code, message })
+
+    it('names the field', async () => {
+      await refused({ stages: [] }, /at least one stage/)
+      await refused({ stages: [tinyStage({ budget: {} })] }, /budget sets nothing/)
+      await refused({ stages: [tinyStage({ tasks: [{ ...tinyTask(), heads: ['nsq'] }] })] }, /nsq, one of nsp, mlm/)
+      await refused({ stages: [tinyStage(), tinyStage()] }, /main twice/)
+      await refused({ stages: [tinyStage({ accumulation: 0 })] }, /accumulation is 0/)
+      await refused({ stages: [tinyStage({ freeze: ['bert.embedings'] })] }, /bert\.embedings/)
+      await refused({ settings: { logEverySteps: -1 } }, /logEverySteps is -1/)
+      await refused({ settings: { onNonFinite: 'rollback' } }, /without a run folder/)
+      const empty = { batchCount: () => 0, build: () => assert.fail() }
+      await refused({ stages: [tinyStage({ tasks: [{ ...tinyTask(), source: empty }] })] }, /no batch/, 'BAD_DATA')
+    })
+  })
+})
