@@ -7,6 +7,18 @@ export function gather(value: string, before: string[] | undefined): string[] {
   return [...(before ?? []), value]
 }
 
+/** Refuses a missing option. Not left to commander, which would name it before an option that was misspelt. */
+export function needOptions(command: Command): void {
+  for (const option of command.options) {
+    if (!option.description.endsWith('(required)') || command.getOptionValue(option.attributeName()) !== undefined)
+      continue
+    throw new StrataError(
+      'BAD_ARGUMENT',
+      `${option.flags} is missing, expected ${option.description.replace(/ \(required\)$/, '')}; see -h`,
+    )
+  }
+}
+
 /** A whole number of at least `least`. */
 export function wholeNumber(least: number): (text: string) => number {
   return (text) => {

@@ -31,7 +31,7 @@ export function registerEmbed(program: Command): void {
     .command('embed')
     .description('one vector per input line: a JSON array a line, in input order')
     .argument('<checkpoint>', 'checkpoint, run or Hugging Face folder')
-    .requiredOption('--input <file>', 'one text a line; - reads stdin')
+    .option('--input <file>', 'a file with one text a line, - for stdin (required)')
     .addOption(
       new Option('--pooling <kind>', 'how token states become one vector')
         .choices(['mean', 'cls', 'max'])

@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { Command, CommanderError } from 'commander'
 import { StrataError } from '../errors.js'
+import { needOptions } from './arguments.js'
 import { registerDoctor } from './doctor.js'
 import { registerEmbed } from './embed.js'
 import { registerEvaluate } from './evaluate.js'
@@ -22,6 +23,7 @@ export function createProgram(): Command {
     // Errors are told in one form, by reportError.
     .configureOutput({ outputError: () => {} })
     .exitOverride()
+    .hook('preAction', (_, command) => needOptions(command))
   for (const register of [
     registerRecipes,
     registerTrain,
@@ -37,8 +39,6 @@ export function createProgram(): Command {
 
 /** Runs one command; the exit code is 0 = done, 1 = it failed while working, 2 = the request was wrong. */
 export async function main(argv: readonly string[]): Promise<void> {
-  // A reader that has seen enough (`| head`) is no failure.
-  process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1))
   try {
     await createProgram().parseAsync([...argv])
   } catch (error) {
@@ -55,4 +55,8 @@ function commanderExit(error: CommanderError): number {
   return reportError(new StrataError('BAD_ARGUMENT', `${first}${suggestion}; see -h`))
 }
 
-if (require.main === module) void main(process.argv)
+if (require.main === module) {
+  // A reader that has seen enough (`| head`) is no failure.
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1))
+  void main(process.argv)
+}

@@ -20,9 +20,9 @@ export function registerTokenizer(program: Command): void {
   const train = tokenizer
     .command('train')
     .description('learn a WordPiece vocabulary from raw text')
-    .requiredOption('--input <file>', 'text file (also .jsonl, .gz) or folder; may be repeated', gather)
-    .requiredOption('--vocab-size <n>', 'number of pieces, special tokens included', wholeNumber(32))
-    .requiredOption('--output <folder>', 'where tokenizer.json, vocab.txt and their settings go')
+    .option('--input <file>', 'text file (also .jsonl, .gz) or folder, may be repeated (required)', gather)
+    .option('--vocab-size <n>', 'number of pieces, special tokens included (required)', wholeNumber(32))
+    .option('--output <folder>', 'folder for tokenizer.json, vocab.txt and their settings (required)')
     .option('--no-lowercase', 'keep case and accents')
     .option('--min-frequency <n>', 'rarer pieces are not joined', wholeNumber(1), 2)
     .addOption(
@@ -46,7 +46,10 @@ async function trainVocabulary(flags: TokenizerFlags): Promise<void> {
     minFrequency: flags.minFrequency,
     format: flags.format,
     textField: flags.textField,
-    onProgress: (state) => progress.say(`learning the vocabulary: ${JSON.stringify(state)}`),
+    onProgress: ({ documents, learned }) =>
+      progress.say(
+        learned > 0 ? `learning pieces: ${learned} of ${flags.vocabSize}` : `counting words: ${documents} documents`,
+      ),
   })
   progress.done()
   if (flags.json) return printJson({ output: flags.output, vocabSize: tokenizer.vocabSize, statistics })

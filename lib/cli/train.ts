@@ -35,7 +35,7 @@ export function registerTrain(program: Command): void {
     .command('train')
     .description('execute a recipe; writes logs and checkpoints into a run folder')
     .argument('<recipe>', 'a recipe name (see: stratabert recipes), or a .yaml, .json or .js file')
-    .requiredOption('--output <run>', 'the run folder')
+    .option('--output <run>', 'the run folder (required)')
     .option('--data <name=path>', 'a data slot: corpus=FILE|FOLDER, heldOut=FILE|FOLDER; may be repeated', gather)
     .option('--init <checkpoint>', 'start from a checkpoint, run or Hugging Face folder')
     .option('--set <key=value>', 'change a key of the recipe, like encoder.layers=4; may be repeated', gather)

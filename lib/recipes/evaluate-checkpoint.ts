@@ -119,7 +119,9 @@ async function openView(
 ): Promise<CorpusView> {
   if (options.data !== undefined) {
     const { cacheDirectory, signal } = options
-    return wholeCorpus(await openCorpus({ inputs: await expandFiles(options.data), tokenizer, cacheDirectory, signal }))
+    return wholeCorpus(
+      await openCorpus({ inputs: await expandFiles(options.data), tokenizer, ...recipe.text, cacheDirectory, signal }),
+    )
   }
   if (recipe.data.corpus === undefined) {
     throw new StrataError('BAD_ARGUMENT', `${found.folder} does not say what its run held out; give --data corpus=FILE`)

@@ -162,14 +162,12 @@ function inheritedStage(stage: unknown, values: Values): unknown {
 function resolveRelative(recipe: ParsedRecipe): ResolvedRecipe {
   const { layers, hiddenSize } = recipe.encoder
   const places = { top: layers, half: Math.max(2, Math.round(layers / 2)), third: Math.max(2, Math.round(layers / 3)) }
-  const heads = Object.entries(recipe.heads).map(([name, head]) => {
-    const layer = typeof head.layer === 'number' ? head.layer : places[head.layer]
-    return [name, { ...head, layer }] as const
-  })
+  const resolve = (place: LayerPlace) => (typeof place === 'number' ? place : places[place])
+  const heads = Object.entries(recipe.heads).map(([name, head]) => [name, { ...head, layer: resolve(head.layer) }])
   return {
     ...recipe,
     resolved: true,
-    bigramShift: { ...recipe.bigramShift, level: levelOf(recipe) },
+    bigramShift: { ...recipe.bigramShift, level: levelOf(recipe), layer: resolve(recipe.bigramShift.layer) },
     encoder: {
       ...recipe.encoder,
       heads: recipe.encoder.heads ?? Math.max(1, Math.floor(hiddenSize / 64)),

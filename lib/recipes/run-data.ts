@@ -2,6 +2,7 @@ import { readdir, stat } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import {
   type CorpusProgress,
+  type CorpusStatistics,
   type CorpusView,
   openCorpus,
   splitDocuments,
@@ -49,11 +50,12 @@ export async function openRunData(recipe: ResolvedRecipe, options: OpenDataOptio
     const corpus = await openCorpus({
       inputs: files,
       tokenizer,
+      ...recipe.text,
       cacheDirectory: options.cacheDirectory,
       onProgress,
       signal: options.signal,
     })
-    notes.push(...corpusNotes(files, corpus.statistics as unknown as Record<string, unknown>))
+    notes.push(...corpusNotes(files, corpus.statistics))
     return corpus
   }
   const corpus = await open(inputs)
@@ -102,7 +104,17 @@ async function openTokenizer(
   }
   const { vocabSize, lowercase } = recipe.tokenizer.train
   options.onProgress?.(`training a vocabulary of ${vocabSize} pieces`)
-  const { tokenizer } = await trainTokenizer({ inputs, vocabSize, lowercase, signal: options.signal })
+  const { tokenizer } = await trainTokenizer({
+    inputs,
+    vocabSize,
+    lowercase,
+    ...recipe.text,
+    signal: options.signal,
+    onProgress: ({ phase, documents, learned }) =>
+      options.onProgress?.(
+        phase === 'count' ? `counting words: ${documents} documents` : `learning pieces: ${learned} of ${vocabSize}`,
+      ),
+  })
   if (tokenizer.vocabSize < vocabSize) {
     notes.push(`the text gives a vocabulary of ${tokenizer.vocabSize} pieces only, ${vocabSize} were asked for`)
   }
@@ -125,15 +137,17 @@ function heldOutCount(recipe: ResolvedRecipe, documentCount: number, notes: stri
 }
 
 /** Every count of a corpus that tells of skipped or changed text. */
-function corpusNotes(files: string[], statistics: Record<string, unknown>): string[] {
-  const told: Record<string, string> = {
+function corpusNotes(files: string[], statistics: CorpusStatistics): string[] {
+  const told = {
     emptyDocuments: 'documents without text were skipped',
+    tokenlessDocuments: 'documents without a token were skipped',
+    emptySentences: 'sentences without a token were skipped',
     replacedLines: 'lines had invalid UTF-8, replaced',
     cutDocuments: 'very long documents were cut',
-  }
+  } as const
   return Object.entries(told).flatMap(([key, what]) => {
-    const count = statistics[key] ?? (statistics.read as Record<string, unknown> | undefined)?.[key]
-    return typeof count === 'number' && count > 0 ? [`${count} ${what} (${files.join(', ')})`] : []
+    const count = statistics[key as keyof typeof told]
+    return count > 0 ? [`${count} ${what} (${files.join(', ')})`] : []
   })
 }
 

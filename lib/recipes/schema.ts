@@ -184,6 +184,17 @@ export const recipeSchema = z.strictObject({
       heldOut: files.optional(),
     })
     .prefault({}),
+  /** How the text files are read. */
+  text: z
+    .strictObject({
+      /** `titled` = `= Title =` lines, `plain` = a blank line begins a document, `jsonl` = a JSON object a line; also gzipped. */
+      format: z.enum(['auto', 'titled', 'plain', 'jsonl']).default('auto'),
+      /** Field of a JSON line that holds the text. */
+      textField: z.string().min(1).default('text'),
+      /** What happens at invalid UTF-8: refused with its line, or replaced and counted. */
+      invalidUtf8: z.enum(['error', 'replace']).default('error'),
+    })
+    .prefault({}),
   /** A `tokenizer.json`, `vocab.txt` or a folder with one, or `{ train }`. Taken from the checkpoint with `init`. */
   tokenizer: z
     .union([
