@@ -1,0 +1,95 @@
+import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
+import { join } from 'node:path'
+import type { Diagnosis } from '../lib/runtime/index.js'
+import { programArguments } from '../lib/runtime/program.js'
+import { fakeTree, temporaryFolder } from './helpers/fake-libtorch.js'
+
+describe('doctor and libtorch commands', function () {
+  this.timeout(60_000)
+  const folder = temporaryFolder()
+  // No libtorch anywhere: neither named nor in a cache.
+  const nothing = { XDG_CACHE_HOME: folder.path, STRATABERT_LIBTORCH: '', LIBTORCH: '', LIBTORCH_USE_PYTORCH: '' }
+  after(() => folder.remove())
+
+  function run(args: string[], environment: Record<string, string> = {}) {
+    const options = { encoding: 'utf8', env: { ...process.env, ...environment }, cwd: folder.path } as const
+    return spawnSync(
+      process.execPath,
+      [...programArguments(join(__dirname, '..', 'lib', 'cli'), 'main'), ...args],
+      options,
+    )
+  }
+
+  it('doctor --json prints one document that says that this machine can compute', () => {
+    const { status, stdout } = run(['doctor', '--json'])
+    const diagnosis = JSON.parse(stdout) as Diagnosis
+    assert.equal(status, 0, stdout)
+    assert.equal(diagnosis.usable, true)
+    assert.deepEqual(
+      diagnosis.problems.filter(({ blocking }) => blocking),
+      [],
+    )
+    assert.equal(diagnosis.devices[0], 'cpu')
+    assert.equal(diagnosis.machine.node, process.version)
+    assert.ok(diagnosis.machine.threads.available >= 1)
+    assert.ok(diagnosis.machine.memory.totalBytes > 1e8)
+    assert.match(diagnosis.libtorch.found?.version ?? '', /^2\.1[1-4]\.\d/)
+    assert.equal(diagnosis.libtorch.attempts.at(-1)?.problem, null)
+    assert.deepEqual(
+      diagnosis.addons.map(({ problem }) => problem),
+      [null, null],
+    )
+  })
+
+  it('doctor says what to do where no libtorch is, and exits with 1', () => {
+    const { status, stdout } = run(['doctor'], nothing)
+    assert.equal(status, 1)
+    assert.match(stdout, /libtorch {2,}not found/)
+    assert.match(stdout, /STRATABERT_LIBTORCH: not set/)
+    assert.match(stdout, /1\. no usable libtorch was found[^\n]*\n {5}→ npx stratabert libtorch install/)
+    assert.match(stdout, /Not ready/)
+  })
+
+  it('doctor survives a libtorch that kills or fails the process that opens it', () => {
+    const { status, stdout } = run(['doctor', '--json'], {
+      STRATABERT_LIBTORCH: fakeTree(join(folder.path, 'fake'), '2.13.0+cpu'),
+    })
+    const { usable, problems } = JSON.parse(stdout) as Diagnosis
+    assert.equal(status, 1)
+    assert.equal(usable, false)
+    assert.equal(problems.length, 1)
+    assert.match(problems[0].problem, /addon|cannot be loaded/)
+  })
+
+  it('libtorch path prints the folder alone, or every attempt and exit code 2', () => {
+    const found = run(['libtorch', 'path'])
+    assert.equal(found.status, 0)
+    assert.match(found.stdout, /^\/\S+\n$/)
+    const missing = run(['libtorch', 'path'], nothing)
+    assert.equal(missing.status, 2)
+    assert.equal(missing.stdout, '')
+    assert.match(missing.stderr, /^error\[LIBTORCH_NOT_FOUND\]: no usable libtorch was found/)
+    assert.equal(JSON.parse(run(['libtorch', 'path', '--json'], nothing).stdout).tree, null)
+  })
+
+  it('libtorch list names every pinned build with its size', () => {
+    const builds = JSON.parse(run(['libtorch', 'list', '--json'], nothing).stdout) as {
+      version: string
+      flavour: string
+      downloadBytes: number
+      directory: string | null
+    }[]
+    assert.equal(builds.length, 8)
+    assert.ok(builds.every(({ downloadBytes, directory }) => downloadBytes > 5e8 && directory === null))
+    assert.match(run(['libtorch', 'list'], nothing).stdout, /2\.13\.0 +cpu +linux-x64 +540 MB +not installed/)
+  })
+
+  it('libtorch install refuses what it does not have: exit code 2 and a message on stderr', () => {
+    const { status, stdout, stderr } = run(['libtorch', 'install', '--torch-version', '1.13'], nothing)
+    assert.equal(status, 2)
+    assert.equal(stdout, '')
+    assert.match(stderr, /^error\[UNSUPPORTED\]: no pinned libtorch 1\.13 cpu/)
+    assert.equal(run(['libtorch', 'install', '--flavour', 'rocm'], nothing).status, 2)
+  })
+})

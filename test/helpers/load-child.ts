@@ -1,0 +1,48 @@
+/** Program: loads the runtime as its JSON argument says (`{ device, libtorch, workers, workerLibtorch, afterwards }`) and prints what came of it. */
+import { once } from 'node:events'
+import { loadedRuntime, loadRuntime, resolveDevice, spawnWorker } from '../../lib/runtime/index.js'
+
+async function main(): Promise<void> {
+  const { device, libtorch, workers = 0, workerLibtorch, afterwards } = JSON.parse(process.argv[2])
+  const warnings: string[] = []
+  process.on('warning', (warning) => warnings.push(warning.message))
+  const started = performance.now()
+  try {
+    const runtime = loadRuntime({ device, libtorch })
+    const milliseconds = performance.now() - started
+    const answers: unknown[] = []
+    if (workerLibtorch) {
+      const worker = spawnWorker(__dirname, 'load-worker', { workerData: { libtorch: workerLibtorch } })
+      const [answer] = await once(worker, 'message')
+      throw answer
+    }
+    await Promise.all(
+      Array.from({ length: workers }, async () => {
+        const worker = spawnWorker(__dirname, 'load-worker')
+        answers.push((await once(worker, 'message'))[0])
+        await worker.terminate()
+      }),
+    )
+    loadRuntime({ device })
+    await new Promise((resolve) => setImmediate(resolve))
+    const { tree, cudaProblem, trace } = runtime
+    const facts = {
+      device: runtime.device,
+      resolved: resolveDevice('auto'),
+      directory: tree.directory,
+      version: tree.version,
+      cudaProblem,
+      trace,
+    }
+    const same = loadedRuntime() === runtime
+    if (afterwards) loadRuntime(afterwards)
+    console.log(
+      JSON.stringify({ ...facts, milliseconds, torchVersion: runtime.core.torchVersion, answers, warnings, same }),
+    )
+  } catch (error) {
+    const { code, message, details } = error as { code: string; message: string; details: object }
+    console.log(JSON.stringify({ code, message, details }))
+  }
+}
+
+void main()
