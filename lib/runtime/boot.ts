@@ -6,6 +6,8 @@ import { addonsDirectory, isMusl } from './platform.js'
 export interface BootAddon {
   /** Version of the package that it was compiled from. */
   readonly version: string
+  /** The processor advertises AMX tiles that cannot be used here; oneDNN is kept below them (slower bf16). */
+  readonly avoidedTiles: boolean
   /** dlopen(path, RTLD_NOW | RTLD_GLOBAL | RTLD_NODELETE): null when loaded, else the loader's own words. */
   open(path: string): string | null
   /**

@@ -3,6 +3,8 @@
 // No JS handle lives in a static: the addon may be loaded by any number of worker threads.
 #include <dlfcn.h>
 #include <fcntl.h>
+#include "processor.h"
+
 #include <napi.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -136,6 +138,8 @@ Napi::Value Claim(const Napi::CallbackInfo& info) {
 }
 
 Napi::Object Init(Napi::Env env, Napi::Object exports) {
+  // True when the processor's AMX cannot be used (see processor.h); doctor reports it.
+  exports.Set("avoidedTiles", Napi::Boolean::New(env, avoid_unusable_tiles()));
   exports.Set("open", Napi::Function::New(env, Open, "open"));
   exports.Set("mapFile", Napi::Function::New(env, MapFile, "mapFile"));
   exports.Set("syncDirectory", Napi::Function::New(env, SyncDirectory, "syncDirectory"));

@@ -1,0 +1,7 @@
+#pragma once
+// Settings that libtorch's CPU libraries read once, at their first use.
+
+// Some virtual machines advertise AMX but hide CPUID leaf 0x1D, which describes its tiles. oneDNN then configures no tiles and
+// the first bf16 product dies with SIGILL. On such a processor this keeps oneDNN below AMX (environment variable
+// ONEDNN_MAX_CPU_ISA, unless the user has set it). Returns true when it did so. To be called before libtorch is opened.
+bool avoid_unusable_tiles();
