@@ -1,4 +1,4 @@
-import { encoderConfig, Model, type ModelConfig } from '../../lib/model/index.js'
+import { computeThreads, encoderConfig, Model, type ModelConfig, type ModelOptions } from '../../lib/model/index.js'
 import { pretrainingSource } from '../../lib/objectives/index.js'
 import type { RunSettings, Stage, TrainingTask } from '../../lib/training/index.js'
 import { SPECIAL, syntheticCorpus } from './synthetic-corpus.js'
@@ -26,8 +26,11 @@ export const TINY_CONFIG: ModelConfig = {
   ],
 }
 
-export const tinyModel = (config: ModelConfig = TINY_CONFIG, seed = 3): Promise<Model> =>
-  Model.create(config, { device: 'cpu', precision: 'fp32', seed })
+/** One thread: a model this small gains nothing from two, and loses much on a busy machine. */
+export function tinyModel(config: ModelConfig = TINY_CONFIG, options: ModelOptions = {}): Promise<Model> {
+  computeThreads(1)
+  return Model.create(config, { device: 'cpu', precision: 'fp32', seed: 3, ...options })
+}
 
 /** Masked LM and next sentence over a corpus of random words, with held-out batches. */
 export function tinyTask(options: { name?: string; seed?: number; heads?: ('mlm' | 'nsp')[] } = {}): TrainingTask {
