@@ -1,0 +1,15 @@
+import { existsSync } from 'node:fs'
+import path from 'node:path'
+
+const ROOT = path.resolve(__dirname, '../..')
+
+/** The folder of real data beside the project, or STRATABERT_SHARED. */
+export function sharedData(): string {
+  return process.env.STRATABERT_SHARED ?? path.resolve(ROOT, '../shared/data')
+}
+
+/** A Python with torch and transformers: STRATABERT_PYTHON, else the one that `npm run bench:setup` made. */
+export function pythonPeer(): string | undefined {
+  const candidates = [process.env.STRATABERT_PYTHON, path.join(ROOT, '.venv/bin/python')]
+  return candidates.find((candidate) => candidate !== undefined && existsSync(candidate))
+}
