@@ -22,12 +22,12 @@ import {
 
 const content = (step: number) => `weights of step ${step} ${'x'.repeat(1000)}`
 
-const save = (runPath: string, step: number, more: { keep?: number; isBest?: boolean } = {}) =>
+const save = (runPath: string, step: number, more: { keep?: number; bestStep?: number } = {}) =>
   saveCheckpoint({
     runPath,
     step,
     keep: more.keep ?? 0,
-    isBest: more.isBest,
+    bestStep: more.bestStep,
     write: async (folder) => {
       writeFileSync(join(folder, 'model.safetensors'), content(step))
       writeFileSync(join(folder, 'config.json'), '{}')
@@ -65,7 +65,9 @@ describe('checkpoints', () => {
   })
 
   it('keep the newest K and the best', async () => {
-    for (const step of [1, 2, 3, 10, 20]) await save(runPath, step, { keep: 2, isBest: step === 2 })
+    for (const step of [1, 2, 3, 10, 20]) {
+      await save(runPath, step, { keep: 2, bestStep: step >= 2 ? 2 : 1 })
+    }
     assert.deepEqual(readdirSync(inside()).sort(), ['step-10', 'step-2', 'step-20'])
     assert.equal(readlinkSync(join(runPath, 'best')), 'checkpoints/step-2')
   })

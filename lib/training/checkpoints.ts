@@ -3,7 +3,7 @@
  * hashes in `manifest.json`, and the folder is then renamed to `step-N`; only after that `latest` moves and old ones go.
  */
 import { existsSync } from 'node:fs'
-import { mkdir, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
+import { mkdir, readdir, readFile, readlink, rename, rm, stat } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
 import { z } from 'zod'
 import { fileError, StrataError } from '../errors.js'
@@ -36,8 +36,8 @@ export interface SaveCheckpointOptions {
   write: (folder: string) => Promise<void>
   /** How many of the newest stay; 0 = all. */
   keep: number
-  /** Marks this one as the best; `best` points at it and it is kept. */
-  isBest?: boolean
+  /** Step of the best checkpoint so far (maybe this one): `best` points at it, and it stays whatever `keep` says. */
+  bestStep?: number
   onWarning?: (message: string) => void
 }
 
@@ -63,14 +63,14 @@ export async function saveCheckpoint(options: SaveCheckpointOptions): Promise<Ch
     faultPoint('after-rename')
     await syncPath(parent)
     faultPoint('before-latest')
-    await replaceLink(join(options.runPath, 'latest'), join('checkpoints', basename(path)))
-    if (options.isBest) await replaceLink(join(options.runPath, 'best'), join('checkpoints', basename(path)))
+    await pointAt(options.runPath, 'latest', options.step)
+    if (options.bestStep !== undefined) await pointAt(options.runPath, 'best', options.bestStep)
     faultPoint('after-latest')
   } catch (error) {
     await rm(temporary, { recursive: true, force: true }).catch(() => {})
     throw await describeFailure(error, path, parent)
   }
-  await removeOld(options.runPath, options.keep, options.onWarning)
+  await removeOld(parent, options)
   return { path, step: options.step }
 }
 
@@ -110,16 +110,21 @@ async function listSteps(parent: string): Promise<number[]> {
   return steps.map(Number).sort((a, b) => b - a)
 }
 
+/** Moves the link RUN/latest or RUN/best; it may lag behind after a kill, so it is never read to decide anything. */
+async function pointAt(runPath: string, link: 'latest' | 'best', step: number): Promise<void> {
+  const target = join('checkpoints', `step-${step}`)
+  const now = await readlink(join(runPath, link)).catch(() => undefined)
+  if (now !== target && existsSync(join(runPath, target))) await replaceLink(join(runPath, link), target)
+}
+
 /** Deletes all but the newest `keep` and the best. A folder is renamed first, so that no half-deleted one is taken for whole. */
-async function removeOld(runPath: string, keep: number, onWarning?: (message: string) => void): Promise<void> {
+async function removeOld(
+  parent: string,
+  { keep, bestStep, onWarning }: Pick<SaveCheckpointOptions, 'keep' | 'bestStep' | 'onWarning'>,
+): Promise<void> {
   if (keep <= 0) return
-  const parent = checkpointsPath(runPath)
-  const best = await readFile(join(runPath, 'best', MANIFEST_FILE), 'utf8').then(
-    (text) => JSON.parse(text).step as number,
-    () => undefined,
-  )
   for (const step of (await listSteps(parent)).slice(keep)) {
-    if (step === best) continue
+    if (step === bestStep) continue
     const doomed = join(parent, `tmp.removed-step-${step}.${process.pid}`)
     try {
       await rename(join(parent, `step-${step}`), doomed)

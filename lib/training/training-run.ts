@@ -272,7 +272,7 @@ export class TrainingRun {
       runPath: run.path,
       step: state.step,
       keep: settings.checkpoint.keep,
-      isBest,
+      bestStep: state.best?.step,
       onWarning: (message) => void warnings.push(message),
       write: async (folder) => {
         await this.#modelFiles.write(folder)
