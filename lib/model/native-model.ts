@@ -107,11 +107,12 @@ export class Model {
   }
 
   /** States of the asked layers (default all; 0 = embedding output), each of shape (T, H) row-major. */
-  hiddenStates(batch: PackedBatch, layers?: readonly number[]): Promise<Values[]> {
-    const wanted = Int32Array.from(
-      layers ?? Array.from({ length: this.config.encoder.layers + 1 }, (_, layer) => layer),
-    )
-    return call(() => this.#native.hiddenStates(batch, wanted))
+  async hiddenStates(batch: PackedBatch, layers?: readonly number[]): Promise<Values[]> {
+    const wanted = layers ?? Array.from({ length: this.config.encoder.layers + 1 }, (_, layer) => layer)
+    if (!wanted.every(Number.isInteger)) {
+      throw new StrataError('BAD_ARGUMENT', `layers are [${wanted.join(', ')}]; whole numbers were expected`)
+    }
+    return call(() => this.#native.hiddenStates(batch, Int32Array.from(wanted)))
   }
 
   /** The topK most probable tokens of a masked-LM head at the given places (index into T): both arrays have shape (M, topK). */
@@ -125,9 +126,9 @@ export class Model {
   }
 
   /** Scores of a head at its labelled places: (M, V) for masked LM, (B, 2) for next sentence, (M or S, 2) for bigram shift. */
-  headLogits(batch: PackedBatch, head: string): Promise<{ shape: number[]; values: Values }> {
-    const labels = batch.labels[head]
-    if (labels && labelCount(labels) === 0) {
+  async headLogits(batch: PackedBatch, head: string): Promise<{ shape: number[]; values: Values }> {
+    const labels = batch?.labels?.[head]
+    if (labels?.labels instanceof Int32Array && labelCount(labels) === 0) {
       throw new StrataError(
         'BAD_ARGUMENT',
         `the labels of head '${head}' are all empty; at least one place was expected`,
@@ -201,14 +202,25 @@ export class Model {
   }
 
   setDropoutState(state: DropoutState): void {
+    for (const key of ['seed', 'counter'] as const) {
+      if (Number.isSafeInteger(state[key]) && state[key] >= 0) continue
+      throw new StrataError(
+        'BAD_ARGUMENT',
+        `${key} of dropout is ${state[key]}; a whole number of at least 0 was expected`,
+      )
+    }
     this.#dropout.seed = state.seed
     this.#dropout.counter = state.counter
   }
 
   /** Changes dropout probabilities from the next command on. */
   async setDropout(rates: { hidden?: number; attention?: number }): Promise<void> {
-    this.#rates = { ...this.#rates, ...rates }
-    await call(() => this.#native.setDropout(this.#rates))
+    await call(() => {
+      const merged = { ...this.#rates, ...rates }
+      const done = this.#native.setDropout(merged)
+      this.#rates = merged
+      return done
+    })
   }
 
   /** Frees the model after the commands asked for so far. Idempotent; every later use throws DISPOSED. */

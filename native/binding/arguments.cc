@@ -61,10 +61,21 @@ double number_field(const Napi::Object& object, const char* name, double fallbac
   return object.Get(name).IsUndefined() ? fallback : number_field(object, name);
 }
 
+int64_t integer(const Napi::Value& value, const std::string& name) {
+  if (!value.IsNumber()) wrong(name, value, "a whole number");
+  const double number = value.As<Napi::Number>().DoubleValue();
+  if (!(std::abs(number) <= 0x1p53) || std::floor(number) != number) fail("BAD_ARGUMENT", name, " is ", number, "; a whole number was expected");
+  return static_cast<int64_t>(number);
+}
+
 int64_t integer_field(const Napi::Object& object, const char* name) {
-  const double value = number_field(object, name);
-  if (std::floor(value) != value || std::abs(value) > 9e15) fail("BAD_ARGUMENT", name, " is ", value, "; a whole number was expected");
-  return static_cast<int64_t>(value);
+  return integer(object.Get(name), name);
+}
+
+uint64_t count_field(const Napi::Object& object, const char* name) {
+  const int64_t value = integer_field(object, name);
+  if (value < 0) fail("BAD_ARGUMENT", name, " is ", value, "; 0 or more was expected");
+  return static_cast<uint64_t>(value);
 }
 
 std::string string_field(const Napi::Object& object, const char* name) {

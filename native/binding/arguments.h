@@ -17,7 +17,10 @@ namespace strata::binding {
 
 double number_field(const Napi::Object& object, const char* name);
 double number_field(const Napi::Object& object, const char* name, double fallback);
+int64_t integer(const Napi::Value& value, const std::string& name);
 int64_t integer_field(const Napi::Object& object, const char* name);
+// A whole number of at least 0 that JavaScript holds exactly.
+uint64_t count_field(const Napi::Object& object, const char* name);
 std::string string_field(const Napi::Object& object, const char* name);
 std::string string_field(const Napi::Object& object, const char* name, const char* fallback);
 bool boolean_field(const Napi::Object& object, const char* name, bool fallback);

@@ -1,6 +1,7 @@
 #include "binding/execution_thread.h"
 
 #include "binding/errors.h"
+#include "core/error.h"
 #include "core/ops.h"
 
 #include <atomic>
@@ -64,7 +65,14 @@ ExecutionThread::ExecutionThread(Napi::Env env) : env_(env) {
   napi_unref_threadsafe_function(env, callback_);
   // Registered after the thread-safe function, hence run before it is torn down.
   napi_add_env_cleanup_hook(env, &ExecutionThread::on_environment_end, this);
-  thread_ = std::thread([this] { loop(); });
+  try {
+    thread_ = std::thread([this] { loop(); });
+  } catch (...) {
+    // No destructor runs after this: hook and function must not outlive the object.
+    napi_remove_env_cleanup_hook(env, &ExecutionThread::on_environment_end, this);
+    napi_release_threadsafe_function(callback_, napi_tsfn_abort);
+    fail("NATIVE_ERROR", "no further thread could be started for a model; dispose of others or raise the limit of threads");
+  }
 }
 
 ExecutionThread::~ExecutionThread() { stop(); }

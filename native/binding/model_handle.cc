@@ -4,6 +4,7 @@
 #include "binding/arguments.h"
 #include "binding/errors.h"
 #include "core/error.h"
+#include "core/memory/caching_allocator.h"
 #include "core/storage/tensor_file.h"
 
 namespace strata::binding {
@@ -44,21 +45,31 @@ ModelHandle::ModelHandle(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Mode
     device_ = string_field(options, "device", "cpu");
     precision_ = string_field(options, "precision", "fp32");
     kernels_ = string_field(options, "kernels", "fast");
-    seed_ = static_cast<uint64_t>(number_field(options, "seed", 0));
+    if (!options.Get("seed").IsUndefined()) seed_ = count_field(options, "seed");
     precision(precision_);
     kernels(kernels_);
     info.This().As<Napi::Object>().TypeTag(&kModelTag);
     thread_ = std::make_unique<ExecutionThread>(info.Env());
   });
   counters().models += 1;
+  counted_ = true;
+}
+
+// Runs when the collector or the end of the environment takes the handle; after dispose() nothing is left to do.
+void ModelHandle::Finalize(Napi::Env env) {
+  if (thread_) thread_->stop();
+  discount(env);
 }
 
 ModelHandle::~ModelHandle() {
   if (thread_) thread_->stop();
-  if (!disposed_) {
-    counters().models -= 1;
-    counters().bytes -= reported_bytes_;
-  }
+}
+
+void ModelHandle::discount(Napi::Env env) {
+  if (!counted_) return;
+  counted_ = false;
+  counters().models -= 1;
+  adjust_memory(env, -reported_bytes_);
 }
 
 ModelHandle* ModelHandle::unwrap(const Napi::Value& value) {
@@ -103,12 +114,13 @@ Napi::Value ModelHandle::step(const Napi::CallbackInfo& info) {
     auto batch = host_batch(object_argument(info, 0, "batch"));
     auto divisors = number_map(info[1], "lossDivisors");
     const Napi::Object state_of_dropout = object_argument(info, 2, "dropout");
-    const DropoutState dropout{static_cast<uint64_t>(number_field(state_of_dropout, "seed")),
-                               static_cast<uint64_t>(number_field(state_of_dropout, "counter"))};
+    const DropoutState dropout{count_field(state_of_dropout, "seed"), count_field(state_of_dropout, "counter")};
     return command(info, [batch = std::move(batch), divisors = std::move(divisors), dropout](ModelState& state) -> MakeValue {
       std::vector<HeadLoss> losses;
       try {
         losses = state.model->step(batch, divisors, dropout);
+      } catch (const Error&) {
+        throw;  // refused before anything was computed: what earlier steps gathered stays
       } catch (...) {
         // Half a backward pass must not leak into the next update.
         state.model->parameters().drop_gradients();
@@ -124,8 +136,7 @@ Napi::Value ModelHandle::step(const Napi::CallbackInfo& info) {
 
 Napi::Value ModelHandle::read_losses(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&] {
-    if (!info[0].IsNumber()) fail("BAD_ARGUMENT", "the step's id must be a number");
-    const int64_t id = info[0].As<Napi::Number>().Int64Value();
+    const int64_t id = integer(info[0], "the step's number");
     return command(info, [id](ModelState& state) -> MakeValue {
       const auto found = state.losses.find(id);
       if (found == state.losses.end())
@@ -232,8 +243,7 @@ Napi::Value ModelHandle::predict_masked(const Napi::CallbackInfo& info) {
     auto batch = host_batch(object_argument(info, 0, "batch"));
     const auto head = string_argument(info, 1, "head");
     auto positions = int32_array(info[2], "positions");
-    if (!info[3].IsNumber()) fail("BAD_ARGUMENT", "topK must be a whole number");
-    const int64_t top = info[3].As<Napi::Number>().Int64Value();
+    const int64_t top = integer(info[3], "topK");
     return command(info, [batch = std::move(batch), head, positions = std::move(positions), top](ModelState& state) -> MakeValue {
       const MaskedPrediction prediction = state.model->predict_masked(batch, head, positions, top);
       return [prediction](Napi::Env env) -> Napi::Value {
@@ -409,9 +419,10 @@ Napi::Value ModelHandle::dispose(const Napi::CallbackInfo& info) {
     return thread_->run(info.Env(), info.This().As<Napi::Object>(), [this, state = state_]() -> MakeValue {
       state->losses.clear();
       state->model.reset();
+      // What a training step kept for the next one is of no use to the models that remain.
+      release_cached_memory();
       return [this](Napi::Env env) -> Napi::Value {
-        counters().models -= 1;
-        adjust_memory(env, -reported_bytes_);
+        discount(env);
         thread_->stop();
         return env.Undefined();
       };

@@ -22,6 +22,7 @@ class ModelHandle : public Napi::ObjectWrap<ModelHandle> {
   static Napi::Function define(Napi::Env env);
   explicit ModelHandle(const Napi::CallbackInfo& info);
   ~ModelHandle() override;
+  void Finalize(Napi::Env env) override;
 
   static ModelHandle* unwrap(const Napi::Value& value);  // throws BAD_ARGUMENT
   Napi::Promise run(const Napi::CallbackInfo& info, Napi::Object keep_alive, std::function<MakeValue(ModelState&)> command);
@@ -43,6 +44,8 @@ class ModelHandle : public Napi::ObjectWrap<ModelHandle> {
   Napi::Value set_dropout(const Napi::CallbackInfo& info);
   Napi::Value dispose(const Napi::CallbackInfo& info);
   Napi::Value command(const Napi::CallbackInfo& info, std::function<MakeValue(ModelState&)> body);
+  // Takes the model out of the counters, once.
+  void discount(Napi::Env env);
 
   ModelConfig config_;
   std::string device_;
@@ -53,6 +56,7 @@ class ModelHandle : public Napi::ObjectWrap<ModelHandle> {
   std::unique_ptr<ExecutionThread> thread_;
   int64_t reported_bytes_ = 0;
   bool disposed_ = false;
+  bool counted_ = false;
 };
 
 }  // namespace strata::binding

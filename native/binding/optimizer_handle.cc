@@ -44,6 +44,7 @@ Napi::Value OptimizerHandle::command(const Napi::CallbackInfo& info, std::functi
 
 Napi::Value OptimizerHandle::initialize(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
+    if (disposed_) fail("DISPOSED", "the optimizer has been disposed; create another one");
     return handle_->run(info, info.This().As<Napi::Object>(), [state = state_, config = config_](ModelState& model) -> MakeValue {
       state->optimizer = std::make_unique<AdamW>(*model.model, config);
       return {};
@@ -71,8 +72,7 @@ Napi::Value OptimizerHandle::step(const Napi::CallbackInfo& info) {
 
 Napi::Value OptimizerHandle::read_step(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&] {
-    if (!info[0].IsNumber()) fail("BAD_ARGUMENT", "the step's number must be a number");
-    const int64_t id = info[0].As<Napi::Number>().Int64Value();
+    const int64_t id = integer(info[0], "the step's number");
     return command(info, [id](OptimizerState& state) -> MakeValue {
       const auto found = state.steps.find(id);
       if (found == state.steps.end()) fail("NOT_FOUND", "step ", id, " has been read or dropped (the newest ", kUnreadSteps, " are kept)");
@@ -139,8 +139,8 @@ Napi::Value OptimizerHandle::save(const Napi::CallbackInfo& info) {
 Napi::Value OptimizerHandle::load(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&] {
     const std::string path = string_argument(info, 0, "path");
-    if (!info[1].IsNumber() || !info[2].IsArray()) fail("BAD_ARGUMENT", "stepCount and tensors were expected");
-    const int64_t count = info[1].As<Napi::Number>().Int64Value();
+    const int64_t count = integer(info[1], "stepCount");
+    if (!info[2].IsArray()) fail("BAD_ARGUMENT", "tensors must be an array");
     std::map<std::string, StoredTensor> stored;
     const Napi::Array array = info[2].As<Napi::Array>();
     for (uint32_t i = 0; i < array.Length(); ++i) {
@@ -187,9 +187,8 @@ Napi::Value OptimizerHandle::dispose(const Napi::CallbackInfo& info) {
         return {};
       });
     } catch (const Error&) {
-      // The model went first; its thread is gone, and with it whoever could still read this state.
-      state_->steps.clear();
-      state_->optimizer.reset();
+      // The model went first. Commands asked for before that may still run and hold the state; the last owner frees it.
+      state_.reset();
       return settled();
     }
   });

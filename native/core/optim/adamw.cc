@@ -5,19 +5,26 @@
 #include <ATen/ops/_foreach_norm.h>
 #include <ATen/ops/_fused_adamw.h>
 
+#include <cmath>
 #include <set>
 
 namespace strata {
 
 AdamW::AdamW(Model& model, const AdamWConfig& config) : model_(model), config_(config) {
-  for (const double beta : {config.beta1, config.beta2})
-    if (!(beta >= 0 && beta < 1)) fail("BAD_ARGUMENT", "beta is ", beta, "; 0 ≤ beta < 1 was expected");
-  if (!(config.epsilon > 0)) fail("BAD_ARGUMENT", "epsilon is ", config.epsilon, "; a number above 0 was expected");
+  const std::pair<const char*, double> betas[] = {{"beta1", config.beta1}, {"beta2", config.beta2}};
+  for (const auto& [name, beta] : betas)
+    if (!(beta >= 0 && beta < 1)) fail("BAD_ARGUMENT", name, " is ", beta, "; 0 ≤ ", name, " < 1 was expected");
+  if (!(config.epsilon > 0 && std::isfinite(config.epsilon))) fail("BAD_ARGUMENT", "epsilon is ", config.epsilon, "; a number above 0 was expected");
   ParameterStore& store = model.parameters();
   std::map<const Parameter*, size_t> named_parts;
   for (const NamedPart& part : store.parts()) named_parts[part.owner.get()] += 1;
   std::set<std::string> seen;
   for (const AdamWGroup& group : config.groups) {
+    if (!(group.weight_decay >= 0 && std::isfinite(group.weight_decay)))
+      fail("BAD_ARGUMENT", "weightDecay of groups[", groups_.size(), "] is ", group.weight_decay, "; a finite number of at least 0 was expected");
+    if (!(group.rate_factor >= 0 && std::isfinite(group.rate_factor)))
+      fail("BAD_ARGUMENT", "learningRateFactor of groups[", groups_.size(), "] is ", group.rate_factor,
+           "; a finite number of at least 0 was expected");
     Group made{group.weight_decay, group.rate_factor, {}};
     std::map<const Parameter*, size_t> parts_here;
     for (const std::string& name : group.names) {

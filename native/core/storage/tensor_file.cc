@@ -2,7 +2,9 @@
 
 #include "core/error.h"
 
+#include <atomic>
 #include <cerrno>
+#include <cstdio>
 #include <cstring>
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -13,7 +15,8 @@ namespace {
 
 class File {
  public:
-  File(const std::string& path, int flags, const char* doing) : path_(path), doing_(doing) {
+  // `shown` stands in messages.
+  File(const std::string& path, int flags, const char* doing, const std::string& shown) : path_(shown), doing_(doing) {
     descriptor_ = ::open(path.c_str(), flags | O_CLOEXEC, 0644);
     if (descriptor_ < 0) throw_system();
   }
@@ -76,31 +79,9 @@ at::ScalarType scalar_type(const std::string& type, const std::string& name) {
   fail("BAD_FILE", "tensor ", name, " has dtype ", type, "; F64, F32, F16 or BF16 was expected");
 }
 
-}  // namespace
-
-void read_tensors(const std::string& path, const std::vector<StoredTensor>& tensors) {
+void write_file(const std::string& path, const std::string& shown, const std::string& header, const std::vector<at::Tensor>& tensors) {
   const at::NoGradGuard no_grad;
-  File file(path, O_RDONLY, "read");
-  struct stat status {};
-  if (::fstat(file.descriptor(), &status) != 0) file.throw_system();
-  const auto size = static_cast<uint64_t>(status.st_size);
-  for (const StoredTensor& stored : tensors) {
-    const at::ScalarType type = scalar_type(stored.type, stored.name);
-    const uint64_t expected = static_cast<uint64_t>(stored.target.numel()) * at::elementSize(type);
-    if (stored.bytes != expected)
-      fail("BAD_CHECKPOINT", path, ": tensor ", stored.name, " has ", stored.bytes, " bytes; ", expected, " were expected");
-    if (stored.begin > size || stored.bytes > size - stored.begin)
-      fail("BAD_FILE", path, ": tensor ", stored.name, " ends at byte ", stored.begin + stored.bytes, " but the file has ", size);
-    at::Tensor raw = at::empty(stored.target.sizes(), at::TensorOptions().dtype(type));
-    file.read_at(raw.mutable_data_ptr(), stored.bytes, stored.begin);
-    at::Tensor target = stored.target;
-    target.copy_(raw);
-  }
-}
-
-void write_tensors(const std::string& path, const std::string& header, const std::vector<at::Tensor>& tensors) {
-  const at::NoGradGuard no_grad;
-  File file(path, O_WRONLY | O_CREAT | O_TRUNC, "write");
+  File file(path, O_WRONLY | O_CREAT | O_TRUNC, "write", shown);
   uint64_t length = header.size();
   unsigned char bytes[8];
   for (int i = 0; i < 8; ++i) bytes[i] = static_cast<unsigned char>(length >> (8 * i));
@@ -112,6 +93,51 @@ void write_tensors(const std::string& path, const std::string& header, const std
   }
   file.sync();
   file.close();
+}
+
+}  // namespace
+
+void read_tensors(const std::string& path, const std::vector<StoredTensor>& tensors) {
+  const at::NoGradGuard no_grad;
+  File file(path, O_RDONLY, "read", path);
+  struct stat status {};
+  if (::fstat(file.descriptor(), &status) != 0) file.throw_system();
+  const auto size = static_cast<uint64_t>(status.st_size);
+  // All is checked before the first weight changes.
+  for (const StoredTensor& stored : tensors) {
+    const at::ScalarType type = scalar_type(stored.type, stored.name);
+    const uint64_t expected = static_cast<uint64_t>(stored.target.numel()) * at::elementSize(type);
+    if (stored.bytes != expected)
+      fail("BAD_CHECKPOINT", path, ": tensor ", stored.name, " has ", stored.bytes, " bytes; ", expected, " were expected");
+    if (stored.begin > size || stored.bytes > size - stored.begin)
+      fail("BAD_FILE", path, ": tensor ", stored.name, " ends at byte ", stored.begin + stored.bytes, " but the file has ", size);
+  }
+  for (const StoredTensor& stored : tensors) {
+    at::Tensor raw = at::empty(stored.target.sizes(), at::TensorOptions().dtype(scalar_type(stored.type, stored.name)));
+    file.read_at(raw.mutable_data_ptr(), stored.bytes, stored.begin);
+    at::Tensor target = stored.target;
+    target.copy_(raw);
+  }
+}
+
+void write_tensors(const std::string& path, const std::string& header, const std::vector<at::Tensor>& tensors) {
+  // A sibling is renamed into place: an old file of this name may be mapped by a reader, which must not see it shrink. What is no
+  // plain file (a device, a pipe, a link) is written as it is.
+  struct stat status {};
+  const bool plain = ::lstat(path.c_str(), &status) != 0 || S_ISREG(status.st_mode);
+  if (!plain) return write_file(path, path, header, tensors);
+  static std::atomic<uint64_t> files{0};
+  const std::string sibling = path + ".tmp-" + std::to_string(::getpid()) + "-" + std::to_string(++files);
+  try {
+    write_file(sibling, path, header, tensors);
+    if (::rename(sibling.c_str(), path.c_str()) != 0) {
+      const int number = errno;
+      fail("IO_ERROR", "cannot rename ", sibling, " to ", path, ": ", std::strerror(number));
+    }
+  } catch (...) {
+    ::unlink(sibling.c_str());
+    throw;
+  }
 }
 
 }  // namespace strata

@@ -20,7 +20,7 @@ struct StoredTensor {
 // Reads each tensor from the file into its target. Throws BAD_FILE or IO_ERROR naming file and tensor.
 void read_tensors(const std::string& path, const std::vector<StoredTensor>& tensors);
 
-// Writes header and tensors one after the other, without padding, then syncs the file. Throws IO_ERROR, DISK_FULL or READ_ONLY.
+// Writes header and tensors one after the other, without padding, into a sibling that is synced and renamed. Throws IO_ERROR, DISK_FULL or READ_ONLY.
 void write_tensors(const std::string& path, const std::string& header, const std::vector<at::Tensor>& tensors);
 
 }  // namespace strata

@@ -3,6 +3,7 @@
 #include "core/error.h"
 
 #include <algorithm>
+#include <cmath>
 
 namespace strata {
 namespace {
@@ -17,8 +18,19 @@ const ModelConfig& checked(const ModelConfig& config) {
     if (value < 1) fail("BAD_ARGUMENT", "encoder.", name, " is ", value, "; at least 1 was expected");
   if (e.hidden_size % e.heads != 0)
     fail("BAD_ARGUMENT", "encoder.hiddenSize ", e.hidden_size, " is no multiple of encoder.heads ", e.heads);
-  for (const double p : {e.hidden_dropout, e.attention_dropout})
-    if (!(p >= 0 && p < 1)) fail("BAD_ARGUMENT", "dropout is ", p, "; 0 ≤ p < 1 was expected");
+  const std::pair<const char*, double> rates[] = {{"hiddenDropout", e.hidden_dropout}, {"attentionDropout", e.attention_dropout}};
+  for (const auto& [name, p] : rates)
+    if (!(p >= 0 && p < 1)) fail("BAD_ARGUMENT", "encoder.", name, " is ", p, "; 0 ≤ p < 1 was expected");
+  const std::pair<const char*, double> numbers[] = {{"layerNormEpsilon", e.layer_norm_epsilon},
+                                                    {"initializerRange", e.initializer_range}};
+  for (const auto& [name, value] : numbers)
+    if (!(value >= 0 && std::isfinite(value)))
+      fail("BAD_ARGUMENT", "encoder.", name, " is ", value, "; a finite number of at least 0 was expected");
+  if (e.activation != "gelu" && e.activation != "gelu_tanh" && e.activation != "relu")
+    fail("BAD_ARGUMENT", "encoder.activation is '", e.activation, "'; gelu, gelu_tanh or relu was expected");
+  for (const HeadConfig& head : config.heads)
+    if (!(head.weight >= 0 && std::isfinite(head.weight)))
+      fail("BAD_ARGUMENT", "weight of head '", head.name, "' is ", head.weight, "; a finite number of at least 0 was expected");
   return config;
 }
 
@@ -73,8 +85,11 @@ std::vector<Model::ActiveHead> Model::active_heads(const HostBatch& batch, bool 
 std::vector<HeadLoss> Model::step(const HostBatch& host, const std::map<std::string, double>& divisors,
                                   DropoutState dropout_state) {
   const auto active = active_heads(host, true);
-  for (const auto& [name, divisor] : divisors)
-    if (!(divisor > 0)) fail("BAD_ARGUMENT", "lossDivisors.", name, " is ", divisor, "; a number above 0 was expected");
+  for (const auto& [name, divisor] : divisors) {
+    find_head(name);
+    if (!(divisor > 0 && std::isfinite(divisor)))
+      fail("BAD_ARGUMENT", "lossDivisors.", name, " is ", divisor, "; a finite number above 0 was expected");
+  }
   const at::AutoGradMode with_gradient(true);
   const PackedBatch batch(host, store_.device());
   DropoutPass dropout(dropout_state);
@@ -94,6 +109,8 @@ std::vector<HeadLoss> Model::step(const HostBatch& host, const std::map<std::str
     losses.push_back({head->config.name, loss.sum.detach(), loss.count});
   }
   if (loss_scale != 1) total = total * loss_scale;
+  if (!total.requires_grad())
+    fail("BAD_ARGUMENT", "every parameter that the labelled heads read is frozen; put one of them into a group of the optimizer");
   total.backward();
   return losses;
 }
