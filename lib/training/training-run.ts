@@ -2,13 +2,14 @@
 import { join } from 'node:path'
 import { performance } from 'node:perf_hooks'
 import { StrataError } from '../errors.js'
-import { evaluateHeads, type HeadScores } from '../evaluation/index.js'
+import type { HeadScores } from '../evaluation/index.js'
 import { type Model, Optimizer } from '../model/index.js'
 import { budgetProgress, secondsLeft } from './budgets.js'
 import { type CheckpointReference, newestCheckpoint, saveCheckpoint } from './checkpoints.js'
 import { writeSynced } from './durable-files.js'
 import { type TrainingEvent, TrainingEvents } from './events.js'
 import { faultPoint } from './fault-points.js'
+import { betterScore, scoreStage } from './held-out.js'
 import { openMetricsLog } from './metrics-log.js'
 import { type CardText, modelCard } from './model-card.js'
 import { type ModelFiles, plainModelFiles, WEIGHTS_FILE } from './model-files.js'
@@ -148,7 +149,9 @@ export class TrainingRun {
     const isLast = state.stage.index === this.stages.length - 1
     const status = isLast && this.progress() >= 1 ? 'completed' : 'interrupted'
     // A finished run that is resumed has nothing to train, but its scores are asked for all the same.
-    if (status === 'completed' && Object.keys(this.scores).length === 0) this.scores = (await this.#score()) ?? {}
+    if (status === 'completed' && Object.keys(this.scores).length === 0) {
+      this.scores = (await scoreStage(this.model, this.stage, this.stop.abort)) ?? {}
+    }
     await this.emit({
       type: 'end',
       step: state.step,
@@ -211,52 +214,16 @@ export class TrainingRun {
   async evaluate(): Promise<boolean> {
     const { state, stage } = this
     const started = performance.now()
-    const scores = await this.#score()
+    const scores = await scoreStage(this.model, stage, this.stop.abort)
     state.evaluationDue = scores === undefined ? true : undefined
     if (scores === undefined || Object.keys(scores).length === 0) return false
     this.scores = scores
     const seconds = (performance.now() - started) / 1000
     await this.emit({ type: 'evaluation', step: state.step, stage: stage.name, scores, seconds })
-    return this.#isBest(scores)
-  }
-
-  /** Scores by head; undefined when the run was stopped meanwhile. */
-  async #score(): Promise<Record<string, HeadScores> | undefined> {
-    const scores: Record<string, HeadScores> = {}
-    try {
-      for (const task of this.stage.tasks) {
-        if (!task.evaluation) continue
-        const options = { heads: task.heads, signal: this.stop.abort }
-        const found = await evaluateHeads(this.model, task.evaluation, options)
-        // Two tasks may share a head: their scores stay apart.
-        for (const [head, score] of Object.entries(found))
-          scores[head in scores ? `${task.name}/${head}` : head] = score
-      }
-    } catch (error) {
-      if (error instanceof StrataError && error.code === 'ABORTED' && this.stopping) return undefined
-      throw error
-    }
-    return scores
-  }
-
-  #isBest(scores: Record<string, HeadScores>): boolean {
     const best = this.settings.checkpoint.best
-    if (!best) return false
-    const [head, name] = best.metric.split('.')
-    const score = scores[head]?.[name as keyof HeadScores]
-    if (typeof score !== 'number') {
-      const has = Object.entries(scores).flatMap(([of, values]) =>
-        Object.keys(values)
-          .filter((key) => typeof values[key as keyof HeadScores] === 'number')
-          .map((key) => `${of}.${key}`),
-      )
-      const message = `checkpoint.best.metric is ${best.metric}, one of ${has.join(', ')} was expected`
-      throw new StrataError('BAD_ARGUMENT', message)
-    }
-    const before = this.state.best?.score
-    const better = before === undefined || (best.mode === 'min' ? score < before : score > before)
-    if (better) this.state.best = { metric: best.metric, score, step: this.state.step }
-    return better
+    const score = best && betterScore(best, scores, state.best?.score)
+    if (score !== undefined) state.best = { metric: best!.metric, score, step: state.step }
+    return score !== undefined
   }
 
   /** Writes a checkpoint of this very state, if there is a run folder and the step has none yet. */
