@@ -106,6 +106,7 @@ const MOST_TOKENS = 2 ** 32 - 1
 /** Writes the four arrays of a corpus into an existing folder, document by document. */
 export class CorpusWriter {
   readonly #writers: Record<CorpusArray, ArrayWriter>
+  #documentStart = 0
   tokens = 0
   sentences = 0
   documents = 0
@@ -122,8 +123,8 @@ export class CorpusWriter {
     this.#writers.documentOffsets.append(Uint32Array.of(0))
   }
 
-  /** Adds one document: all its tokens, and each sentence's length in tokens (none is 0). */
-  add(tokenIds: Int32Array, tokenFlags: Uint8Array, sentenceLengths: readonly number[]): void {
+  /** Adds whole sentences to the current document: their tokens, and each one's length in tokens (none is 0). */
+  addSentences(tokenIds: Int32Array, tokenFlags: Uint8Array, sentenceLengths: readonly number[]): void {
     if (this.tokens + tokenIds.length > MOST_TOKENS) {
       throw new StrataError(
         'UNSUPPORTED',
@@ -136,11 +137,18 @@ export class CorpusWriter {
       ends[index] = this.tokens
     })
     this.sentences += sentenceLengths.length
-    this.documents++
     this.#writers.tokenIds.append(tokenIds)
     this.#writers.tokenFlags.append(tokenFlags)
     this.#writers.sentenceOffsets.append(ends)
+  }
+
+  /** Ends the current document; false when it had no sentence and so is none. */
+  endDocument(): boolean {
+    if (this.sentences === this.#documentStart) return false
+    this.#documentStart = this.sentences
+    this.documents++
     this.#writers.documentOffsets.append(Uint32Array.of(this.sentences))
+    return true
   }
 
   finish(): CorpusManifest['files'] {

@@ -13,11 +13,11 @@ export interface FileLines {
 
 const CHUNK_BYTES = 1024 * 1024
 /** A line must fit into memory several times over. */
-export const LONGEST_LINE_BYTES = 64 * 1024 * 1024
+export const LONGEST_LINE_BYTES = 32 * 1024 * 1024
 
 /**
  * Reads a file, gzipped or not (by its first bytes), in blocks of about 1 MiB that end at a line's end. A byte-order mark is
- * removed. Throws NOT_FOUND, BAD_FILE or BAD_DATA (a line of more than 64 MiB), naming the file.
+ * removed. Throws NOT_FOUND, BAD_FILE or BAD_DATA (a line of more than 32 MiB), naming the file.
  */
 export async function* readLines(
   source: string,

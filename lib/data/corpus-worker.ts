@@ -16,6 +16,7 @@ import {
   writeManifest,
 } from './corpus-files.js'
 import { type DocumentFormat, emptyReadStatistics, readDocuments, type TextDocument } from './document-reader.js'
+import { TOKEN_FLAGS } from './token-corpus.js'
 
 export interface CorpusProgress {
   phase: 'hash' | 'verify' | 'build'
@@ -45,7 +46,7 @@ export type CorpusMessage =
 
 const PROGRESS_MILLISECONDS = 200
 /** How much text is split and encoded at once. */
-const BATCH_CHARACTERS = 512 * 1024
+const BATCH_CHARACTERS = 256 * 1024
 
 const job = workerData as CorpusJob
 const port = parentPort!
@@ -232,23 +233,39 @@ async function encodeDocuments(
     for (const paragraph of paragraphs) for (const sentence of splitSentences(paragraph)) sentences.push(sentence)
     ends.push(sentences.length)
   }
-  const { tokenIds, tokenFlags, offsets } = await encoder.encode(sentences)
+  let document = 0
+  for (let start = 0; start < sentences.length; ) {
+    let stop = start
+    for (let characters = 0; stop < sentences.length && characters < BATCH_CHARACTERS; stop++) {
+      characters += sentences[stop].length
+    }
+    const { tokenIds, tokenFlags, offsets } = await encoder.encode(sentences.slice(start, stop))
+    countTokens(tokenIds, tokenFlags, statistics)
+    for (let sentence = start; sentence < stop; ) {
+      const end = Math.min(stop, ends[document])
+      const [from, to] = [offsets[sentence - start], offsets[end - start]]
+      const lengths: number[] = []
+      for (; sentence < end; sentence++) {
+        const length = offsets[sentence + 1 - start] - offsets[sentence - start]
+        if (length === 0) statistics.emptySentences++
+        else lengths.push(length)
+      }
+      writer.addSentences(tokenIds.subarray(from, to), tokenFlags.subarray(from, to), lengths)
+      if (sentence === ends[document]) {
+        if (!writer.endDocument()) statistics.tokenlessDocuments++
+        document++
+      }
+    }
+    start = stop
+    checkStopped()
+  }
+}
+
+function countTokens(tokenIds: Int32Array, tokenFlags: Uint8Array, statistics: CorpusStatistics): void {
   const { unkId } = job.definition.specialTokens
   for (let index = 0; index < tokenIds.length; index++) {
     if (tokenIds[index] === unkId) statistics.unknownTokens++
-    statistics.words += tokenFlags[index] & 1
-  }
-  let sentence = 0
-  for (const end of ends) {
-    const [from, to] = [offsets[sentence], offsets[end]]
-    const lengths: number[] = []
-    for (; sentence < end; sentence++) {
-      const length = offsets[sentence + 1] - offsets[sentence]
-      if (length === 0) statistics.emptySentences++
-      else lengths.push(length)
-    }
-    if (lengths.length === 0) statistics.tokenlessDocuments++
-    else writer.add(tokenIds.subarray(from, to), tokenFlags.subarray(from, to), lengths)
+    statistics.words += tokenFlags[index] & TOKEN_FLAGS.wordStart
   }
 }
 

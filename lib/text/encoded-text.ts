@@ -95,6 +95,14 @@ export function wellFormed(text: string): string {
   return (text as string & { toWellFormed(): string }).toWellFormed()
 }
 
+/**
+ * A copy that keeps nothing else in memory: V8 makes a slice a view into the text it was cut from, so that a table of
+ * words would hold on to all text ever read.
+ */
+export function ownString(slice: string): string {
+  return slice.length < 13 ? slice : Buffer.from(slice, 'utf16le').toString('utf16le')
+}
+
 function describe(value: unknown): string {
   if (Array.isArray(value)) return `a list of ${value.length}`
   return value === null ? 'null' : typeof value

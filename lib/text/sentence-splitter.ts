@@ -50,23 +50,47 @@ const LEADING_OPENERS = new RegExp(`^[${OPENERS}]+\\s?`, 'u')
 const EMOTICON = /^(?:[:;=8xX]['’]?-?[)(DPpOo3/\\|*\]]+|\^_*\^|<3|XD|xD|:\))(?=\s|$)\s*/
 const LAST_TOKEN = /(\S+)$/u
 
+/** Intl.Segmenter takes time with the square of its text, so long paragraphs are taken in parts of this many UTF-16 units. */
+const WINDOW = 4096
+/** How far a decision looks ahead. */
+const LOOK_AHEAD = 64
+
 /** End offsets (UTF-16 units, white space after the sentence included) of a paragraph's sentences; the last is its length. */
 export function sentenceBorders(paragraph: string): number[] {
+  const borders: number[] = []
+  let start = 0
+  let window = WINDOW
+  while (paragraph.length - start > window) {
+    const found = innerBorders(paragraph.slice(start, start + window)).filter((border) => border <= window - LOOK_AHEAD)
+    for (const border of found) borders.push(start + border)
+    // A part always begins at a border; a sentence longer than the window needs a larger one.
+    if (found.length === 0) window *= 2
+    else {
+      start += found[found.length - 1]
+      window = WINDOW
+    }
+  }
+  for (const border of innerBorders(paragraph.slice(start))) borders.push(start + border)
+  if (paragraph.length > 0) borders.push(paragraph.length)
+  return borders
+}
+
+/** The borders of a text without its end. */
+function innerBorders(text: string): number[] {
   const candidates = new Set<number>()
-  for (const match of paragraph.matchAll(CANDIDATE)) candidates.add(match.index + match[0].length)
-  for (const { index, segment } of segmenter.segment(paragraph)) candidates.add(index + segment.length)
-  candidates.delete(paragraph.length)
+  for (const match of text.matchAll(CANDIDATE)) candidates.add(match.index + match[0].length)
+  for (const { index, segment } of segmenter.segment(text)) candidates.add(index + segment.length)
+  candidates.delete(text.length)
   const borders: number[] = []
   let start = 0
   for (const candidate of [...candidates].sort((left, right) => left - right)) {
-    if (candidate <= start || !endsSentence(paragraph, start, candidate)) continue
-    const smile = EMOTICON.exec(paragraph.slice(candidate, candidate + 12))
+    if (candidate <= start || !endsSentence(text, start, candidate)) continue
+    const smile = EMOTICON.exec(text.slice(candidate, candidate + 12))
     const border = smile === null ? candidate : candidate + smile[0].length
-    if (border >= paragraph.length) break
+    if (border >= text.length) break
     borders.push(border)
     start = border
   }
-  if (paragraph.length > 0) borders.push(paragraph.length)
   return borders
 }
 

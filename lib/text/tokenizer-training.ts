@@ -8,7 +8,7 @@
  */
 import { bertNormalizer, bertPreTokenizer } from 'tokenizers'
 import { StrataError } from '../errors.js'
-import { wellFormed } from './encoded-text.js'
+import { ownString, wellFormed } from './encoded-text.js'
 import { MAX_WORD_CHARACTERS, SPECIAL_TOKENS } from './wordpiece-files.js'
 
 export interface VocabularyOptions {
@@ -22,7 +22,7 @@ export interface VocabularyOptions {
   onProgress?: (learned: number) => void
 }
 
-const LARGEST_CHUNK_TABLE = 3_000_000
+const LARGEST_CHUNK_TABLE = 1_500_000
 const PROGRESS_MERGES = 500
 /** Pairs of ids share one key: left * 2^26 + right stays an exact integer. */
 const KEY_BASE = 2 ** 26
@@ -40,7 +40,10 @@ export class WordCounter {
 
   add(text: string): void {
     for (const chunk of text.split(/\s+/)) {
-      if (chunk !== '') this.#chunks.set(chunk, (this.#chunks.get(chunk) ?? 0) + 1)
+      if (chunk === '') continue
+      const count = this.#chunks.get(chunk)
+      if (count === undefined) this.#chunks.set(ownString(chunk), 1)
+      else this.#chunks.set(chunk, count + 1)
     }
     if (this.#chunks.size > LARGEST_CHUNK_TABLE) this.#dropRare()
   }

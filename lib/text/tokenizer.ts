@@ -107,7 +107,9 @@ export class Tokenizer {
   async decode(ids: ArrayLike<number>, options: { skipSpecialTokens?: boolean } = {}): Promise<string> {
     const list = Array.from(ids)
     for (const id of list) this.#checkId(id)
-    return this.#native.decode(list, options.skipSpecialTokens ?? true)
+    const text = await this.#native.decode(list, options.skipSpecialTokens ?? true)
+    const { decoder } = this.#definition.json as { decoder?: { cleanup?: boolean } | null }
+    return decoder?.cleanup === false ? text : closeUp(text)
   }
 
   /** The token of an id, undefined for an id that none has. */
@@ -188,6 +190,13 @@ export class Tokenizer {
       )
     }
   }
+}
+
+/** Spaces that Hugging Face's `clean_up_tokenization` takes out of decoded text, in its order. */
+const CLOSED_UP = [' .', ' ?', ' !', ' ,', " ' ", " n't", " 'm", " 's", " 've", " 're"]
+
+function closeUp(text: string): string {
+  return CLOSED_UP.reduce((result, part) => result.replaceAll(part, part.trim()), text)
 }
 
 export { SPECIAL_TOKENS }

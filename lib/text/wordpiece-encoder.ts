@@ -1,5 +1,6 @@
 import { type JsEncoding, Tokenizer as NativeTokenizer } from 'tokenizers'
 import { StrataError } from '../errors.js'
+import { ownString } from './encoded-text.js'
 import { badFile, type TokenizerDefinition, type TokenizerJson } from './wordpiece-files.js'
 
 /** Ids of N texts end to end, without special tokens. */
@@ -21,7 +22,8 @@ interface Pieces {
 const WORD_START = 1
 const PUNCTUATION = 2
 
-const LARGEST_CACHE = 500_000
+/** Entries of the table; about 250 bytes each. */
+const LARGEST_CACHE = 150_000
 /** Longer chunks (links, base64) hardly come twice. */
 const LONGEST_CACHED_CHUNK = 40
 const CHUNKS_PER_CALL = 4096
@@ -84,7 +86,7 @@ export class WordPieceEncoder {
       const known = this.#cache.get(chunk)
       if (known !== undefined) return known
       const fresh: Pieces = { ids: [], flags: [] }
-      if (this.#chunkwise && chunk.length <= LONGEST_CACHED_CHUNK) this.#cache.set(chunk, fresh)
+      if (this.#chunkwise && chunk.length <= LONGEST_CACHED_CHUNK) this.#cache.set(ownString(chunk), fresh)
       newChunks.push(chunk)
       newPieces.push(fresh)
       return fresh
