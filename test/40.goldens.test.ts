@@ -10,17 +10,17 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import type { PackedBatch } from '../lib/data/packed-batch.js'
 import type { HeadConfig } from '../lib/model/config.js'
-import { loadModel, Model, Optimizer, type Precision } from '../lib/model/index.js'
+import { computeThreads, loadModel, Model, Optimizer, type Precision } from '../lib/model/index.js'
 import {
   type Digest,
   digestDistance,
   digestOf,
   type EncoderGoldens,
-  formulaValues,
   goldenEncoder,
   packedBatch,
   readGoldens,
   tokenProjections,
+  writeFormula,
 } from './golden/golden.js'
 import { pythonPeer, sharedData } from './golden/peers.js'
 
@@ -28,20 +28,6 @@ const SCRIPT = path.join(__dirname, 'golden/encoder.py')
 const FIXTURE = path.join(__dirname, 'golden/encoder.json.gz')
 
 type MakeModel = (heads: HeadConfig[], precision: Precision) => Promise<Model>
-
-/** Fills the named parameters by the goldens' formula. */
-async function writeFormula(model: Model, wanted: (name: string) => boolean): Promise<void> {
-  const values: Record<string, Float32Array | Float64Array> = {}
-  for (const { name, shape } of model.parameters()) {
-    if (!wanted(name)) continue
-    const exact = formulaValues(
-      name,
-      shape.reduce((product, size) => product * size, 1),
-    )
-    values[name] = model.precision === 'fp64' ? exact : Float32Array.from(exact)
-  }
-  await model.writeTensors(values)
-}
 
 function relativeError(actual: Digest, expected: Digest, floor = 0): number {
   return digestDistance(actual, expected) / Math.max(expected.norm, floor, Number.MIN_VALUE)
@@ -167,6 +153,9 @@ function goldenSuite(goldens: EncoderGoldens, make: MakeModel): void {
 describe('goldens: random 4 × 256 encoder', function () {
   this.timeout(60_000)
   const goldens = readGoldens<EncoderGoldens>(FIXTURE)
+  before(() => {
+    computeThreads(1)
+  })
   const make: MakeModel = async (heads, precision) => {
     const model = await Model.create({ encoder: goldenEncoder(goldens.encoder), heads }, { precision, device: 'cpu' })
     await writeFormula(model, () => true)

@@ -7,8 +7,15 @@ import path from 'node:path'
 import { type PackedBatch, packSequences } from '../lib/data/packed-batch.js'
 import { StrataError } from '../lib/errors.js'
 import { type EncoderConfig, encoderConfig, type HeadConfig } from '../lib/model/config.js'
-import { huggingFaceConfig, loadModel, Model, readModelFolder, saveModelFolder } from '../lib/model/index.js'
-import { formulaValues } from './golden/golden.js'
+import {
+  computeThreads,
+  huggingFaceConfig,
+  loadModel,
+  Model,
+  readModelFolder,
+  saveModelFolder,
+} from '../lib/model/index.js'
+import { writeFormula } from './golden/golden.js'
 import { pythonPeer } from './golden/peers.js'
 
 const ENCODER: EncoderConfig = encoderConfig({
@@ -52,15 +59,7 @@ function everyPosition(heads: readonly string[]): PackedBatch {
 /** Every parameter away from its initial value: no bias at 0, no LayerNorm weight at 1. */
 async function newModel(heads: HeadConfig[]): Promise<Model> {
   const model = await Model.create({ encoder: ENCODER, heads }, { precision: 'fp32', device: 'cpu', seed: 3 })
-  const values: Record<string, Float32Array> = {}
-  for (const { name, shape } of model.parameters())
-    values[name] = Float32Array.from(
-      formulaValues(
-        name,
-        shape.reduce((product, size) => product * size, 1),
-      ),
-    )
-  await model.writeTensors(values)
+  await writeFormula(model, () => true)
   return model
 }
 
@@ -82,6 +81,7 @@ describe('model folders', function () {
   this.timeout(120_000)
   let scratch: string
   before(() => {
+    computeThreads(1)
     scratch = mkdtempSync(path.join(tmpdir(), 'stratabert-folder-'))
   })
   after(() => rmSync(scratch, { recursive: true, force: true }))

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { gunzipSync } from 'node:zlib'
 import type { PackedBatch } from '../../lib/data/packed-batch.js'
 import type { EncoderConfig, HeadConfig } from '../../lib/model/config.js'
+import type { Model } from '../../lib/model/index.js'
 
 /** What test/golden/encoder.py writes. Legend: T tokens, H hidden size, L layers. */
 export interface EncoderGoldens {
@@ -94,6 +95,18 @@ export function formulaValues(name: string, count: number): Float64Array {
     values[index] = centre + (2 * (hash >>> 12) + 1 - 2 ** 20) * 2 ** -23
   }
   return values
+}
+
+/** Fills the wanted parameters of a model by the formula. */
+export async function writeFormula(model: Model, wanted: (name: string) => boolean): Promise<void> {
+  const values: Record<string, Numbers> = {}
+  for (const { name, shape } of model.parameters()) {
+    if (!wanted(name)) continue
+    const count = shape.reduce((product, size) => product * size, 1)
+    const exact = formulaValues(name, count)
+    values[name] = model.precision === 'fp64' ? exact : Float32Array.from(exact)
+  }
+  await model.writeTensors(values)
 }
 
 /** reference.py's `digest` of one tensor. */
