@@ -52,6 +52,10 @@ export interface Counters {
   queuedJobs: number
   /** Weights, gradients and moments of live models, in bytes. */
   nativeBytes: number
+  /** Large CPU buffers in use, in bytes: weights, gradients, moments and what a running step holds. */
+  bufferBytes: number
+  /** Large CPU buffers kept for the next step, in bytes. */
+  cachedBytes: number
 }
 
 /** The addon, loaded for a device; `auto` is resolved to what this process has. */

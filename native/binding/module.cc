@@ -6,6 +6,7 @@
 #include "binding/model_handle.h"
 #include "binding/optimizer_handle.h"
 #include "core/error.h"
+#include "core/memory/caching_allocator.h"
 #include "core/ops.h"
 
 #include <ATen/DeviceAccelerator.h>
@@ -25,6 +26,9 @@ Napi::Value read_counters(const Napi::CallbackInfo& info) {
   object.Set("liveOptimizers", static_cast<double>(counters().optimizers.load()));
   object.Set("queuedJobs", static_cast<double>(queued_commands()));
   object.Set("nativeBytes", static_cast<double>(counters().bytes.load()));
+  const AllocatorStatistics memory = allocator_statistics();
+  object.Set("bufferBytes", static_cast<double>(memory.bytes_in_use));
+  object.Set("cachedBytes", static_cast<double>(memory.bytes_cached));
   return object;
 }
 
@@ -48,6 +52,7 @@ Napi::Value cuda_device_count(const Napi::CallbackInfo& info) {
 
 Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   guard_process_exit();
+  use_caching_allocator();
   auto* data = new AddonData();
   env.SetInstanceData(data);
   const Napi::Function model = ModelHandle::define(env);

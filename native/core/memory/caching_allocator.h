@@ -1,0 +1,19 @@
+#pragma once
+// A CPU allocator that keeps large blocks for reuse and backs them with huge pages. A training step asks for the same sizes again
+// and again; the system's allocator gives such blocks back to the kernel, which then clears each page anew.
+#include <cstdint>
+
+namespace strata {
+
+struct AllocatorStatistics {
+  int64_t bytes_in_use = 0;  // large blocks handed out
+  int64_t bytes_cached = 0;  // large blocks kept for reuse
+};
+
+// Makes it libtorch's CPU allocator, once a process. STRATABERT_ALLOCATOR=system in the environment leaves libtorch's own.
+void use_caching_allocator();
+AllocatorStatistics allocator_statistics();
+// Gives all kept blocks back to the system.
+void release_cached_memory();
+
+}  // namespace strata
