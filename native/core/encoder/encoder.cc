@@ -15,6 +15,13 @@ Block make_block(const EncoderConfig& config, ParameterStore& store, int64_t ind
                                           {hidden, hidden}, Init::normal, true, layer);
   block.qkv_bias = store.create_stacked(self + "qkv.bias", {self + "query.bias", self + "key.bias", self + "value.bias"}, {hidden},
                                         Init::zeros, false, layer);
+  // A key bias adds the same number to all scores of a query, which softmax takes out again: its gradient is exactly zero,
+  // and what arithmetic leaves of it is rounding noise that Adam would blow up to full steps.
+  block.qkv_bias->master.register_hook([hidden](const at::Tensor& gradient) {
+    at::Tensor exact = gradient.clone();
+    exact.narrow(0, hidden, hidden).zero_();
+    return exact;
+  });
   block.attention_output = Linear::create(store, name + ".attention.output.dense", hidden, hidden, layer);
   block.attention_norm = LayerNorm::create(store, name + ".attention.output.LayerNorm", hidden, config.layer_norm_epsilon, layer);
   block.intermediate = Linear::create(store, name + ".intermediate.dense", hidden, config.intermediate_size, layer);
