@@ -163,7 +163,8 @@ function endsAtFullStop(before: string, token: string, next: string, opened: str
   const ahead = before.slice(0, before.length - token.length).trimEnd()
   if (isListNumber(word, ahead, whole)) return false
   if (BEFORE_NUMBER.has(plain) && /^(?:\p{N}|[IVXLC]+\b)/u.test(opened)) return false
-  if (GOES_ON.has(plain)) return false
+  // "c. 1900", but not the "vitamin C." of the next rule.
+  if (GOES_ON.has(plain) && (word.length > 1 || word === plain)) return false
   // Initials: "George W. Bush"; but "vitamin C. The".
   if (/^\p{Lu}$/u.test(word)) return starts && !(nextWord.length === 1 && nextWord !== 'I' && nextWord !== 'A')
   if (/^[ap]\.m$/u.test(plain)) return !AFTER_TIME.test(next) && !/^\p{N}/u.test(next)
