@@ -5,7 +5,7 @@ import { join, resolve } from 'node:path'
 import type { Command } from 'commander'
 import { parse } from 'yaml'
 import { createProgram, main } from '../lib/cli/main.js'
-import { runCli } from './cli-process.js'
+import { runCli } from './helpers/cli-process.js'
 
 const fixtures = resolve(__dirname, 'fixtures')
 

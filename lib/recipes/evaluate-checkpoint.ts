@@ -1,5 +1,5 @@
 import { type CorpusView, openCorpus, wholeCorpus } from '../data/index.js'
-import type { PackedBatch } from '../data/packed-batch.js'
+import { labelCount, NO_LABEL, type PackedBatch } from '../data/packed-batch.js'
 import { StrataError } from '../errors.js'
 import { evaluateHeads } from '../evaluation/index.js'
 import { type HeadConfig, loadModel, type Model, type ModelFolder, readModelFolder } from '../model/index.js'
@@ -140,29 +140,31 @@ async function predict(
   for (let batch = 0; batch < source.batchCount(0); batch++) {
     const packed = source.build(0, batch)
     for (const { name: head, kind } of model.config.heads) {
-      const labels = packed.labels[head]?.labels
-      if (!labels) continue
+      const labelled = packed.labels[head]
+      if (!labelled || labelCount(labelled) === 0) continue
       const { tokenIds, probabilities } =
         kind === 'masked-lm' ? await likeliestTokens(model, packed, head) : await likelierClass(model, packed, head)
-      for (let index = 0; index < labels.length; index++) {
-        if (labels[index] < 0) continue
-        await tell({
-          head,
-          batch,
-          index,
-          label: labels[index],
-          predicted: tokenIds[index],
-          probability: probabilities[index],
-        })
+      let row = 0
+      for (const [index, label] of labelled.labels.entries()) {
+        if (label === NO_LABEL) continue
+        await tell({ head, batch, index, label, predicted: tokenIds[row], probability: probabilities[row] })
+        row++
       }
     }
   }
 }
 
 function likeliestTokens(model: Model, batch: PackedBatch, head: string) {
-  return model.predictMasked(batch, head, batch.labels[head].positions ?? new Int32Array(0), 1)
+  const { labels, positions } = batch.labels[head]
+  return model.predictMasked(
+    batch,
+    head,
+    (positions ?? new Int32Array(0)).filter((_, index) => labels[index] !== NO_LABEL),
+    1,
+  )
 }
 
+/** One row for each place that has a label. */
 async function likelierClass(model: Model, batch: PackedBatch, head: string) {
   const { values } = await model.headLogits(batch, head)
   const probabilities = new Float32Array(values.length / 2)

@@ -9,7 +9,7 @@ export {
 } from './evaluate-checkpoint.js'
 export { alignedTable, type HeldOutRow, heldOutRows, heldOutTable } from './held-out-table.js'
 export { loadRecipe, parseRecipeText, type RecipeSource } from './load-recipe.js'
-export type { Values } from './merge.js'
+export { mergeValues, type Values } from './merge.js'
 export { findNamedRecipe, type NamedRecipe, namedRecipes } from './named-recipes.js'
 export { checkResumedRecipe, type OpenRecipeOptions, openRecipe } from './open-recipe.js'
 export { recipeSource, type SourceOptions } from './pretraining-sources.js'

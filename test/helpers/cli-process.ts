@@ -8,7 +8,7 @@ export interface CliResult {
   stderr: string
 }
 
-export const MAIN = resolve(__dirname, '../lib/cli/main.ts')
+export const MAIN = resolve(__dirname, '../../lib/cli/main.ts')
 
 /** Runs the command line in a process of its own, as a user does. */
 export function runCli(
@@ -16,7 +16,7 @@ export function runCli(
   options: { input?: string | Buffer; cwd?: string; env?: NodeJS.ProcessEnv } = {},
 ): Promise<CliResult> {
   const child = spawn(process.execPath, ['--import', require.resolve('tsx'), MAIN, ...args], {
-    cwd: options.cwd ?? resolve(__dirname, '..'),
+    cwd: options.cwd ?? resolve(__dirname, '../..'),
     env: { ...process.env, NO_COLOR: '1', ...options.env },
     stdio: ['pipe', 'pipe', 'pipe'],
   })
