@@ -128,7 +128,7 @@ describe('Sentence splitter', () => {
         (text) => {
           const borders = sentenceBorders(text)
           assert.equal(borders.at(-1) ?? 0, text.length)
-          borders.forEach((border, index) => assert.ok(border > (borders[index - 1] ?? 0)))
+          assert.ok(borders.every((border, index) => border > (borders[index - 1] ?? 0)))
           assert.equal(splitSentences(text).join('').replace(/\s/g, ''), text.replace(/\s/g, ''))
           assert.ok(splitSentences(text).every((sentence) => sentence !== '' && sentence.trim() === sentence))
         },

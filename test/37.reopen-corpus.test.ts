@@ -24,7 +24,8 @@ function writeCorpus(directory: string): void {
     const sentences = sentenceOffsets.subarray(documentOffsets[document], documentOffsets[document + 1] + 1)
     const lengths = Array.from(sentences.subarray(1), (end, i) => end - sentences[i])
     const [start, end] = [sentences[0], sentences.at(-1)]
-    writer.add(tokenIds.slice(start, end), tokenFlags.slice(start, end), lengths)
+    writer.addSentences(tokenIds.slice(start, end), tokenFlags.slice(start, end), lengths)
+    writer.endDocument()
   }
   const files = writer.finish()
   const statistics = {

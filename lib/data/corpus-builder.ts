@@ -1,12 +1,13 @@
-import { readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
+import { setTimeout } from 'node:timers/promises'
 import { StrataError } from '../errors.js'
-import { loadBoot, cacheDirectory as userCacheDirectory } from '../runtime/index.js'
+import { cacheDirectory as userCacheDirectory } from '../runtime/index.js'
 import type { Tokenizer } from '../text/index.js'
-import { CORPUS_FILES, type CorpusArray, type CorpusManifest, type CorpusStatistics } from './corpus-files.js'
+import type { CorpusStatistics } from './corpus-files.js'
 import { runWorkerJob } from './corpus-job.js'
 import type { CorpusJob, CorpusMessage, CorpusProgress } from './corpus-worker.js'
 import type { DocumentFormat } from './document-reader.js'
+import { reopenCorpus } from './reopen-corpus.js'
 import type { SpecialTokens, TokenCorpus } from './token-corpus.js'
 
 export interface CorpusOptions {
@@ -76,38 +77,21 @@ export async function openCorpus(options: CorpusOptions): Promise<OpenedCorpus> 
     CorpusProgress
   >('corpus-worker', job, 'prepare the corpus', { onProgress, signal })
   for (const warning of warnings) (options.onWarning ?? ((text) => process.emitWarning(text)))(warning)
-  return mapCorpus(directory, manifest, reused)
+  const { key, statistics, specialTokens, tokenizerFingerprint } = manifest
+  return { ...(await mapCorpus(directory)), key, reused, statistics, specialTokens, tokenizerFingerprint }
 }
 
-function mapCorpus(directory: string, manifest: CorpusManifest, reused: boolean): OpenedCorpus {
-  const map = (name: CorpusArray): ArrayBuffer => mapFile(join(directory, CORPUS_FILES[name]))
-  const { statistics } = manifest
-  return {
-    directory,
-    key: manifest.key,
-    reused,
-    statistics,
-    specialTokens: manifest.specialTokens,
-    tokenizerFingerprint: manifest.tokenizerFingerprint,
-    documentCount: statistics.documents,
-    sentenceCount: statistics.sentences,
-    tokenCount: statistics.tokens,
-    tokenIds: new Int32Array(map('tokenIds')),
-    tokenFlags: new Uint8Array(map('tokenFlags')),
-    sentenceOffsets: new Uint32Array(map('sentenceOffsets')),
-    documentOffsets: new Uint32Array(map('documentOffsets')),
-  }
-}
+const MAP_ATTEMPTS = 20
+const MAP_PAUSE_MILLISECONDS = 50
 
-/** Memory-mapped through the boot addon; read as a whole where that addon is not built. */
-function mapFile(path: string): ArrayBuffer {
-  let boot: ReturnType<typeof loadBoot>
-  try {
-    boot = loadBoot()
-  } catch (error) {
-    if (!(error instanceof StrataError) || error.code !== 'ADDON_NOT_FOUND') throw error
-    const bytes = readFileSync(path)
-    return bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength) as ArrayBuffer
+/** Another process that rebuilds the same corpus takes the folder away for a moment: tried again until it is back. */
+async function mapCorpus(directory: string): Promise<TokenCorpus> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return reopenCorpus(directory)
+    } catch (error) {
+      if (attempt === MAP_ATTEMPTS || !(error instanceof StrataError) || error.code !== 'NOT_FOUND') throw error
+      await setTimeout(MAP_PAUSE_MILLISECONDS)
+    }
   }
-  return boot.mapFile(path)
 }
