@@ -64,6 +64,7 @@ export {
 // Models.
 export {
   type BigramShiftHeadConfig,
+  computeThreads,
   counters,
   type Device,
   type DropoutState,

@@ -174,13 +174,15 @@ describe('running a recipe', function () {
         `${row.head}: ${right} of ${told.length}, ${row.accuracy}`,
       )
     }
+    const other = join(folder, 'other.txt')
+    writeSmallCorpus(other, 5)
     const onText = await evaluateCheckpoint(whole.checkpoint!, {
-      data: corpus,
+      data: other,
       heads: ['nsp'],
       cacheDirectory,
       device: 'cpu',
     })
-    assert.deepEqual([onText.documents, onText.rows.map(({ head }) => head)], [40, ['nsp']])
+    assert.deepEqual([onText.documents, onText.rows.map(({ head }) => head)], [5, ['nsp']])
     await assert.rejects(
       evaluateCheckpoint(output('whole'), { heads: ['nps'] }),
       /no head is named "nps", the checkpoint has/,

@@ -16,6 +16,7 @@ interface EmbedFlags {
   normalize: boolean
   precision: 'fp32' | 'bf16' | 'fp16' | 'fp64'
   device: string
+  threads?: number
   maxTokens?: number
   truncate: boolean
   batchTokens: number
@@ -45,6 +46,7 @@ export function registerEmbed(program: Command): void {
         .default('fp32'),
     )
     .option('--device <device>', 'auto, cpu, cuda or cuda:N', 'auto')
+    .option('--threads <n>', 'threads of the computation (default: one a processor)', wholeNumber(1))
     .option('--max-tokens <n>', "longest text in tokens (default: the encoder's positions)", wholeNumber(3))
     .option('--no-truncate', 'refuse longer texts instead of cutting them')
     .option('--batch-tokens <n>', 'most tokens computed at once', wholeNumber(1), 4096)
@@ -60,6 +62,7 @@ async function embed(checkpoint: string, flags: EmbedFlags): Promise<void> {
   await using encoder = await Encoder.load(checkpoint, {
     device: flags.device as 'auto',
     precision: flags.precision,
+    threads: flags.threads,
     maxBatchTokens: flags.batchTokens,
   })
   const layer = flags.layer === undefined ? undefined : layerNumber(flags.layer)

@@ -3,7 +3,7 @@
  * folders (their newest whole checkpoint) and on Hugging Face BERT folders.
  */
 import { StrataError } from '../errors.js'
-import { type Device, loadModel, type Model, type ModelConfig, type Precision } from '../model/index.js'
+import { computeThreads, type Device, loadModel, type Model, type ModelConfig, type Precision } from '../model/index.js'
 import { resolveDevice } from '../runtime/index.js'
 import { type EncodedText, Tokenizer } from '../text/index.js'
 import { resolveCheckpoint } from '../training/index.js'
@@ -14,6 +14,8 @@ export interface EncoderOptions {
   device?: Device
   /** Default `fp32`. `bf16` is faster on hardware that has it; cosine to fp32 vectors stays above 0.999. */
   precision?: Precision
+  /** Threads of libtorch in this process, so of every model in it; default: as many as it sees processors. */
+  threads?: number
   /** Most real tokens that are computed at once; default 4096. Bounds memory, changes no result but rounding. */
   maxBatchTokens?: number
 }
@@ -98,6 +100,10 @@ export class Encoder implements AsyncDisposable {
     const { folder } = await resolveCheckpoint(path)
     const tokenizer = await Tokenizer.load(folder)
     const device = resolveDevice(options.device) as Device
+    if (options.threads !== undefined) {
+      positive('threads', options.threads)
+      computeThreads(options.threads)
+    }
     const { model, config } = await loadModel(folder, { device, precision: options.precision ?? 'fp32' })
     if (tokenizer.vocabSize > config.encoder.vocabSize) {
       await model.dispose()

@@ -52,7 +52,7 @@ function withAbsolutePaths(recipe: ResolvedRecipe): ResolvedRecipe {
 
 /** Keys that a resumed run may change: they decide when to stop, save and tell, not what is computed. */
 const CHANGEABLE =
-  /^(name|description|extends|preset|resolved|device|onNonFinite|prefetchWorkers|data|budget|log|checkpoint|evaluation\.everySteps|stages\.\d+\.budget)(\.|$)/
+  /^(name|description|extends|preset|resolved|device|threads|onNonFinite|prefetchWorkers|data|budget|log|checkpoint|evaluation\.everySteps|stages\.\d+\.budget)(\.|$)/
 
 /** Throws BAD_RECIPE when a recipe differs from the one that its run was started with in what is computed. */
 export function checkResumedRecipe(recipe: ResolvedRecipe, before: ResolvedRecipe): void {

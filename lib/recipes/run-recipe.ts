@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs'
 import { mkdir } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { fileError, StrataError } from '../errors.js'
-import { type Device, loadModel, Model, type Precision, readModelFolder } from '../model/index.js'
+import { computeThreads, type Device, loadModel, Model, type Precision, readModelFolder } from '../model/index.js'
 import { resolveDevice } from '../runtime/index.js'
 import type { Tokenizer } from '../text/index.js'
 import {
@@ -142,6 +142,7 @@ export function runtimeChoice(recipe: Pick<ResolvedRecipe, 'device' | 'precision
 
 async function openModel(recipe: ResolvedRecipe, tokenizer: Tokenizer, output: string, resume: boolean) {
   const options = { ...runtimeChoice(recipe), seed: recipe.seed }
+  if (recipe.threads > 0) computeThreads(recipe.threads)
   const saved = resume ? (await newestCheckpoint(output)).found : undefined
   // A checkpoint's vocabulary may be larger than its tokenizer's (padded to a round number).
   const vocabSize = saved ? (await readModelFolder(saved.path)).config.encoder.vocabSize : tokenizer.vocabSize

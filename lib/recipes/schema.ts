@@ -173,6 +173,8 @@ export const recipeSchema = z.strictObject({
     .default('auto'),
   /** `auto` = bf16 on CUDA, fp32 on CPU. */
   precision: z.enum(['auto', 'fp64', 'fp32', 'bf16', 'fp16']).default('auto'),
+  /** Threads of libtorch in this process; 0 = as many as it sees processors. */
+  threads: countOrZero.max(1024).default(0),
   onNonFinite: z.enum(['stop', 'skip', 'rollback']).default('stop'),
   /** Worker threads that build batches ahead; 0 = built on the main thread. */
   prefetchWorkers: countOrZero.max(64).default(1),

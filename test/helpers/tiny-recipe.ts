@@ -28,6 +28,8 @@ export function tinyValues(corpus: string, more: Values = {}): Values {
     evaluation: { everySteps: 0, documents: 4 },
     checkpoint: { everySteps: 3, keep: 0 },
     log: { everySteps: 2 },
+    // More threads only wait for each other in a model this small.
+    threads: 1,
     prefetchWorkers: 0,
     ...more,
   }

@@ -1,0 +1,258 @@
+import assert from 'node:assert/strict'
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { StrataError } from '../lib/errors.js'
+import { Encoder } from '../lib/inference/index.js'
+import { packTexts } from '../lib/inference/packed-texts.js'
+import { computeThreads, encoderConfig, Model, saveModelFolder } from '../lib/model/index.js'
+import { Tokenizer } from '../lib/text/index.js'
+import { runCli } from './helpers/cli-process.js'
+
+const shared = process.env.STRATABERT_SHARED ?? resolve(__dirname, '../../shared/data')
+const WORDS = 'the a man woman is dancing riding horse hat hard river city of in , . ! ##s'.split(' ')
+const TEXTS = [
+  'the man is riding a horse .',
+  '',
+  'hat',
+  'the city of the river , the man in a hard hat , dancing !',
+  'a woman',
+]
+
+/** A tiny model folder with random weights and a masked-LM head below the top. */
+async function writeModel(folder: string, heads = true): Promise<void> {
+  const tokenizer = Tokenizer.fromVocabulary(['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]', ...WORDS])
+  const sizes = {
+    vocabSize: tokenizer.vocabSize,
+    layers: 3,
+    hiddenSize: 16,
+    heads: 2,
+    maxPositions: 24,
+    initializerRange: 0.3,
+  }
+  const head = { kind: 'masked-lm' as const, name: 'mlm', tap: { layer: 2 }, weight: 1 }
+  await using model = await Model.create(
+    { encoder: encoderConfig(sizes), heads: heads ? [head] : [] },
+    { device: 'cpu', seed: 3 },
+  )
+  await saveModelFolder(model, folder, { tokenizer: { save: async (path) => void (await tokenizer.save(path)) } })
+}
+
+function largestDifference(a: readonly Float32Array[], b: readonly Float32Array[]): number {
+  assert.equal(a.length, b.length)
+  return Math.max(...a.flatMap((vector, row) => [...vector].map((value, column) => Math.abs(value - b[row][column]))))
+}
+
+describe('Encoder', function () {
+  this.timeout(120_000)
+  let folder: string
+  let encoder: Encoder
+  before(async () => {
+    folder = mkdtempSync(join(tmpdir(), 'stratabert-encoder-'))
+    computeThreads(1)
+    await writeModel(join(folder, 'model'))
+    await writeModel(join(folder, 'headless'), false)
+    encoder = await Encoder.load(join(folder, 'model'), { device: 'cpu' })
+  })
+  after(async () => {
+    await encoder.dispose()
+    rmSync(folder, { recursive: true, force: true })
+  })
+
+  it('packs by length, keeps every text and the limit', () => {
+    const texts = [5, 9, 2, 30, 9].map((length) => ({
+      tokenIds: new Int32Array(length).fill(length),
+      segmentIds: new Int32Array(length),
+      truncated: false,
+    }))
+    const packed = packTexts(texts, 16)
+    assert.deepEqual(
+      packed.map(({ indices }) => indices),
+      [[3], [1], [4, 0, 2]],
+    )
+    assert.deepEqual([...packed[2].batch.sequenceOffsets], [0, 9, 14, 16])
+    assert.deepEqual([...packed[2].batch.tokenIds.subarray(9, 16)], [5, 5, 5, 5, 5, 2, 2])
+  })
+
+  it('a text has the same vector alone, among others and in any batch size', async () => {
+    const together = await encoder.embed(TEXTS)
+    assert.deepEqual([together.dimension, together.vectors.length, together.truncated], [16, 5, []])
+    const alone = await Promise.all(TEXTS.map(async (text) => (await encoder.embed(text)).vectors[0]))
+    assert.ok(largestDifference(together.vectors, alone) < 1e-5)
+    await using small = await Encoder.load(join(folder, 'model'), { device: 'cpu', maxBatchTokens: 1 })
+    assert.ok(largestDifference(together.vectors, (await small.embed(TEXTS)).vectors) < 1e-5)
+    const backwards = (await encoder.embed([...TEXTS].reverse())).vectors.reverse()
+    assert.ok(largestDifference(together.vectors, backwards) < 1e-5)
+    assert.ok(largestDifference([together.vectors[0]], [together.vectors[3]]) > 0.01)
+  })
+
+  it('pooling, layer and length', async () => {
+    const { vectors } = await encoder.embed(TEXTS, { normalize: true })
+    for (const vector of vectors) assert.ok(Math.abs(Math.hypot(...vector) - 1) < 1e-5)
+    const [cls, max, low] = await Promise.all(
+      [{ pooling: 'cls' }, { pooling: 'max' }, { layer: 1 }].map((options) => encoder.embed(TEXTS, options as object)),
+    )
+    const mean = await encoder.embed(TEXTS)
+    assert.ok(largestDifference(cls.vectors, mean.vectors) > 0.01)
+    assert.ok(largestDifference(low.vectors, mean.vectors) > 0.01)
+    for (const [row, vector] of mean.vectors.entries())
+      assert.ok(vector.every((value, column) => value <= max.vectors[row][column] + 1e-6))
+    assert.deepEqual(await encoder.embed([]), { vectors: [], dimension: 16, tokenCount: 0, truncated: [] })
+  })
+
+  it('cuts long texts and says which, or refuses them', async () => {
+    const long = 'the man '.repeat(30)
+    const cut = await encoder.embed(['hat', long])
+    assert.deepEqual([cut.truncated, cut.tokenCount], [[1], 3 + 24])
+    const explicit = await encoder.embed('the man '.repeat(11), { truncate: false })
+    assert.ok(largestDifference(explicit.vectors, [cut.vectors[1]]) < 1e-5)
+    await assert.rejects(encoder.embed(['hat', long], { truncate: false }), {
+      code: 'BAD_ARGUMENT',
+      message: /texts\[1\] has more than 24 tokens/,
+    })
+  })
+
+  it('fills masks from the head at its layer', async () => {
+    const masks = await encoder.fillMask('the [MASK] is riding a [MASK] .', { topK: 3 })
+    assert.deepEqual(
+      masks.map(({ position }) => position),
+      [2, 6],
+    )
+    for (const { candidates } of masks) {
+      assert.equal(candidates.length, 3)
+      assert.ok(
+        candidates[0].probability >= candidates[1].probability &&
+          candidates[1].probability >= candidates[2].probability,
+      )
+      for (const { token, tokenId } of candidates) assert.equal(encoder.tokenizer.idToToken(tokenId), token)
+    }
+    const all = await encoder.fillMask('a [MASK]', { topK: 1000 })
+    const total = all[0].candidates.reduce((sum, { probability }) => sum + probability, 0)
+    assert.ok(Math.abs(total - 1) < 1e-5, `${total}`)
+  })
+
+  const wrong: [string, (encoder: Encoder) => Promise<unknown>, RegExp][] = [
+    ['a number for a text', (one) => one.embed(['a', 3 as any]), /texts\[1\] came as number/],
+    ['no text at all', (one) => one.embed(undefined as any), /texts came as undefined/],
+    ['a layer above the top', (one) => one.embed('a', { layer: 4 }), /layer came as 4, expected 0 … 3/],
+    ['an unknown pooling', (one) => one.embed('a', { pooling: 'sum' as any }), /pooling came as "sum"/],
+    [
+      'more tokens than positions',
+      (one) => one.embed('a', { maxTokens: 25 }),
+      /maxTokens came as 25, expected at most the encoder's 24/,
+    ],
+    ['a text without [MASK]', (one) => one.fillMask('the man'), /the text has no \[MASK\]/],
+    [
+      'a head that is none',
+      (one) => one.fillMask('[MASK]', { head: 'nsp' }),
+      /no masked-LM head is named "nsp"; the checkpoint has mlm/,
+    ],
+    ['topK 0', (one) => one.fillMask('[MASK]', { topK: 0 }), /topK came as 0/],
+  ]
+  for (const [title, run, pattern] of wrong) {
+    it(`refuses ${title}`, async () => {
+      await assert.rejects(
+        run(encoder),
+        (error: Error) => error instanceof StrataError && error.exitCode === 2 && pattern.test(error.message),
+      )
+    })
+  }
+
+  it('refuses to load what is no model, and fill-mask without a head', async () => {
+    await assert.rejects(Encoder.load(join(folder, 'none')), { code: 'NOT_FOUND' })
+    await assert.rejects(Encoder.load(folder), { code: 'BAD_CHECKPOINT' })
+    await using headless = await Encoder.load(join(folder, 'headless'), { device: 'cpu' })
+    await assert.rejects(headless.fillMask('[MASK]'), { code: 'UNSUPPORTED', message: /no masked-LM head/ })
+  })
+
+  it('an aborted embed rejects; a disposed encoder says so, twice is fine', async () => {
+    await assert.rejects(encoder.embed(TEXTS, { signal: AbortSignal.abort() }), { code: 'ABORTED' })
+    const other = await Encoder.load(join(folder, 'model'), { device: 'cpu' })
+    const running = other.embed(TEXTS)
+    await Promise.all([running, running.then(() => other.dispose())])
+    await other.dispose()
+    await assert.rejects(other.embed(TEXTS), { code: 'DISPOSED' })
+  })
+
+  describe('stratabert embed and fill-mask', () => {
+    const embed = (args: string[], input?: string | Buffer) =>
+      runCli(['embed', join(folder, 'model'), '--device', 'cpu', ...args], { input, cwd: folder })
+
+    it('writes one array a line, in the order of the lines, blank ones too', async () => {
+      const { code, stdout, stderr } = await embed(['--input', '-', '--threads', '1'], `\ufeff${TEXTS.join('\r\n')}`)
+      assert.deepEqual([code, stderr], [0, ''])
+      const vectors = stdout
+        .trimEnd()
+        .split('\n')
+        .map((line) => Float32Array.from(JSON.parse(line)))
+      assert.equal(largestDifference(vectors, (await encoder.embed(TEXTS)).vectors), 0)
+    })
+
+    it('counts cut lines, writes a file whole, and refuses with the line on request', async () => {
+      writeFileSync(join(folder, 'long.txt'), `hat\n${'the man '.repeat(30)}\n`)
+      const cut = await embed(['--input', 'long.txt', '--output', 'vectors.jsonl', '--normalize', '--layer', '1'])
+      assert.deepEqual(
+        [cut.code, cut.stdout, cut.stderr],
+        [0, '', 'note: 1 of 2 texts were cut at 24 tokens (lines 2)\n'],
+      )
+      assert.equal(readFileSync(join(folder, 'vectors.jsonl'), 'utf8').trimEnd().split('\n').length, 2)
+      const refused = await embed(['--input', 'long.txt', '--output', 'refused.jsonl', '--no-truncate'])
+      assert.equal(refused.code, 2)
+      assert.match(refused.stderr, /^error\[BAD_ARGUMENT\]: line 2 has more than 24 tokens/)
+      assert.ok(!existsSync(join(folder, 'refused.jsonl')) && !existsSync(join(folder, 'refused.jsonl.part')))
+    })
+
+    const bad: [string, Buffer, RegExp][] = [
+      ['nothing', Buffer.alloc(0), /error\[BAD_FILE\]: stdin is empty/],
+      ['invalid UTF-8', Buffer.from('hat\nh\xfft\n', 'latin1'), /error\[BAD_DATA\]: stdin:2: is not valid UTF-8/],
+      ['a NUL byte', Buffer.from('hat\nthe\0man\n'), /error\[BAD_DATA\]: stdin:2: has a NUL byte/],
+    ]
+    for (const [title, input, pattern] of bad) {
+      it(`refuses ${title} with its line`, async () => {
+        const { code, stderr } = await embed(['--input', '-'], input)
+        assert.equal(code, 2)
+        assert.match(stderr, pattern)
+      })
+    }
+
+    it('a 10 MB line is cut as any other, without much memory', async () => {
+      const { code, stdout, stderr } = await embed(['--input', '-'], `${'the man is riding '.repeat(600_000)}\nhat\n`)
+      assert.equal(code, 0)
+      assert.equal(stdout.trimEnd().split('\n').length, 2)
+      assert.match(stderr, /1 of 2 texts were cut at 24 tokens \(lines 1\)/)
+    })
+
+    it('fill-mask prints candidates, as text and as JSON', async () => {
+      const args = [
+        'fill-mask',
+        join(folder, 'model'),
+        '--device',
+        'cpu',
+        '--text',
+        'the [MASK] of the city',
+        '--top-k',
+        '2',
+      ]
+      const text = await runCli(args)
+      assert.match(text.stdout, /^the \[MASK\] of the city\n {2}\S+ \d\.\d{3} {2}\S+ \d\.\d{3}\n$/)
+      const [{ masks }] = JSON.parse((await runCli([...args, '--json'])).stdout)
+      assert.deepEqual([masks[0].position, masks[0].candidates.length], [2, 2])
+    })
+  })
+
+  describe('minilm_l6', () => {
+    it('has the vectors that transformers computes, edge cases included', async function () {
+      if (!existsSync(join(shared, 'minilm_l6'))) this.skip()
+      // Made by test/golden/sentence_vectors.py: an empty text, other scripts, a text beyond 512 tokens, [MASK].
+      const golden = JSON.parse(readFileSync(join(__dirname, 'golden/minilm_vectors.json'), 'utf8'))
+      await using minilm = await Encoder.load(join(shared, 'minilm_l6'), { device: 'cpu' })
+      const { vectors, truncated } = await minilm.embed(golden.texts, { normalize: true })
+      assert.deepEqual(truncated, [5])
+      for (const [row, vector] of vectors.entries()) {
+        const cosine = vector.reduce((sum, value, column) => sum + value * golden.vectors[row][column], 0)
+        assert.ok(cosine >= 0.999999, `${JSON.stringify(golden.texts[row].slice(0, 40))}: cosine ${cosine}`)
+      }
+      assert.ok(largestDifference(vectors, golden.vectors) < 1e-5)
+    })
+  })
+})
