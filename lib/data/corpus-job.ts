@@ -6,8 +6,8 @@ type JobMessage<Progress> =
   | { kind: 'done' }
   | { kind: 'failed'; code: string; message: string; details: Record<string, unknown> }
 
-/** Without a limit V8 lets hundreds of MB of garbage pile up; what is alive takes some 40 MB, with the longest allowed line some 200. */
-const HEAP_LIMITS = { maxYoungGenerationSizeMb: 16, maxOldGenerationSizeMb: 256 }
+/** Without a limit V8 lets hundreds of MB of garbage pile up. Preparing text keeps some 40 MB alive, with the longest allowed line some 200. */
+const HEAP_MEGABYTES = 256
 
 /**
  * Runs one job in its own worker thread until it answers. The job holds a shared word `stop`, which is set when `signal`
@@ -17,14 +17,17 @@ export function runWorkerJob<Done extends { kind: 'done' }, Progress>(
   name: string,
   job: { stop: SharedArrayBuffer },
   doing: string,
-  options: { onProgress?: (progress: Progress) => void; signal?: AbortSignal },
+  options: { onProgress?: (progress: Progress) => void; signal?: AbortSignal; heapMegabytes?: number },
 ): Promise<Done> {
   const stop = (): void => {
     Atomics.store(new Int32Array(job.stop), 0, 1)
   }
-  const { onProgress, signal } = options
+  const { onProgress, signal, heapMegabytes = HEAP_MEGABYTES } = options
   return new Promise((resolve, reject) => {
-    const worker = spawnWorker(__dirname, name, { workerData: job, resourceLimits: HEAP_LIMITS })
+    const worker = spawnWorker(__dirname, name, {
+      workerData: job,
+      resourceLimits: { maxYoungGenerationSizeMb: 16, maxOldGenerationSizeMb: heapMegabytes },
+    })
     if (signal?.aborted) stop()
     signal?.addEventListener('abort', stop, { once: true })
     worker.on('message', (message: JobMessage<Progress>) => {

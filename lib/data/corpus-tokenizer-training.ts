@@ -31,6 +31,9 @@ export interface TokenizerTrainingOptions {
   signal?: AbortSignal
 }
 
+/** Room for the words and their pairs; a bound, which text of some 50 MB does not come near. */
+const HEAP_MEGABYTES = 1024
+
 /**
  * Learns a WordPiece tokenizer from raw text, in a worker thread. The same text and options give the same vocabulary.
  * Throws BAD_ARGUMENT (the first checks), what readDocuments throws, ABORTED, and file errors of the output.
@@ -59,7 +62,7 @@ export async function trainTokenizer(
   const { tokens, statistics } = await runWorkerJob<
     Extract<TokenizerTrainingMessage, { kind: 'done' }>,
     TokenizerTrainingProgress
-  >('corpus-tokenizer-worker', job, 'train the tokenizer', { onProgress, signal })
+  >('corpus-tokenizer-worker', job, 'train the tokenizer', { onProgress, signal, heapMegabytes: HEAP_MEGABYTES })
   const tokenizer = Tokenizer.fromVocabulary(tokens, { lowercase, source: output ?? 'the trained vocabulary' })
   if (output !== undefined) {
     await mkdir(output, { recursive: true }).catch((error) => {

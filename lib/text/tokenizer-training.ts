@@ -22,7 +22,7 @@ export interface VocabularyOptions {
   onProgress?: (learned: number) => void
 }
 
-const LARGEST_CHUNK_TABLE = 1_500_000
+const LARGEST_CHUNK_TABLE = 1_000_000
 const PROGRESS_MERGES = 500
 /** Pairs of ids share one key: left * 2^26 + right stays an exact integer. */
 const KEY_BASE = 2 ** 26
