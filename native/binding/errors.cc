@@ -20,8 +20,9 @@ Failure describe(std::exception_ptr caught) noexcept {
                                    error.what_without_backtrace()};
     } catch (const c10::Error& error) {
       const std::string message = error.what_without_backtrace();
-      if (message.find("can't allocate memory") != std::string::npos || message.find("not enough memory") != std::string::npos)
-        return {"OUT_OF_MEMORY", "the machine has no memory left for this batch; use smaller batches or sequences. " + message};
+      if (message.find("can't allocate memory") != std::string::npos || message.find("not enough memory") != std::string::npos ||
+          message.find("Storage size calculation overflowed") != std::string::npos)
+        return {"OUT_OF_MEMORY", "the machine has no memory left for this; use smaller batches, sequences or models. " + message};
       return {"NATIVE_ERROR", message};
     } catch (const std::bad_alloc&) {
       return {"OUT_OF_MEMORY", "the machine has no memory left; use smaller batches or a smaller model"};

@@ -15,7 +15,9 @@ const ModelConfig& checked(const ModelConfig& config) {
                                                    {"intermediateSize", e.intermediate_size},
                                                    {"maxPositions", e.max_positions}, {"segmentTypes", e.segment_types}};
   for (const auto& [name, value] : sizes)
-    if (value < 1) fail("BAD_ARGUMENT", "encoder.", name, " is ", value, "; at least 1 was expected");
+    if (value < 1 || value > INT32_MAX) fail("BAD_ARGUMENT", "encoder.", name, " is ", value, "; 1 to ", INT32_MAX, " was expected");
+  constexpr int64_t kMostLayers = 4096;  // far above any encoder; a mistaken number would otherwise be built block by block
+  if (e.layers > kMostLayers) fail("BAD_ARGUMENT", "encoder.layers is ", e.layers, "; 1 to ", kMostLayers, " was expected");
   if (e.hidden_size % e.heads != 0)
     fail("BAD_ARGUMENT", "encoder.hiddenSize ", e.hidden_size, " is no multiple of encoder.heads ", e.heads);
   const std::pair<const char*, double> rates[] = {{"hiddenDropout", e.hidden_dropout}, {"attentionDropout", e.attention_dropout}};
