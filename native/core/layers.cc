@@ -1,6 +1,7 @@
 #include "core/layers.h"
 
 #include "core/error.h"
+#include "core/kernels/layer_norm_cpu.h"
 
 #include <torch/csrc/autograd/custom_function.h>
 
@@ -54,6 +55,9 @@ LayerNorm LayerNorm::create(ParameterStore& store, const std::string& name, int6
 }
 
 at::Tensor LayerNorm::operator()(const ForwardPass& pass, const at::Tensor& x, const at::Tensor& residual) const {
+  // Half precision on the CPU is not offered; float, double and bfloat16 have a kernel.
+  if (pass.kernels == Kernels::fast && x.device().is_cpu() && x.scalar_type() != at::kHalf)
+    return layer_norm_cpu(x, residual, weight->master, bias->master, epsilon).to(pass.type);
   const at::Tensor sum = residual.defined() ? x + residual : x;
   // Statistics are taken in the master's type whatever the activations' type is.
   return at::layer_norm(sum.to(weight->master.scalar_type()), {sum.size(-1)}, weight->master, bias->master, epsilon).to(pass.type);

@@ -2,6 +2,7 @@
 
 #include "core/encoder/attention.h"
 #include "core/error.h"
+#include "core/kernels/embedding_cpu.h"
 
 namespace strata {
 namespace {
@@ -44,6 +45,12 @@ Encoder::Encoder(const EncoderConfig& config, ParameterStore& store) : config_(c
 }
 
 at::Tensor Encoder::embed(const ForwardPass& pass, const PackedBatch& batch) const {
+  if (pass.kernels == Kernels::fast && batch.device.is_cpu()) {
+    const at::Tensor sum_TH =
+        embedding_sum_cpu(embeddings_.words->master, embeddings_.positions->master, embeddings_.segments->master,
+                          batch.token_ids_T, batch.position_ids_T, batch.segment_ids_T);
+    return pass.drop_hidden(embeddings_.norm(pass, sum_TH));
+  }
   const at::Tensor sum_TH = at::embedding(embeddings_.words->master, batch.token_ids_T) +
                             at::embedding(embeddings_.positions->master, batch.position_ids_T) +
                             at::embedding(embeddings_.segments->master, batch.segment_ids_T);
