@@ -75,14 +75,26 @@ export function fileError(error: unknown, path: string, doing: string): StrataEr
       return new StrataError('NOT_FOUND', `cannot ${doing}: ${path} does not exist; check the path`, options)
     case 'ENOSPC':
     case 'EDQUOT':
-      return new StrataError('DISK_FULL', `cannot ${doing}: no space left for ${path}; free some and run again`, options)
+      return new StrataError(
+        'DISK_FULL',
+        `cannot ${doing}: no space left for ${path}; free some and run again`,
+        options,
+      )
     case 'EROFS':
     case 'EACCES':
     case 'EPERM':
-      return new StrataError('READ_ONLY', `cannot ${doing}: ${path} is not writable or readable (${systemCode}); check its permissions`, options)
+      return new StrataError(
+        'READ_ONLY',
+        `cannot ${doing}: ${path} is not writable or readable (${systemCode}); check its permissions`,
+        options,
+      )
     case 'EISDIR':
       return new StrataError('BAD_FILE', `cannot ${doing}: ${path} is a folder, a file was expected`, options)
     default:
-      return new StrataError('IO_ERROR', `cannot ${doing}: ${path}: ${(error as Error)?.message ?? String(error)}`, options)
+      return new StrataError(
+        'IO_ERROR',
+        `cannot ${doing}: ${path}: ${(error as Error)?.message ?? String(error)}`,
+        options,
+      )
   }
 }
