@@ -13,11 +13,13 @@ import { FAULT_POINTS } from '../lib/training/fault-points.js'
 import { type ChildOptions, fingerprintOfRun, killAndResume, trainInChild } from '../test/helpers/fault-run.js'
 
 const RANDOM_MOMENTS = 12
+/** More than one: what threads do must not depend on when the process died either. */
+const THREADS = 2
 
 async function main(seed: number): Promise<boolean> {
   const folder = mkdtempSync(join(tmpdir(), 'stratabert-faults-'))
   try {
-    const undisturbed = await trainInChild(join(folder, 'whole'))
+    const undisturbed = await trainInChild(join(folder, 'whole'), { threads: THREADS })
     if (undisturbed.code !== 0) throw new Error(`the uninterrupted run failed: ${undisturbed.stderr}`)
     const whole = JSON.stringify(fingerprintOfRun(join(folder, 'whole')))
     console.log(`uninterrupted run: ${undisturbed.trainingMs.toFixed(0)} ms of training; seed of the moments ${seed}`)
@@ -26,11 +28,11 @@ async function main(seed: number): Promise<boolean> {
     const moments: [string, ChildOptions][] = FAULT_POINTS.map((point, index) => {
       // The first, second or third checkpoint: with and without an earlier one to fall back to.
       const fault = `${point}:${1 + (index % 3)}`
-      return [fault, { fault }]
+      return [fault, { fault, threads: THREADS }]
     })
     for (let k = 0; k < RANDOM_MOMENTS; k++) {
       const afterMs = random.float() * undisturbed.trainingMs
-      moments.push([`random, ${afterMs.toFixed(0)} ms`, { signal: 'SIGKILL', afterMs }])
+      moments.push([`random, ${afterMs.toFixed(0)} ms`, { signal: 'SIGKILL', afterMs, threads: THREADS }])
     }
 
     let [equal, killed] = [0, 0]

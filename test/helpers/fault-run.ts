@@ -22,13 +22,16 @@ export interface ChildOptions {
   signal?: NodeJS.Signals
   /** … so many milliseconds after training began. */
   afterMs?: number
+  /** Compute threads of the child; default 1. */
+  threads?: number
 }
 
 /** Trains in `runPath` until the end or the kill. */
 export function trainInChild(runPath: string, options: ChildOptions = {}): Promise<ChildEnd> {
   const script = join(__dirname, 'training-child.ts')
-  const env = { ...process.env, STRATABERT_FAULT: options.fault ?? '' }
-  const args = ['--import=tsx', script, runPath, String(STEPS)]
+  // Waiting threads that spin cost a busy machine more than the work itself.
+  const env = { OMP_WAIT_POLICY: 'passive', ...process.env, STRATABERT_FAULT: options.fault ?? '' }
+  const args = ['--import=tsx', script, runPath, String(STEPS), String(options.threads ?? 1)]
   const child = spawn(process.execPath, args, {
     cwd: resolve(__dirname, '../..'),
     env,
@@ -86,7 +89,7 @@ export async function killAndResume(runPath: string, options: ChildOptions): Pro
     const problem = await checkpointProblem(latest)
     if (problem) throw new Error(`latest points at a checkpoint that is not whole: ${problem}`)
   }
-  const resumed = await trainInChild(runPath)
+  const resumed = await trainInChild(runPath, { threads: options.threads })
   if (resumed.code !== 0)
     throw new Error(`the resumed run ended with ${resumed.code ?? resumed.signal}: ${resumed.stderr}`)
   return { killed: end.signal === 'SIGKILL', left: found?.step, warnings }

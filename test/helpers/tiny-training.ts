@@ -27,8 +27,8 @@ export const TINY_CONFIG: ModelConfig = {
 }
 
 /** One thread: a model this small gains nothing from two, and loses much on a busy machine. */
-export function tinyModel(config: ModelConfig = TINY_CONFIG, options: ModelOptions = {}): Promise<Model> {
-  computeThreads(1)
+export function tinyModel(config: ModelConfig = TINY_CONFIG, options: ModelOptions = {}, threads = 1): Promise<Model> {
+  computeThreads(threads)
   return Model.create(config, { device: 'cpu', precision: 'fp32', seed: 3, ...options })
 }
 

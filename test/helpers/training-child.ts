@@ -8,10 +8,10 @@ import {
   type TrainResult,
   train,
 } from '../../lib/training/index.js'
-import { tinyModel, tinySettings, tinyStage } from './tiny-training.js'
+import { TINY_CONFIG, tinyModel, tinySettings, tinyStage } from './tiny-training.js'
 
-async function main(runPath: string, steps: number): Promise<TrainResult> {
-  const model = await tinyModel()
+async function main(runPath: string, steps: number, threads: number): Promise<TrainResult> {
+  const model = await tinyModel(TINY_CONFIG, {}, threads)
   await using run = await openRunFolder(runPath, { resume: true })
   const stage = tinyStage({ budget: { steps }, accumulation: 2 })
   const settings = tinySettings({ checkpoint: { everySteps: 2, keep: 3 }, evaluateEverySteps: 5, prefetchWorkers: 1 })
@@ -29,8 +29,8 @@ async function main(runPath: string, steps: number): Promise<TrainResult> {
   return result
 }
 
-const [runPath, steps] = process.argv.slice(2)
-main(runPath, Number(steps)).then(
+const [runPath, steps, threads] = process.argv.slice(2)
+main(runPath, Number(steps), Number(threads)).then(
   (result) => {
     process.stdout.write(`${result.status}\n`)
     if (result.status === 'interrupted') process.exitCode = interruptedExitCode(result.signal)
