@@ -85,16 +85,12 @@ HeadRef make_bigram_shift(const HeadConfig& config, const HeadParts& parts) {
       check_spans(config, batch, labels);
       check_class_labels(config, labels.labels, labels.span_starts.size(), "span", 2);
     }
-    return static_cast<int64_t>(labels.labels.size() - std::count(labels.labels.begin(), labels.labels.end(), kNoLabel));
+    return count_labels(labels.labels);
   };
   head->logits = [module](const HeadInput& input, const HeadLabels& labels, std::vector<int64_t>& targets) {
     return module->labelled(input, labels, targets);
   };
-  head->loss = [module](const HeadInput& input, const HeadLabels& labels) {
-    std::vector<int64_t> targets;
-    const at::Tensor logits = module->labelled(input, labels, targets);
-    return LossSum{cross_entropy_sum(input.pass, logits, input.batch.index(targets), targets), static_cast<int64_t>(targets.size())};
-  };
+  use_cross_entropy(*head);
   return head;
 }
 

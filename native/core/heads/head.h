@@ -60,7 +60,11 @@ HeadRef make_head(const HeadConfig& config, const HeadParts& parts);
 at::Tensor cross_entropy_sum(const ForwardPass& pass, const at::Tensor& logits_NC, const at::Tensor& targets_N,
                              const std::vector<int64_t>& targets);
 
+// head.loss out of head.logits, for every head that chooses among classes. head.logits must be set.
+void use_cross_entropy(Head& head);
+
 // Shared checks of label arrays.
+int64_t count_labels(const std::vector<int32_t>& labels);  // without kNoLabel
 void check_class_labels(const HeadConfig& head, const std::vector<int32_t>& labels, size_t expected, const char* unit, int32_t classes);
 void check_positions(const HeadConfig& head, const HostBatch& batch, const HeadLabels& labels);
 

@@ -5,6 +5,8 @@
 #include <ATen/core/LegacyTypeDispatch.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include <algorithm>
+
 namespace strata {
 namespace {
 
@@ -45,6 +47,18 @@ at::Tensor cross_entropy_sum(const ForwardPass& pass, const at::Tensor& logits_N
   if (pass.kernels == Kernels::fast && logits_NC.device().is_cpu() && logits_NC.requires_grad())
     return CrossEntropySum::apply(logits_NC, targets);
   return at::cross_entropy_loss(logits_NC, targets_N, {}, at::Reduction::Sum);
+}
+
+void use_cross_entropy(Head& head) {
+  head.loss = [logits_of = head.logits](const HeadInput& input, const HeadLabels& labels) {
+    std::vector<int64_t> targets;
+    const at::Tensor logits_NC = logits_of(input, labels, targets);
+    return LossSum{cross_entropy_sum(input.pass, logits_NC, input.batch.index(targets), targets), static_cast<int64_t>(targets.size())};
+  };
+}
+
+int64_t count_labels(const std::vector<int32_t>& labels) {
+  return static_cast<int64_t>(labels.size()) - std::count(labels.begin(), labels.end(), kNoLabel);
 }
 
 void check_class_labels(const HeadConfig& head, const std::vector<int32_t>& labels, size_t expected, const char* unit,

@@ -4,8 +4,6 @@
 #include "core/error.h"
 #include "core/heads/head.h"
 
-#include <algorithm>
-
 namespace strata {
 namespace {
 
@@ -111,19 +109,14 @@ HeadRef make_masked_lm(const HeadConfig& config, const HeadParts& parts) {
   head->check = [config, classes](const HostBatch& batch, const HeadLabels& labels) {
     check_positions(config, batch, labels);
     check_class_labels(config, labels.labels, labels.positions.size(), "position", classes);
-    return static_cast<int64_t>(labels.labels.size() - std::count(labels.labels.begin(), labels.labels.end(), kNoLabel));
+    return count_labels(labels.labels);
   };
   head->logits = [module](const HeadInput& input, const HeadLabels& labels, std::vector<int64_t>& targets) {
     Rows rows = labelled_rows(input.batch, labels);
     targets = rows.targets;
     return module->logits_MV(input, rows);
   };
-  head->loss = [module](const HeadInput& input, const HeadLabels& labels) {
-    const Rows rows = labelled_rows(input.batch, labels);
-    const at::Tensor logits = module->logits_MV(input, rows);
-    return LossSum{cross_entropy_sum(input.pass, logits, input.batch.index(rows.targets), rows.targets),
-                   static_cast<int64_t>(rows.targets.size())};
-  };
+  use_cross_entropy(*head);
   return head;
 }
 

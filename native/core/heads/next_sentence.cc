@@ -2,8 +2,6 @@
 // Label 0: the second segment follows the first; 1: it is random (the convention of transformers).
 #include "core/heads/head.h"
 
-#include <algorithm>
-
 namespace strata {
 namespace {
 
@@ -46,16 +44,12 @@ HeadRef make_next_sentence(const HeadConfig& config, const HeadParts& parts) {
   head->highest_layer = config.layer;
   head->check = [config](const HostBatch& batch, const HeadLabels& labels) {
     check_class_labels(config, labels.labels, static_cast<size_t>(batch.sequences()), "sequence", 2);
-    return static_cast<int64_t>(labels.labels.size() - std::count(labels.labels.begin(), labels.labels.end(), kNoLabel));
+    return count_labels(labels.labels);
   };
   head->logits = [module](const HeadInput& input, const HeadLabels& labels, std::vector<int64_t>& targets) {
     return module->labelled(input, labels, targets);
   };
-  head->loss = [module](const HeadInput& input, const HeadLabels& labels) {
-    std::vector<int64_t> targets;
-    const at::Tensor logits = module->labelled(input, labels, targets);
-    return LossSum{cross_entropy_sum(input.pass, logits, input.batch.index(targets), targets), static_cast<int64_t>(targets.size())};
-  };
+  use_cross_entropy(*head);
   head->pooled = [module](const HeadInput& input) { return module->pooled_BH(input); };
   head->pooled_probabilities = [module](const HeadInput& input, const at::Tensor& pooled_BH) {
     return at::softmax(module->logits_B2(input, pooled_BH), -1);
