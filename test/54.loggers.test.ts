@@ -210,6 +210,12 @@ describe('loggers', () => {
       assert.ok(text.endsWith('\n'))
     })
 
+    it('shows a long evaluation on a terminal only', () => {
+      const evaluating: TrainingEvent = { type: 'evaluating', step: 2, task: 'joint', batches: 30, of: 80 }
+      assert.match(written(true, 100, [evaluating]), /scoring held-out data of joint {2}30\/80/)
+      assert.equal(written(false, 100, [evaluating]), '')
+    })
+
     it('durations read well', () => {
       assert.deepEqual([12.4, 185, 3725, 359_999].map(duration), ['12s', '3m05s', '1h02m', '99h59m'])
     })

@@ -8,6 +8,8 @@ export type TrainingEvent =
   | { type: 'resume'; step: number; checkpoint: string; tokens: number; elapsedSeconds: number }
   | { type: 'stage'; step: number; stage: string; index: number; probabilities: Record<string, number> }
   | StepEvent
+  /** About once a second while held-out data are scored; not written to the logs. */
+  | { type: 'evaluating'; step: number; task: string; batches: number; of: number }
   | { type: 'evaluation'; step: number; stage: string; scores: Record<string, HeadScores>; seconds: number }
   | { type: 'checkpoint'; step: number; path: string; seconds: number; best: boolean }
   | {

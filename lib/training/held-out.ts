@@ -9,12 +9,17 @@ export async function scoreStage(
   model: Model,
   stage: Stage,
   abort: AbortSignal,
+  onBatch?: (task: string, batches: number, of: number) => void,
 ): Promise<Record<string, HeadScores> | undefined> {
   const scores: Record<string, HeadScores> = {}
   try {
     for (const task of stage.tasks) {
       if (!task.evaluation) continue
-      const found = await evaluateHeads(model, task.evaluation, { heads: task.heads, signal: abort })
+      const found = await evaluateHeads(model, task.evaluation, {
+        heads: task.heads,
+        signal: abort,
+        onBatch: (batches, of) => onBatch?.(task.name, batches, of),
+      })
       // Two tasks may share a head: their scores stay apart.
       for (const [head, score] of Object.entries(found)) scores[head in scores ? `${task.name}/${head}` : head] = score
     }

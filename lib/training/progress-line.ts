@@ -16,9 +16,12 @@ export function createProgressLine(options: ProgressLineOptions = {}): Logger {
   }
   return {
     log(event) {
+      // Where lines cannot be rewritten, one a second is too many.
+      if (event.type === 'evaluating' && !inPlace) return
       const text = describe(event)
       if (text === undefined) return
-      if (event.type !== 'step' || !inPlace) return permanent(text)
+      const passing = event.type === 'step' || event.type === 'evaluating'
+      if (!passing || !inPlace) return permanent(text)
       // A line longer than the terminal would wrap and could not be rewritten.
       stream.write(`\r\x1b[K${text.slice(0, Math.max(20, (stream.columns ?? 120) - 1))}`)
       shown = true
@@ -40,6 +43,8 @@ function describe(event: TrainingEvent): string | undefined {
       return event.index > 0 ? `stage ${event.stage}` : undefined
     case 'step':
       return describeStep(event)
+    case 'evaluating':
+      return `step ${event.step}  scoring held-out data of ${event.task}  ${event.batches}/${event.of}`
     case 'evaluation':
       return describeEvaluation(event)
     case 'checkpoint':

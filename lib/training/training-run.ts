@@ -150,7 +150,7 @@ export class TrainingRun {
     const status = isLast && this.progress() >= 1 ? 'completed' : 'interrupted'
     // A finished run that is resumed has nothing to train, but its scores are asked for all the same.
     if (status === 'completed' && Object.keys(this.scores).length === 0) {
-      this.scores = (await scoreStage(this.model, this.stage, this.stop.abort)) ?? {}
+      this.scores = (await this.#score()) ?? {}
     }
     await this.emit({
       type: 'end',
@@ -214,7 +214,7 @@ export class TrainingRun {
   async evaluate(): Promise<boolean> {
     const { state, stage } = this
     const started = performance.now()
-    const scores = await scoreStage(this.model, stage, this.stop.abort)
+    const scores = await this.#score()
     state.evaluationDue = scores === undefined ? true : undefined
     if (scores === undefined || Object.keys(scores).length === 0) return false
     this.scores = scores
@@ -224,6 +224,15 @@ export class TrainingRun {
     const score = best && betterScore(best, scores, state.best?.score)
     if (score !== undefined) state.best = { metric: best!.metric, score, step: state.step }
     return score !== undefined
+  }
+
+  #score(): Promise<Record<string, HeadScores> | undefined> {
+    let told = performance.now()
+    return scoreStage(this.model, this.stage, this.stop.abort, (task, batches, of) => {
+      if (performance.now() - told < 1000) return
+      told = performance.now()
+      void this.#events.emit({ type: 'evaluating', step: this.state.step, task, batches, of }).catch(() => {})
+    })
   }
 
   /** Writes a checkpoint of this very state, if there is a run folder and the step has none yet. */
