@@ -5,7 +5,7 @@
  * the libtorch is taken that the package would load (STRATABERT_LIBTORCH first).
  */
 import { spawnSync } from 'node:child_process'
-import { mkdirSync } from 'node:fs'
+import { existsSync, mkdirSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { availableParallelism } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
@@ -33,6 +33,13 @@ export interface BuildNativeOptions {
 export async function buildNative(options: BuildNativeOptions = {}): Promise<void> {
   const { tree, attempts } = findLibtorch({ libtorch: options.libtorch, minor: options.minor, device: 'cpu' })
   if (!tree) throw libtorchNotFound(attempts)
+  if (!existsSync(join(tree.directory, 'include', 'ATen', 'ATen.h'))) {
+    throw new StrataError(
+      'NOT_FOUND',
+      `${tree.directory} (from ${tree.source}) has no include/ATen/ATen.h; expected a libtorch with headers to build the addons; ` +
+        'run `npx stratabert libtorch install`, or name another one with STRATABERT_LIBTORCH',
+    )
+  }
   for (const tool of ['cmake', process.env.CXX ?? 'c++']) {
     if (spawnSync(tool, ['--version']).status !== 0) {
       throw new StrataError(
