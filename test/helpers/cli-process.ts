@@ -10,12 +10,20 @@ export interface CliResult {
 
 export const MAIN = resolve(__dirname, '../../lib/cli/main.ts')
 
+export interface ProcessOptions {
+  input?: string | Buffer
+  cwd?: string
+  env?: NodeJS.ProcessEnv
+}
+
 /** Runs the command line in a process of its own, as a user does. */
-export function runCli(
-  args: readonly string[],
-  options: { input?: string | Buffer; cwd?: string; env?: NodeJS.ProcessEnv } = {},
-): Promise<CliResult> {
-  const child = spawn(process.execPath, ['--import', require.resolve('tsx'), MAIN, ...args], {
+export function runCli(args: readonly string[], options: ProcessOptions = {}): Promise<CliResult> {
+  return runScript(MAIN, args, options)
+}
+
+/** Runs any TypeScript file in a process of its own. */
+export function runScript(script: string, args: readonly string[], options: ProcessOptions = {}): Promise<CliResult> {
+  const child = spawn(process.execPath, ['--import', require.resolve('tsx'), script, ...args], {
     cwd: options.cwd ?? resolve(__dirname, '../..'),
     env: { ...process.env, NO_COLOR: '1', ...options.env },
     stdio: ['pipe', 'pipe', 'pipe'],

@@ -1,0 +1,89 @@
+import assert from 'node:assert/strict'
+import { existsSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { openRecipe, runRecipe } from '../lib/recipes/index.js'
+import { runCli, runScript } from './helpers/cli-process.js'
+import { tinyValues, writeSmallCorpus } from './helpers/tiny-recipe.js'
+
+const root = resolve(__dirname, '..')
+
+/** Runs a script of the repository as its first line says. */
+function run(script: string, args: string[], cwd: string) {
+  return runScript(join(root, script), args, { cwd, env: { XDG_CACHE_HOME: join(cwd, 'cache'), OMP_NUM_THREADS: '1' } })
+}
+
+describe('examples and demo', function () {
+  this.timeout(180_000)
+  let folder: string
+  let corpus: string
+  before(() => {
+    folder = mkdtempSync(join(tmpdir(), 'stratabert-examples-'))
+    corpus = join(folder, 'text.txt')
+    writeSmallCorpus(corpus)
+  })
+  after(() => rmSync(folder, { recursive: true, force: true }))
+
+  it('pretrain.ts trains and tells every head', async () => {
+    const small = [
+      'budget.steps=4',
+      'encoder.layers=2',
+      'encoder.hiddenSize=32',
+      'tokenizer.train.vocabSize=400',
+      'batch.tokens=256',
+      'evaluation.documents=3',
+    ]
+    const { code, stdout, stderr } = await run('examples/pretrain.ts', [corpus, 'run', 'device=cpu', ...small], folder)
+    assert.equal(code, 0, stderr)
+    for (const head of ['bshift', 'bshiftToken', 'mlm', 'nsp']) assert.match(stdout, new RegExp(`^${head} +2 `, 'm'))
+    assert.match(stderr, /completed at step 4/)
+    assert.ok(existsSync(join(folder, 'run/checkpoints/step-4/model.safetensors')))
+  })
+
+  it('embed.ts prints a cosine for each sentence', async () => {
+    const recipe = await openRecipe('bert-pretrain', { overlay: tinyValues(corpus, { budget: { steps: 1 } }) })
+    await runRecipe(recipe, { output: join(folder, 'model'), cacheDirectory: join(folder, 'cache/stratabert/corpora') })
+    const { code, stdout, stderr } = await run(
+      'examples/embed.ts',
+      ['model', 'A man rides.', 'A man rides.', 'Rivers are long.'],
+      folder,
+    )
+    assert.equal(code, 0, stderr)
+    const lines = stdout.trimEnd().split('\n')
+    assert.equal(lines.length, 2)
+    assert.match(lines[0], /^1\.0000 {2}A man rides\.$/)
+  })
+
+  it('own-loop.ts lowers the masked-LM loss', async () => {
+    const { code, stdout, stderr } = await run('examples/own-loop.ts', [corpus, '31'], folder)
+    assert.equal(code, 0, stderr)
+    const losses = [...stdout.matchAll(/^step (\d+) {2}mlm ([\d.]+) {2}nsp ([\d.]+)$/gm)].map(([, , mlm]) =>
+      Number(mlm),
+    )
+    assert.equal(losses.length, 4)
+    // From ln(1024) = 6.93 at the start.
+    assert.ok(Math.abs(losses[0] - Math.log(1024)) < 0.25, `${losses}`)
+    assert.ok(losses[3] < losses[0] - 0.2, `${losses}`)
+  })
+
+  it('recipe.yaml resolves', async () => {
+    const { code, stdout } = await runCli(['recipes', 'show', join(root, 'examples/recipe.yaml'), '--json'])
+    assert.equal(code, 0)
+    assert.deepEqual(JSON.parse(stdout).budget, { hours: 0.5 })
+  })
+
+  it('the demo, shortened, ends in one table of both runs, filled masks and what to try next', async () => {
+    const { code, stdout, stderr } = await run('scripts/demo.ts', ['--steps', '2', '--output', 'demo'], folder)
+    assert.equal(code, 0, stderr)
+    for (const [run, heads] of Object.entries({
+      'bert-pretrain': { mlm: 4, nsp: 4, bshift: 4 },
+      'hierarchical-pretrain': { mlm: 4, nsp: 2, bshift: 2 },
+    })) {
+      for (const [head, layer] of Object.entries(heads))
+        assert.match(stdout, new RegExp(`^ +${run} +${head} +${layer} `, 'm'))
+      assert.match(stdout, new RegExp(`${run} +He was born in the \\[MASK\\] of London\\. +→ +\\S+ 0\\.\\d\\d`))
+      assert.ok(existsSync(join(folder, 'demo', run, 'latest')))
+    }
+    assert.match(stdout, /What to try next:\n +npx stratabert evaluate /)
+  })
+})
