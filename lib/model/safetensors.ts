@@ -1,4 +1,4 @@
-import { closeSync, fstatSync, openSync, readSync } from 'node:fs'
+import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs'
 import { fileError, StrataError } from '../errors.js'
 
 /** The safetensors format: 8 bytes of header length, a JSON header, the tensors' bytes. Little-endian, row-major. */
@@ -44,12 +44,15 @@ const MAX_HEADER_BYTES = 100_000_000
 export function inspectSafetensors(path: string): SafetensorsInfo {
   let file: number
   try {
-    file = openSync(path, 'r')
+    // Not blocking: a pipe would hold the thread until somebody writes.
+    file = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK)
   } catch (error) {
     throw fileError(error, path, 'read the weights')
   }
   try {
-    const size = fstatSync(file).size
+    const status = fstatSync(file)
+    if (!status.isFile()) throw bad(path, 'is no plain file')
+    const size = status.size
     if (size < 8) throw bad(path, `has ${size} bytes; at least 8 (the header's length) were expected`)
     const headerBytes = readExactly(file, 8, 0, path).readBigUInt64LE(0)
     if (headerBytes > BigInt(MAX_HEADER_BYTES)) {
@@ -92,7 +95,7 @@ export function parseHeader(header: Uint8Array, dataBytes: number, path: string)
       const what = tensor.begin < expected ? 'overlaps the one before' : 'leaves a hole before it'
       throw bad(
         path,
-        `: tensor ${tensor.name} begins at data byte ${tensor.begin - base} and ${what}; ${expected - base} was expected`,
+        `: tensor ${shown(tensor.name)} begins at data byte ${tensor.begin - base} and ${what}; ${expected - base} was expected`,
       )
     }
     expected += tensor.bytes
@@ -108,9 +111,12 @@ export function makeHeader(
   tensors: readonly { name: string; dtype: 'F32' | 'F64'; shape: readonly number[] }[],
   metadata: Record<string, string>,
 ): string {
-  const header: Record<string, unknown> = { __metadata__: metadata }
+  const header: Record<string, unknown> = Object.assign(Object.create(null), { __metadata__: metadata })
   let offset = 0
   for (const { name, dtype, shape } of tensors) {
+    if (name in header) {
+      throw new StrataError('BAD_ARGUMENT', `two tensors are to be named ${shown(name)} in the file; one was expected`)
+    }
     const bytes = shape.reduce((product, size) => product * size, BYTES[dtype])
     header[name] = { dtype, shape, data_offsets: [offset, offset + bytes] }
     offset += bytes
@@ -121,29 +127,35 @@ export function makeHeader(
 }
 
 function readEntry(name: string, entry: unknown, base: number, path: string): StoredTensorInfo {
-  if (!isRecord(entry)) throw bad(path, `: tensor ${name} is described by ${typeof entry}; an object was expected`)
+  if (!isRecord(entry))
+    throw bad(path, `: tensor ${shown(name)} is described by ${shown(entry)}; an object was expected`)
   const { dtype, shape, data_offsets: offsets } = entry
   if (typeof dtype !== 'string' || !Object.hasOwn(BYTES, dtype)) {
     throw bad(
       path,
-      `: tensor ${name} has dtype ${JSON.stringify(dtype)}; one of ${Object.keys(BYTES).join(', ')} was expected`,
+      `: tensor ${shown(name)} has dtype ${shown(dtype)}; one of ${Object.keys(BYTES).join(', ')} was expected`,
     )
   }
   if (!Array.isArray(shape) || !shape.every(isSize)) {
-    throw bad(path, `: tensor ${name} has shape ${JSON.stringify(shape)}; whole numbers of at least 0 were expected`)
+    throw bad(path, `: tensor ${shown(name)} has shape ${shown(shape)}; whole numbers of at least 0 were expected`)
   }
   if (!Array.isArray(offsets) || offsets.length !== 2 || !offsets.every(isSize) || offsets[1] < offsets[0]) {
     throw bad(
       path,
-      `: tensor ${name} has data_offsets ${JSON.stringify(offsets)}; [begin, end] with begin ≤ end was expected`,
+      `: tensor ${shown(name)} has data_offsets ${shown(offsets)}; [begin, end] with begin ≤ end was expected`,
     )
   }
-  const bytes = shape.reduce((product: number, size: number) => product * size, BYTES[dtype])
-  if (!Number.isSafeInteger(bytes)) throw bad(path, `: tensor ${name} of shape [${shape}] is larger than any file`)
+  let bytes = BYTES[dtype]
+  for (const size of shape) {
+    bytes *= size
+    if (!Number.isSafeInteger(bytes)) {
+      throw bad(path, `: tensor ${shown(name)} of shape ${shown(shape)} is larger than any file`)
+    }
+  }
   if (offsets[1] - offsets[0] !== bytes) {
     throw bad(
       path,
-      `: tensor ${name} takes ${offsets[1] - offsets[0]} bytes; ${dtype} of shape [${shape}] takes ${bytes}`,
+      `: tensor ${shown(name)} takes ${offsets[1] - offsets[0]} bytes; ${dtype} of shape ${shown(shape)} takes ${bytes}`,
     )
   }
   return { name, dtype, shape, begin: base + offsets[0], bytes }
@@ -157,20 +169,23 @@ function readMetadata(value: unknown, path: string): Record<string, string> {
   return value as Record<string, string>
 }
 
-/** JSON.parse lets the last of two equal keys win; here both a hidden tensor and a hidden field are refused. */
+/** JSON.parse lets the last of two equal keys win; here both a hidden tensor and a hidden field are refused. `text` is valid JSON. */
 function rejectDuplicateKeys(text: string, path: string): void {
   const open: (Set<string> | null)[] = []
-  const token = /"(?:[^"\\]|\\.)*"|[{}[\]]/gs
-  for (let match = token.exec(text); match; match = token.exec(text)) {
-    const symbol = match[0]
+  const colon = /[ \t\r\n]*:/y
+  for (let at = 0; at < text.length; at++) {
+    const symbol = text[at]
     if (symbol === '{') open.push(new Set())
     else if (symbol === '[') open.push(null)
     else if (symbol === '}' || symbol === ']') open.pop()
-    else {
+    else if (symbol === '"') {
+      const start = at
+      for (at++; text[at] !== '"'; at++) if (text[at] === '\\') at++
       const keys = open.at(-1)
-      if (!keys || !/^\s*:/.test(text.slice(token.lastIndex, token.lastIndex + 64))) continue
-      const key = JSON.parse(symbol) as string
-      if (keys.has(key)) throw bad(path, `has the key ${symbol} twice in its header`)
+      colon.lastIndex = at + 1
+      if (!keys || !colon.test(text)) continue
+      const key = JSON.parse(text.slice(start, at + 1)) as string
+      if (keys.has(key)) throw bad(path, `has the key ${shown(key)} twice in its header`)
       keys.add(key)
     }
   }
@@ -185,6 +200,14 @@ function readExactly(file: number, count: number, position: number, path: string
     done += read
   }
   return bytes
+}
+
+/** A value of the file for a message: short, and without what would disturb a terminal. */
+function shown(value: unknown): string {
+  const flat = Array.isArray(value) && value.every((item) => typeof item !== 'object')
+  if (typeof value === 'object' && value !== null && !flat) return Array.isArray(value) ? 'a nested list' : 'an object'
+  const text = JSON.stringify(Array.isArray(value) ? value.slice(0, 20) : value) ?? String(value)
+  return text.length <= 80 ? text : `${text.slice(0, 80)}…`
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {
