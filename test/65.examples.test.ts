@@ -3,14 +3,17 @@ import { existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { openRecipe, runRecipe } from '../lib/recipes/index.js'
+import { findLibtorch } from '../lib/runtime/index.js'
 import { runCli, runScript } from './helpers/cli-process.js'
 import { tinyValues, writeSmallCorpus } from './helpers/tiny-recipe.js'
 
 const root = resolve(__dirname, '..')
 
-/** Runs a script of the repository as its first line says. */
+/** Runs a script of the repository as its first line says, with a cache of its own for text but the libtorch of this process. */
 function run(script: string, args: string[], cwd: string) {
-  return runScript(join(root, script), args, { cwd, env: { XDG_CACHE_HOME: join(cwd, 'cache'), OMP_NUM_THREADS: '1' } })
+  const libtorch = findLibtorch().tree?.directory
+  const env = { XDG_CACHE_HOME: join(cwd, 'cache'), OMP_NUM_THREADS: '1', STRATABERT_LIBTORCH: libtorch }
+  return runScript(join(root, script), args, { cwd, env })
 }
 
 describe('examples and demo', function () {
