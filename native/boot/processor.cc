@@ -20,3 +20,8 @@ bool avoid_unusable_tiles() {
   return false;
 #endif
 }
+
+void shorten_spinning() {
+  static const bool chosen = std::getenv("OMP_WAIT_POLICY") != nullptr || std::getenv("GOMP_SPINCOUNT") != nullptr;
+  if (!chosen) setenv("GOMP_SPINCOUNT", "1000", 0);
+}

@@ -5,3 +5,8 @@
 // the first bf16 product dies with SIGILL. On such a processor this keeps oneDNN below AMX (environment variable
 // ONEDNN_MAX_CPU_ISA, unless the user has set it). Returns true when it did so. To be called before libtorch is opened.
 bool avoid_unusable_tiles();
+
+// libgomp's threads spin for milliseconds before they sleep. Beside an event loop, or on a machine that others use too, that costs
+// more than waking up does (measured: 2 to 3 times a step's time on a busy machine). Unless the user has chosen (OMP_WAIT_POLICY
+// or GOMP_SPINCOUNT), they give up after a few microseconds. To be called before libtorch is opened.
+void shorten_spinning();
