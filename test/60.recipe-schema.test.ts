@@ -292,6 +292,54 @@ describe('recipe files', () => {
     })
   }
 
+  it('arbitrary text gives values or a typed error', function () {
+    this.timeout(60_000)
+    const fragment = fc.oneof(
+      fc.constantFrom(
+        'extends: bert-pretrain\n',
+        'encoder:\n',
+        '  layers: ',
+        '- ',
+        '[',
+        ']',
+        '{',
+        '}',
+        '&a ',
+        '*a',
+        '<<: ',
+        '!!binary ',
+        '? ',
+        '|\n',
+        '\t',
+        '\0',
+        '\ufeff',
+        '---\n',
+        'heads: ',
+        '"',
+        "'",
+        '#',
+        '%YAML 1.1\n',
+        '1e999',
+        '.nan',
+        '0x',
+        'null\n',
+        ': ',
+      ),
+      fc.string(),
+    )
+    fc.assert(
+      fc.property(fc.array(fragment, { maxLength: 30 }), (fragments) => {
+        try {
+          const source = parseRecipeText(fragments.join(''), 'mine.yaml')
+          resolveRecipe(source.values, source)
+        } catch (error) {
+          assert.ok(error instanceof StrataError && error.code === 'BAD_RECIPE', String((error as Error).stack))
+        }
+      }),
+      { numRuns: 4000, seed: 8 },
+    )
+  })
+
   it('a missing file, and a name near a recipe', async () => {
     await assert.rejects(loadRecipe('./none.yaml'), { code: 'NOT_FOUND' })
     await assert.rejects(loadRecipe('bert-pretrian'), /did you mean "bert-pretrain"\?/)
@@ -328,6 +376,25 @@ describe('--set', () => {
       assert.match(error.message, pattern)
     })
   }
+
+  it('arbitrary options give an overlay or a typed error', function () {
+    this.timeout(30_000)
+    const option = fc.tuple(
+      fc.oneof(fc.constantFrom('encoder.layers', 'stages.0.budget', 'heads.mlm', 'a.__proto__.b'), fc.string()),
+      fc.string(),
+    )
+    fc.assert(
+      fc.property(fc.array(option, { maxLength: 4 }), (options) => {
+        try {
+          const overlay = overlayOfSetOptions(options.map(([key, value]) => `${key}=${value}`))
+          resolveRecipe({ extends: 'hierarchical-pretrain' } as any, { overlay })
+        } catch (error) {
+          assert.ok(error instanceof StrataError && error.code === 'BAD_RECIPE', String((error as Error).stack))
+        }
+      }),
+      { numRuns: 3000, seed: 9 },
+    )
+  })
 
   it('null removes, a budget replaces the whole, a list entry is reached by number', async () => {
     const { values } = await loadRecipe('bert-pretrain')

@@ -48,7 +48,7 @@ export function parseRecipeText(text: string, label: string): RecipeSource {
   let document: ReturnType<typeof parseDocument>
   let values: unknown
   try {
-    document = parseDocument(text, { lineCounter, prettyErrors: true, uniqueKeys: true })
+    document = parseDocument(text, { lineCounter, prettyErrors: true, uniqueKeys: true, logLevel: 'error' })
     if (document.errors.length === 0) values = document.toJS({ maxAliasCount: 100 })
   } catch (error) {
     // Too many aliases, or brackets nested beyond the stack.
@@ -56,7 +56,8 @@ export function parseRecipeText(text: string, label: string): RecipeSource {
       cause: error,
     })
   }
-  const fault = document.errors[0]
+  // A warning (an unknown tag or directive) is no recipe either.
+  const fault = document.errors[0] ?? document.warnings[0]
   if (fault) {
     const line = fault.linePos?.[0]
     const place = line ? ` line ${line.line}, column ${line.col}` : ''

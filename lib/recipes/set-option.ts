@@ -1,4 +1,4 @@
-import { parse } from 'yaml'
+import { parseDocument } from 'yaml'
 import { StrataError } from '../errors.js'
 import { setAt, type Values } from './merge.js'
 
@@ -25,15 +25,13 @@ export function overlayOfSetOptions(options: readonly string[]): Values {
 function parseScalar(key: string, text: string): unknown {
   let value: unknown
   try {
-    value = parse(text)
+    const document = parseDocument(text, { prettyErrors: false, logLevel: 'error' })
+    const fault = document.errors[0] ?? document.warnings[0]
+    if (fault) throw fault
+    value = document.toJS({ maxAliasCount: 100 })
   } catch (error) {
-    throw new StrataError(
-      'BAD_RECIPE',
-      `--set ${key}: the value ${JSON.stringify(text)} is no YAML value: ${(error as Error).message}`,
-      {
-        cause: error,
-      },
-    )
+    const message = `--set ${key}: the value ${JSON.stringify(text)} is no YAML value: ${(error as Error).message}`
+    throw new StrataError('BAD_RECIPE', message, { cause: error })
   }
   // YAML 1.2 reads "1e6" as a number and "" as null; an empty value is more likely a shell's unset variable.
   if (value === null && !/^\s*(null|~)\s*$/.test(text)) {
