@@ -18,7 +18,14 @@ export {
   parseHuggingFaceConfig,
 } from './huggingface.js'
 export * from './model.js'
-export { type Counters, computeThreads, counters } from './native.js'
+export {
+  type Counters,
+  computeThreads,
+  counters,
+  type DeviceMemory,
+  deviceMemory,
+  hasFlashAttention,
+} from './native.js'
 export { Model, type Values } from './native-model.js'
 export {
   type AdamWOptions,

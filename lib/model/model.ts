@@ -9,8 +9,8 @@ export interface ModelOptions {
   precision?: Precision
   /** Seed of the initial weights and of dropout. */
   seed?: number
-  /** `reference` = the plain paths that the fast ones are held against; slow, for tests. */
-  kernels?: 'fast' | 'reference'
+  /** For tests. `reference` = the plain paths that the fast ones are held against; `portable` = what a GPU runs, also on the CPU. */
+  kernels?: 'fast' | 'portable' | 'reference'
 }
 
 export interface ParameterInfo {

@@ -42,6 +42,8 @@ interface ModelAddon extends NativeCore {
   NativeOptimizer: new (model: NativeModel, config: object) => NativeOptimizer
   counters(): Counters
   threads(count?: number): number
+  deviceMemory(device: string, resetPeak: boolean): DeviceMemory
+  flashAttention(device: string): boolean
 }
 
 /** What is alive in the native part, over all threads of the process. */
@@ -58,6 +60,17 @@ export interface Counters {
   cachedBytes: number
 }
 
+/** Memory of an accelerator in tensors of this process, in bytes. */
+export interface DeviceMemory {
+  bytesInUse: number
+  /** The most that was in use since the last reset. */
+  peakBytes: number
+  /** Reserved from the driver, without a tensor in it. */
+  cachedBytes: number
+  /** Of the whole device. */
+  totalBytes: number
+}
+
 /** The addon, loaded for a device; `auto` is resolved to what this process has. */
 export function modelAddon(device: string): { addon: ModelAddon; device: string } {
   const runtime = loadRuntime({ device })
@@ -72,6 +85,16 @@ export function counters(): Counters {
 /** Sets (when given) and returns how many threads a command may use inside libtorch. */
 export function computeThreads(count?: number): number {
   return modelAddon('auto').addon.threads(count)
+}
+
+/** Memory of an accelerator (`cuda` or `cuda:<index>`) once its queued work is done; `resetPeak` starts a new peak afterwards. Zeros for the CPU. */
+export function deviceMemory(device: string, options: { resetPeak?: boolean } = {}): DeviceMemory {
+  return modelAddon(device).addon.deviceMemory(device, options.resetPeak ?? false)
+}
+
+/** Whether attention without dropout runs on libtorch's packed flash kernel on this device in bf16 and fp16. */
+export function hasFlashAttention(device: string): boolean {
+  return modelAddon(device).addon.flashAttention(device)
 }
 
 /** A native error as {@link StrataError}; any other value as it is. */

@@ -221,8 +221,9 @@ Precision precision(const std::string& name) {
 
 Kernels kernels(const std::string& name) {
   if (name == "fast") return Kernels::fast;
+  if (name == "portable") return Kernels::portable;
   if (name == "reference") return Kernels::reference;
-  fail("BAD_ARGUMENT", "kernels is '", name, "'; fast or reference was expected");
+  fail("BAD_ARGUMENT", "kernels is '", name, "'; fast, portable or reference was expected");
 }
 
 Pooling pooling(const std::string& name) {

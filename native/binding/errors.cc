@@ -23,6 +23,9 @@ Failure describe(std::exception_ptr caught) noexcept {
       if (message.find("can't allocate memory") != std::string::npos || message.find("not enough memory") != std::string::npos ||
           message.find("Storage size calculation overflowed") != std::string::npos)
         return {"OUT_OF_MEMORY", "the machine has no memory left for this; use smaller batches, sequences or models. " + message};
+      // What libraries on the device allocate beside libtorch's allocator.
+      if (message.find("CUDA error: out of memory") != std::string::npos || message.find("CUBLAS_STATUS_ALLOC_FAILED") != std::string::npos)
+        return {"OUT_OF_MEMORY", "the device has no memory left for this batch; use smaller batches or sequences. " + message};
       return {"NATIVE_ERROR", message};
     } catch (const std::bad_alloc&) {
       return {"OUT_OF_MEMORY", "the machine has no memory left; use smaller batches or a smaller model"};

@@ -5,6 +5,7 @@
 #include "binding/errors.h"
 #include "core/error.h"
 #include "core/memory/caching_allocator.h"
+#include "core/memory/device_memory.h"
 #include "core/storage/tensor_file.h"
 
 namespace strata::binding {
@@ -95,7 +96,8 @@ Napi::Value ModelHandle::initialize(const Napi::CallbackInfo& info) {
     if (disposed_) fail("DISPOSED", "the model has been disposed; create or load another one");
     return thread_->run(info.Env(), info.This().As<Napi::Object>(), [this, state = state_]() -> MakeValue {
       const at::Device device(device_);
-      if (precision(precision_) == Precision::fp16 && !device.is_cuda())
+      check_device(device);
+      if (precision(precision_) == Precision::fp16 && device.is_cpu() && kernels(kernels_) != Kernels::portable)
         fail("UNSUPPORTED", "precision fp16 needs a CUDA device; on ", device_, " choose bf16 or fp32");
       state->model = std::make_unique<Model>(config_, precision(precision_), device, seed_, kernels(kernels_));
       // Weights, gradients and both moments.
@@ -417,10 +419,12 @@ Napi::Value ModelHandle::dispose(const Napi::CallbackInfo& info) {
     disposed_ = true;
     // Commands that were asked for earlier run first.
     return thread_->run(info.Env(), info.This().As<Napi::Object>(), [this, state = state_]() -> MakeValue {
+      const at::Device device = state->model ? state->model->parameters().device() : at::Device(at::kCPU);
       state->losses.clear();
       state->model.reset();
       // What a training step kept for the next one is of no use to the models that remain.
       release_cached_memory();
+      release_device_memory(device);
       return [this](Napi::Env env) -> Napi::Value {
         discount(env);
         thread_->stop();

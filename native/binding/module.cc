@@ -5,8 +5,10 @@
 #include "binding/execution_thread.h"
 #include "binding/model_handle.h"
 #include "binding/optimizer_handle.h"
+#include "core/encoder/attention.h"
 #include "core/error.h"
 #include "core/memory/caching_allocator.h"
+#include "core/memory/device_memory.h"
 #include "core/ops.h"
 
 #include <ATen/DeviceAccelerator.h>
@@ -50,6 +52,32 @@ Napi::Value cuda_device_count(const Napi::CallbackInfo& info) {
   });
 }
 
+// deviceMemory(device, resetPeak): what libtorch's allocator holds on an accelerator, after all work queued on it is done.
+Napi::Value read_device_memory(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    const at::Device device(string_argument(info, 0, "device"));
+    check_device(device);
+    synchronize(device);
+    const DeviceMemory memory = device_memory(device);
+    if (info[1].ToBoolean()) reset_peak_device_memory(device);
+    Napi::Object object = Napi::Object::New(info.Env());
+    object.Set("bytesInUse", static_cast<double>(memory.bytes_in_use));
+    object.Set("peakBytes", static_cast<double>(memory.peak_bytes));
+    object.Set("cachedBytes", static_cast<double>(memory.bytes_cached));
+    object.Set("totalBytes", static_cast<double>(memory.bytes_total));
+    return object;
+  });
+}
+
+// flashAttention(device): whether packed attention in bf16 and fp16 runs on libtorch's flash kernel there.
+Napi::Value flash_attention(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    const at::Device device(string_argument(info, 0, "device"));
+    check_device(device);
+    return Napi::Boolean::New(info.Env(), has_flash_attention(device));
+  });
+}
+
 Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   guard_process_exit();
   use_caching_allocator();
@@ -61,6 +89,8 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   exports.Set("NativeOptimizer", OptimizerHandle::define(env));
   exports.Set("counters", Napi::Function::New(env, read_counters));
   exports.Set("threads", Napi::Function::New(env, threads));
+  exports.Set("deviceMemory", Napi::Function::New(env, read_device_memory));
+  exports.Set("flashAttention", Napi::Function::New(env, flash_attention));
   exports.Set("cudaDeviceCount", Napi::Function::New(env, cuda_device_count));
   exports.Set("torchVersion", STRATABERT_TORCH_VERSION);
   exports.Set("version", STRATABERT_VERSION);

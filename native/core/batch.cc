@@ -3,6 +3,7 @@
 #include "core/error.h"
 
 #include <algorithm>
+#include <limits>
 
 namespace strata {
 
@@ -56,6 +57,28 @@ at::Tensor PackedBatch::index(const std::vector<int64_t>& values) const {
   at::Tensor tensor = at::empty({static_cast<int64_t>(values.size())}, at::kLong);
   std::copy(values.begin(), values.end(), tensor.mutable_data_ptr<int64_t>());
   return tensor.to(device);
+}
+
+const at::Tensor& PackedBatch::cumulative_lengths() const {
+  if (!cumulative_lengths_.defined()) cumulative_lengths_ = index(offsets).to(at::kInt);
+  return cumulative_lengths_;
+}
+
+const Padding& PackedBatch::padding() const {
+  if (padding_) return *padding_;
+  std::vector<int64_t> token_of(static_cast<size_t>(sequences() * longest), 0), place_of(static_cast<size_t>(tokens()));
+  at::Tensor mask = at::full({sequences(), 1, 1, longest}, -std::numeric_limits<float>::infinity(), at::kFloat);
+  float* mask_data = mask.mutable_data_ptr<float>();
+  for (int64_t b = 0; b < sequences(); ++b) {
+    for (int64_t t = offsets[b]; t < offsets[b + 1]; ++t) {
+      const int64_t place = b * longest + t - offsets[b];
+      token_of[place] = t;
+      place_of[t] = place;
+      mask_data[place] = 0;
+    }
+  }
+  padding_ = Padding{index(token_of), index(place_of), mask.to(device)};
+  return *padding_;
 }
 
 }  // namespace strata

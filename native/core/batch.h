@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -32,6 +33,13 @@ struct HostBatch {
 // Throws BAD_ARGUMENT naming the field, the index and what was expected.
 void check_batch(const HostBatch& batch, const EncoderConfig& encoder);
 
+// The same batch laid out as B rows of `longest` places, for attention without a kernel for packed sequences. P = B * longest places.
+struct Padding {
+  at::Tensor token_of_P;   // int64: the token at each place, 0 where there is none
+  at::Tensor place_of_T;   // int64: the place of each token
+  at::Tensor mask_B11S;    // float: 0 at a token's place, -inf elsewhere
+};
+
 // What the layers read. Index tensors are int64 on the model's device.
 struct PackedBatch {
   at::Tensor token_ids_T;
@@ -46,6 +54,14 @@ struct PackedBatch {
   int64_t tokens() const { return offsets.back(); }
   int64_t sequences() const { return static_cast<int64_t>(offsets.size()) - 1; }
   at::Tensor index(const std::vector<int64_t>& values) const;  // a host list on the device
+
+  // Made at the first use, then shared by all layers: each costs a copy to the device. One thread computes with a batch.
+  const at::Tensor& cumulative_lengths() const;  // (B + 1) int32 on the device
+  const Padding& padding() const;
+
+ private:
+  mutable at::Tensor cumulative_lengths_;
+  mutable std::optional<Padding> padding_;
 };
 
 }  // namespace strata

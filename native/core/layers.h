@@ -7,8 +7,9 @@
 
 namespace strata {
 
-// Simple paths are kept beside the fast ones; a test holds them together.
-enum class Kernels { fast, reference };
+// Simple paths are kept beside the fast ones; a test holds them together. `fast` on the CPU runs kernels of our own, elsewhere it is
+// what `portable` is: operators of libtorch alone. `portable` on the CPU so runs, step by step, what a GPU runs.
+enum class Kernels { fast, portable, reference };
 
 struct ForwardPass {
   at::ScalarType type = at::kFloat;  // of activations and products

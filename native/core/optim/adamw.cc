@@ -2,6 +2,7 @@
 
 #include "core/error.h"
 
+#include <ATen/ops/_foreach_add.h>
 #include <ATen/ops/_foreach_norm.h>
 #include <ATen/ops/_fused_adamw.h>
 
@@ -76,8 +77,14 @@ OptimizerStep AdamW::step(double learning_rate, double max_norm, double max_tens
   } else if (scale != 1) {
     grad_scale = at::full({}, scale, norm.options());
   }
-  if (grad_scale && grad_scale->scalar_type() != at::kFloat && norm.device().is_cuda()) grad_scale = grad_scale->to(at::kFloat);
-  if (norm.device().is_cpu()) {
+  const bool on_cpu = norm.device().is_cpu() && model_.kernels() != Kernels::portable;
+  if (grad_scale && !on_cpu && grad_scale->scalar_type() != at::kFloat) {
+    // The device's kernel reads the scale as one float, which would round double gradients.
+    const at::Tensor factor = grad_scale->reciprocal();
+    for (at::Tensor& gradient : gradients) gradient.mul_(factor);
+    grad_scale.reset();
+  }
+  if (on_cpu) {
     // On the CPU the answer is at hand: skip, and scale in the gradients' own type.
     if (not_finite.item<float>() == 0) {
       if (grad_scale && grad_scale->item<double>() != 1) {
@@ -87,7 +94,9 @@ OptimizerStep AdamW::step(double learning_rate, double max_norm, double max_tens
       grad_scale.reset();
     }
   }
-  const bool skip = norm.device().is_cpu() && not_finite.item<float>() != 0;
+  const bool skip = on_cpu && not_finite.item<float>() != 0;
+  // Elsewhere the answer stays on the device: the kernel itself leaves a not finite update out, and such a step is not counted.
+  const at::Tensor counted = 1 - not_finite;
   for (Group& group : groups_) {
     std::vector<at::Tensor> parameters, own, first, second, steps;
     for (Slot& slot : group.slots) {
@@ -100,11 +109,10 @@ OptimizerStep AdamW::step(double learning_rate, double max_norm, double max_tens
       steps.push_back(slot.steps);
     }
     if (parameters.empty()) continue;
-    for (at::Tensor& count : steps) count.add_(1 - (norm.device().is_cpu() ? at::zeros({}) : not_finite));
+    at::_foreach_add_(steps, counted);
     at::_fused_adamw_(parameters, own, first, second, {}, steps, learning_rate * group.rate_factor, config_.beta1, config_.beta2,
-                      group.weight_decay, config_.epsilon, false, false,
-                      norm.device().is_cpu() ? std::nullopt : grad_scale,
-                      norm.device().is_cpu() ? std::nullopt : std::optional<at::Tensor>(not_finite));
+                      group.weight_decay, config_.epsilon, false, false, on_cpu ? std::nullopt : grad_scale,
+                      on_cpu ? std::nullopt : std::optional<at::Tensor>(not_finite));
   }
   if (scale != 1) {
     // fp16 with dynamic loss scaling as torch.amp.GradScaler: halve on overflow, double after 2000 good steps.

@@ -51,6 +51,7 @@ class Model {
   at::Tensor head_logits(const HostBatch& batch, const std::string& head) const;
 
   const ModelConfig& config() const { return config_; }
+  Kernels kernels() const { return kernels_; }
   ParameterStore& parameters() { return store_; }
   const ParameterStore& parameters() const { return store_; }
   double hidden_dropout;
