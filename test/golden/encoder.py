@@ -2,6 +2,7 @@
 
   python test/golden/encoder.py                          writes test/golden/encoder.json.gz (random 4 x 256 encoder)
   python test/golden/encoder.py --folder DIR --output F  the same figures on a Hugging Face folder's real weights
+                                                         (test/golden/minilm_l6.json.gz holds those of the shared minilm_l6)
 
 Weights are made by a formula (reference.py), so that the fixture need not hold them. tests: 40.goldens.test.ts
 """
@@ -137,8 +138,10 @@ def main():
 
     batch = random_batch(rng, LENGTHS, bert_config.vocab_size, label_heads)
     rows = [o for i in range(len(LENGTHS)) for o in (batch["sequenceOffsets"][i], batch["sequenceOffsets"][i + 1] - 1)]
+    encoder = bert_config.to_dict()
+    encoder.pop("_name_or_path", None)  # a path of the machine
     output = {
-        "encoder": bert_config.to_dict(), "batch": batch, "hiddenRows": rows, "cases": {}, "training": {},
+        "encoder": encoder, "batch": batch, "hiddenRows": rows, "cases": {}, "training": {},
         "versions": {"torch": torch.__version__.split("+")[0], "numpy": np.__version__},
     }
     for name, heads in every.items():
