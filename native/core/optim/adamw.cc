@@ -77,31 +77,21 @@ OptimizerStep AdamW::step(double learning_rate, double max_norm, double max_tens
   } else if (scale != 1) {
     grad_scale = at::full({}, scale, norm.options());
   }
-  const bool on_cpu = norm.device().is_cpu() && model_.kernels() != Kernels::portable;
-  if (grad_scale && !on_cpu && grad_scale->scalar_type() != at::kFloat) {
-    // The device's kernel reads the scale as one float, which would round double gradients.
+  // On the CPU the scale is at hand, and dividing by 1 would be a pass over all gradients for nothing.
+  if (grad_scale && norm.device().is_cpu() && grad_scale->item<double>() == 1) grad_scale.reset();
+  if (grad_scale && grad_scale->scalar_type() != at::kFloat) {
+    // The kernel reads the scale as one float, which would round double gradients.
     const at::Tensor factor = grad_scale->reciprocal();
     for (at::Tensor& gradient : gradients) gradient.mul_(factor);
     grad_scale.reset();
   }
-  if (on_cpu) {
-    // On the CPU the answer is at hand: skip, and scale in the gradients' own type.
-    if (not_finite.item<float>() == 0) {
-      if (grad_scale && grad_scale->item<double>() != 1) {
-        const double factor = 1 / grad_scale->item<double>();
-        for (at::Tensor& gradient : gradients) gradient.mul_(factor);
-      }
-      grad_scale.reset();
-    }
-  }
-  const bool skip = on_cpu && not_finite.item<float>() != 0;
-  // Elsewhere the answer stays on the device: the kernel itself leaves a not finite update out, and such a step is not counted.
+  // The answer stays on the device: the kernel itself leaves a not finite update out, and such a step is not counted.
   const at::Tensor counted = 1 - not_finite;
   for (Group& group : groups_) {
     std::vector<at::Tensor> parameters, own, first, second, steps;
     for (Slot& slot : group.slots) {
       const at::Tensor& gradient = slot.parameter->master.grad();
-      if (!gradient.defined() || skip) continue;
+      if (!gradient.defined()) continue;
       parameters.push_back(slot.parameter->master.detach());
       own.push_back(gradient);
       first.push_back(slot.first);
@@ -111,8 +101,7 @@ OptimizerStep AdamW::step(double learning_rate, double max_norm, double max_tens
     if (parameters.empty()) continue;
     at::_foreach_add_(steps, counted);
     at::_fused_adamw_(parameters, own, first, second, {}, steps, learning_rate * group.rate_factor, config_.beta1, config_.beta2,
-                      group.weight_decay, config_.epsilon, false, false, on_cpu ? std::nullopt : grad_scale,
-                      on_cpu ? std::nullopt : std::optional<at::Tensor>(not_finite));
+                      group.weight_decay, config_.epsilon, false, false, grad_scale, not_finite);
   }
   if (scale != 1) {
     // fp16 with dynamic loss scaling as torch.amp.GradScaler: halve on overflow, double after 2000 good steps.
