@@ -23,7 +23,7 @@ import {
 } from '../lib/index.js'
 
 const TEXT = resolve(__dirname, '../examples/data/wikipedia-sample.txt')
-const VOCABULARY = 4096
+const VOCABULARY = 2048
 const RECIPES = {
   'bert-pretrain': 'every task at the top layer (the baseline)',
   'hierarchical-pretrain': 'each task at its own layer, next sentence handed to the masked LM',
@@ -36,7 +36,7 @@ const MASKED = [
 
 async function main(): Promise<void> {
   const { values } = parseArgs({
-    options: { steps: { type: 'string', default: '400' }, output: { type: 'string' } },
+    options: { steps: { type: 'string', default: '1500' }, output: { type: 'string' } },
   })
   const steps = Number(values.steps)
   if (!Number.isInteger(steps) || steps < 1)
@@ -107,8 +107,8 @@ function overlay(tokenizer: string, steps: number) {
     tokenizer,
     encoder: { layers: 4, hiddenSize: 128, heads: 2 },
     bigramShift: { level: 'both' },
-    batch: { tokens: 2048, sequenceTokens: 128 },
-    optimizer: { learningRate: 2e-3 },
+    batch: { tokens: 1024, sequenceTokens: 128 },
+    optimizer: { learningRate: 1e-3 },
     budget: { steps },
     evaluation: { everySteps: 0 },
     checkpoint: { everySteps: 0, keep: 1 },

@@ -62,14 +62,16 @@ export async function evaluateCheckpoint(
   const recipe = recipeOf(found)
   const tokenizer = await Tokenizer.load(folder)
   const view = await openView(recipe, found, tokenizer, options)
-  const source = recipeSource(recipe, { view, tokenizer, heads, batch: recipe.batch, evaluation: true })
+  // Every head's labels, also when few heads are wanted: the inputs are then the run's own.
+  const all = found.config.heads.map(({ name }) => name)
+  const source = recipeSource(recipe, { view, tokenizer, heads: all, batch: recipe.batch, evaluation: true })
 
   const choice = runtimeChoice({ device: options.device ?? 'auto', precision: options.precision ?? 'auto' })
   const { model } = await loadModel(folder, choice)
   try {
     const onBatch = (done: number, total: number) => options.onProgress?.(`evaluated ${done} of ${total} batches`)
-    const scores = await evaluateHeads(model, source, { signal: options.signal, onBatch })
-    if (options.onPrediction) await predict(model, source, options.onPrediction)
+    const scores = await evaluateHeads(model, source, { heads, signal: options.signal, onBatch })
+    if (options.onPrediction) await predict(model, source, heads, options.onPrediction)
     return {
       checkpoint: folder,
       data: options.data === undefined ? 'held out' : [options.data].flat().join(', '),
@@ -135,13 +137,14 @@ async function openView(
 async function predict(
   model: Model,
   source: PretrainingSource,
+  heads: readonly string[],
   tell: NonNullable<EvaluateCheckpointOptions['onPrediction']>,
 ): Promise<void> {
   for (let batch = 0; batch < source.batchCount(0); batch++) {
     const packed = source.build(0, batch)
     for (const { name: head, kind } of model.config.heads) {
       const labelled = packed.labels[head]
-      if (!labelled || labelCount(labelled) === 0) continue
+      if (!heads.includes(head) || !labelled || labelCount(labelled) === 0) continue
       const { tokenIds, probabilities } =
         kind === 'masked-lm' ? await likeliestTokens(model, packed, head) : await likelierClass(model, packed, head)
       let row = 0
