@@ -71,12 +71,12 @@ class File {
   int descriptor_ = -1;
 };
 
-at::ScalarType scalar_type(const std::string& type, const std::string& name) {
+at::ScalarType scalar_type(const std::string& type, const std::string& path, const std::string& name) {
   if (type == "F64") return at::kDouble;
   if (type == "F32") return at::kFloat;
   if (type == "F16") return at::kHalf;
   if (type == "BF16") return at::kBFloat16;
-  fail("BAD_FILE", "tensor ", name, " has dtype ", type, "; F64, F32, F16 or BF16 was expected");
+  fail("BAD_FILE", path, ": tensor ", name, " has dtype ", type, "; F64, F32, F16 or BF16 was expected");
 }
 
 void write_file(const std::string& path, const std::string& shown, const std::string& header, const std::vector<at::Tensor>& tensors) {
@@ -105,7 +105,7 @@ void read_tensors(const std::string& path, const std::vector<StoredTensor>& tens
   const auto size = static_cast<uint64_t>(status.st_size);
   // All is checked before the first weight changes.
   for (const StoredTensor& stored : tensors) {
-    const at::ScalarType type = scalar_type(stored.type, stored.name);
+    const at::ScalarType type = scalar_type(stored.type, path, stored.name);
     const uint64_t expected = static_cast<uint64_t>(stored.target.numel()) * at::elementSize(type);
     if (stored.bytes != expected)
       fail("BAD_CHECKPOINT", path, ": tensor ", stored.name, " has ", stored.bytes, " bytes; ", expected, " were expected");
@@ -113,7 +113,7 @@ void read_tensors(const std::string& path, const std::vector<StoredTensor>& tens
       fail("BAD_FILE", path, ": tensor ", stored.name, " ends at byte ", stored.begin + stored.bytes, " but the file has ", size);
   }
   for (const StoredTensor& stored : tensors) {
-    at::Tensor raw = at::empty(stored.target.sizes(), at::TensorOptions().dtype(scalar_type(stored.type, stored.name)));
+    at::Tensor raw = at::empty(stored.target.sizes(), at::TensorOptions().dtype(scalar_type(stored.type, path, stored.name)));
     file.read_at(raw.mutable_data_ptr(), stored.bytes, stored.begin);
     at::Tensor target = stored.target;
     target.copy_(raw);
