@@ -3,6 +3,8 @@
   python test/golden/huggingface_open.py --folder DIR --class BertForPreTraining --input inputs.json --output out.json
   python test/golden/huggingface_open.py --folder DIR --class BertForPreTraining --create config.json   makes such a folder
 
+Made with it: test/golden/bert_for_pretraining (outputs.json.gz holds what transformers computes for the test's inputs).
+
 inputs.json: { "tokenIds": [[...]], "segmentIds": [[...]] }, one list a sequence.
 """
 
