@@ -15,8 +15,8 @@ import {
   parseHuggingFaceConfig,
   type TensorShape,
 } from './huggingface.js'
-import type { ModelOptions } from './model.js'
-import { Model } from './native-model.js'
+import { Model } from './model.js'
+import type { ModelOptions } from './model-types.js'
 import { readFloatTensor } from './read-tensor.js'
 import { inspectSafetensors } from './safetensors.js'
 

@@ -17,7 +17,8 @@ export {
   modelParameterShapes,
   parseHuggingFaceConfig,
 } from './huggingface.js'
-export * from './model.js'
+export { Model, type Values } from './model.js'
+export * from './model-types.js'
 export {
   type Counters,
   computeThreads,
@@ -26,7 +27,6 @@ export {
   deviceMemory,
   hasFlashAttention,
 } from './native.js'
-export { Model, type Values } from './native-model.js'
 export {
   type AdamWOptions,
   Optimizer,

@@ -1,53 +1,239 @@
-/** What goes into and comes out of a model. */
+import { labelCount, type PackedBatch } from '../data/packed-batch.js'
+import { StrataError } from '../errors.js'
+import type { ModelConfig } from './config.js'
+import type {
+  DropoutState,
+  HeadEvaluation,
+  HeadLoss,
+  ModelOptions,
+  ParameterInfo,
+  Precision,
+  StepLosses,
+} from './model-types.js'
+import { call, modelAddon, type NativeModel } from './native.js'
+import { inspectSafetensors, makeHeader } from './safetensors.js'
 
-export type Device = 'cpu' | 'cuda' | `cuda:${number}` | 'auto'
-/** `fp64` is for goldens; `fp16` needs CUDA. */
-export type Precision = 'fp64' | 'fp32' | 'bf16' | 'fp16'
+/** Numbers of a parameter: Float64Array in precision fp64, else Float32Array. */
+export type Values = Float32Array | Float64Array
 
-export interface ModelOptions {
-  device?: Device
-  precision?: Precision
-  /** Seed of the initial weights and of dropout. */
-  seed?: number
-  /** For tests. `reference` = the plain paths that the fast ones are held against; `portable` = what a GPU runs, also on the CPU. */
-  kernels?: 'fast' | 'portable' | 'reference'
-}
+/**
+ * An encoder with its heads on one device. Commands run in order on a thread of the model's own; every method returns a promise and
+ * the event loop stays free. Dispose it: its memory is native and the collector does not see it.
+ *
+ * Legend: T tokens, B sequences, H hidden size, M positions, V vocabulary, L layers.
+ */
+export class Model {
+  readonly #native: NativeModel
+  readonly #parameters: readonly ParameterInfo[]
+  readonly #dropout: DropoutState
+  #rates: { hidden: number; attention: number }
 
-export interface ParameterInfo {
-  /** `bert.…` as in Hugging Face's BERT, or `heads.<name>.…`. */
-  name: string
-  shape: number[]
-  /** False for biases and LayerNorm parameters. */
-  decays: boolean
-  /** 0 for embeddings, l for block l, L + 1 for heads. */
-  layer: number
-}
+  private constructor(
+    native: NativeModel,
+    readonly config: ModelConfig,
+    readonly device: string,
+    readonly precision: Precision,
+    parameters: ParameterInfo[],
+    seed: number,
+  ) {
+    this.#native = native
+    this.#parameters = parameters
+    this.#dropout = { seed, counter: 0 }
+    this.#rates = { hidden: config.encoder.hiddenDropout, attention: config.encoder.attentionDropout }
+  }
 
-/** Loss of one head over one optimiser step or batch. */
-export interface HeadLoss {
-  lossSum: number
-  count: number
-  /** lossSum / count; NaN when count is 0. */
-  loss: number
-  finite: boolean
-}
+  /**
+   * A model with freshly drawn weights: N(0, initializerRange) for matrices, 0 for biases, 1 and 0 for LayerNorm. A parameter's draw
+   * depends on the seed and its name only. Throws BAD_ARGUMENT for an impossible configuration, DEVICE_UNAVAILABLE, OUT_OF_MEMORY.
+   */
+  static async create(config: ModelConfig, options: ModelOptions = {}): Promise<Model> {
+    const { addon, device } = modelAddon(options.device ?? 'auto')
+    const precision = options.precision ?? 'fp32'
+    const seed = options.seed ?? 0
+    if (!Number.isSafeInteger(seed) || seed < 0) {
+      throw new StrataError('BAD_ARGUMENT', `seed is ${seed}; a whole number of at least 0 was expected`)
+    }
+    return call(async () => {
+      const native = new addon.NativeModel(config, { device, precision, seed, kernels: options.kernels ?? 'fast' })
+      try {
+        await native.initialize()
+        return new Model(native, structuredClone(config), device, precision, await native.parameters(), seed)
+      } catch (error) {
+        await native.dispose()
+        throw error
+      }
+    })
+  }
 
-/** Losses that stay on the device until read. */
-export interface StepLosses {
-  read(): Promise<Record<string, HeadLoss>>
-}
+  /**
+   * Forward to the highest layer that a labelled head needs, losses, backward. Gradients add up until the optimizer's step. A head's
+   * loss is weight · lossSum / divisor; the divisor defaults to its label count in this batch. When several batches make one update,
+   * give the label counts over all of them, so that the result does not depend on how the labels are spread.
+   * Throws BAD_ARGUMENT for ids, lengths or labels out of range, OUT_OF_MEMORY (gradients are dropped, the model still works).
+   */
+  async step(batch: PackedBatch, options: { lossDivisors?: Record<string, number> } = {}): Promise<StepLosses> {
+    const dropout = { ...this.#dropout }
+    this.#dropout.counter += 1
+    const id = await call(() => this.#native.step(batch, options.lossDivisors, dropout))
+    let read: Promise<Record<string, HeadLoss>> | undefined
+    return {
+      read: () => {
+        read ??= call(async () => {
+          const losses: Record<string, HeadLoss> = {}
+          for (const { head, lossSum, count } of await this.#native.readLosses(id)) {
+            losses[head] = { lossSum, count, loss: lossSum / count, finite: Number.isFinite(lossSum) }
+          }
+          return losses
+        })
+        return read
+      },
+    }
+  }
 
-export interface HeadEvaluation {
-  lossSum: number
-  count: number
-  /** How many labels the arg-max hits. */
-  correct: number
-  /** confusion[label * classes + prediction]; only for heads with few classes. */
-  confusion?: number[]
-}
+  /** Losses and hits of every labelled head, without gradient and dropout. */
+  async evaluate(batch: PackedBatch): Promise<Record<string, HeadEvaluation>> {
+    const results: Record<string, HeadEvaluation> = {}
+    for (const { head, ...evaluation } of await call(() => this.#native.evaluate(batch))) results[head] = evaluation
+    return results
+  }
 
-export interface DropoutState {
-  seed: number
-  /** Number of training forward passes so far. */
-  counter: number
+  /** One vector a sequence, shape (B, H) row-major. Default: layer L, mean over the sequence's tokens, not normalised. */
+  embed(
+    batch: PackedBatch,
+    options: { layer?: number; pooling?: 'mean' | 'cls' | 'max'; normalize?: boolean } = {},
+  ): Promise<Float32Array> {
+    const { layer = this.config.encoder.layers, pooling = 'mean', normalize = false } = options
+    return call(() => this.#native.embed(batch, { layer, pooling, normalize }))
+  }
+
+  /** States of the asked layers (default all; 0 = embedding output), each of shape (T, H) row-major. */
+  async hiddenStates(batch: PackedBatch, layers?: readonly number[]): Promise<Values[]> {
+    const wanted = layers ?? Array.from({ length: this.config.encoder.layers + 1 }, (_, layer) => layer)
+    if (!wanted.every(Number.isInteger)) {
+      throw new StrataError('BAD_ARGUMENT', `layers are [${wanted.join(', ')}]; whole numbers were expected`)
+    }
+    return call(() => this.#native.hiddenStates(batch, Int32Array.from(wanted)))
+  }
+
+  /** The topK most probable tokens of a masked-LM head at the given places (index into T): both arrays have shape (M, topK). */
+  predictMasked(
+    batch: PackedBatch,
+    head: string,
+    positions: Int32Array,
+    topK: number,
+  ): Promise<{ tokenIds: Int32Array; probabilities: Float32Array }> {
+    return call(() => this.#native.predictMasked(batch, head, positions, topK))
+  }
+
+  /** Scores of a head at its labelled places: (M, V) for masked LM, (B, 2) for next sentence, (M or S, 2) for bigram shift. */
+  async headLogits(batch: PackedBatch, head: string): Promise<{ shape: number[]; values: Values }> {
+    const labels = batch?.labels?.[head]
+    if (labels?.labels instanceof Int32Array && labelCount(labels) === 0) {
+      throw new StrataError(
+        'BAD_ARGUMENT',
+        `the labels of head '${head}' are all empty; at least one place was expected`,
+      )
+    }
+    return call(() => this.#native.headLogits(batch, head))
+  }
+
+  parameters(): ParameterInfo[] {
+    return this.#parameters.map((info) => ({ ...info, shape: [...info.shape] }))
+  }
+
+  /** Copies of weights or of the gradients gathered since the last update (zeros where none), row-major. Default: all. */
+  readTensors(what: 'value' | 'gradient', names?: readonly string[]): Promise<Record<string, Values>> {
+    return call(() => this.#native.readTensors(what, names ? [...names] : this.#parameters.map(({ name }) => name)))
+  }
+
+  /** Sets weights. All lengths are checked before any is written. */
+  writeTensors(values: Record<string, Values>): Promise<void> {
+    return call(() => this.#native.writeTensors(values))
+  }
+
+  /**
+   * Reads weights from a safetensors file: our name → the file's name. Each must be there with our shape.
+   * Throws BAD_CHECKPOINT naming tensor and shapes, BAD_FILE for a damaged file.
+   */
+  async load(path: string, mapping: Record<string, string>): Promise<void> {
+    const stored = new Map(inspectSafetensors(path).tensors.map((tensor) => [tensor.name, tensor]))
+    const shapes = new Map(this.#parameters.map(({ name, shape }) => [name, shape]))
+    const tensors = Object.entries(mapping).map(([parameter, name]) => {
+      const tensor = stored.get(name)
+      const shape = shapes.get(parameter)
+      if (!shape) throw new StrataError('NOT_FOUND', `the model has no parameter named ${parameter}`)
+      if (!tensor) throw new StrataError('BAD_CHECKPOINT', `${path} has no tensor ${name}, expected for ${parameter}`)
+      if (tensor.shape.length !== shape.length || tensor.shape.some((size, index) => size !== shape[index])) {
+        throw new StrataError(
+          'BAD_CHECKPOINT',
+          `${path}: tensor ${name} has shape [${tensor.shape}]; [${shape}] was expected for ${parameter}`,
+          { details: { path, tensor: name, found: tensor.shape, expected: shape } },
+        )
+      }
+      return { parameter, name, dtype: tensor.dtype, begin: tensor.begin, bytes: tensor.bytes }
+    })
+    await call(() => this.#native.load(path, tensors))
+  }
+
+  /** Writes weights (float32; float64 in precision fp64) as safetensors and syncs the file. Order: the model's own. */
+  async save(path: string, mapping: Record<string, string>, metadata: Record<string, string> = {}): Promise<void> {
+    const dtype = this.precision === 'fp64' ? 'F64' : 'F32'
+    const known = this.#parameters.filter(({ name }) => Object.hasOwn(mapping, name))
+    if (known.length !== Object.keys(mapping).length) {
+      const unknown = Object.keys(mapping).find((name) => !known.some((info) => info.name === name))
+      throw new StrataError('NOT_FOUND', `the model has no parameter named ${unknown}`)
+    }
+    const header = makeHeader(
+      known.map(({ name, shape }) => ({ name: mapping[name], dtype, shape })),
+      metadata,
+    )
+    await call(() =>
+      this.#native.save(
+        path,
+        header,
+        known.map(({ name }) => name),
+      ),
+    )
+  }
+
+  /** Where dropout stands: with it and the weights a resumed run draws the same masks. */
+  dropoutState(): DropoutState {
+    return { ...this.#dropout }
+  }
+
+  setDropoutState(state: DropoutState): void {
+    for (const key of ['seed', 'counter'] as const) {
+      if (Number.isSafeInteger(state[key]) && state[key] >= 0) continue
+      throw new StrataError(
+        'BAD_ARGUMENT',
+        `${key} of dropout is ${state[key]}; a whole number of at least 0 was expected`,
+      )
+    }
+    this.#dropout.seed = state.seed
+    this.#dropout.counter = state.counter
+  }
+
+  /** Changes dropout probabilities from the next command on. */
+  async setDropout(rates: { hidden?: number; attention?: number }): Promise<void> {
+    await call(() => {
+      const merged = { ...this.#rates, ...rates }
+      const done = this.#native.setDropout(merged)
+      this.#rates = merged
+      return done
+    })
+  }
+
+  /** Frees the model after the commands asked for so far. Idempotent; every later use throws DISPOSED. */
+  dispose(): Promise<void> {
+    return call(() => this.#native.dispose())
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.dispose()
+  }
+
+  /** @internal For {@link Optimizer}. */
+  get native(): NativeModel {
+    return this.#native
+  }
 }

@@ -1,7 +1,7 @@
 import { isStrataErrorCode, StrataError } from '../errors.js'
 import { loadRuntime, type NativeCore } from '../runtime/index.js'
 import type { ModelConfig } from './config.js'
-import type { HeadEvaluation, ParameterInfo } from './model.js'
+import type { HeadEvaluation, ParameterInfo } from './model-types.js'
 
 /** The addon's classes as native/binding defines them. */
 export interface NativeModel {

@@ -1,6 +1,6 @@
 import { StrataError } from '../errors.js'
+import type { Model } from './model.js'
 import { call, modelAddon, type NativeOptimizer } from './native.js'
-import type { Model } from './native-model.js'
 import { inspectSafetensors, makeHeader } from './safetensors.js'
 
 export interface ParameterGroup {

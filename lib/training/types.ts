@@ -1,6 +1,6 @@
 import type { BatchSource } from '../data/packed-batch.js'
 import type { SamplerConfig } from '../data/task-sampler.js'
-import type { DropoutState } from '../model/model.js'
+import type { DropoutState } from '../model/model-types.js'
 
 export type { SamplerConfig }
 

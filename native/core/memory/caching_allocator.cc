@@ -24,10 +24,10 @@ constexpr size_t kLarge = 256 * 1024;          // smaller blocks go to malloc
 constexpr size_t kHugePage = 2 * 1024 * 1024;
 constexpr int64_t kMaxCached = int64_t{2} << 30;
 
-// Sizes are rounded to eighths of a power of two, so that near sizes share blocks: at most 12.5 % is lost.
+// Sizes are rounded to sixteenths of a power of two, so that near sizes share blocks: at most 6.25 % is lost.
 size_t rounded(size_t bytes) {
-  const size_t eighth = std::bit_floor(bytes) / 8;
-  return (bytes + eighth - 1) / eighth * eighth;
+  const size_t step = std::bit_floor(bytes) / 16;
+  return (bytes + step - 1) / step * step;
 }
 
 class CachingAllocator final : public c10::Allocator {
@@ -69,9 +69,9 @@ class CachingAllocator final : public c10::Allocator {
 
   void* take(size_t bytes) {
     const std::lock_guard lock(mutex_);
-    // A kept block up to a quarter larger will do.
+    // A kept block up to an eighth larger will do.
     const auto found = kept_.lower_bound(bytes);
-    if (found != kept_.end() && found->first <= bytes + bytes / 4) {
+    if (found != kept_.end() && found->first <= bytes + bytes / 8) {
       const auto [size, data] = *found;
       kept_.erase(found);
       used_.emplace(data, size);

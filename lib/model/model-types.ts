@@ -1,0 +1,53 @@
+/** What goes into and comes out of a model. */
+
+export type Device = 'cpu' | 'cuda' | `cuda:${number}` | 'auto'
+/** `fp64` is for goldens; `fp16` needs CUDA. */
+export type Precision = 'fp64' | 'fp32' | 'bf16' | 'fp16'
+
+export interface ModelOptions {
+  device?: Device
+  precision?: Precision
+  /** Seed of the initial weights and of dropout. */
+  seed?: number
+  /** For tests. `reference` = the plain paths that the fast ones are held against; `portable` = what a GPU runs, also on the CPU. */
+  kernels?: 'fast' | 'portable' | 'reference'
+}
+
+export interface ParameterInfo {
+  /** `bert.…` as in Hugging Face's BERT, or `heads.<name>.…`. */
+  name: string
+  shape: number[]
+  /** False for biases and LayerNorm parameters. */
+  decays: boolean
+  /** 0 for embeddings, l for block l, L + 1 for heads. */
+  layer: number
+}
+
+/** Loss of one head over one optimiser step or batch. */
+export interface HeadLoss {
+  lossSum: number
+  count: number
+  /** lossSum / count; NaN when count is 0. */
+  loss: number
+  finite: boolean
+}
+
+/** Losses that stay on the device until read. */
+export interface StepLosses {
+  read(): Promise<Record<string, HeadLoss>>
+}
+
+export interface HeadEvaluation {
+  lossSum: number
+  count: number
+  /** How many labels the arg-max hits. */
+  correct: number
+  /** confusion[label * classes + prediction]; only for heads with few classes. */
+  confusion?: number[]
+}
+
+export interface DropoutState {
+  seed: number
+  /** Number of training forward passes so far. */
+  counter: number
+}
