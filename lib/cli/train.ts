@@ -73,9 +73,12 @@ async function train(recipeName: string, flags: TrainFlags): Promise<void> {
     resume: flags.resume,
     handleSignals: true,
     onProgress: progress.say,
+    onNote: (line) => {
+      progress.done()
+      note(line)
+    },
     events: new TrainingEvents().on('start', progress.done).addLogger(createProgressLine()),
   })
-  for (const line of result.notes) note(line)
   if (flags.json) printJson(result)
   else printLines(describeResult(result))
   if (result.status === 'interrupted') process.exitCode = interruptedExitCode(result.signal)

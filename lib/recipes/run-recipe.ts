@@ -34,8 +34,10 @@ export interface RunRecipeOptions {
   handleSignals?: boolean
   /** Where tokenised text is cached; default the user's cache. */
   cacheDirectory?: string
-  /** Lines about what happens before training: reading, tokenising, freshly drawn heads. */
+  /** Lines about what happens before training: reading, tokenising. */
   onProgress?: (line: string) => void
+  /** What a user should know before the training starts: skipped text, freshly drawn heads; also in the result's `notes`. */
+  onNote?: (line: string) => void
 }
 
 export interface RunResult extends TrainResult {
@@ -61,7 +63,6 @@ export const TOKENIZER_FOLDER = 'tokenizer'
 export async function runRecipe(recipe: ResolvedRecipe, options: RunRecipeOptions): Promise<RunResult> {
   const output = resolve(options.output)
   await checkRunFolder(recipe, output, options.resume ?? false)
-  const say = options.onProgress ?? (() => {})
 
   const tokenizerFolder = join(output, TOKENIZER_FOLDER)
   const data = await openRunData(recipe, { ...options, tokenizerFolder: options.resume ? tokenizerFolder : undefined })
@@ -89,7 +90,7 @@ export async function runRecipe(recipe: ResolvedRecipe, options: RunRecipeOption
       ...notes,
       ...run.removedLeftovers.map((path) => `${path} was unfinished and is removed`),
     ]
-    for (const note of allNotes) say(note)
+    for (const note of allNotes) options.onNote?.(note)
     const result = await train({
       model,
       stages,
