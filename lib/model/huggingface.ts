@@ -30,6 +30,9 @@ const ACTIVATION_NAMES: Record<EncoderConfig['activation'], string> = {
   relu: 'relu',
 }
 
+/** As in the native core: far above any encoder, and a mistaken number does not name tensors without end. */
+const MOST_LAYERS = 4096
+
 /**
  * The encoder that a Hugging Face config.json describes. Throws BAD_CHECKPOINT on a missing or impossible value and
  * UNSUPPORTED on a BERT that this package does not compute; `file` is named in the message.
@@ -54,7 +57,8 @@ export function parseHuggingFaceConfig(json: unknown, file: string): EncoderConf
   }
   if (fields.is_decoder === true) throw unsupported('is_decoder', 'false')
   if (fields.add_cross_attention === true) throw unsupported('add_cross_attention', 'false')
-  const activation = typeof fields.hidden_act === 'string' ? ACTIVATIONS[fields.hidden_act] : undefined
+  const named = fields.hidden_act
+  const activation = typeof named === 'string' && Object.hasOwn(ACTIVATIONS, named) ? ACTIVATIONS[named] : undefined
   if (fields.hidden_act !== undefined && !activation) {
     throw unsupported('hidden_act', `one of ${Object.keys(ACTIVATIONS).join(', ')}`)
   }
@@ -65,10 +69,10 @@ export function parseHuggingFaceConfig(json: unknown, file: string): EncoderConf
       `${file}: ${field} is ${JSON.stringify(fields[field]) ?? 'missing'}, expected ${expected}; check that this is the config.json of a BERT model`,
       { details: { file, field } },
     )
-  const count = (field: string, fallback?: number): number => {
+  const count = (field: string, fallback?: number, most = 2 ** 31 - 1): number => {
     const value = fields[field] ?? fallback
-    if (typeof value !== 'number' || !Number.isInteger(value) || value < 1 || value > 2 ** 31 - 1) {
-      throw bad(field, 'a positive whole number')
+    if (typeof value !== 'number' || !Number.isInteger(value) || value < 1 || value > most) {
+      throw bad(field, `a whole number from 1 to ${most}`)
     }
     return value
   }
@@ -85,7 +89,7 @@ export function parseHuggingFaceConfig(json: unknown, file: string): EncoderConf
   return {
     kind: 'bert',
     vocabSize: count('vocab_size'),
-    layers: count('num_hidden_layers'),
+    layers: count('num_hidden_layers', undefined, MOST_LAYERS),
     hiddenSize,
     heads,
     intermediateSize: count('intermediate_size'),
