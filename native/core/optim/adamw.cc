@@ -93,7 +93,8 @@ OptimizerStep AdamW::step(double learning_rate, double max_norm, double max_tens
       const at::Tensor& gradient = slot.parameter->master.grad();
       if (!gradient.defined()) continue;
       parameters.push_back(slot.parameter->master.detach());
-      own.push_back(gradient);
+      // The device's kernel demands equal strides, which autograd promises only up to dimensions of size 1.
+      own.push_back(gradient.strides() == parameters.back().strides() ? gradient : gradient.clone(at::MemoryFormat::Contiguous));
       first.push_back(slot.first);
       second.push_back(slot.second);
       steps.push_back(slot.steps);
