@@ -103,7 +103,7 @@ def main():
         torch.nn.utils.clip_grad_norm_(parameters, MAX_GRAD_NORM, foreach=True)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-        return loss
+        return loss.detach()
 
     first = last = step(0).item()
     for k in range(1, options.warmup):
