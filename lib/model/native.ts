@@ -1,3 +1,4 @@
+import { isMainThread } from 'node:worker_threads'
 import { isStrataErrorCode, StrataError } from '../errors.js'
 import { loadRuntime, type NativeCore } from '../runtime/index.js'
 import type { ModelConfig } from './config.js'
@@ -42,6 +43,8 @@ interface ModelAddon extends NativeCore {
   NativeOptimizer: new (model: NativeModel, config: object) => NativeOptimizer
   counters(): Counters
   threads(count?: number): number
+  /** From here on no thread of the process begins a command. */
+  prepareExit(): void
   deviceMemory(device: string, resetPeak: boolean): DeviceMemory
   flashAttention(device: string): boolean
 }
@@ -71,10 +74,18 @@ export interface DeviceMemory {
   totalBytes: number
 }
 
+let watchesExit = false
+
 /** The addon, loaded for a device; `auto` is resolved to what this process has. */
 export function modelAddon(device: string): { addon: ModelAddon; device: string } {
   const runtime = loadRuntime({ device })
-  return { addon: runtime.core as ModelAddon, device: device === 'auto' ? runtime.device : device }
+  const addon = runtime.core as ModelAddon
+  if (isMainThread && !watchesExit) {
+    watchesExit = true
+    // process.exit() runs no clean-up hook of the main thread, only this; a worker's models end by their hooks.
+    process.once('exit', () => addon.prepareExit())
+  }
+  return { addon, device: device === 'auto' ? runtime.device : device }
 }
 
 /** Live handles and native bytes; loads libtorch when it is not loaded yet. */

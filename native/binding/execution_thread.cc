@@ -15,6 +15,7 @@ namespace {
 std::atomic<int64_t> commands_running{0};
 std::atomic<int64_t> commands_queued{0};
 std::atomic<int> wanted_threads{0};
+std::atomic<bool> process_ends{false};
 
 #if defined(__linux__)
 void leave_while_computing(int status, void*) {
@@ -39,10 +40,12 @@ int64_t queued_commands() { return commands_queued.load(); }
 void set_compute_threads(int count) { wanted_threads.store(count); }
 int compute_threads() { return wanted_threads.load() > 0 ? wanted_threads.load() : at::get_num_threads(); }
 
-void guard_process_exit() {
+// From here on no thread begins a command. What libtorch makes at its first use is destroyed before anything that was registered
+// earlier: the handler must be the youngest one.
+void prepare_process_exit() {
+  if (process_ends.exchange(true)) return;
 #if defined(__linux__)
-  static const int registered = ::on_exit(leave_while_computing, nullptr);
-  (void)registered;
+  ::on_exit(leave_while_computing, nullptr);
 #endif
 }
 
@@ -109,7 +112,13 @@ void ExecutionThread::loop() {
       job = std::move(queue_.front());
       queue_.pop_front();
     }
+    // Either the exit handler sees this command, or this thread sees that the process ends (both are sequentially consistent).
     commands_running += 1;
+    if (process_ends.load()) {
+      commands_running -= 1;
+      job.release();  // holds handles that belong to the JavaScript thread
+      return;
+    }
     try {
       take_up_thread_count();
       job->value = job->command();
@@ -121,11 +130,11 @@ void ExecutionThread::loop() {
       job->command = nullptr;  // inputs are freed here, not on the JavaScript thread
     } catch (...) {
     }
-    commands_running -= 1;
     // Ownership goes to settle(). When the environment is ending the call is refused; the job then holds handles of an
     // environment that is gone, which only settle() or Node itself may free: it is left to the process.
     Job* raw = job.release();
     if (napi_call_threadsafe_function(callback_, raw, napi_tsfn_blocking) != napi_ok) commands_queued -= 1;
+    commands_running -= 1;
   }
 }
 

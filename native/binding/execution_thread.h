@@ -52,8 +52,8 @@ int64_t queued_commands();
 // Threads that each command may use inside libtorch; taken up before the next command.
 void set_compute_threads(int count);
 int compute_threads();
-// Makes process.exit() in the middle of a command end the process at once: libtorch's static destructors must not run under a
-// thread that still computes. Call once libtorch is loaded.
-void guard_process_exit();
+// To be called when the main thread's environment announces its end (process 'exit'): if a command still runs when the process
+// ends, it ends at once, because static destructors, libtorch's above all, must not run under a thread that computes.
+void prepare_process_exit();
 
 }  // namespace strata::binding

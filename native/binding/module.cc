@@ -45,6 +45,11 @@ Napi::Value threads(const Napi::CallbackInfo& info) {
   });
 }
 
+Napi::Value prepare_exit(const Napi::CallbackInfo& info) {
+  prepare_process_exit();
+  return info.Env().Undefined();
+}
+
 // Usable CUDA devices; 0 without libtorch_cuda, driver or device.
 Napi::Value cuda_device_count(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
@@ -79,7 +84,6 @@ Napi::Value flash_attention(const Napi::CallbackInfo& info) {
 }
 
 Napi::Object initialize(Napi::Env env, Napi::Object exports) {
-  guard_process_exit();
   use_caching_allocator();
   auto* data = new AddonData();
   env.SetInstanceData(data);
@@ -88,6 +92,7 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   exports.Set("NativeModel", model);
   exports.Set("NativeOptimizer", OptimizerHandle::define(env));
   exports.Set("counters", Napi::Function::New(env, read_counters));
+  exports.Set("prepareExit", Napi::Function::New(env, prepare_exit));
   exports.Set("threads", Napi::Function::New(env, threads));
   exports.Set("deviceMemory", Napi::Function::New(env, read_device_memory));
   exports.Set("flashAttention", Napi::Function::New(env, flash_attention));
