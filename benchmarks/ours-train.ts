@@ -21,7 +21,7 @@ function peakRssBytes(): number {
 }
 
 async function main(): Promise<void> {
-  const [batchFile, shape] = process.argv.slice(2) as [string, keyof typeof SIZES]
+  const [batchFile, shape, precision] = process.argv.slice(2) as [string, keyof typeof SIZES, 'bf16' | 'fp32']
   const batches = readBatchFile(batchFile)
   const config: ModelConfig = {
     encoder: encoderConfig({ vocabSize: 30522, ...SIZES[shape] }),
@@ -30,7 +30,7 @@ async function main(): Promise<void> {
       { kind: 'next-sentence', name: 'nsp', tap: { layer: SIZES[shape].layers }, weight: 1 },
     ],
   }
-  await using model = await Model.create(config, { precision: 'bf16', device: 'cpu', seed: 0 })
+  await using model = await Model.create(config, { precision, device: 'cpu', seed: 0 })
   const parameters = model.parameters()
   const names = (decays: boolean) => parameters.filter((info) => info.decays === decays).map((info) => info.name)
   await using optimizer = await Optimizer.create(model, {

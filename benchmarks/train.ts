@@ -1,10 +1,12 @@
 /**
- * Pre-training throughput against PyTorch peers: `npm run bench:train -- [--json] [--short] [--shape small|base] [--save]`.
+ * Pre-training throughput against PyTorch peers: `npm run bench:train -- [--json] [--short] [--shape small|base] [--precision bf16|fp32]
+ * [--save]`.
  *
  * All programs train on the same batches with the same threads and take turns in short rounds, each in a process of its own
  * that sleeps between its turns. Throughput is real tokens a second, so padding counts for nothing. A ratio is the median
  * over the rounds of ours ÷ peer in the same round. The share of the matmul rate is (training FLOPs a token × tokens/s) ÷
- * (bf16 rate of a 2048 × 768 → 3072 matmul in torch, measured in the same rounds).
+ * (rate of a 2048 × 768 → 3072 matmul in torch in the same precision, measured in the same rounds). Where bf16 products are slower than
+ * float32 ones (no AVX-512 BF16 or AMX to be had), `--precision fp32` lets all programs use the faster kind.
  */
 import { execFileSync, spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
@@ -24,6 +26,7 @@ const SHAPES = {
   base: { layers: 12, hiddenSize: 768, intermediateSize: 3072 },
 } as const
 type Shape = keyof typeof SHAPES
+type Precision = 'bf16' | 'fp32'
 
 const VOCABULARY = 30522
 const BATCH_TOKENS = 2048
@@ -45,7 +48,7 @@ interface Row {
   /** Token places computed per real token, minus 1. */
   paddingShare: number
   peakRssBytes: number
-  /** Share of the measured bf16 matmul rate. */
+  /** Share of the measured matmul rate in the same precision. */
   matmulShare: number
   lastLoss: number
 }
@@ -55,16 +58,22 @@ interface Options {
   short: boolean
   save: boolean
   shapes: Shape[]
+  precision: Precision
 }
 
 function parseArguments(list: string[]): Options {
-  const options: Options = { json: false, short: false, save: false, shapes: ['small', 'base'] }
+  const options: Options = { json: false, short: false, save: false, shapes: ['small', 'base'], precision: 'bf16' }
   for (let index = 0; index < list.length; index++) {
     if (list[index] === '--json') options.json = true
     else if (list[index] === '--short') options.short = true
     else if (list[index] === '--save') options.save = true
     else if (list[index] === '--shape' && list[index + 1] in SHAPES) options.shapes = [list[++index] as Shape]
-    else throw new Error(`unknown argument ${list[index]}; known are --json, --short, --save, --shape small|base`)
+    else if (list[index] === '--precision' && /^(bf16|fp32)$/.test(list[index + 1])) {
+      options.precision = list[++index] as Precision
+    } else
+      throw new Error(
+        `unknown argument ${list[index]}; known are --json, --short, --save, --shape small|base, --precision bf16|fp32`,
+      )
   }
   if (options.short) options.shapes = options.shapes.slice(0, 1)
   return options
@@ -86,14 +95,20 @@ function instructionSet(interpreter: string): Record<string, string> {
   return probe.signal === 'SIGILL' ? { ONEDNN_MAX_CPU_ISA: 'AVX512_CORE_FP16' } : {}
 }
 
-function startPeers(interpreter: string, batchFile: string, shape: Shape, isa: Record<string, string>): PeerProcess[] {
+function startPeers(
+  interpreter: string,
+  batchFile: string,
+  shape: Shape,
+  precision: Precision,
+  isa: Record<string, string>,
+): PeerProcess[] {
   const script = (name: string) => path.join(__dirname, 'peers', name)
-  const common = ['--batches', batchFile, '--shape', shape, '--threads', String(THREADS)]
+  const common = ['--batches', batchFile, '--shape', shape, '--threads', String(THREADS), '--precision', precision]
   const environment = { OMP_NUM_THREADS: String(THREADS), ...isa }
   return [
     new PeerProcess(
       'stratabert',
-      [process.execPath, '--import', 'tsx', path.join(__dirname, 'ours-train.ts'), batchFile, shape],
+      [process.execPath, '--import', 'tsx', path.join(__dirname, 'ours-train.ts'), batchFile, shape, precision],
       environment,
     ),
     new PeerProcess('hf-eager', [interpreter, script('hf_train.py'), ...common], environment),
@@ -142,7 +157,7 @@ async function benchmarkShape(shape: Shape, options: Options, interpreter: strin
   const maskedShare = sum(batches.map((batch) => batch.labels.mlm.labels.length)) / tokens
   const flops = trainingFlopsPerToken(shape, maskedShare)
   const rounds = options.short ? 3 : 5
-  const peers = startPeers(interpreter, batchFile, shape, isa)
+  const peers = startPeers(interpreter, batchFile, shape, options.precision, isa)
   const say = (text: string) => process.stderr.write(`${text}\n`)
   try {
     for (const peer of peers) {
@@ -161,7 +176,7 @@ async function benchmarkShape(shape: Shape, options: Options, interpreter: strin
         disturbed++
         say(`${shape}: round ${round + 1}: the machine is busy with other work (${Math.round(100 * busy)} %)`)
       }
-      gemm.push((await peers[3].ask<{ gflops: number }>({ command: 'gemm' })).gflops)
+      gemm.push((await peers[3].ask<{ gflops: number }>({ command: 'gemm', precision: options.precision })).gflops)
       // Each round starts with another program, so that no one always follows the same neighbour.
       for (let turn = 0; turn < peers.length; turn++) {
         const peer = peers[(turn + round) % peers.length]
@@ -241,6 +256,7 @@ async function main(): Promise<void> {
       ...isa,
     },
     batchTokens: BATCH_TOKENS,
+    precision: options.precision,
     rows: shapes.flatMap((shape) => shape.rows),
     ratios: Object.fromEntries(
       shapes.flatMap(({ shape, ratios }) =>
@@ -252,7 +268,10 @@ async function main(): Promise<void> {
   if (options.save) {
     const folder = path.join(__dirname, 'results')
     mkdirSync(folder, { recursive: true })
-    writeFileSync(path.join(folder, `train-${result.date}.json`), `${JSON.stringify(result, null, 2)}\n`)
+    writeFileSync(
+      path.join(folder, `train-${options.precision}-${result.date}.json`),
+      `${JSON.stringify(result, null, 2)}\n`,
+    )
   }
   if (options.json) {
     console.log(JSON.stringify(result, null, 2))
@@ -260,7 +279,7 @@ async function main(): Promise<void> {
   }
   for (const { shape, rows, ratios, matmulGflops, disturbed, rounds, rival } of shapes) {
     console.log(
-      `\n${shape}: bf16 matmul ${matmulGflops.toFixed(0)} GFLOP/s, ${disturbed} of ${rounds} rounds disturbed`,
+      `\n${shape}: ${options.precision} matmul ${matmulGflops.toFixed(0)} GFLOP/s, ${disturbed} of ${rounds} rounds disturbed`,
     )
     for (const row of rows) {
       const { program, tokensPerSecond, millisecondsPerStep, peakRssBytes, matmulShare, paddingShare } = row

@@ -94,10 +94,11 @@ def peak_rss_bytes():
     return 0
 
 
-def gemm_gflops(tokens=2048, inputs=768, outputs=3072, repeats=15):
-    """The machine's bf16 matmul rate: the ceiling that shares are quoted against."""
-    x = torch.randn(tokens, inputs, dtype=torch.bfloat16)
-    w = torch.randn(outputs, inputs, dtype=torch.bfloat16)
+def gemm_gflops(precision, tokens=2048, inputs=768, outputs=3072, repeats=15):
+    """The machine's matmul rate in a precision: the ceiling that shares are quoted against."""
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    x = torch.randn(tokens, inputs, dtype=dtype)
+    w = torch.randn(outputs, inputs, dtype=dtype)
     times = []
     for _ in range(repeats + 3):
         start = time.perf_counter()
@@ -130,7 +131,7 @@ def serve(step, batches, slots):
         elif command["command"] == "memory":
             answer({"peakRssBytes": peak_rss_bytes()})
         elif command["command"] == "gemm":
-            answer({"gflops": gemm_gflops()})
+            answer({"gflops": gemm_gflops(command["precision"])})
         else:
             answer({"bye": True})
             return

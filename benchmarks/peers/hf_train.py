@@ -17,6 +17,7 @@ def main():
     arguments.add_argument("--batches", required=True)
     arguments.add_argument("--shape", choices=SHAPES, default="small")
     arguments.add_argument("--threads", type=int, default=2)
+    arguments.add_argument("--precision", choices=["bf16", "fp32"], default="bf16")
     arguments.add_argument("--compile", action="store_true")
     options = arguments.parse_args()
     torch.set_num_threads(options.threads)
@@ -37,7 +38,7 @@ def main():
             for tensor in inputs:
                 torch._dynamo.mark_dynamic(tensor, 0)
         ids, segments, mask, labels, next_sentence = inputs
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast("cpu", torch.bfloat16, enabled=options.precision == "bf16"):
             loss = forward(
                 input_ids=ids, token_type_ids=segments, attention_mask=mask, labels=labels,
                 next_sentence_label=next_sentence,

@@ -96,6 +96,7 @@ def main():
     arguments.add_argument("--batches", required=True)
     arguments.add_argument("--shape", choices=SHAPES, default="small")
     arguments.add_argument("--threads", type=int, default=2)
+    arguments.add_argument("--precision", choices=["bf16", "fp32"], default="bf16")
     options = arguments.parse_args()
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)
@@ -109,7 +110,7 @@ def main():
     parameters = list(model.parameters())
 
     def step(k):
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast("cpu", torch.bfloat16, enabled=options.precision == "bf16"):
             loss = forward(*packed(batches[k], tokens, rows, masked))
         loss.backward()
         torch.nn.utils.clip_grad_norm_(parameters, MAX_GRAD_NORM, foreach=True)

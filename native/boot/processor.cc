@@ -23,5 +23,5 @@ bool avoid_unusable_tiles() {
 
 void shorten_spinning() {
   static const bool chosen = std::getenv("OMP_WAIT_POLICY") != nullptr || std::getenv("GOMP_SPINCOUNT") != nullptr;
-  if (!chosen) setenv("GOMP_SPINCOUNT", "1000", 0);
+  if (!chosen) setenv("GOMP_SPINCOUNT", "10000", 0);
 }
