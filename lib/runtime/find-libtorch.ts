@@ -173,7 +173,7 @@ function pythonTorch(environment: Environment): { path: string | null; problem: 
   return path ? { path, problem: '' } : { path: null, problem: `${python} has no package torch` }
 }
 
-/** The attempts as lines: `  - cache: /home/u/.cache/… : holds no libtorch`. */
+/** The attempts as lines: `  - cache: ~/.cache/… : holds no libtorch`. */
 export function describeAttempts(attempts: LibtorchAttempt[]): string {
   return attempts
     .map(({ source, path, problem }) => `  - ${source}: ${path === null ? '' : `${path} : `}${problem ?? 'used'}`)
