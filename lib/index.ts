@@ -148,12 +148,15 @@ export {
 export { type EncodedText, type EncodeOptions, sentenceBorders, splitSentences, Tokenizer } from './text/index.js'
 // Training.
 export {
+  addGradients,
   type Budget,
   type CheckpointReference,
   type ClipSettings,
   createProgressLine,
   huggingFaceModelFiles,
+  interruptedExitCode,
   type Logger,
+  labelCounts,
   type ModelFiles,
   newestCheckpoint,
   type OptimizerSettings,
