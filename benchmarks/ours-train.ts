@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { createInterface } from 'node:readline'
 import { encoderConfig, Model, type ModelConfig, Optimizer } from '../lib/model/index.js'
+import { parameterGroups } from '../lib/training/index.js'
 import { readBatchFile } from './batch-file.js'
 
 const SIZES = {
@@ -31,17 +32,12 @@ async function main(): Promise<void> {
     ],
   }
   await using model = await Model.create(config, { precision, device: 'cpu', seed: 0 })
-  const parameters = model.parameters()
-  const names = (decays: boolean) => parameters.filter((info) => info.decays === decays).map((info) => info.name)
   await using optimizer = await Optimizer.create(model, {
     kind: 'adamw',
     beta1: 0.9,
     beta2: 0.999,
     epsilon: 1e-8,
-    groups: [
-      { names: names(true), weightDecay: 0.01, learningRateFactor: 1 },
-      { names: names(false), weightDecay: 0, learningRateFactor: 1 },
-    ],
+    groups: parameterGroups(model.parameters(), { weightDecay: 0.01, layerDecay: 1 }),
   })
   answer({ ready: true })
   for await (const line of createInterface({ input: process.stdin })) {

@@ -24,6 +24,7 @@ import {
 } from '../lib/model/index.js'
 import { loadRuntime } from '../lib/runtime/index.js'
 import { programArguments } from '../lib/runtime/program.js'
+import { parameterGroups } from '../lib/training/index.js'
 import { type Check, DEVICE_CHECKS, type Side } from '../test/helpers/device-checks.js'
 
 const VOCABULARY = 30522
@@ -136,17 +137,12 @@ async function ours(
     ],
   }
   await using model = await Model.create(config, { ...side, precision, seed: 0 })
-  const infos = model.parameters()
-  const names = (decays: boolean) => infos.filter((info) => info.decays === decays).map(({ name }) => name)
   await using optimizer = await Optimizer.create(model, {
     kind: 'adamw',
     beta1: 0.9,
     beta2: 0.999,
     epsilon: 1e-8,
-    groups: [
-      { names: names(true), weightDecay: 0.01, learningRateFactor: 1 },
-      { names: names(false), weightDecay: 0, learningRateFactor: 1 },
-    ],
+    groups: parameterGroups(model.parameters(), { weightDecay: 0.01, layerDecay: 1 }),
   })
   const step = async (k: number) => {
     const losses = await model.step(batches[k % batches.length])

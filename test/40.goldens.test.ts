@@ -11,6 +11,7 @@ import path from 'node:path'
 import type { PackedBatch } from '../lib/data/packed-batch.js'
 import type { HeadConfig } from '../lib/model/config.js'
 import { computeThreads, loadModel, Model, Optimizer, type Precision } from '../lib/model/index.js'
+import { parameterGroups } from '../lib/training/index.js'
 import {
   type Digest,
   digestDistance,
@@ -90,17 +91,12 @@ async function checkCase(goldens: EncoderGoldens, name: string, make: MakeModel,
 async function checkTraining(goldens: EncoderGoldens, name: string, make: MakeModel) {
   const { heads, settings, trace, parameters } = goldens.training[name]
   await using model = await make(heads, 'fp64')
-  const infos = model.parameters()
-  const names = (decays: boolean) => infos.filter((info) => info.decays === decays).map((info) => info.name)
   await using optimizer = await Optimizer.create(model, {
     kind: 'adamw',
     beta1: settings.beta1,
     beta2: settings.beta2,
     epsilon: settings.epsilon,
-    groups: [
-      { names: names(true), weightDecay: settings.weightDecay, learningRateFactor: 1 },
-      { names: names(false), weightDecay: 0, learningRateFactor: 1 },
-    ],
+    groups: parameterGroups(model.parameters(), { weightDecay: settings.weightDecay, layerDecay: 1 }),
   })
   let worstLoss = 0
   for (let step = 0; step < settings.steps; step++) {

@@ -3,24 +3,10 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import path from 'node:path'
 import { readBatchFile } from '../benchmarks/batch-file.js'
-import { encoderConfig, type HeadConfig } from '../lib/model/config.js'
+import { encoderConfig } from '../lib/model/config.js'
 import { computeThreads, Model, Optimizer } from '../lib/model/index.js'
-import { writeFormula } from './golden/golden.js'
-
-interface LossCurve {
-  settings: {
-    encoder: Parameters<typeof encoderConfig>[0]
-    learningRate: number
-    warmupSteps: number
-    beta1: number
-    beta2: number
-    epsilon: number
-    weightDecay: number
-    maxGradNorm: number
-  }
-  heads: HeadConfig[]
-  losses: Record<string, number[]>
-}
+import { parameterGroups } from '../lib/training/index.js'
+import { type LossCurve, writeFormula } from './golden/golden.js'
 
 describe('loss curve of 300 steps', () => {
   it('stays within 1e-3 of the PyTorch loop at every step', async function () {
@@ -34,17 +20,12 @@ describe('loss curve of 300 steps', () => {
     const config = { encoder: encoderConfig(settings.encoder), heads }
     await using model = await Model.create(config, { precision: 'fp32', device: 'cpu' })
     await writeFormula(model, () => true)
-    const infos = model.parameters()
-    const names = (decays: boolean) => infos.filter((info) => info.decays === decays).map((info) => info.name)
     await using optimizer = await Optimizer.create(model, {
       kind: 'adamw',
       beta1: settings.beta1,
       beta2: settings.beta2,
       epsilon: settings.epsilon,
-      groups: [
-        { names: names(true), weightDecay: settings.weightDecay, learningRateFactor: 1 },
-        { names: names(false), weightDecay: 0, learningRateFactor: 1 },
-      ],
+      groups: parameterGroups(model.parameters(), { weightDecay: settings.weightDecay, layerDecay: 1 }),
     })
     let worst = 0
     for (const [step, batch] of batches.entries()) {

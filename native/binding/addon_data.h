@@ -1,15 +1,11 @@
 #pragma once
-// State of one JavaScript environment (main thread or worker): nothing of JavaScript stands in a static.
+// What the handles share: counts of what is alive, and the report of native memory to the collector.
 #include <napi.h>
 
 #include <atomic>
 #include <cstdint>
 
 namespace strata::binding {
-
-struct AddonData {
-  Napi::FunctionReference model_class;
-};
 
 // Live handles and their bytes, over all environments of the process.
 struct Counters {

@@ -85,11 +85,7 @@ Napi::Value flash_attention(const Napi::CallbackInfo& info) {
 
 Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   use_caching_allocator();
-  auto* data = new AddonData();
-  env.SetInstanceData(data);
-  const Napi::Function model = ModelHandle::define(env);
-  data->model_class = Napi::Persistent(model);
-  exports.Set("NativeModel", model);
+  exports.Set("NativeModel", ModelHandle::define(env));
   exports.Set("NativeOptimizer", OptimizerHandle::define(env));
   exports.Set("counters", Napi::Function::New(env, read_counters));
   exports.Set("prepareExit", Napi::Function::New(env, prepare_exit));

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { gunzipSync } from 'node:zlib'
 import type { PackedBatch } from '../../lib/data/packed-batch.js'
-import type { EncoderConfig, HeadConfig } from '../../lib/model/config.js'
+import type { EncoderConfig, encoderConfig, HeadConfig } from '../../lib/model/config.js'
 import type { Model } from '../../lib/model/index.js'
 
 /** What test/golden/encoder.py writes. Legend: T tokens, H hidden size, L layers. */
@@ -181,4 +181,20 @@ export function goldenEncoder(config: Record<string, any>): EncoderConfig {
     activation: 'gelu',
     initializerRange: 0.02,
   }
+}
+
+/** What loss_curve.json holds: the settings of the PyTorch loop and each head's loss at every step. */
+export interface LossCurve {
+  settings: {
+    encoder: Parameters<typeof encoderConfig>[0]
+    learningRate: number
+    warmupSteps: number
+    beta1: number
+    beta2: number
+    epsilon: number
+    weightDecay: number
+    maxGradNorm: number
+  }
+  heads: HeadConfig[]
+  losses: Record<string, number[]>
 }

@@ -19,8 +19,8 @@ import {
   Optimizer,
   type Precision,
 } from '../../lib/model/index.js'
-import { train } from '../../lib/training/index.js'
-import { writeFormula } from '../golden/golden.js'
+import { parameterGroups, train } from '../../lib/training/index.js'
+import { type LossCurve, writeFormula } from '../golden/golden.js'
 import { HEADS, normOf, relativeDistance, smallBatch, VOCABULARY } from './small-model.js'
 import { TINY_CONFIG, tinySettings, tinyStage } from './tiny-training.js'
 
@@ -158,21 +158,6 @@ export async function sameNumbers(side: Side): Promise<Check[]> {
   return checks
 }
 
-interface LossCurve {
-  settings: {
-    encoder: Parameters<typeof encoderConfig>[0]
-    learningRate: number
-    warmupSteps: number
-    beta1: number
-    beta2: number
-    epsilon: number
-    weightDecay: number
-    maxGradNorm: number
-  }
-  heads: HeadConfig[]
-  losses: Record<string, number[]>
-}
-
 function storedCurve(): LossCurve {
   return JSON.parse(readFileSync(join(GOLDEN, 'loss_curve.json'), 'utf8')) as LossCurve
 }
@@ -186,20 +171,12 @@ async function curve(
   const batches = readBatchFile(join(GOLDEN, 'loss-curve-batches.safetensors.gz')).slice(0, steps)
   await using model = await Model.create({ encoder: encoderConfig(settings.encoder), heads }, options)
   await writeFormula(model, () => true)
-  const names = (decays: boolean) =>
-    model
-      .parameters()
-      .filter((info) => info.decays === decays)
-      .map(({ name }) => name)
   await using optimizer = await Optimizer.create(model, {
     kind: 'adamw',
     beta1: settings.beta1,
     beta2: settings.beta2,
     epsilon: settings.epsilon,
-    groups: [
-      { names: names(true), weightDecay: settings.weightDecay, learningRateFactor: 1 },
-      { names: names(false), weightDecay: 0, learningRateFactor: 1 },
-    ],
+    groups: parameterGroups(model.parameters(), { weightDecay: settings.weightDecay, layerDecay: 1 }),
   })
   const losses: Record<string, number[]> = Object.fromEntries(heads.map(({ name }) => [name, []]))
   let applied = 0

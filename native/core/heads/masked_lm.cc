@@ -71,7 +71,6 @@ HeadRef make_masked_lm(const HeadConfig& config, const HeadParts& parts) {
   module->activation = encoder.activation;
   module->decoder = parts.encoder.embeddings().words;
   bool beside = false;
-  int64_t highest = config.layer;
   if (config.transfer) {
     const auto found = parts.earlier.find(config.transfer->from);
     if (found == parts.earlier.end() || !found->second->pooled)
@@ -104,7 +103,7 @@ HeadRef make_masked_lm(const HeadConfig& config, const HeadParts& parts) {
 
   auto head = std::make_shared<Head>();
   head->config = config;
-  head->highest_layer = highest;
+  head->highest_layer = config.layer;  // a transfer comes from no higher one
   const auto classes = static_cast<int32_t>(encoder.vocab_size);
   head->check = [config, classes](const HostBatch& batch, const HeadLabels& labels) {
     check_positions(config, batch, labels);

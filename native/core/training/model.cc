@@ -69,7 +69,7 @@ const Head& Model::find_head(const std::string& name) const {
   return *found->second;
 }
 
-std::vector<Model::ActiveHead> Model::active_heads(const HostBatch& batch, bool require_any) const {
+std::vector<Model::ActiveHead> Model::active_heads(const HostBatch& batch) const {
   check_batch(batch, config_.encoder);
   for (const auto& [name, labels] : batch.labels) find_head(name);
   std::vector<ActiveHead> active;
@@ -79,14 +79,20 @@ std::vector<Model::ActiveHead> Model::active_heads(const HostBatch& batch, bool 
     const int64_t count = head->check(batch, labels->second);
     if (count > 0) active.push_back({head.get(), &labels->second, count});
   }
-  if (require_any && active.empty())
+  if (active.empty())
     fail("BAD_ARGUMENT", "the batch has no label for any head; labels of at least one head were expected");
   return active;
 }
 
+int64_t Model::highest_layer(const std::vector<ActiveHead>& active) {
+  int64_t highest = 0;
+  for (const auto& [head, labels, count] : active) highest = std::max(highest, head->highest_layer);
+  return highest;
+}
+
 std::vector<HeadLoss> Model::step(const HostBatch& host, const std::map<std::string, double>& divisors,
                                   DropoutState dropout_state) {
-  const auto active = active_heads(host, true);
+  const auto active = active_heads(host);
   for (const auto& [name, divisor] : divisors) {
     find_head(name);
     if (!(divisor > 0 && std::isfinite(divisor)))
@@ -96,9 +102,7 @@ std::vector<HeadLoss> Model::step(const HostBatch& host, const std::map<std::str
   const PackedBatch batch(host, store_.device());
   DropoutPass dropout(dropout_state);
   ForwardPass pass{compute_type(store_.precision()), kernels_, &dropout, hidden_dropout, attention_dropout};
-  int64_t highest = 0;
-  for (const auto& [head, labels, count] : active) highest = std::max(highest, head->highest_layer);
-  const auto hidden = encoder_.forward(pass, batch, highest);
+  const auto hidden = encoder_.forward(pass, batch, highest_layer(active));
   const HeadInput input{pass, batch, hidden};
   std::vector<HeadLoss> losses;
   at::Tensor total;
@@ -125,13 +129,11 @@ ForwardPass Model::evaluation_pass() const {
 }
 
 std::vector<HeadEvaluation> Model::evaluate(const HostBatch& host) const {
-  const auto active = active_heads(host, true);
+  const auto active = active_heads(host);
   const at::NoGradGuard no_grad;
   const PackedBatch batch(host, store_.device());
   const ForwardPass pass = evaluation_pass();
-  int64_t highest = 0;
-  for (const auto& [head, labels, count] : active) highest = std::max(highest, head->highest_layer);
-  const auto hidden = encoder_.forward(pass, batch, highest);
+  const auto hidden = encoder_.forward(pass, batch, highest_layer(active));
   const HeadInput input{pass, batch, hidden};
   std::vector<HeadEvaluation> results;
   for (const auto& [head, labels, count] : active) {

@@ -65,8 +65,9 @@ class Model {
     const HeadLabels* labels;
     int64_t count;
   };
-  // Checks everything on the host; heads without a single label are left out.
-  std::vector<ActiveHead> active_heads(const HostBatch& batch, bool require_any) const;
+  // Checks everything on the host; heads without a single label are left out, and at least one must remain.
+  std::vector<ActiveHead> active_heads(const HostBatch& batch) const;
+  static int64_t highest_layer(const std::vector<ActiveHead>& active);
   const Head& find_head(const std::string& name) const;
   ForwardPass evaluation_pass() const;
   int64_t check_layer(int64_t layer) const;
