@@ -1,0 +1,36 @@
+import type { PackedBatch } from '../data/packed-batch.js'
+import type { HeadEvaluation } from '../model/index.js'
+import type { ExamplePlace, OpenedTask, TaskSet } from '../tasks/types.js'
+
+/** What the model said about one example. */
+export interface TaskPrediction extends ExamplePlace {
+  task: string
+  split: string
+  /** Number of the example in its set, from 0. */
+  example: number
+  /** Class name, number, answer text, or one tag a word. */
+  predicted: string | number | readonly string[]
+  /** What the data say; missing in sets without labels. */
+  expected?: string | number | readonly string[]
+  /** Probability of each class in the labels' order, or a kind's own scores by name. */
+  scores?: readonly number[] | Readonly<Record<string, number>>
+}
+
+/** Collects a model's answers batch by batch. Each task kind has one. */
+export interface TaskScorer {
+  /** `evaluation` is what the task's head said about batch `index` of pass 0. */
+  add(batch: PackedBatch, index: number, evaluation: HeadEvaluation): void
+  /** Called once after the last batch: the figures over the whole set, by metric name; empty without labels. */
+  finish(): Record<string, number>
+}
+
+export interface TaskScorerContext {
+  task: OpenedTask
+  split: string
+  set: TaskSet
+  /** Called for every example, at the latest in `finish`. */
+  predictions?: (prediction: TaskPrediction) => void
+}
+
+/** Makes the scorer of a kind. */
+export type TaskScorerFactory = (context: TaskScorerContext) => TaskScorer
