@@ -8,9 +8,9 @@ import {
   headsOfTensors,
   huggingFaceConfig,
   importMapping,
-  modelParameterShapes,
   parseHuggingFaceConfig,
 } from '../lib/model/huggingface.js'
+import { modelParameterShapes } from '../lib/model/parameter-shapes.js'
 
 interface Names {
   config: Record<string, unknown>

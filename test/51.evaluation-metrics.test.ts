@@ -35,7 +35,7 @@ describe('evaluation metrics', () => {
 
   it('a head’s figures carry its layer and fit its kind', () => {
     const mlm = { name: 'mlm', kind: 'masked-lm' as const, tap: { layer: 6 }, weight: 1 }
-    assert.deepEqual(scoreHead(mlm, { lossSum: 30, count: 10, correct: 4 }), {
+    assert.deepEqual(scoreHead(mlm, { lossSum: 30, count: 10, correct: 4 }, 6), {
       head: 'mlm',
       kind: 'masked-lm',
       layer: 6,
@@ -46,7 +46,7 @@ describe('evaluation metrics', () => {
     })
     const bshift = { name: 'bshift', kind: 'bigram-shift' as const, level: 'token' as const, read: 'mean' as const }
     const sums = { lossSum: 50, count: 100, correct: 85, confusion: [80, 10, 5, 5] }
-    const scores = scoreHead({ ...bshift, tap: { layer: 2 }, weight: 1 }, sums)
+    const scores = scoreHead({ ...bshift, tap: { layer: 2 }, weight: 1 }, sums, 6)
     close(scores.balancedAccuracy!, (80 / 90 + 5 / 10) / 2)
     close(scores.f1!, (2 * 5) / (10 + 15))
     assert.equal(scores.perplexity, undefined)

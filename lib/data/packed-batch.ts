@@ -13,6 +13,8 @@ export interface PackedBatch {
   sequenceOffsets: Int32Array
   /** Labels by head name. A head without an entry takes no part in the step. */
   labels: Record<string, HeadLabels>
+  /** Name of the model's adapter that the whole batch runs through. */
+  adapter?: string
 }
 
 /**
@@ -25,6 +27,12 @@ export interface PackedBatch {
  * | bigram-shift, level token | `positions` (M), `labels` (M; 1 = stands at a swapped place) |
  * | bigram-shift, level sentence | `spanStarts` (S), `spanEnds` (S, exclusive), `labels` (S; 1 = one pair was swapped) |
  *
+ * | classifier, san | `labels` (B, class) |
+ * | regressor | `labels` (B; 0 = counts), `values` (B, target) |
+ * | ranker | `labels` (B; 1 = the right candidate), `groups` (B; the question's number; its candidates stand beside each other) |
+ * | span | `labels` (B; 0 = counts), `spanStarts` (B), `spanEnds` (B, exclusive): places in T; no answer = the first token |
+ * | tagger | `positions` (M), `labels` (M, class) |
+ *
  * A span lies within one sequence.
  */
 export interface HeadLabels {
@@ -32,6 +40,8 @@ export interface HeadLabels {
   positions?: Int32Array
   spanStarts?: Int32Array
   spanEnds?: Int32Array
+  values?: Float32Array
+  groups?: Int32Array
 }
 
 /** The label that takes no part in a loss. */
@@ -56,9 +66,9 @@ export function labelCount(labels: HeadLabels): number {
 
 /** The batch's own buffers, for a transfer between threads. */
 export function transferList(batch: PackedBatch): ArrayBuffer[] {
-  const arrays = [batch.tokenIds, batch.segmentIds, batch.sequenceOffsets]
+  const arrays: (Int32Array | Float32Array)[] = [batch.tokenIds, batch.segmentIds, batch.sequenceOffsets]
   for (const head of Object.values(batch.labels))
-    for (const field of Object.values(head) as (Int32Array | undefined)[]) if (field) arrays.push(field)
+    for (const field of Object.values(head) as (Int32Array | Float32Array | undefined)[]) if (field) arrays.push(field)
   return [...new Set(arrays.map((array) => array.buffer as ArrayBuffer))]
 }
 

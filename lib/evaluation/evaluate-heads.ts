@@ -1,13 +1,13 @@
 /** Held-out figures of every head, each at its own layer. */
 import type { BatchSource } from '../data/packed-batch.js'
 import { StrataError } from '../errors.js'
-import type { HeadConfig, HeadEvaluation, Model } from '../model/index.js'
+import { type HeadConfig, type HeadEvaluation, type Model, tapLayer } from '../model/index.js'
 import { balancedAccuracy, f1Score, perplexity, wilsonInterval } from './metrics.js'
 
 export interface HeadScores {
   head: string
   kind: HeadConfig['kind']
-  /** Layer that the head reads. */
+  /** Layer that the head reads; the top one of a mix. */
   layer: number
   /** Labels that were judged. */
   count: number
@@ -58,7 +58,8 @@ export async function evaluateHeads(
   }
   const scores: Record<string, HeadScores> = {}
   for (const config of model.config.heads) {
-    if (sums[config.name]?.count > 0) scores[config.name] = scoreHead(config, sums[config.name])
+    if (sums[config.name]?.count > 0)
+      scores[config.name] = scoreHead(config, sums[config.name], model.config.encoder.layers)
   }
   return scores
 }
@@ -74,12 +75,12 @@ function add(sum: HeadEvaluation | undefined, part: HeadEvaluation): HeadEvaluat
 }
 
 /** Figures of one head from its sums over all batches. */
-export function scoreHead(config: HeadConfig, sums: HeadEvaluation): HeadScores {
+export function scoreHead(config: HeadConfig, sums: HeadEvaluation, layers: number): HeadScores {
   const { count, correct, lossSum, confusion } = sums
   const base: HeadScores = {
     head: config.name,
     kind: config.kind,
-    layer: config.tap.layer,
+    layer: tapLayer(config.tap, layers),
     count,
     loss: lossSum / count,
     accuracy: correct / count,

@@ -3,7 +3,15 @@
  * folders (their newest whole checkpoint) and on Hugging Face BERT folders.
  */
 import { StrataError } from '../errors.js'
-import { computeThreads, type Device, loadModel, type Model, type ModelConfig, type Precision } from '../model/index.js'
+import {
+  computeThreads,
+  type Device,
+  loadModel,
+  type Model,
+  type ModelConfig,
+  type Precision,
+  tapLayer,
+} from '../model/index.js'
 import { resolveDevice } from '../runtime/index.js'
 import { type EncodedText, Tokenizer } from '../text/index.js'
 import { resolveCheckpoint } from '../training/index.js'
@@ -220,10 +228,11 @@ export class Encoder implements AsyncDisposable {
   }
 
   #maskedLmHead(name: string | undefined): string {
+    const { layers } = this.config.encoder
     const heads = this.config.heads.filter((head) => head.kind === 'masked-lm')
     const head =
       name === undefined
-        ? [...heads].sort((a, b) => b.tap.layer - a.tap.layer)[0]
+        ? [...heads].sort((a, b) => tapLayer(b.tap, layers) - tapLayer(a.tap, layers))[0]
         : heads.find((one) => one.name === name)
     if (head) return head.name
     const known = heads.map((one) => one.name).join(', ')

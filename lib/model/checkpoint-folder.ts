@@ -6,7 +6,7 @@ import { mkdir, open, readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
 import { fileError, StrataError } from '../errors.js'
-import type { HeadConfig, ModelConfig } from './config.js'
+import { type HeadConfig, type ModelConfig, tapLayer } from './config.js'
 import {
   exportMapping,
   headsOfTensors,
@@ -237,7 +237,7 @@ async function readStrata(file: string, layers: number): Promise<StrataFile | un
     )
   }
   for (const head of parsed.data.heads)
-    if (head.tap.layer > layers) {
+    if (tapLayer(head.tap, layers) > layers) {
       throw new StrataError(
         'BAD_CHECKPOINT',
         `${file}: head ${head.name} reads layer ${head.tap.layer}, ${CONFIG_FILE} says ${layers} layers; the two files do not belong together`,

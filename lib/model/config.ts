@@ -21,9 +21,25 @@ export interface EncoderConfig {
   initializerRange: number
 }
 
-/** Where a head reads. Layer 0 is the embedding output, layer l the output of block l. */
-export interface Tap {
-  layer: number
+/**
+ * Where a head reads: a layer (0 = the embedding output, l = the output of block l), or a mix of all layers by its name in
+ * {@link ModelConfig.mixes}.
+ */
+export type Tap = { layer: number; mix?: undefined } | { mix: string; layer?: undefined }
+
+/**
+ * A learned sum of layers, R = γ Σ softmax(w)_j N(h_j), for every token: BERMo (Kodge & Roy 2021, arXiv 2110.15802) by ELMo's
+ * mix. Heads that name the same mix share its weights. N, the layers that take part and the start are our choices.
+ */
+export interface MixConfig {
+  /** Unique name; its parameters are `mixes.<name>.weights` (one a layer) and `mixes.<name>.gamma`. */
+  name: string
+  /** Layer 0 takes part as well. */
+  includeEmbeddings: boolean
+  /** N = a LayerNorm without weights, a token at a time; false: N = identity, as suits a post-LN encoder. */
+  layerNorm: boolean
+  /** `uniform`: all w = 0; `last`: w of the top layer = 4, so that a trained encoder's head finds nearly what it knew. */
+  init: 'uniform' | 'last'
 }
 
 interface HeadBase {
@@ -60,11 +76,98 @@ export interface BigramShiftHeadConfig extends HeadBase {
   read: 'mean' | 'cls'
 }
 
-export type HeadConfig = MaskedLmHeadConfig | NextSentenceHeadConfig | BigramShiftHeadConfig
+/**
+ * What a sequence head reads of its tap: tanh(W h_[CLS] + b) by a pooler of its own, by the one pooler of all heads that say
+ * `shared`, or h_[CLS] itself.
+ */
+export type PoolerUse = 'own' | 'shared' | 'none'
+
+interface TaskHeadBase extends HeadBase {
+  /** Probability of dropping a value that the head's last layer reads. */
+  dropout: number
+}
+
+/** Classes of a sequence: dropout and one linear layer on the pooled state. */
+export interface ClassifierHeadConfig extends TaskHeadBase {
+  kind: 'classifier'
+  classes: number
+  pooler: PoolerUse
+}
+
+/** One number a sequence; the loss is the squared error (Liu et al. 2019, arXiv 1901.11504, equation 7). */
+export interface RegressorHeadConfig extends TaskHeadBase {
+  kind: 'regressor'
+  pooler: PoolerUse
+}
+
+/**
+ * Stochastic answer network over the tokens of a pair (Liu et al. 2019, arXiv 1901.11504, section 3): the premise is segment 1,
+ * the hypothesis segment 0.
+ */
+export interface SanHeadConfig extends TaskHeadBase {
+  kind: 'san'
+  classes: number
+  /** Reasoning steps K. */
+  steps: number
+  /** Probability of leaving a step's distribution out of the average while training. */
+  predictionDropout: number
+}
+
+/** Scores candidates of a question against each other: softmax over a group (Liu et al. 2019, equation 8). */
+export interface RankerHeadConfig extends TaskHeadBase {
+  kind: 'ranker'
+  pooler: PoolerUse
+}
+
+/** Start and end scores a token (Devlin et al. 2018, section 4.2). */
+export interface SpanHeadConfig extends TaskHeadBase {
+  kind: 'span'
+}
+
+/** Classes of a token. */
+export interface TaggerHeadConfig extends TaskHeadBase {
+  kind: 'tagger'
+  classes: number
+}
+
+export type TaskHeadConfig =
+  | ClassifierHeadConfig
+  | RegressorHeadConfig
+  | SanHeadConfig
+  | RankerHeadConfig
+  | SpanHeadConfig
+  | TaggerHeadConfig
+
+export type HeadConfig = MaskedLmHeadConfig | NextSentenceHeadConfig | BigramShiftHeadConfig | TaskHeadConfig
+
+/** A task's own modules inside the blocks; a batch runs through the one that it names. */
+export interface AdapterConfig {
+  /** Unique name; its parameters are `adapters.<name>.…`. */
+  name: string
+  kind: 'pal' | 'low-rank' | 'houlsby' | 'lhuc' | 'top-attention' | 'top-layer' | 'lora'
+  /** Inner size d_s, or the rank. */
+  size?: number
+  /** Attention heads of `pal` and `top-attention`. */
+  heads?: number
+  /** Blocks of `top-attention`. */
+  blocks?: number
+  /** `pal`: a GELU after the decoder, as in the published code. */
+  outputGelu?: boolean
+  /** `lora`: the product is scaled by alpha / size. */
+  alpha?: number
+  dropout?: number
+}
 
 export interface ModelConfig {
   encoder: EncoderConfig
   heads: HeadConfig[]
+  mixes?: MixConfig[]
+  adapters?: AdapterConfig[]
+}
+
+/** The highest layer that a head's tap needs. */
+export function tapLayer(tap: Tap, layers: number): number {
+  return tap.mix === undefined ? tap.layer : layers
 }
 
 /** BERT-base's switches; give the sizes. `intermediateSize` defaults to 4 H, `heads` to H / 64. */

@@ -8,6 +8,7 @@
  */
 import { StrataError } from '../errors.js'
 import type { EncoderConfig, HeadConfig, MaskedLmHeadConfig, ModelConfig, NextSentenceHeadConfig } from './config.js'
+import { modelParameterShapes } from './parameter-shapes.js'
 
 /** Name and shape of a tensor in a weights file. */
 export interface TensorShape {
@@ -130,48 +131,6 @@ export function huggingFaceConfig(config: ModelConfig): Record<string, unknown> 
   }
 }
 
-/** Name and shape of every parameter of a model, in the order of the layers. Legend: H hidden, F intermediate, V vocabulary. */
-export function modelParameterShapes(config: ModelConfig): Record<string, number[]> {
-  const { vocabSize: V, hiddenSize: H, intermediateSize: F, maxPositions, segmentTypes, layers } = config.encoder
-  const shapes: Record<string, number[]> = {}
-  const linear = (name: string, outputs: number, inputs: number): void => {
-    shapes[`${name}.weight`] = [outputs, inputs]
-    shapes[`${name}.bias`] = [outputs]
-  }
-  const layerNorm = (name: string): void => {
-    shapes[`${name}.weight`] = [H]
-    shapes[`${name}.bias`] = [H]
-  }
-  shapes['bert.embeddings.word_embeddings.weight'] = [V, H]
-  shapes['bert.embeddings.position_embeddings.weight'] = [maxPositions, H]
-  shapes['bert.embeddings.token_type_embeddings.weight'] = [segmentTypes, H]
-  layerNorm('bert.embeddings.LayerNorm')
-  for (let layer = 0; layer < layers; layer++) {
-    const block = `bert.encoder.layer.${layer}`
-    for (const part of ['query', 'key', 'value']) linear(`${block}.attention.self.${part}`, H, H)
-    linear(`${block}.attention.output.dense`, H, H)
-    layerNorm(`${block}.attention.output.LayerNorm`)
-    linear(`${block}.intermediate.dense`, F, H)
-    linear(`${block}.output.dense`, H, F)
-    layerNorm(`${block}.output.LayerNorm`)
-  }
-  for (const head of config.heads) {
-    const name = `heads.${head.name}`
-    if (head.kind === 'masked-lm') {
-      const mode = head.transfer?.mode
-      linear(`${name}.transform.dense`, H, mode === 'concat' || mode === 'label' ? 2 * H : H)
-      layerNorm(`${name}.transform.LayerNorm`)
-      shapes[`${name}.bias`] = [V]
-      if (mode === 'add') shapes[`${name}.transfer.weight`] = [H, H]
-      if (mode === 'label') shapes[`${name}.transfer.labels`] = [2, H]
-    } else {
-      if (head.kind === 'next-sentence') linear(`${name}.pooler`, H, H)
-      linear(`${name}.classifier`, 2, H)
-    }
-  }
-  return shapes
-}
-
 /** Our parameter name → Hugging Face's, for the part after `heads.<name>.`. */
 const MASKED_LM_NAMES: Record<string, string> = {
   'transform.dense.weight': 'cls.predictions.transform.dense.weight',
@@ -188,7 +147,10 @@ const NEXT_SENTENCE_NAMES: Record<string, string> = {
   'classifier.bias': 'cls.seq_relationship.bias',
 }
 
-const KIND_NAMES = { 'masked-lm': MASKED_LM_NAMES, 'next-sentence': NEXT_SENTENCE_NAMES }
+const KIND_NAMES: Partial<Record<HeadConfig['kind'], Record<string, string>>> = {
+  'masked-lm': MASKED_LM_NAMES,
+  'next-sentence': NEXT_SENTENCE_NAMES,
+}
 
 function isTopMaskedLm(head: HeadConfig, layers: number): head is MaskedLmHeadConfig {
   return head.kind === 'masked-lm' && head.tap.layer === layers
@@ -210,7 +172,7 @@ export function exportMapping(config: ModelConfig): {
   for (const name of Object.keys(modelParameterShapes(config))) mapping[name] = name
   for (const head of [maskedLm, nextSentence])
     if (head) {
-      const names = KIND_NAMES[head.kind as keyof typeof KIND_NAMES]
+      const names = KIND_NAMES[head.kind] ?? {}
       for (const [ours, theirs] of Object.entries(names)) mapping[`heads.${head.name}.${ours}`] = theirs
     }
   const architecture = maskedLm
@@ -290,7 +252,7 @@ export function importMapping(
       return same ? fileNames[`heads.${head.name}.${part}`] : undefined
     }
     const first = config.heads.find((other) => other.kind === head.kind && other.tap.layer === encoder.layers)
-    return first === head && head.kind !== 'bigram-shift' ? KIND_NAMES[head.kind][part] : undefined
+    return first === head ? KIND_NAMES[head.kind]?.[part] : undefined
   }
 
   const result: ImportMapping = { mapping: {}, leftBlocks: {}, fresh: [], unused: [] }

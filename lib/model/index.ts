@@ -14,7 +14,6 @@ export {
   headsOfTensors,
   huggingFaceConfig,
   importMapping,
-  modelParameterShapes,
   parseHuggingFaceConfig,
 } from './huggingface.js'
 export { Model, type Values } from './model.js'
@@ -34,4 +33,5 @@ export {
   type OptimizerStepResult,
   type ParameterGroup,
 } from './optimizer.js'
+export { modelParameterShapes } from './parameter-shapes.js'
 export { inspectSafetensors, type SafetensorsInfo, type StoredTensorInfo } from './safetensors.js'

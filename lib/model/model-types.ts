@@ -44,6 +44,16 @@ export interface HeadEvaluation {
   correct: number
   /** confusion[label * classes + prediction]; only for heads with few classes. */
   confusion?: number[]
+  /**
+   * Scores of the labelled places of a task's head, row by row: classes (log-probabilities of a SAN), one number of a regressor or
+   * ranker, start and end of every token of a span head. Not for masked LM, next sentence and bigram shift.
+   */
+  logits?: Scores
+}
+
+export interface Scores {
+  shape: number[]
+  values: Float32Array | Float64Array
 }
 
 export interface DropoutState {

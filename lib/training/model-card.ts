@@ -36,7 +36,7 @@ export function modelCard(
   for (const head of heads) {
     const score = scores[head.name]
     const figures = score ? `${score.loss.toFixed(4)} | ${score.accuracy.toFixed(4)} | ${score.count}` : '– | – | –'
-    lines.push(`| ${head.name} | ${head.kind} | ${head.tap.layer} | ${figures} |`)
+    lines.push(`| ${head.name} | ${head.kind} | ${head.tap.mix ?? head.tap.layer} | ${figures} |`)
   }
   const versions = Object.entries(softwareVersions()).map(([name, version]) => `${name} ${version}`)
   lines.push(

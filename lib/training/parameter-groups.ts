@@ -1,6 +1,6 @@
 /** Which parameters decay, at which rate each learns, and which stay as they are. */
 import { StrataError } from '../errors.js'
-import type { ModelConfig, ParameterInfo } from '../model/index.js'
+import { type ModelConfig, type ParameterInfo, tapLayer } from '../model/index.js'
 import type { OptimizerSettings } from './types.js'
 
 export interface ParameterGroup {
@@ -20,13 +20,13 @@ export function reachedParameters(
 ): ParameterInfo[] {
   const heads = config.heads.filter((head) => activeHeads.includes(head.name))
   const reached = new Set(activeHeads)
-  let top = Math.max(...heads.map((head) => head.tap.layer))
+  let top = Math.max(...heads.map((head) => tapLayer(head.tap, config.encoder.layers)))
   for (const head of heads) {
     if (head.kind !== 'masked-lm' || !head.transfer) continue
     const source = config.heads.find((other) => other.name === head.transfer?.from)
     if (!source || head.transfer.stopGradient) continue
     reached.add(source.name)
-    top = Math.max(top, source.tap.layer)
+    top = Math.max(top, tapLayer(source.tap, config.encoder.layers))
   }
   return parameters.filter(({ name, layer }) => {
     const head = /^heads\.([^.]+)\./.exec(name)?.[1]

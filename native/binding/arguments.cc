@@ -35,7 +35,14 @@ HeadConfig head_config(const Napi::Object& object) {
   HeadConfig head;
   head.name = string_field(object, "name");
   head.kind = string_field(object, "kind");
-  head.layer = integer_field(object_field(object, "tap"), "layer");
+  const Napi::Object tap = object_field(object, "tap");
+  head.mix = string_field(tap, "mix", "");
+  if (head.mix.empty()) head.layer = integer_field(tap, "layer");
+  head.classes = integer_field(object, "classes", 0);
+  head.dropout = number_field(object, "dropout", 0);
+  head.pooler = string_field(object, "pooler", "own");
+  head.steps = integer_field(object, "steps", 0);
+  head.prediction_dropout = number_field(object, "predictionDropout", 0);
   head.weight = number_field(object, "weight", 1);
   head.level = string_field(object, "level", "");
   head.read = string_field(object, "read", "mean");
@@ -47,6 +54,40 @@ HeadConfig head_config(const Napi::Object& object) {
     wrong("transfer of head '" + head.name + "'", transfer, "an object");
   }
   return head;
+}
+
+MixConfig mix_config(const Napi::Object& object) {
+  return {string_field(object, "name"), boolean_field(object, "includeEmbeddings", false), boolean_field(object, "layerNorm", false),
+          string_field(object, "init", "uniform")};
+}
+
+AdapterConfig adapter_config(const Napi::Object& object) {
+  AdapterConfig adapter;
+  adapter.name = string_field(object, "name");
+  adapter.kind = string_field(object, "kind");
+  adapter.size = integer_field(object, "size", 0);
+  adapter.heads = integer_field(object, "heads", 0);
+  adapter.blocks = integer_field(object, "blocks", 0);
+  adapter.output_gelu = boolean_field(object, "outputGelu", true);
+  adapter.alpha = number_field(object, "alpha", 0);
+  adapter.dropout = number_field(object, "dropout", 0);
+  return adapter;
+}
+
+// Every element of an array of objects; a missing array is empty unless `required`.
+template <typename Read>
+auto each_object(const Napi::Object& object, const char* name, bool required, Read read) {
+  std::vector<decltype(read(object))> results;
+  const Napi::Value value = object.Get(name);
+  if (value.IsUndefined() && !required) return results;
+  if (!value.IsArray()) wrong(name, value, "an array");
+  const Napi::Array array = value.As<Napi::Array>();
+  for (uint32_t i = 0; i < array.Length(); ++i) {
+    const Napi::Value item = array.Get(i);
+    if (!item.IsObject()) wrong(std::string(name) + "[" + std::to_string(i) + "]", item, "an object");
+    results.push_back(read(item.As<Napi::Object>()));
+  }
+  return results;
 }
 
 }  // namespace
@@ -70,6 +111,10 @@ int64_t integer(const Napi::Value& value, const std::string& name) {
 
 int64_t integer_field(const Napi::Object& object, const char* name) {
   return integer(object.Get(name), name);
+}
+
+int64_t integer_field(const Napi::Object& object, const char* name, int64_t fallback) {
+  return object.Get(name).IsUndefined() ? fallback : integer_field(object, name);
 }
 
 uint64_t count_field(const Napi::Object& object, const char* name) {
@@ -112,6 +157,13 @@ std::vector<int32_t> int32_array(const Napi::Value& value, const std::string& na
   return std::vector<int32_t>(array.Data(), array.Data() + array.ElementLength());
 }
 
+std::vector<float> float_array(const Napi::Value& value, const std::string& name) {
+  if (!value.IsTypedArray() || value.As<Napi::TypedArray>().TypedArrayType() != napi_float32_array) wrong(name, value, "a Float32Array");
+  const Napi::Float32Array array = value.As<Napi::Float32Array>();
+  if (array.ElementLength() == 0) return {};
+  return std::vector<float>(array.Data(), array.Data() + array.ElementLength());
+}
+
 std::vector<std::string> string_array(const Napi::Value& value, const std::string& name) {
   if (!value.IsArray()) wrong(name, value, "an array of strings");
   const Napi::Array array = value.As<Napi::Array>();
@@ -142,14 +194,9 @@ ModelConfig model_config(const Napi::Object& object) {
   encoder.attention_dropout = number_field(fields, "attentionDropout", 0);
   encoder.activation = string_field(fields, "activation", "gelu");
   encoder.initializer_range = number_field(fields, "initializerRange", 0.02);
-  const Napi::Value heads = object.Get("heads");
-  if (!heads.IsArray()) wrong("heads", heads, "an array");
-  const Napi::Array array = heads.As<Napi::Array>();
-  for (uint32_t i = 0; i < array.Length(); ++i) {
-    const Napi::Value head = array.Get(i);
-    if (!head.IsObject()) wrong("heads[" + std::to_string(i) + "]", head, "an object");
-    config.heads.push_back(head_config(head.As<Napi::Object>()));
-  }
+  config.heads = each_object(object, "heads", true, head_config);
+  config.mixes = each_object(object, "mixes", false, mix_config);
+  config.adapters = each_object(object, "adapters", false, adapter_config);
   return config;
 }
 
@@ -158,6 +205,7 @@ HostBatch host_batch(const Napi::Object& object) {
   batch.token_ids = int32_array(object.Get("tokenIds"), "tokenIds");
   batch.segment_ids = int32_array(object.Get("segmentIds"), "segmentIds");
   batch.sequence_offsets = int32_array(object.Get("sequenceOffsets"), "sequenceOffsets");
+  batch.adapter = string_field(object, "adapter", "");
   const Napi::Value labels = object.Get("labels");
   if (labels.IsUndefined()) return batch;
   if (!labels.IsObject()) wrong("labels", labels, "an object by head name");
@@ -173,7 +221,9 @@ HostBatch host_batch(const Napi::Object& object) {
       return array.IsUndefined() ? std::vector<int32_t>{} : int32_array(array, std::string(field) + " of head '" + name + "'");
     };
     batch.labels[name] = {int32_array(fields.Get("labels"), "labels of head '" + name + "'"), optional("positions"),
-                          optional("spanStarts"), optional("spanEnds")};
+                          optional("spanStarts"), optional("spanEnds"), {}, optional("groups")};
+    if (const Napi::Value values = fields.Get("values"); !values.IsUndefined())
+      batch.labels[name].values = float_array(values, "values of head '" + name + "'");
   }
   return batch;
 }

@@ -19,6 +19,7 @@ double number_field(const Napi::Object& object, const char* name);
 double number_field(const Napi::Object& object, const char* name, double fallback);
 int64_t integer(const Napi::Value& value, const std::string& name);
 int64_t integer_field(const Napi::Object& object, const char* name);
+int64_t integer_field(const Napi::Object& object, const char* name, int64_t fallback);
 // A whole number of at least 0 that JavaScript holds exactly.
 uint64_t count_field(const Napi::Object& object, const char* name);
 std::string string_field(const Napi::Object& object, const char* name);
@@ -27,6 +28,7 @@ bool boolean_field(const Napi::Object& object, const char* name, bool fallback);
 Napi::Object object_argument(const Napi::CallbackInfo& info, size_t index, const char* name);
 std::string string_argument(const Napi::CallbackInfo& info, size_t index, const char* name);
 std::vector<int32_t> int32_array(const Napi::Value& value, const std::string& name);
+std::vector<float> float_array(const Napi::Value& value, const std::string& name);
 std::vector<std::string> string_array(const Napi::Value& value, const std::string& name);
 
 ModelConfig model_config(const Napi::Object& object);

@@ -18,6 +18,16 @@ void require_model(ModelState& state) {
   if (!state.model) fail("DISPOSED", "the model is not initialised or has been disposed");
 }
 
+// { shape, values }
+Napi::Object shaped(Napi::Env env, const at::Tensor& tensor) {
+  Napi::Object object = Napi::Object::New(env);
+  const Napi::Array shape = Napi::Array::New(env, static_cast<size_t>(tensor.dim()));
+  for (int64_t d = 0; d < tensor.dim(); ++d) shape.Set(static_cast<uint32_t>(d), static_cast<double>(tensor.size(d)));
+  object.Set("shape", shape);
+  object.Set("values", typed_array(env, tensor));
+  return object;
+}
+
 std::vector<int64_t> integers(const Napi::Value& value, const std::string& name) {
   const auto values = int32_array(value, name);
   return {values.begin(), values.end()};
@@ -184,6 +194,7 @@ Napi::Value ModelHandle::evaluate(const Napi::CallbackInfo& info) {
               confusion.Set(static_cast<uint32_t>(j), static_cast<double>(results[i].confusion[j]));
             object.Set("confusion", confusion);
           }
+          if (results[i].scores.defined()) object.Set("logits", shaped(env, results[i].scores));
           array.Set(static_cast<uint32_t>(i), object);
         }
         return array;
@@ -227,15 +238,7 @@ Napi::Value ModelHandle::head_logits(const Napi::CallbackInfo& info) {
     auto head = string_argument(info, 1, "head");
     return command(info, [batch = std::move(batch), head = std::move(head)](ModelState& state) -> MakeValue {
       const at::Tensor logits = state.model->head_logits(batch, head);
-      return [logits](Napi::Env env) -> Napi::Value {
-        Napi::Object object = Napi::Object::New(env);
-        const Napi::Array shape = Napi::Array::New(env, 2);
-        shape.Set(0u, static_cast<double>(logits.size(0)));
-        shape.Set(1u, static_cast<double>(logits.size(1)));
-        object.Set("shape", shape);
-        object.Set("values", typed_array(env, logits));
-        return object;
-      };
+      return [logits](Napi::Env env) -> Napi::Value { return shaped(env, logits); };
     });
   });
 }

@@ -18,6 +18,8 @@ struct HeadLabels {
   std::vector<int32_t> positions;    // (M) index into T
   std::vector<int32_t> span_starts;  // (S)
   std::vector<int32_t> span_ends;    // (S), exclusive
+  std::vector<float> values;         // (B) regression targets
+  std::vector<int32_t> groups;       // (B) which question a candidate belongs to
 };
 
 struct HostBatch {
@@ -25,6 +27,7 @@ struct HostBatch {
   std::vector<int32_t> segment_ids;       // (T)
   std::vector<int32_t> sequence_offsets;  // (B + 1)
   std::map<std::string, HeadLabels> labels;
+  std::string adapter;  // name of the adapter that the whole batch runs through; empty = none
 
   int64_t tokens() const { return static_cast<int64_t>(token_ids.size()); }
   int64_t sequences() const { return static_cast<int64_t>(sequence_offsets.size()) - 1; }

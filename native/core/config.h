@@ -28,19 +28,47 @@ struct TransferConfig {
   bool stop_gradient = false;
 };
 
+// A learned sum of layers (BERMo, arXiv 2110.15802).
+struct MixConfig {
+  std::string name;
+  bool include_embeddings = false;
+  bool layer_norm = false;
+  std::string init = "uniform";  // uniform | last
+};
+
+// A task's own modules inside the blocks.
+struct AdapterConfig {
+  std::string name;
+  std::string kind;
+  int64_t size = 0;
+  int64_t heads = 0;
+  int64_t blocks = 0;        // top-attention
+  bool output_gelu = true;   // pal
+  double alpha = 0;          // lora
+  double dropout = 0;
+};
+
 struct HeadConfig {
   std::string name;
   std::string kind;
-  int64_t layer = 0;
+  int64_t layer = 0;  // with a mix: the top layer
+  std::string mix;    // name of a mix that is read instead of a layer
   double weight = 1;
   std::optional<TransferConfig> transfer;  // masked-lm
   std::string level;                       // bigram-shift: sentence | token
   std::string read;                        // bigram-shift: mean | cls
+  int64_t classes = 0;                     // classifier, san, tagger
+  double dropout = 0;                      // of a task's own head
+  std::string pooler = "own";              // classifier, regressor, ranker: own | shared | none
+  int64_t steps = 0;                       // san
+  double prediction_dropout = 0;           // san
 };
 
 struct ModelConfig {
   EncoderConfig encoder;
   std::vector<HeadConfig> heads;
+  std::vector<MixConfig> mixes;
+  std::vector<AdapterConfig> adapters;
 };
 
 }  // namespace strata

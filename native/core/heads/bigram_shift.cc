@@ -14,7 +14,7 @@ struct BigramShift {
 
   // (S, H): mean of each labelled span's states, or the first state of its sequence.
   at::Tensor span_states(const HeadInput& input, const HeadLabels& labels, const std::vector<int64_t>& spans) const {
-    const at::Tensor& hidden_TH = input.hidden[config.layer];
+    const at::Tensor& hidden_TH = input.states(config);
     std::vector<int64_t> tokens, span_of;
     if (config.read == "cls") {
       for (const int64_t s : spans) tokens.push_back(input.batch.offsets[input.batch.sequence_of[labels.span_starts[s]]]);
@@ -44,7 +44,7 @@ struct BigramShift {
       rows.push_back(config.level == "token" ? labels.positions[i] : static_cast<int64_t>(i));
       targets.push_back(labels.labels[i]);
     }
-    const at::Tensor states = config.level == "token" ? input.hidden[config.layer].index_select(0, input.batch.index(rows))
+    const at::Tensor states = config.level == "token" ? input.states(config).index_select(0, input.batch.index(rows))
                                                       : span_states(input, labels, rows);
     return classifier(input.pass, states).to(classifier.weight->master.scalar_type());
   }

@@ -3,6 +3,7 @@
 #include "core/batch.h"
 #include "core/config.h"
 #include "core/encoder/encoder.h"
+#include "core/encoder/scalar_mix.h"
 #include "core/layers.h"
 
 #include <functional>
@@ -14,10 +15,22 @@
 namespace strata {
 
 // What a head sees of one forward pass.
-struct HeadInput {
+class HeadInput {
+ public:
+  // hidden: by layer, (T, H) each.
+  HeadInput(const ForwardPass& pass, const PackedBatch& batch, const std::vector<at::Tensor>& hidden,
+            const std::map<std::string, ScalarMix>& mixes)
+      : pass(pass), batch(batch), hidden_(hidden), mixes_(mixes) {}
+
   const ForwardPass& pass;
   const PackedBatch& batch;
-  const std::vector<at::Tensor>& hidden;  // by layer, (T, H)
+  // What the head's tap reads: a layer or a mix, (T, H). A mix that several heads read is made once.
+  const at::Tensor& states(const HeadConfig& head) const;
+
+ private:
+  const std::vector<at::Tensor>& hidden_;
+  const std::map<std::string, ScalarMix>& mixes_;
+  mutable std::map<std::string, at::Tensor> mixed_;
 };
 
 struct LossSum {
@@ -33,8 +46,12 @@ struct Head {
   std::function<int64_t(const HostBatch&, const HeadLabels&)> check;
   // Scores of the labelled places in the master type: (labels, classes). `targets` gets the class of each row.
   std::function<at::Tensor(const HeadInput&, const HeadLabels&, std::vector<int64_t>& targets)> logits;
-  // Sum of the labelled places' losses.
-  std::function<LossSum(const HeadInput&, const HeadLabels&)> loss;
+  // Sum of the labelled places' losses, out of their scores.
+  std::function<LossSum(const HeadInput&, const HeadLabels&, const at::Tensor& logits, const std::vector<int64_t>& targets)> loss_of;
+  // Whether a row of scores chooses one of its columns; evaluation counts hits then.
+  bool chooses_class = true;
+  // Whether evaluation hands the scores out; not those of a vocabulary.
+  bool returns_scores = false;
   // A vector a sequence that other heads may read, (B, H); only next-sentence heads have one.
   std::function<at::Tensor(const HeadInput&)> pooled;
   // (B, 2) probabilities belonging to `pooled`.
@@ -47,6 +64,8 @@ struct HeadParts {
   const Encoder& encoder;
   // Heads made before this one, by name.
   const std::map<std::string, HeadRef>& earlier;
+  // The pooler of all heads whose `pooler` is `shared`; made by the first of them.
+  std::shared_ptr<Linear>& shared_pooler;
 };
 
 HeadRef make_masked_lm(const HeadConfig& config, const HeadParts& parts);
@@ -60,7 +79,7 @@ HeadRef make_head(const HeadConfig& config, const HeadParts& parts);
 at::Tensor cross_entropy_sum(const ForwardPass& pass, const at::Tensor& logits_NC, const at::Tensor& targets_N,
                              const std::vector<int64_t>& targets);
 
-// head.loss out of head.logits, for every head that chooses among classes. head.logits must be set.
+// head.loss_of for every head that chooses among classes.
 void use_cross_entropy(Head& head);
 
 // Shared checks of label arrays.

@@ -50,9 +50,7 @@ at::Tensor cross_entropy_sum(const ForwardPass& pass, const at::Tensor& logits_N
 }
 
 void use_cross_entropy(Head& head) {
-  head.loss = [logits_of = head.logits](const HeadInput& input, const HeadLabels& labels) {
-    std::vector<int64_t> targets;
-    const at::Tensor logits_NC = logits_of(input, labels, targets);
+  head.loss_of = [](const HeadInput& input, const HeadLabels&, const at::Tensor& logits_NC, const std::vector<int64_t>& targets) {
     return LossSum{cross_entropy_sum(input.pass, logits_NC, input.batch.index(targets), targets), static_cast<int64_t>(targets.size())};
   };
 }

@@ -37,7 +37,7 @@ struct MaskedLm {
 
   // What the transform reads for each labelled token: (M, H), or (M, 2H) when something stands beside the state.
   at::Tensor transform_input(const HeadInput& input, const Rows& rows) const {
-    const at::Tensor state_MH = input.hidden[config.layer].index_select(0, input.batch.index(rows.positions));
+    const at::Tensor state_MH = input.states(config).index_select(0, input.batch.index(rows.positions));
     if (!source) return state_MH;
     at::Tensor pooled_BH = source->pooled(input);
     if (config.transfer->stop_gradient) pooled_BH = pooled_BH.detach();

@@ -12,7 +12,7 @@ struct NextSentence {
 
   at::Tensor pooled_BH(const HeadInput& input) const {
     std::vector<int64_t> first(input.batch.offsets.begin(), input.batch.offsets.end() - 1);
-    return at::tanh(pooler(input.pass, input.hidden[config.layer].index_select(0, input.batch.index(first))));
+    return at::tanh(pooler(input.pass, input.states(config).index_select(0, input.batch.index(first))));
   }
   at::Tensor logits_B2(const HeadInput& input, const at::Tensor& pooled_BH) const {
     return classifier(input.pass, pooled_BH).to(classifier.weight->master.scalar_type());

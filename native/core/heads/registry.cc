@@ -3,6 +3,13 @@
 
 namespace strata {
 
+const at::Tensor& HeadInput::states(const HeadConfig& head) const {
+  if (head.mix.empty()) return hidden_[static_cast<size_t>(head.layer)];
+  const auto found = mixed_.find(head.mix);
+  if (found != mixed_.end()) return found->second;
+  return mixed_[head.mix] = mixes_.at(head.mix)(pass, hidden_);
+}
+
 HeadRef make_head(const HeadConfig& config, const HeadParts& parts) {
   static const std::map<std::string, HeadRef (*)(const HeadConfig&, const HeadParts&)> factories{
       {"masked-lm", make_masked_lm},

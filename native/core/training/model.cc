@@ -36,6 +36,18 @@ const ModelConfig& checked(const ModelConfig& config) {
   return config;
 }
 
+void count_hits(const at::Tensor& logits_NC, const std::vector<int64_t>& targets, HeadEvaluation& result) {
+  constexpr int64_t kFewClasses = 16;
+  const int64_t classes = logits_NC.size(1);
+  const at::Tensor predictions = logits_NC.argmax(1).to(at::kCPU);
+  const int64_t* predicted = predictions.const_data_ptr<int64_t>();
+  if (classes <= kFewClasses) result.confusion.assign(static_cast<size_t>(classes * classes), 0);
+  for (size_t i = 0; i < targets.size(); ++i) {
+    result.correct += predicted[i] == targets[i];
+    if (classes <= kFewClasses) result.confusion[static_cast<size_t>(targets[i] * classes + predicted[i])] += 1;
+  }
+}
+
 }  // namespace
 
 Model::Model(const ModelConfig& config, Precision precision, at::Device device, uint64_t seed, Kernels kernels)
@@ -46,6 +58,10 @@ Model::Model(const ModelConfig& config, Precision precision, at::Device device, 
       kernels_(kernels),
       store_(precision, device, seed, config.encoder.initializer_range),
       encoder_(config.encoder, store_) {
+  for (const MixConfig& mix : config_.mixes) {
+    if (mixes_.count(mix.name)) fail("BAD_ARGUMENT", "two mixes are named '", mix.name, "'; names of their own were expected");
+    mixes_[mix.name] = ScalarMix::create(mix, store_, config_.encoder.layers);
+  }
   // Heads that others read come first; losses keep the order of the configuration.
   std::vector<const HeadConfig*> order;
   for (const HeadConfig& head : config_.heads)
@@ -54,7 +70,13 @@ Model::Model(const ModelConfig& config, Precision precision, at::Device device, 
     if (head.transfer) order.push_back(&head);
   for (const HeadConfig* head : order) {
     if (heads_.count(head->name)) fail("BAD_ARGUMENT", "two heads are named '", head->name, "'; names of their own were expected");
-    heads_[head->name] = make_head(*head, {store_, encoder_, heads_});
+    HeadConfig placed = *head;
+    if (!placed.mix.empty()) {
+      if (!mixes_.count(placed.mix))
+        fail("BAD_ARGUMENT", "head '", placed.name, "' reads mix '", placed.mix, "'; the model has no mix of this name");
+      placed.layer = config_.encoder.layers;
+    }
+    heads_[head->name] = make_head(placed, {store_, encoder_, heads_, shared_pooler_});
   }
   for (const HeadConfig& head : config_.heads) ordered_heads_.push_back(heads_[head.name]);
 }
@@ -103,11 +125,13 @@ std::vector<HeadLoss> Model::step(const HostBatch& host, const std::map<std::str
   DropoutPass dropout(dropout_state);
   ForwardPass pass{compute_type(store_.precision()), kernels_, &dropout, hidden_dropout, attention_dropout};
   const auto hidden = encoder_.forward(pass, batch, highest_layer(active));
-  const HeadInput input{pass, batch, hidden};
+  const HeadInput input(pass, batch, hidden, mixes_);
   std::vector<HeadLoss> losses;
   at::Tensor total;
   for (const auto& [head, labels, count] : active) {
-    const LossSum loss = head->loss(input, *labels);
+    std::vector<int64_t> targets;
+    const at::Tensor logits = head->logits(input, *labels, targets);
+    const LossSum loss = head->loss_of(input, *labels, logits, targets);
     const auto divisor = divisors.find(head->config.name);
     const double factor = head->config.weight / (divisor == divisors.end() ? static_cast<double>(loss.count) : divisor->second);
     const at::Tensor weighted = loss.sum * factor;
@@ -134,23 +158,17 @@ std::vector<HeadEvaluation> Model::evaluate(const HostBatch& host) const {
   const PackedBatch batch(host, store_.device());
   const ForwardPass pass = evaluation_pass();
   const auto hidden = encoder_.forward(pass, batch, highest_layer(active));
-  const HeadInput input{pass, batch, hidden};
+  const HeadInput input(pass, batch, hidden, mixes_);
   std::vector<HeadEvaluation> results;
   for (const auto& [head, labels, count] : active) {
     std::vector<int64_t> targets;
     const at::Tensor logits = head->logits(input, *labels, targets);
-    const int64_t classes = logits.size(1);
-    const at::Tensor predictions = logits.argmax(1).to(at::kCPU);
-    const int64_t* predicted = predictions.const_data_ptr<int64_t>();
     HeadEvaluation result;
     result.head = head->config.name;
     result.count = count;
-    result.loss_sum = at::cross_entropy_loss(logits, batch.index(targets), {}, at::Reduction::Sum).item<double>();
-    if (classes <= 16) result.confusion.assign(static_cast<size_t>(classes * classes), 0);
-    for (size_t i = 0; i < targets.size(); ++i) {
-      result.correct += predicted[i] == targets[i];
-      if (classes <= 16) result.confusion[static_cast<size_t>(targets[i] * classes + predicted[i])] += 1;
-    }
+    result.loss_sum = head->loss_of(input, *labels, logits, targets).sum.item<double>();
+    if (head->chooses_class) count_hits(logits, targets, result);
+    if (head->returns_scores) result.scores = logits.to(at::kCPU).contiguous();
     results.push_back(std::move(result));
   }
   return results;
@@ -206,7 +224,7 @@ at::Tensor Model::head_logits(const HostBatch& host, const std::string& name) co
   const ForwardPass pass = evaluation_pass();
   const auto hidden = encoder_.forward(pass, batch, head.highest_layer);
   std::vector<int64_t> targets;
-  return head.logits({pass, batch, hidden}, labels->second, targets).to(at::kCPU).contiguous();
+  return head.logits(HeadInput(pass, batch, hidden, mixes_), labels->second, targets).to(at::kCPU).contiguous();
 }
 
 MaskedPrediction Model::predict_masked(const HostBatch& host, const std::string& name, const std::vector<int32_t>& positions,
@@ -217,7 +235,7 @@ MaskedPrediction Model::predict_masked(const HostBatch& host, const std::string&
     fail("BAD_ARGUMENT", "topK is ", top, "; 1 to ", config_.encoder.vocab_size, " was expected");
   HostBatch labelled = host;
   labelled.labels.clear();
-  labelled.labels[name] = {std::vector<int32_t>(positions.size(), 0), positions, {}, {}};
+  labelled.labels[name] = {std::vector<int32_t>(positions.size(), 0), positions, {}, {}, {}, {}};
   const at::Tensor probabilities = at::softmax(head_logits(labelled, name), -1);
   const auto [values, ids] = at::topk(probabilities, top, -1);
   return {ids.to(at::kInt).contiguous(), values.to(at::kFloat).contiguous()};

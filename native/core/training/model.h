@@ -25,6 +25,7 @@ struct HeadEvaluation {
   int64_t count = 0;
   int64_t correct = 0;
   std::vector<int64_t> confusion;  // [label * classes + prediction] for heads of at most 16 classes
+  at::Tensor scores;               // on the host; undefined unless the head returns them
 };
 
 enum class Pooling { mean, cls, max };
@@ -76,6 +77,8 @@ class Model {
   Kernels kernels_;
   ParameterStore store_;
   Encoder encoder_;
+  std::map<std::string, ScalarMix> mixes_;
+  std::shared_ptr<Linear> shared_pooler_;
   std::map<std::string, HeadRef> heads_;
   std::vector<HeadRef> ordered_heads_;
 };

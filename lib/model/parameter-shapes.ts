@@ -1,0 +1,88 @@
+/** Name and shape of every parameter of a model, as the native core makes them. Legend: H hidden, F intermediate, V vocabulary. */
+import type { HeadConfig, ModelConfig } from './config.js'
+
+type Shapes = Record<string, number[]>
+
+/** Name and shape of every parameter of a model, in the order of the layers. */
+export function modelParameterShapes(config: ModelConfig): Shapes {
+  const { layers } = config.encoder
+  const shapes = encoderShapes(config)
+  for (const mix of config.mixes ?? []) {
+    shapes[`mixes.${mix.name}.weights`] = [mix.includeEmbeddings ? layers + 1 : layers]
+    shapes[`mixes.${mix.name}.gamma`] = [1]
+  }
+  const { vocabSize, hiddenSize } = config.encoder
+  if (config.heads.some((head) => 'pooler' in head && head.pooler === 'shared')) {
+    linear(shapes, 'pooler.dense', hiddenSize, hiddenSize)
+  }
+  for (const head of config.heads) headShapes(shapes, head, hiddenSize, vocabSize)
+  return shapes
+}
+
+function encoderShapes(config: ModelConfig): Shapes {
+  const { vocabSize: V, hiddenSize: H, intermediateSize: F, maxPositions, segmentTypes, layers } = config.encoder
+  const shapes: Shapes = {}
+  shapes['bert.embeddings.word_embeddings.weight'] = [V, H]
+  shapes['bert.embeddings.position_embeddings.weight'] = [maxPositions, H]
+  shapes['bert.embeddings.token_type_embeddings.weight'] = [segmentTypes, H]
+  layerNorm(shapes, 'bert.embeddings.LayerNorm', H)
+  for (let layer = 0; layer < layers; layer++) {
+    const block = `bert.encoder.layer.${layer}`
+    for (const part of ['query', 'key', 'value']) linear(shapes, `${block}.attention.self.${part}`, H, H)
+    linear(shapes, `${block}.attention.output.dense`, H, H)
+    layerNorm(shapes, `${block}.attention.output.LayerNorm`, H)
+    linear(shapes, `${block}.intermediate.dense`, F, H)
+    linear(shapes, `${block}.output.dense`, H, F)
+    layerNorm(shapes, `${block}.output.LayerNorm`, H)
+  }
+  return shapes
+}
+
+function headShapes(shapes: Shapes, head: HeadConfig, H: number, V: number): void {
+  const name = `heads.${head.name}`
+  switch (head.kind) {
+    case 'masked-lm': {
+      const mode = head.transfer?.mode
+      linear(shapes, `${name}.transform.dense`, H, mode === 'concat' || mode === 'label' ? 2 * H : H)
+      layerNorm(shapes, `${name}.transform.LayerNorm`, H)
+      shapes[`${name}.bias`] = [V]
+      if (mode === 'add') shapes[`${name}.transfer.weight`] = [H, H]
+      if (mode === 'label') shapes[`${name}.transfer.labels`] = [2, H]
+      break
+    }
+    case 'next-sentence':
+      linear(shapes, `${name}.pooler`, H, H)
+      linear(shapes, `${name}.classifier`, 2, H)
+      break
+    case 'bigram-shift':
+    case 'span':
+      linear(shapes, `${name}.classifier`, 2, H)
+      break
+    case 'tagger':
+      linear(shapes, `${name}.classifier`, head.classes, H)
+      break
+    case 'classifier':
+    case 'regressor':
+    case 'ranker':
+      if (head.pooler === 'own') linear(shapes, `${name}.pooler`, H, H)
+      linear(shapes, `${name}.classifier`, head.kind === 'classifier' ? head.classes : 1, H)
+      break
+    case 'san':
+      linear(shapes, `${name}.start`, 1, H)
+      linear(shapes, `${name}.attention`, H, H)
+      linear(shapes, `${name}.gru.input`, 3 * H, H)
+      linear(shapes, `${name}.gru.hidden`, 3 * H, H)
+      linear(shapes, `${name}.classifier`, head.classes, 4 * H)
+      break
+  }
+}
+
+function linear(shapes: Shapes, name: string, outputs: number, inputs: number): void {
+  shapes[`${name}.weight`] = [outputs, inputs]
+  shapes[`${name}.bias`] = [outputs]
+}
+
+function layerNorm(shapes: Shapes, name: string, size: number): void {
+  shapes[`${name}.weight`] = [size]
+  shapes[`${name}.bias`] = [size]
+}
