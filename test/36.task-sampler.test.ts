@@ -101,6 +101,63 @@ describe('task sampler', () => {
     assert.deepEqual([...sampler.probabilities(9)], [0, 1, 0, 0, 0, 0, 0, 0])
   })
 
+  describe('shuffled', () => {
+    const three = [
+      { name: 'large', size: 1, drawsPerPass: 40 },
+      { name: 'middle', size: 1, drawsPerPass: 9 },
+      { name: 'small', size: 1, drawsPerPass: 1 },
+    ]
+    const draw = (seed: number, from: number, to: number, tasks: Parameters<typeof createTaskSampler>[1] = three) => {
+      const sampler = createTaskSampler({ kind: 'shuffled' }, tasks, seed)
+      return Array.from({ length: to - from }, (_, i) => sampler.taskAt(from + i))
+    }
+    const tally = (drawn: number[]) => three.map((_, task) => drawn.filter((one) => one === task).length)
+
+    it('every epoch holds each batch of each task once, in another order', () => {
+      const epochs = [0, 1, 2, 3].map((epoch) => draw(5, 50 * epoch, 50 * epoch + 50))
+      for (const epoch of epochs) assert.deepEqual(tally(epoch), [40, 9, 1])
+      assert.equal(new Set(epochs.map(String)).size, 4)
+      assert.notDeepEqual(draw(6, 0, 50), epochs[0])
+      assert.deepEqual(
+        [...createTaskSampler({ kind: 'shuffled' }, three, 5).probabilities(60)],
+        [40 / 50, 9 / 50, 1 / 50],
+      )
+    })
+
+    it('is a pure function of the step', () => {
+      const forward = draw(7, 0, 175)
+      const sampler = createTaskSampler({ kind: 'shuffled' }, three, 7)
+      const backward = Array.from({ length: 175 }, (_, i) => sampler.taskAt(174 - i)).reverse()
+      assert.deepEqual(backward, forward)
+      assert.deepEqual(draw(7, 77, 175), forward.slice(77))
+    })
+
+    it('follows passes of different lengths', () => {
+      const growing = [
+        { name: 'a', size: 1, drawsPerPass: (pass: number) => 2 + pass },
+        { name: 'b', size: 1, drawsPerPass: 3 },
+      ]
+      const drawn = draw(1, 0, 18, growing)
+      const ofA = (from: number, to: number) => drawn.slice(from, to).filter((task) => task === 0).length
+      assert.deepEqual([ofA(0, 5), ofA(5, 11), ofA(11, 18)], [2, 3, 4])
+    })
+
+    it('mixes: the small task is not always last or first', () => {
+      const places = Array.from({ length: 60 }, (_, seed) => draw(seed, 0, 50).indexOf(2))
+      const mean = places.reduce((sum, place) => sum + place, 0) / places.length
+      assert.ok(Math.abs(mean - 24.5) < 4 * (14.4 / Math.sqrt(60)), `mean place ${mean}, 24.5 expected`)
+    })
+
+    it('needs the number of draws', () => {
+      assert.throws(() => draw(1, 0, 1, [{ name: 'a', size: 3 }]), {
+        code: 'BAD_RECIPE',
+        message: /task a has undefined/,
+      })
+      assert.throws(() => draw(1, 0, 1, [{ name: 'a', size: 3, drawsPerPass: 0 }]), { code: 'BAD_RECIPE' })
+      assert.throws(() => draw(1, -1, 0), { code: 'BAD_ARGUMENT' })
+    })
+  })
+
   it('never draws a task of weight 0', () => {
     const sampler = createTaskSampler(
       { kind: 'weights', weights: { a: 0, b: 1, c: 0 } },

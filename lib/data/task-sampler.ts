@@ -4,12 +4,13 @@
  *
  * Size-based sampling p_t ∝ N_t^α: α = 1 proportional, 0.5 square root, and annealed α_e = 1 − 0.8 (e − 1)/(E − 1) as in
  * BERT and PALs (Stickland & Murray, ICML 2019, section on sampling). Temperature with a cap: p_t ∝ min(N_t, cap)^(1/T).
+ * Shuffled: the batches of all tasks in one list, in a new order every epoch, as in MT-DNN (Liu et al. 2019, algorithm 1).
  */
 import { StrataError } from '../errors.js'
-import { stream } from './random.js'
+import { type RandomStream, stream } from './random.js'
 
 export type SamplerConfig =
-  | { kind: 'proportional' | 'sqrt' | 'roundRobin' }
+  | { kind: 'proportional' | 'sqrt' | 'roundRobin' | 'shuffled' }
   | {
       kind: 'annealed'
       /** E: over how many (nominal) epochs α falls from 1 to 0.2. */
@@ -35,6 +36,8 @@ export interface SampledTask {
   name: string
   /** Number of training examples (or batches: only the ratios count), > 0. */
   size: number
+  /** Draws that one pass over the task's data takes, > 0; a function where passes differ. Read by `shuffled` alone. */
+  drawsPerPass?: number | ((pass: number) => number)
 }
 
 export interface TaskSampler {
@@ -43,7 +46,7 @@ export interface TaskSampler {
    * only by the annealed sampler without `stepsPerEpoch`.
    */
   taskAt(step: number, progress?: number): number
-  /** Probability of each task at a step; one-hot for round robin. */
+  /** Probability of each task at a step; one-hot for round robin, the tasks' shares of the epoch for `shuffled`. */
   probabilities(step: number, progress?: number): Float64Array
 }
 
@@ -109,7 +112,7 @@ function annealed(config: SamplerConfig & { kind: 'annealed' }, sizes: readonly 
 }
 
 function probabilityRule(
-  config: SamplerConfig,
+  config: Exclude<SamplerConfig, { kind: 'shuffled' }>,
   tasks: readonly SampledTask[],
 ): (step: number, progress?: number) => Float64Array {
   const sizes = tasks.map((task) => task.size)
@@ -138,9 +141,49 @@ function probabilityRule(
       return (step) => Float64Array.from(tasks, (_, index) => (index === step % tasks.length ? 1 : 0))
     default:
       return fail(
-        `sampler.kind: ${(config as { kind: unknown }).kind}; proportional, sqrt, annealed, temperature, weights or roundRobin was expected`,
+        `sampler.kind: ${(config as { kind: unknown }).kind}; proportional, sqrt, annealed, temperature, weights, roundRobin or shuffled was expected`,
       )
   }
+}
+
+/** An epoch's draws of all tasks, every one of them once, in the order of a shuffle by (seed, epoch). */
+function shuffledTasks(tasks: readonly SampledTask[], draws: RandomStream): TaskSampler {
+  const drawsOf = ({ name, drawsPerPass }: SampledTask, epoch: number): number => {
+    const count = typeof drawsPerPass === 'function' ? drawsPerPass(epoch) : drawsPerPass
+    if (!(count !== undefined && Number.isSafeInteger(count) && count > 0)) {
+      fail(`sampler shuffled: task ${name} has ${count} draws in pass ${epoch}; an integer above 0 was expected`)
+    }
+    return count
+  }
+  const counts = (epoch: number): number[] => tasks.map((task) => drawsOf(task, epoch))
+  const lengthOf = (epoch: number): number => counts(epoch).reduce((sum, count) => sum + count, 0)
+  /** First step of each epoch, one farther than was asked for. */
+  const starts = [0, lengthOf(0)]
+  let known: { epoch: number; order: Uint32Array } | undefined
+  const epochOf = (step: number): number => {
+    // A later epoch's start is known only by adding up those before it: their lengths may differ.
+    while (starts[starts.length - 1] <= step) starts.push(starts[starts.length - 1] + lengthOf(starts.length - 1))
+    let epoch = starts.length - 2
+    while (starts[epoch] > step) epoch--
+    return epoch
+  }
+  const orderOf = (epoch: number): Uint32Array => {
+    const tasksOfDraws = counts(epoch).flatMap((count, task) => new Array<number>(count).fill(task))
+    return draws.child('shuffled', epoch).shuffle(Uint32Array.from(tasksOfDraws))
+  }
+  return {
+    probabilities: (step) => normalised(counts(epochOf(checkedStep(step)))),
+    taskAt(step) {
+      const epoch = epochOf(checkedStep(step))
+      if (known?.epoch !== epoch) known = { epoch, order: orderOf(epoch) }
+      return known.order[step - starts[epoch]]
+    },
+  }
+}
+
+function checkedStep(step: number): number {
+  if (Number.isSafeInteger(step) && step >= 0) return step
+  throw new StrataError('BAD_ARGUMENT', `step ${step}: an integer of at least 0 was expected`)
 }
 
 /**
@@ -155,14 +198,10 @@ export function createTaskSampler(config: SamplerConfig, tasks: readonly Sampled
   for (const { name, size } of tasks) {
     if (!(Number.isFinite(size) && size > 0)) fail(`task ${name} has size ${size}; a number above 0 was expected`)
   }
-  const rule = probabilityRule(config, tasks)
-  const probabilities = (step: number, progress?: number): Float64Array => {
-    if (!(Number.isSafeInteger(step) && step >= 0)) {
-      throw new StrataError('BAD_ARGUMENT', `step ${step}: an integer of at least 0 was expected`)
-    }
-    return rule(step, progress)
-  }
   const draws = stream(seed, 'task-sampler')
+  if (config.kind === 'shuffled') return shuffledTasks(tasks, draws)
+  const rule = probabilityRule(config, tasks)
+  const probabilities = (step: number, progress?: number): Float64Array => rule(checkedStep(step), progress)
   return {
     probabilities: (step, progress) => probabilities(step, progress).slice(),
     taskAt(step, progress) {
