@@ -1,2 +1,15 @@
+export { accuracy, confusionMatrix, macroF1, matthews, microF1 } from './classification-metrics.js'
+export { averageRanks, pearson, spearman } from './correlation.js'
 export { type EvaluateOptions, evaluateHeads, type HeadScores, scoreHead } from './evaluate-heads.js'
 export { balancedAccuracy, f1Score, perplexity, wilsonInterval } from './metrics.js'
+export { type RankingFigures, rankingFigures } from './ranking-metrics.js'
+export { type SpanFigures, spanFigures } from './span-metrics.js'
+export {
+  normalizeAnswer,
+  type Squad20Options,
+  type SquadGold,
+  type SquadPredictions,
+  type SquadScores,
+  scoreSquad11,
+  scoreSquad20,
+} from './squad-score.js'
