@@ -71,12 +71,14 @@ describe('budgets', () => {
     assert.equal(budgetProgress({ hours: 0.5 }, place({ elapsedSeconds: 9000 })), 1)
   })
 
-  it('epochs follow the largest task', () => {
+  it('an epoch is as many batches as all tasks have together', () => {
     const tasks = {
       small: { epoch: 5, index: 0, batches: 2, steps: 10 },
       large: { epoch: 1, index: 5, batches: 10, steps: 15 },
     }
-    assert.equal(budgetProgress({ epochs: 3 }, place({ tasks })), 0.5)
+    assert.equal(budgetProgress({ epochs: 4 }, place({ tasks })), 25 / 12 / 4)
+    const alone = { large: { epoch: 1, index: 5, batches: 10, steps: 15 } }
+    assert.equal(budgetProgress({ epochs: 3 }, place({ tasks: alone })), 0.5)
     const ending = { large: { epoch: 0, index: 11, batches: 10, steps: 11 } }
     assert.ok(budgetProgress({ epochs: 1 }, place({ tasks: ending })) < 1, 'a longer later pass is not cut')
   })

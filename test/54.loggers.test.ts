@@ -12,6 +12,7 @@ const stepEvent = (step: number, more: Partial<StepEvent> = {}): StepEvent => ({
   type: 'step',
   step,
   stage: 'main',
+  task: 'joint',
   tasks: { joint: 1 },
   loss: 7.5,
   losses: {

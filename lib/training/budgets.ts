@@ -40,10 +40,19 @@ function used(unit: (typeof UNITS)[number], place: StageState): number {
       return place.tokens
     case 'hours':
       return place.elapsedSeconds / 3600
-    case 'epochs': {
-      const largest = Object.values(place.tasks).reduce((a, b) => (b.batches > a.batches ? b : a))
-      // A later pass may have a few batches more than the first; it ends where it ends.
-      return largest.epoch + Math.min(largest.index, largest.batches - 1) / largest.batches
-    }
+    case 'epochs':
+      return epochsSpent(place)
   }
+}
+
+/** Epochs of the stage that are spent, see {@link Budget.epochs}. */
+export function epochsSpent(place: Pick<StageState, 'tasks'>): number {
+  let taken = 0
+  let total = 0
+  for (const { epoch, index, batches } of Object.values(place.tasks)) {
+    // A later pass may have a few batches more than the first; it ends where it ends.
+    taken += epoch * batches + Math.min(index, batches - 1)
+    total += batches
+  }
+  return taken / total
 }

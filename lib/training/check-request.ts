@@ -2,8 +2,9 @@
 import { StrataError } from '../errors.js'
 import { budgetUnit } from './budgets.js'
 import { checkSchedule } from './schedules.js'
-import type { TrainOptions } from './training-run.js'
-import type { Stage } from './types.js'
+import { checkChain } from './stage-chain.js'
+import type { TrainOptions } from './train-options.js'
+import type { EarlyStoppingSettings, Stage } from './types.js'
 
 /** Throws BAD_ARGUMENT that names the field, what came and what was expected. */
 export function checkRequest(options: TrainOptions): void {
@@ -26,8 +27,20 @@ export function checkRequest(options: TrainOptions): void {
   if (settings.onNonFinite === 'rollback' && !options.run) {
     refuse('onNonFinite is rollback without a run folder', 'a run folder, whose checkpoints can be gone back to')
   }
+  const everyEpochs = settings.evaluateEveryEpochs
+  if (everyEpochs !== undefined && !(everyEpochs >= 0 && Number.isFinite(everyEpochs))) {
+    refuse(`settings.evaluateEveryEpochs is ${everyEpochs}`, 'a number ≥ 0')
+  }
+  if (settings.earlyStopping) checkEarlyStopping(settings.earlyStopping)
+  checkChain(stages, options.run !== undefined, settings.checkpoint.best !== undefined)
   const heads = model.config.heads.map((head) => head.name)
   for (const stage of stages) checkStage(stage, heads)
+}
+
+function checkEarlyStopping({ patience, minDelta = 0 }: EarlyStoppingSettings): void {
+  if (!(Number.isInteger(patience) && patience >= 1))
+    refuse(`earlyStopping.patience is ${patience}`, 'a whole number ≥ 1')
+  if (!(minDelta >= 0 && Number.isFinite(minDelta))) refuse(`earlyStopping.minDelta is ${minDelta}`, 'a number ≥ 0')
 }
 
 function checkStage(stage: Stage, heads: readonly string[]): void {
@@ -51,6 +64,7 @@ function checkStage(stage: Stage, heads: readonly string[]): void {
       )
     }
   }
+  checkSizes(stage, at)
   if (!(Number.isInteger(stage.accumulation) && stage.accumulation >= 1)) {
     refuse(`${at}: accumulation is ${stage.accumulation}`, 'a whole number ≥ 1')
   }
@@ -60,6 +74,19 @@ function checkStage(stage: Stage, heads: readonly string[]): void {
   if (!(weightDecay >= 0 && Number.isFinite(weightDecay)))
     refuse(`${at}: weightDecay is ${weightDecay}`, 'a number ≥ 0')
   if (!(layerDecay > 0 && layerDecay <= 1)) refuse(`${at}: layerDecay is ${layerDecay}`, 'a number in (0, 1]')
+}
+
+/** Examples of one task against batches of another would be no ratio at all. */
+function checkSizes({ tasks, sampler }: Stage, at: string): void {
+  for (const { name, examples } of tasks) {
+    if (examples !== undefined && !(examples > 0 && Number.isFinite(examples))) {
+      refuse(`${at}: task ${name} has ${examples} examples`, 'a number > 0')
+    }
+  }
+  const bySize = ['proportional', 'sqrt', 'annealed', 'temperature'].includes(sampler.kind)
+  const without = tasks.filter(({ examples }) => examples === undefined)
+  if (!bySize || without.length === 0 || without.length === tasks.length) return
+  refuse(`${at}: task ${without[0].name} has no number of examples, as others have`, 'it for all tasks or for none')
 }
 
 function checkNames(names: readonly string[], what: string): void {

@@ -38,6 +38,8 @@ export interface SaveCheckpointOptions {
   keep: number
   /** Step of the best checkpoint so far (maybe this one): `best` points at it, and it stays whatever `keep` says. */
   bestStep?: number
+  /** Steps whose checkpoints stay as well. */
+  pinnedSteps?: ReadonlySet<number>
   onWarning?: (message: string) => void
 }
 
@@ -117,14 +119,14 @@ async function pointAt(runPath: string, link: 'latest' | 'best', step: number): 
   if (now !== target && existsSync(join(runPath, target))) await replaceLink(join(runPath, link), target)
 }
 
-/** Deletes all but the newest `keep` and the best. A folder is renamed first, so that no half-deleted one is taken for whole. */
+/** Deletes all but the newest `keep`, the best and the pinned ones. A folder is renamed first, so that no half-deleted one is taken for whole. */
 async function removeOld(
   parent: string,
-  { keep, bestStep, onWarning }: Pick<SaveCheckpointOptions, 'keep' | 'bestStep' | 'onWarning'>,
+  { keep, bestStep, pinnedSteps, onWarning }: SaveCheckpointOptions,
 ): Promise<void> {
   if (keep <= 0) return
   for (const step of (await listSteps(parent)).slice(keep)) {
-    if (step === bestStep) continue
+    if (step === bestStep || pinnedSteps?.has(step)) continue
     const doomed = join(parent, `tmp.removed-step-${step}.${process.pid}`)
     try {
       await rename(join(parent, `step-${step}`), doomed)
@@ -182,6 +184,20 @@ export async function newestCheckpoint(runPath: string): Promise<{ found?: Check
     warnings.push(`${path} is not whole (${problem}); the one before it is taken`)
   }
   return { warnings }
+}
+
+/** The checkpoint of a step. Throws BAD_CHECKPOINT when it is gone or not whole. */
+export async function checkpointOfStep(runPath: string, step: number, use: string): Promise<CheckpointReference> {
+  const path = join(checkpointsPath(runPath), `step-${step}`)
+  const problem = await checkpointProblem(path)
+  if (problem === undefined) return { path, step }
+  throw new StrataError(
+    'BAD_CHECKPOINT',
+    `${use} needs ${path}, which is not whole: ${problem}; start a new run folder`,
+    {
+      details: { path, problem },
+    },
+  )
 }
 
 export interface ResolvedCheckpoint {

@@ -1,7 +1,8 @@
 /** What a run tells while it goes: typed events for listeners and loggers. */
 import type { HeadScores } from '../evaluation/index.js'
 import type { HeadLoss } from '../model/index.js'
-import type { RunSettings } from './types.js'
+import type { MixReading } from './mix-weights.js'
+import type { RunSettings, SplitScores, StageEnd } from './types.js'
 
 export type TrainingEvent =
   | { type: 'start'; step: number; parameters: number; trainable: number; stages: string[] }
@@ -10,7 +11,20 @@ export type TrainingEvent =
   | StepEvent
   /** About once a second while held-out data are scored; not written to the logs. */
   | { type: 'evaluating'; step: number; task: string; batches: number; of: number }
-  | { type: 'evaluation'; step: number; stage: string; scores: Record<string, HeadScores>; seconds: number }
+  | {
+      type: 'evaluation'
+      step: number
+      stage: string
+      /** By head. */
+      scores: Record<string, HeadScores>
+      /** By task and split, of tasks that are scored by their own metrics. */
+      tasks: Record<string, Record<string, SplitScores>>
+      /** Mean of the tasks' main metrics. */
+      mean?: number
+      mixes?: Record<string, MixReading>
+      seconds: number
+    }
+  | { type: 'stageEnd'; step: number; stage: string; endedBy: StageEnd; reason: string }
   | { type: 'checkpoint'; step: number; path: string; seconds: number; best: boolean }
   | {
       type: 'nonFinite'
@@ -23,7 +37,14 @@ export type TrainingEvent =
     }
   | { type: 'rollback'; step: number; fromStep: number; checkpoint: string; rollbacks: number }
   | { type: 'warning'; step: number; message: string }
-  | { type: 'end'; step: number; status: 'completed' | 'interrupted'; tokens: number; elapsedSeconds: number }
+  | {
+      type: 'end'
+      step: number
+      status: 'completed' | 'interrupted'
+      tokens: number
+      elapsedSeconds: number
+      mixes?: Record<string, MixReading>
+    }
 
 /** The steps since the last event of this type, taken together. */
 export interface StepEvent {
@@ -31,6 +52,8 @@ export interface StepEvent {
   /** Finished optimiser steps of the run. */
   step: number
   stage: string
+  /** Task of the last step. */
+  task: string
   /** Steps of each task in this interval. */
   tasks: Record<string, number>
   /** Sum over heads of weight × loss. */

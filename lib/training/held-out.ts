@@ -1,27 +1,32 @@
-/** Held-out scores of a stage, and whether they are the best so far. */
+/** Held-out scores of a stage. */
 import { StrataError } from '../errors.js'
-import { evaluateHeads, type HeadScores } from '../evaluation/index.js'
+import { evaluateHeads } from '../evaluation/index.js'
 import type { Model } from '../model/index.js'
-import type { CheckpointSettings, Stage } from './types.js'
+import type { Stage, StageScores } from './types.js'
 
-/** Scores by head over the held-out data of all tasks; undefined when `abort` came first. */
+/**
+ * Scores the held-out data of all tasks of a stage: by the task's own metrics where it has `score`, else head by head.
+ * Undefined when `abort` came first.
+ */
 export async function scoreStage(
   model: Model,
   stage: Stage,
   abort: AbortSignal,
-  onBatch?: (task: string, batches: number, of: number) => void,
-): Promise<Record<string, HeadScores> | undefined> {
-  const scores: Record<string, HeadScores> = {}
+  onProgress?: (task: string, batches: number, of: number) => void,
+): Promise<StageScores | undefined> {
+  const scores: StageScores = { heads: {}, tasks: {} }
   try {
-    for (const task of stage.tasks) {
-      if (!task.evaluation) continue
-      const found = await evaluateHeads(model, task.evaluation, {
-        heads: task.heads,
-        signal: abort,
-        onBatch: (batches, of) => onBatch?.(task.name, batches, of),
-      })
-      // Two tasks may share a head: their scores stay apart.
-      for (const [head, score] of Object.entries(found)) scores[head in scores ? `${task.name}/${head}` : head] = score
+    for (const { name, heads, evaluation, score } of stage.tasks) {
+      const onBatch = (batches: number, of: number) => onProgress?.(name, batches, of)
+      if (score) {
+        scores.tasks[name] = await score(model, { signal: abort, onBatch })
+      } else if (evaluation) {
+        const found = await evaluateHeads(model, evaluation, { heads, signal: abort, onBatch })
+        // Two tasks may share a head: their scores stay apart.
+        for (const [head, part] of Object.entries(found)) {
+          scores.heads[head in scores.heads ? `${name}/${head}` : head] = part
+        }
+      }
     }
   } catch (error) {
     if (error instanceof StrataError && error.code === 'ABORTED' && abort.aborted) return undefined
@@ -30,23 +35,6 @@ export async function scoreStage(
   return scores
 }
 
-/** The watched score when it beats `before`, else undefined. Throws BAD_ARGUMENT when there is no such score. */
-export function betterScore(
-  best: NonNullable<CheckpointSettings['best']>,
-  scores: Record<string, HeadScores>,
-  before: number | undefined,
-): number | undefined {
-  const numbers = new Map<string, number>()
-  for (const [head, values] of Object.entries(scores)) {
-    for (const [name, value] of Object.entries(values)) {
-      if (typeof value === 'number') numbers.set(`${head}.${name}`, value)
-    }
-  }
-  const score = numbers.get(best.metric)
-  if (score === undefined) {
-    const message = `checkpoint.best.metric is ${best.metric}, one of ${[...numbers.keys()].join(', ')} was expected`
-    throw new StrataError('BAD_ARGUMENT', message)
-  }
-  const better = before === undefined || (best.mode === 'min' ? score < before : score > before)
-  return better ? score : undefined
+export function isEmpty({ heads, tasks }: StageScores): boolean {
+  return Object.keys(heads).length === 0 && Object.keys(tasks).length === 0
 }

@@ -1,5 +1,5 @@
 export { type BatchStreams, openBatchStreams } from './batch-streams.js'
-export { budgetProgress, budgetUnit, secondsLeft } from './budgets.js'
+export { budgetProgress, budgetUnit, epochsSpent, secondsLeft } from './budgets.js'
 export {
   type CheckpointReference,
   checkpointProblem,
@@ -19,6 +19,7 @@ export {
   type TrainingEventType,
 } from './events.js'
 export { addGradients, labelCounts } from './gradients.js'
+export { type MixReading, mixReadings, readMixes } from './mix-weights.js'
 export type { CardText } from './model-card.js'
 export { huggingFaceModelFiles, type ModelFiles, plainModelFiles } from './model-files.js'
 export { type ParameterGroup, parameterGroups, reachedParameters } from './parameter-groups.js'
@@ -26,7 +27,8 @@ export { createProgressLine, type ProgressLineOptions } from './progress-line.js
 export { openRunFolder, type RunFolder, type RunFolderOptions, readResolvedRecipe } from './run-folder.js'
 export { type SchedulePlace, scheduleFactor } from './schedules.js'
 export { interruptedExitCode } from './stop-request.js'
-export { type TrainResult, train } from './trainer.js'
-export type { TrainOptions } from './training-run.js'
+export type { StageResult, TrainOptions, TrainResult } from './train-options.js'
+export { train } from './trainer.js'
 export { readTrainingState } from './training-state.js'
 export type * from './types.js'
+export { leadingSplit, meanScore, namedScores } from './watched-score.js'

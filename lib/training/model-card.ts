@@ -1,8 +1,7 @@
 /** README.md of a checkpoint: what the model is, what it was trained on and how well it does. */
-import type { HeadScores } from '../evaluation/index.js'
 import type { ModelConfig } from '../model/index.js'
 import { softwareVersions } from './run-environment.js'
-import type { Stage, TrainingState } from './types.js'
+import type { Stage, StageScores, TrainingState } from './types.js'
 
 export interface CardText {
   /** Name of the recipe. */
@@ -17,7 +16,7 @@ export function modelCard(
   config: ModelConfig,
   stage: Stage,
   state: TrainingState,
-  scores: Record<string, HeadScores>,
+  scores: StageScores,
   text: CardText = {},
 ): string {
   const { encoder, heads } = config
@@ -34,9 +33,26 @@ export function modelCard(
   if (text.data) lines.push(`Data: ${text.data}`, '')
   lines.push('## Heads', '', '| head | kind | layer | held-out loss | accuracy | labels |', '|---|---|---|---|---|---|')
   for (const head of heads) {
-    const score = scores[head.name]
+    const score = scores.heads[head.name]
     const figures = score ? `${score.loss.toFixed(4)} | ${score.accuracy.toFixed(4)} | ${score.count}` : '– | – | –'
     lines.push(`| ${head.name} | ${head.kind} | ${head.tap.mix ?? head.tap.layer} | ${figures} |`)
+  }
+  const rows = Object.entries(scores.tasks).flatMap(([task, splits]) =>
+    Object.entries(splits).flatMap(([split, { metrics, count }]) =>
+      Object.entries(metrics).map(
+        ([metric, value]) => `| ${task} | ${split} | ${metric} | ${percent(value)} | ${count} |`,
+      ),
+    ),
+  )
+  if (rows.length > 0) {
+    lines.push(
+      '',
+      '## Tasks',
+      '',
+      '| task | split | metric | score × 100 | examples |',
+      '|---|---|---|---|---|',
+      ...rows,
+    )
   }
   const versions = Object.entries(softwareVersions()).map(([name, version]) => `${name} ${version}`)
   lines.push(
@@ -51,3 +67,5 @@ export function modelCard(
   lines.push('', `Written by ${versions.join(', ')}.`, '')
   return lines.join('\n')
 }
+
+const percent = (value: number): string => (100 * value).toFixed(2)

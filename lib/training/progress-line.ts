@@ -1,5 +1,7 @@
 /** The progress of a run on the terminal: one line rewritten in place on a TTY, plain lines elsewhere. */
 import type { EventOf, Logger, StepEvent, TrainingEvent } from './events.js'
+import type { MixReading } from './mix-weights.js'
+import { scoreTable } from './score-table.js'
 
 export interface ProgressLineOptions {
   /** Default: stderr, so that stdout stays free for results. */
@@ -10,6 +12,8 @@ export function createProgressLine(options: ProgressLineOptions = {}): Logger {
   const stream = options.stream ?? process.stderr
   const inPlace = stream.isTTY === true
   let shown = false
+  /** With one task in a stage its name says nothing. */
+  let severalTasks = false
   const permanent = (text: string) => {
     stream.write(shown ? `\r\x1b[K${text}\n` : `${text}\n`)
     shown = false
@@ -18,7 +22,8 @@ export function createProgressLine(options: ProgressLineOptions = {}): Logger {
     log(event) {
       // Where lines cannot be rewritten, one a second is too many.
       if (event.type === 'evaluating' && !inPlace) return
-      const text = describe(event)
+      if (event.type === 'stage') severalTasks = Object.keys(event.probabilities).length > 1
+      const text = describe(event, severalTasks)
       if (text === undefined) return
       const passing = event.type === 'step' || event.type === 'evaluating'
       if (!passing || !inPlace) return permanent(text)
@@ -33,7 +38,7 @@ export function createProgressLine(options: ProgressLineOptions = {}): Logger {
   }
 }
 
-function describe(event: TrainingEvent): string | undefined {
+function describe(event: TrainingEvent, severalTasks: boolean): string | undefined {
   switch (event.type) {
     case 'start':
       return `${millions(event.trainable)} of ${millions(event.parameters)} parameters train in ${event.stages.join(', ')}`
@@ -42,11 +47,13 @@ function describe(event: TrainingEvent): string | undefined {
     case 'stage':
       return event.index > 0 ? `stage ${event.stage}` : undefined
     case 'step':
-      return describeStep(event)
+      return describeStep(event, severalTasks)
     case 'evaluating':
       return `step ${event.step}  scoring held-out data of ${event.task}  ${event.batches}/${event.of}`
     case 'evaluation':
       return describeEvaluation(event)
+    case 'stageEnd':
+      return event.endedBy === 'budget' ? undefined : `stage ${event.stage} ends at step ${event.step}: ${event.reason}`
     case 'checkpoint':
       return `step ${event.step}  checkpoint ${event.path}${event.best ? '  (best so far)' : ''}`
     case 'nonFinite': {
@@ -58,13 +65,18 @@ function describe(event: TrainingEvent): string | undefined {
     case 'warning':
       return `warning: ${event.message}`
     case 'end':
-      return `${event.status} at step ${event.step}: ${millions(event.tokens)} tokens in ${duration(event.elapsedSeconds)}`
+      return [
+        ...describeMixes(event.mixes),
+        `${event.status} at step ${event.step}: ${millions(event.tokens)} tokens in ${duration(event.elapsedSeconds)}`,
+      ].join('\n')
   }
 }
 
-function describeStep(event: StepEvent): string {
+function describeStep(event: StepEvent, severalTasks: boolean): string {
   const parts = [`${event.stage}  step ${event.step}  ${(100 * event.progress).toFixed(1)} %`]
-  for (const [head, { loss }] of Object.entries(event.losses)) parts.push(`${head} ${loss.toFixed(3)}`)
+  const losses = Object.entries(event.losses).map(([head, { loss }]) => `${head} ${loss.toFixed(3)}`)
+  if (severalTasks) parts.push(`task ${event.task}`)
+  else parts.push(...losses)
   parts.push(`lr ${event.learningRate.toExponential(2)}`)
   parts.push(`grad ${event.gradNorm.toPrecision(3)}`)
   parts.push(`${Math.round(event.tokensPerSecond).toLocaleString('en-US')} tokens/s`)
@@ -72,6 +84,8 @@ function describeStep(event: StepEvent): string {
   if (event.secondsLeft !== undefined) parts.push(`${duration(event.secondsLeft)} left`)
   parts.push(`${(event.memoryBytes / 2 ** 30).toFixed(2)} GiB`)
   if (event.skippedSteps > 0) parts.push(`${event.skippedSteps} skipped`)
+  // A terminal cuts the line at its end: many tasks' losses go there.
+  if (severalTasks) parts.push(...losses)
   return parts.join('  ')
 }
 
@@ -83,7 +97,15 @@ function describeEvaluation(event: EventOf<'evaluation'>): string {
     if (score.balancedAccuracy !== undefined) parts.push(`balanced ${score.balancedAccuracy.toFixed(3)}`)
     return parts.join(', ')
   })
-  return `step ${event.step}  held out  ${heads.join('; ')}`
+  const first = `step ${event.step}  held out  ${heads.join('; ')}`.trimEnd()
+  return [first, ...scoreTable(event.tasks, event.mean)].join('\n')
+}
+
+function describeMixes(mixes: Record<string, MixReading> = {}): string[] {
+  return Object.entries(mixes).map(
+    ([name, { weights, gamma }]) =>
+      `mix ${name}: gamma ${gamma.toFixed(3)}, layers ${weights.map((weight) => weight.toFixed(3)).join(' ')}`,
+  )
 }
 
 /** `1h02m`, `3m05s` or `12s`. */

@@ -35,6 +35,7 @@ export interface StepWatch {
 
 type Summary = Pick<
   StepEvent,
+  | 'task'
   | 'tasks'
   | 'loss'
   | 'losses'
@@ -132,6 +133,7 @@ function emptyInterval() {
   let [steps, tokens, seconds, waitSeconds] = [0, 0, 0, 0]
   let learningRate = 0
   let lastGradNorm = 0
+  let task = ''
   return {
     add(step: WatchedStep, stepLosses: Record<string, HeadLoss>, gradNorm: number) {
       addLosses(losses, stepLosses)
@@ -142,11 +144,13 @@ function emptyInterval() {
       waitSeconds += step.waitSeconds
       learningRate = step.learningRate
       lastGradNorm = gradNorm
+      task = step.task
     },
     summary(run: TrainingRun): Summary | undefined {
       if (steps === 0) return undefined
       const counted = run.model.config.heads.filter((head) => losses[head.name]?.count > 0)
       return {
+        task,
         tasks,
         loss: counted.reduce((sum, head) => sum + head.weight * losses[head.name].loss, 0),
         losses,

@@ -126,12 +126,27 @@ function scalarsOf(event: TrainingEvent): Record<string, number> | undefined {
     for (const [name, value] of Object.entries(rates)) scalars[`train/${name}`] = value
     return scalars
   }
-  if (event.type !== 'evaluation') return undefined
+  if (event.type !== 'evaluation' && event.type !== 'end') return undefined
+  for (const [mix, { weights, gamma }] of Object.entries(event.mixes ?? {})) {
+    scalars[`mixes/${mix}/gamma`] = gamma
+    weights.forEach((weight, index) => {
+      scalars[`mixes/${mix}/weight-${index}`] = weight
+    })
+  }
+  if (event.type === 'end') return event.mixes && scalars
   for (const [head, scores] of Object.entries(event.scores)) {
     for (const [name, value] of Object.entries(scores)) {
       if (typeof value === 'number' && name !== 'layer' && name !== 'count')
         scalars[`evaluation/${head}/${name}`] = value
     }
   }
+  for (const [task, splits] of Object.entries(event.tasks)) {
+    for (const [split, { loss, metrics }] of Object.entries(splits)) {
+      for (const [name, value] of Object.entries({ loss, ...metrics })) {
+        scalars[`evaluation/${task}/${split}/${name}`] = value
+      }
+    }
+  }
+  if (event.mean !== undefined) scalars['evaluation/mean'] = event.mean
   return scalars
 }

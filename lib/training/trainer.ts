@@ -4,28 +4,16 @@
  */
 import { performance } from 'node:perf_hooks'
 import { tokenCount } from '../data/packed-batch.js'
-import { createTaskSampler } from '../data/task-sampler.js'
-import type { HeadScores } from '../evaluation/index.js'
+import { createTaskSampler, type SampledTask } from '../data/task-sampler.js'
 import { openBatchStreams } from './batch-streams.js'
+import { epochsSpent } from './budgets.js'
 import { checkRequest } from './check-request.js'
 import { addGradients } from './gradients.js'
 import { scheduleFactor } from './schedules.js'
 import { createStepWatch } from './step-watch.js'
-import { TrainingRun, type TrainOptions } from './training-run.js'
-import type { TrainingState } from './types.js'
-
-export interface TrainResult {
-  status: 'completed' | 'interrupted'
-  /** The process signal that interrupted it, if one did. */
-  signal?: NodeJS.Signals
-  state: TrainingState
-  /** The newest checkpoint's folder. */
-  checkpoint?: string
-  /** The folder of the best one, with `settings.checkpoint.best`. */
-  best?: string
-  /** The last evaluation, by head. */
-  scores: Record<string, HeadScores>
-}
+import type { TrainOptions, TrainResult } from './train-options.js'
+import { TrainingRun } from './training-run.js'
+import type { Stage, StageState, TrainingTask } from './types.js'
 
 /**
  * Trains all stages to the end of their budgets. With a resumed run folder it goes on from its newest whole checkpoint: on
@@ -46,24 +34,26 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
 
 async function trainStage(run: TrainingRun): Promise<void> {
   const { model, settings, state, stage } = run
-  const sizes = stage.tasks.map(({ name, source }) => ({ name, size: source.batchCount(0) }))
-  const sampler = createTaskSampler(stage.sampler, sizes, settings.seed + state.stage.index)
+  const place = state.stage
+  const sampler = createTaskSampler(stage.sampler, sampledTasks(stage), settings.seed + place.index)
   const watch = createStepWatch(run)
-  await using batches = openBatchStreams(state.stage, settings.prefetchWorkers)
-  let progress = run.progress()
-  let ends = progress >= 1 || run.stopping
+  await using batches = openBatchStreams(place, settings.prefetchWorkers)
+  let ends = run.stageOver || run.stopping
   if (ends && !state.evaluationDue) return
-  await run.startStage(sampler.probabilities(state.stage.draws, progress))
+  let progress = run.progress()
+  await run.startStage(sampler.probabilities(place.draws, progress))
   if (state.evaluationDue && (await run.evaluate())) await run.save(true)
+  ends ||= run.stageOver || run.stopping
 
   while (!ends) {
     const started = performance.now()
-    const task = stage.tasks[sampler.taskAt(state.stage.draws++, progress)]
-    const step = await batches.take(task, stage.accumulation)
+    const epochsBefore = epochsSpent(place)
+    const task = stage.tasks[sampler.taskAt(place.draws++, progress)]
+    const step = await batches.take(task, batchesOfStep(stage, task, place))
     const waitSeconds = (performance.now() - started) / 1000
 
     const losses = await addGradients(model, step)
-    const factor = scheduleFactor(stage.schedule, { step: state.stage.step, progress })
+    const factor = scheduleFactor(stage.schedule, { step: place.step, progress })
     const learningRate = stage.optimizer.learningRate * factor
     const update = await run.optimizer.step({ learningRate, ...clipLimits(stage.clip) })
 
@@ -76,7 +66,8 @@ async function trainStage(run: TrainingRun): Promise<void> {
 
     const isTurn = (everySteps: number) => everySteps > 0 && state.step % everySteps === 0
     const log = ends || isTurn(settings.logEverySteps)
-    const evaluate = progress >= 1 || isTurn(settings.evaluateEverySteps)
+    const endsEpochs = passesMultiple(settings.evaluateEveryEpochs, epochsBefore, epochsSpent(place))
+    const evaluate = progress >= 1 || isTurn(settings.evaluateEverySteps) || endsEpochs
     const save = ends || isTurn(settings.checkpoint.everySteps)
     if (!(log || evaluate || save || watch.full)) continue
     if ((await watch.settle()) === 'rollback') {
@@ -87,9 +78,31 @@ async function trainStage(run: TrainingRun): Promise<void> {
     }
     if (log) await run.log(watch)
     const isBest = evaluate && (await run.evaluate())
-    ends ||= run.stopping
+    ends ||= run.stageOver || run.stopping
     if (save || isBest || ends) await run.save(isBest)
   }
+  if (run.stageOver && !state.evaluationDue) await run.announceStageEnd()
+}
+
+/** What the sampler knows of the tasks. */
+function sampledTasks({ tasks, accumulation }: Stage): SampledTask[] {
+  return tasks.map(({ name, source, examples }) => ({
+    name,
+    size: examples ?? source.batchCount(0),
+    drawsPerPass: (pass) => Math.ceil(source.batchCount(pass) / accumulation),
+  }))
+}
+
+/** Under `shuffled` the last step of a pass takes what is left of it: each batch comes once an epoch. */
+function batchesOfStep({ sampler, accumulation }: Stage, { name, source }: TrainingTask, place: StageState): number {
+  if (sampler.kind !== 'shuffled') return accumulation
+  const { epoch, index } = place.tasks[name]
+  return Math.min(accumulation, source.batchCount(epoch) - index)
+}
+
+/** Whether a multiple of `every` lies in (before, after]. */
+function passesMultiple(every: number | undefined, before: number, after: number): boolean {
+  return every !== undefined && every > 0 && Math.floor(after / every) > Math.floor(before / every)
 }
 
 /** The optimiser takes no limit for "no limit". */

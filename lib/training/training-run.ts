@@ -1,46 +1,31 @@
 /** A run in progress: its state, its clock, and what it does beside the steps: evaluate, save, roll back, tell. */
 import { join } from 'node:path'
 import { performance } from 'node:perf_hooks'
-import { StrataError } from '../errors.js'
-import type { HeadScores } from '../evaluation/index.js'
+import type { StrataError } from '../errors.js'
 import { type Model, Optimizer } from '../model/index.js'
 import { budgetProgress, secondsLeft } from './budgets.js'
-import { type CheckpointReference, newestCheckpoint, saveCheckpoint } from './checkpoints.js'
+import { type CheckpointReference, checkpointOfStep, newestCheckpoint, saveCheckpoint } from './checkpoints.js'
 import { writeSynced } from './durable-files.js'
 import { type TrainingEvent, TrainingEvents } from './events.js'
 import { faultPoint } from './fault-points.js'
-import { betterScore, scoreStage } from './held-out.js'
+import { isEmpty, scoreStage } from './held-out.js'
 import { openMetricsLog } from './metrics-log.js'
-import { type CardText, modelCard } from './model-card.js'
+import { readMixes } from './mix-weights.js'
+import { modelCard } from './model-card.js'
 import { type ModelFiles, plainModelFiles, WEIGHTS_FILE } from './model-files.js'
-import { parameterGroups, reachedParameters } from './parameter-groups.js'
-import type { RunFolder } from './run-folder.js'
+import { findResumePoint } from './resume-point.js'
+import { latestBest, pinnedSteps, stageAtEnd, stageEnd, startStep } from './stage-chain.js'
+import { stageResults } from './stage-results.js'
 import { nonFiniteError, type StepWatch } from './step-watch.js'
 import { listenForStop, type StopRequest } from './stop-request.js'
 import { openTensorBoardLog } from './tensorboard.js'
-import type { TrainResult } from './trainer.js'
-import { checkSamePast, freshStage, readTrainingState, STATE_FILE } from './training-state.js'
-import type { RunSettings, Stage, TrainingState } from './types.js'
+import type { TrainOptions, TrainResult } from './train-options.js'
+import { countParameters, stageGroups } from './trained-parameters.js'
+import { freshStage, readTrainingState, STATE_FILE } from './training-state.js'
+import type { RunSettings, Stage, StageScores, TrainingState } from './types.js'
+import { meanScore, newBest, patienceEnds, watches } from './watched-score.js'
 
 const OPTIMIZER_FILE = 'optimizer.safetensors'
-
-export interface TrainOptions {
-  model: Model
-  /** Run one after the other; each starts with a fresh optimiser. */
-  stages: Stage[]
-  settings: RunSettings
-  /** Where checkpoints and logs go; without it nothing is written. A resumed folder is gone on with. */
-  run?: RunFolder
-  /** Default {@link plainModelFiles}. */
-  modelFiles?: ModelFiles
-  events?: TrainingEvents
-  /** An abort finishes the running step, writes a checkpoint and ends with status `interrupted`. */
-  signal?: AbortSignal
-  /** SIGINT and SIGTERM do the same; a second one ends the process at once. Default false. */
-  handleSignals?: boolean
-  /** For the model card of the checkpoints. */
-  card?: CardText
-}
 
 export class TrainingRun {
   readonly model: Model
@@ -48,7 +33,6 @@ export class TrainingRun {
   readonly settings: RunSettings
   readonly state: TrainingState
   readonly stop: StopRequest
-  scores: Record<string, HeadScores> = {}
   newest?: CheckpointReference
   #optimizer?: Optimizer
   #lastTick = performance.now()
@@ -74,6 +58,7 @@ export class TrainingRun {
       tokens: 0,
       elapsedSeconds: 0,
       stage: freshStage(options.stages[0], 0),
+      finished: [],
       dropout: options.model.dropoutState(),
       skippedSteps: 0,
       rollbacks: 0,
@@ -91,7 +76,7 @@ export class TrainingRun {
     try {
       await run.#resume()
       await run.#openLogs()
-      const { parameters, trainable } = run.#countParameters()
+      const { parameters, trainable } = countParameters(run.model, run.stages)
       await run.emit({
         type: 'start',
         step: run.state.step,
@@ -125,8 +110,14 @@ export class TrainingRun {
     return budgetProgress(this.stage.budget, this.state.stage)
   }
 
-  /** Opens the stage's optimiser and announces it. */
+  /** The stage's budget is spent, or something else ended it. */
+  get stageOver(): boolean {
+    return this.state.stage.endedBy !== undefined || this.progress() >= 1
+  }
+
+  /** Loads the weights that the stage begins with, opens its optimiser and announces it. */
   async startStage(probabilities: ArrayLike<number>): Promise<void> {
+    if (this.state.stage.step === 0) await this.#loadStart()
     await this.#openOptimizer()
     const { step, stage: place } = this.state
     const shares = Object.fromEntries(this.stage.tasks.map(({ name }, index) => [name, probabilities[index]]))
@@ -138,7 +129,10 @@ export class TrainingRun {
   nextStage(): boolean {
     const index = this.state.stage.index + 1
     if (index >= this.stages.length) return false
-    this.state.stage = freshStage(this.stages[index], index)
+    const { state } = this
+    state.finished.push(stageAtEnd(state))
+    state.stage = freshStage(this.stages[index], index)
+    delete state.best
     this.#resumeFrom = undefined
     return true
   }
@@ -147,21 +141,46 @@ export class TrainingRun {
   async finish(): Promise<TrainResult> {
     const { state } = this
     const isLast = state.stage.index === this.stages.length - 1
-    const status = isLast && this.progress() >= 1 ? 'completed' : 'interrupted'
-    // A finished run that is resumed has nothing to train, but its scores are asked for all the same.
-    if (status === 'completed' && Object.keys(this.scores).length === 0) {
-      this.scores = (await this.#score()) ?? {}
-    }
+    const status = isLast && this.stageOver ? 'completed' : 'interrupted'
     await this.emit({
       type: 'end',
       step: state.step,
       status,
       tokens: state.tokens,
       elapsedSeconds: state.elapsedSeconds,
+      mixes: await readMixes(this.model),
     })
     const run = this.#options.run
-    const best = state.best && run ? join(run.checkpointsPath, `step-${state.best.step}`) : undefined
-    return { status, signal: this.stop.signal, state, checkpoint: this.newest?.path, best, scores: this.scores }
+    const best = latestBest(state)
+    const { heads, tasks } = this.#scores
+    return {
+      status,
+      signal: this.stop.signal,
+      state,
+      checkpoint: this.newest?.path,
+      best: best && run ? join(run.checkpointsPath, `step-${best.step}`) : undefined,
+      scores: heads,
+      tasks,
+      stages: stageResults([...state.finished, ...(status === 'completed' ? [stageAtEnd(state)] : [])], run),
+    }
+  }
+
+  /** The running stage's last evaluation. */
+  get #scores(): StageScores {
+    return this.state.stage.scores ?? { heads: {}, tasks: {} }
+  }
+
+  /** Nothing to do where a stage goes on with the model as it is. */
+  async #loadStart(): Promise<void> {
+    const { state, stages, stage } = this
+    const start = startStep(stages, state.stage.index, state.finished)
+    if (!start) return
+    const run = this.#options.run!
+    const { path } = await checkpointOfStep(run.path, start.step, `stage ${stage.name}`)
+    await this.#modelFiles.read(path)
+    if (stage.startFromBest && !start.isBest) {
+      await this.warn(`stage ${stage.name}: ${start.stage.name} has no best checkpoint, its last one is taken`)
+    }
   }
 
   /** Every optimiser starts empty but the one of a stage that is gone on with. */
@@ -173,7 +192,7 @@ export class TrainingRun {
       beta1,
       beta2,
       epsilon,
-      groups: this.#groups(this.stage),
+      groups: stageGroups(this.model, this.stage),
     })
     if (this.#resumeFrom) await this.#optimizer.load(join(this.#resumeFrom.path, OPTIMIZER_FILE))
     this.#resumeFrom = undefined
@@ -208,25 +227,43 @@ export class TrainingRun {
   }
 
   /**
-   * Scores the held-out data of the stage's tasks; true when the watched score is the best so far. A run that is being
-   * stopped leaves it to the one that resumes it.
+   * Scores the held-out data of the stage's tasks; true when the watched score is the best so far. Ends the stage when
+   * early stopping says so. A run that is being stopped leaves it to the one that resumes it.
    */
   async evaluate(): Promise<boolean> {
-    const { state, stage } = this
+    const { state, stage, stages, settings } = this
     const started = performance.now()
     const scores = await this.#score()
     state.evaluationDue = scores === undefined ? true : undefined
-    if (scores === undefined || Object.keys(scores).length === 0) return false
-    this.scores = scores
-    const seconds = (performance.now() - started) / 1000
-    await this.emit({ type: 'evaluation', step: state.step, stage: stage.name, scores, seconds })
-    const best = this.settings.checkpoint.best
-    const score = best && betterScore(best, scores, state.best?.score)
-    if (score !== undefined) state.best = { metric: best!.metric, score, step: state.step }
-    return score !== undefined
+    if (scores === undefined || isEmpty(scores)) return false
+    state.stage.scores = scores
+    await this.emit({
+      type: 'evaluation',
+      step: state.step,
+      stage: stage.name,
+      scores: scores.heads,
+      tasks: scores.tasks,
+      mean: meanScore(scores),
+      mixes: await readMixes(this.model),
+      seconds: (performance.now() - started) / 1000,
+    })
+    const { earlyStopping } = settings
+    if (earlyStopping && watches(stage, stages, earlyStopping) && patienceEnds(earlyStopping, scores, state.stage)) {
+      state.stage.endedBy = 'earlyStopping'
+    }
+    const watched = settings.checkpoint.best
+    const best = watched && watches(stage, stages, watched) && newBest(watched, scores, state.step, state.best)
+    if (best) state.best = best
+    return best !== undefined && best !== false
   }
 
-  #score(): Promise<Record<string, HeadScores> | undefined> {
+  async announceStageEnd(): Promise<void> {
+    const { state, stage, settings } = this
+    const { endedBy, reason } = stageEnd(stage, state.stage, settings.earlyStopping)
+    await this.emit({ type: 'stageEnd', step: state.step, stage: stage.name, endedBy, reason })
+  }
+
+  #score(): Promise<StageScores | undefined> {
     let told = performance.now()
     return scoreStage(this.model, this.stage, this.stop.abort, (task, batches, of) => {
       if (performance.now() - told < 1000) return
@@ -248,7 +285,8 @@ export class TrainingRun {
       runPath: run.path,
       step: state.step,
       keep: settings.checkpoint.keep,
-      bestStep: state.best?.step,
+      bestStep: latestBest(state)?.step,
+      pinnedSteps: pinnedSteps(this.stages, state, settings.checkpoint.keepStages ?? false),
       onWarning: (message) => void warnings.push(message),
       write: async (folder) => {
         await this.#modelFiles.write(folder)
@@ -256,7 +294,7 @@ export class TrainingRun {
         faultPoint('before-optimizer')
         await this.#optimizer?.save(join(folder, OPTIMIZER_FILE))
         await writeSynced(join(folder, STATE_FILE), `${JSON.stringify(state, null, 2)}\n`)
-        const card = modelCard(this.model.config, this.stage, state, this.scores, this.#options.card)
+        const card = modelCard(this.model.config, this.stage, state, this.#scores, this.#options.card)
         await writeSynced(join(folder, 'README.md'), card)
       },
     })
@@ -275,9 +313,11 @@ export class TrainingRun {
     const past = await readTrainingState(found.path)
     await this.#modelFiles.read(found.path)
     const sameStage = past.stage.index === state.stage.index
-    Object.assign(state, { step: past.step, tokens: past.tokens, best: past.best })
-    state.stage.step = sameStage ? past.stage.step : 0
-    state.stage.tokens = sameStage ? past.stage.tokens : 0
+    const to = sameStage ? past.stage : freshStage(this.stage, state.stage.index)
+    Object.assign(state, { step: past.step, tokens: past.tokens, best: sameStage ? past.best : undefined })
+    const { step, tokens, scores, patience, endedBy } = to
+    Object.assign(state.stage, { step, tokens, scores, patience, endedBy })
+    if (!sameStage) await this.#loadStart()
     state.rollbacks++
     this.newest = found
     this.#resumeFrom = sameStage ? found : undefined
@@ -309,18 +349,9 @@ export class TrainingRun {
   async #resume(): Promise<void> {
     const run = this.#options.run
     if (!run?.resumed) return
-    const { found, warnings } = await newestCheckpoint(run.path)
+    const { found, past, warnings } = await findResumePoint(run.path, this.stages, this.settings.seed)
     this.#startWarnings.push(...warnings)
-    if (!found) {
-      if (warnings.length > 0) {
-        const message = `${run.path} has no whole checkpoint: ${warnings.join('; ')}; start a new run folder`
-        throw new StrataError('BAD_CHECKPOINT', message, { details: { path: run.path } })
-      }
-      this.#startWarnings.push(`${run.path} has no checkpoint yet, the run starts at step 0`)
-      return
-    }
-    const past = await readTrainingState(found.path)
-    checkSamePast(past, this.stages, this.settings.seed, found.path)
+    if (!found) return
     await this.#modelFiles.read(found.path)
     this.model.setDropoutState(past.dropout)
     Object.assign(this.state, past)
@@ -343,19 +374,6 @@ export class TrainingRun {
     if (!run) return
     this.#ownLoggers.push(await openMetricsLog(run.metricsPath, this.state.step))
     this.#ownLoggers.push(await openTensorBoardLog(run.tensorboardPath, this.state.step))
-  }
-
-  #groups(stage: Stage) {
-    const active = stage.tasks.flatMap((task) => task.heads)
-    const reached = reachedParameters(this.model.parameters(), this.model.config, active)
-    return parameterGroups(reached, stage.optimizer, stage.freeze)
-  }
-
-  #countParameters(): { parameters: number; trainable: number } {
-    const sizes = new Map(this.model.parameters().map(({ name, shape }) => [name, shape.reduce((a, b) => a * b, 1)]))
-    const trained = new Set(this.stages.flatMap((stage) => this.#groups(stage).flatMap((group) => group.names)))
-    const total = (names: Iterable<string>) => [...names].reduce((sum, name) => sum + (sizes.get(name) ?? 0), 0)
-    return { parameters: total(sizes.keys()), trainable: total(trained) }
   }
 
   #tick(): void {

@@ -7,7 +7,23 @@ import type { Stage, StageState, TrainingState } from './types.js'
 
 export const STATE_FILE = 'training-state.json'
 
+// A score may be NaN (a correlation of constants); JSON has no NaN and writes null, which is read as NaN.
+const score = z.number().or(z.nan())
+const scoresSchema = z.strictObject({
+  heads: z.record(
+    z.string(),
+    z.looseObject({ head: z.string(), kind: z.string(), count: z.number(), loss: score, accuracy: score.optional() }),
+  ),
+  tasks: z.record(
+    z.string(),
+    z.record(
+      z.string(),
+      z.looseObject({ main: score, loss: score, count: z.number(), metrics: z.record(z.string(), score) }),
+    ),
+  ),
+})
 const count = z.int().min(0)
+const bestSchema = z.strictObject({ metric: z.string(), score: z.number(), step: count })
 const seconds = z.number().min(0)
 const stateSchema = z.strictObject({
   formatVersion: z.literal(1),
@@ -23,12 +39,26 @@ const stateSchema = z.strictObject({
     elapsedSeconds: seconds,
     draws: count,
     tasks: z.record(z.string(), z.strictObject({ epoch: count, index: count, batches: z.int().min(1), steps: count })),
+    scores: scoresSchema.optional(),
+    patience: z.strictObject({ score: z.number().optional(), misses: count }).optional(),
+    endedBy: z.literal('earlyStopping').optional(),
   }),
+  finished: z
+    .array(
+      z.strictObject({
+        name: z.string(),
+        step: count,
+        endedBy: z.enum(['budget', 'earlyStopping']),
+        scores: scoresSchema,
+        best: bestSchema.optional(),
+      }),
+    )
+    .default([]),
   dropout: z.strictObject({ seed: z.number(), counter: z.number() }),
   skippedSteps: count,
   rollbacks: count,
   evaluationDue: z.literal(true).optional(),
-  best: z.strictObject({ metric: z.string(), score: z.number(), step: count }).optional(),
+  best: bestSchema.optional(),
 })
 
 /** Reads the state of a checkpoint folder. Throws NOT_FOUND or BAD_CHECKPOINT. */
@@ -39,7 +69,7 @@ export async function readTrainingState(folder: string): Promise<TrainingState> 
   })
   let json: unknown
   try {
-    json = JSON.parse(text)
+    json = JSON.parse(text, (_key, value) => (value === null ? Number.NaN : value))
   } catch (error) {
     throw new StrataError(
       'BAD_CHECKPOINT',
@@ -51,7 +81,7 @@ export async function readTrainingState(folder: string): Promise<TrainingState> 
     )
   }
   const result = stateSchema.safeParse(json)
-  if (result.success) return result.data
+  if (result.success) return result.data as unknown as TrainingState
   const problems = z.prettifyError(result.error)
   throw new StrataError('BAD_CHECKPOINT', `${path} is not a training state of this version:\n${problems}`, {
     details: { path },
@@ -79,6 +109,12 @@ export function checkSamePast(state: TrainingState, stages: readonly Stage[], se
   if (state.seed !== seed) differ('seed', seed, state.seed)
   const stage = stages[state.stage.index]
   if (stage?.name !== state.stage.name) differ(`stage ${state.stage.index} named`, stage?.name, state.stage.name)
+  const past = state.finished.map(({ name }) => name).join(', ')
+  const before = stages
+    .slice(0, state.stage.index)
+    .map(({ name }) => name)
+    .join(', ')
+  if (past !== before) differ('earlier stages', before || 'none', past || 'none')
   const fresh = freshStage(stage, state.stage.index)
   const names = (tasks: object) => Object.keys(tasks).sort().join(', ')
   if (names(fresh.tasks) !== names(state.stage.tasks)) differ('tasks', names(fresh.tasks), names(state.stage.tasks))

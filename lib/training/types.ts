@@ -1,5 +1,7 @@
 import type { BatchSource } from '../data/packed-batch.js'
 import type { SamplerConfig } from '../data/task-sampler.js'
+import type { HeadScores } from '../evaluation/index.js'
+import type { Model } from '../model/index.js'
 import type { DropoutState } from '../model/model-types.js'
 
 export type { SamplerConfig }
@@ -10,7 +12,10 @@ export interface Budget {
   steps?: number
   /** Real tokens seen. */
   tokens?: number
-  /** Passes over the largest task's data. */
+  /**
+   * Passes over the data. An epoch is as many batches as all tasks of the stage have together: with one task one pass over
+   * it, with the `shuffled` sampler one pass over the merged list, and with another sampler that much data, in its shares.
+   */
   epochs?: number
   /** Wall-clock hours, summed over resumed parts. */
   hours?: number
@@ -49,8 +54,45 @@ export interface TrainingTask {
   /** Heads that get labels from this source. */
   heads: string[]
   source: BatchSource
-  /** Held-out batches; the whole pass 0 is evaluated. */
+  /** Held-out batches; the whole pass 0 is evaluated, head by head. */
   evaluation?: BatchSource
+  /**
+   * Training examples, the task's size for samplers that go by size. Without it the batches of a pass count; a stage gives it
+   * for all its tasks or for none.
+   */
+  examples?: number
+  /** Adapter that the task's batches name; a stage trains the adapters of its tasks alone. */
+  adapter?: string
+  /**
+   * Scores the task's held-out splits by its own metrics over whole sets, in place of `evaluation`. An abort shall reject
+   * with ABORTED.
+   */
+  score?: (model: Model, options: ScoreOptions) => Promise<Record<string, SplitScores>>
+}
+
+export interface ScoreOptions {
+  signal?: AbortSignal
+  onBatch?: (done: number, total: number) => void
+}
+
+/** What a task reaches on one held-out split. The first split that it tells stands for it in means, sums and tables. */
+export interface SplitScores {
+  /** The metric that the task is judged by, as a fraction. */
+  main: number
+  /** Mean loss. */
+  loss: number
+  /** Examples that were judged. */
+  count: number
+  /** Every metric by name, as fractions; correlations lie in -1 … 1. */
+  metrics: Record<string, number>
+}
+
+/** One evaluation of a stage. */
+export interface StageScores {
+  /** By head, of the tasks that have no `score`. */
+  heads: Record<string, HeadScores>
+  /** By task and split, of the tasks that have one. */
+  tasks: Record<string, Record<string, SplitScores>>
 }
 
 /** Place of a batch in a source: pass and number within the pass. */
@@ -71,6 +113,30 @@ export interface Stage {
   accumulation: number
   /** Parameters whose name starts with one of these stay as they are. */
   freeze: string[]
+  /**
+   * Weights that the stage begins with: those that the stage before it ended with (`previous`, the default), or those of an
+   * earlier stage by its name. Needs a run folder, whose checkpoints hold them.
+   */
+  startFrom?: 'previous' | (string & {})
+  /** Takes the best checkpoint of that stage in place of its last one. */
+  startFromBest?: boolean
+}
+
+/**
+ * A score that a run watches: `<head>.<score>` (`mlm.loss`), `<task>.<metric>` of the task's first split (`rte.accuracy`),
+ * `<task>.<split>.<metric>` (`mnli.dev-mismatched.accuracy`), `loss` being a metric as well; `mean` or `sum` of the main
+ * metrics of all tasks of the stage (the sum is the criterion of BERT and PALs, Stickland & Murray 2019).
+ */
+export interface WatchedScore {
+  metric: string
+  mode: 'min' | 'max'
+}
+
+export interface EarlyStoppingSettings extends WatchedScore {
+  /** So many evaluations in a row without a better score end the stage. */
+  patience: number
+  /** What a score must be better by to count; default 0. */
+  minDelta?: number
 }
 
 export interface CheckpointSettings {
@@ -79,16 +145,25 @@ export interface CheckpointSettings {
   /** How many of the newest are kept; 0 = all. */
   keep: number
   /**
-   * Keeps the checkpoint with the best score as well: `metric` is `<head>.<score>` of the evaluation (`mlm.loss`,
-   * `nsp.accuracy`). A better score writes a checkpoint at once.
+   * Keeps the checkpoint with the best score as well, in every stage anew. A better score writes a checkpoint at once. A
+   * stage that does not train the head or task that the metric names has no best.
    */
-  best?: { metric: string; mode: 'min' | 'max' }
+  best?: WatchedScore
+  /**
+   * Keeps the last and the best checkpoint of every stage to the end of the run. By default only those are kept that a later
+   * stage starts from.
+   */
+  keepStages?: boolean
 }
 
 export interface RunSettings {
   seed: number
-  /** Optimiser steps between two evaluations; 0 = only at the end. */
+  /** Optimiser steps between two evaluations; 0 = only at the end of each stage. */
   evaluateEverySteps: number
+  /** Epochs of the stage (see {@link Budget.epochs}) between two evaluations, beside those by steps; 0 (default) = none. */
+  evaluateEveryEpochs?: number
+  /** Ends a stage, not the run, when the score no longer gets better. Scored where the stage is evaluated. */
+  earlyStopping?: EarlyStoppingSettings
   checkpoint: CheckpointSettings
   logEverySteps: number
   onNonFinite: 'stop' | 'skip' | 'rollback'
@@ -109,6 +184,8 @@ export interface TrainingState {
   tokens: number
   elapsedSeconds: number
   stage: StageState
+  /** The stages before, in order. */
+  finished: FinishedStage[]
   /** State of the dropout generator. */
   dropout: DropoutState
   /** Steps whose update was suppressed because of a non-finite gradient. */
@@ -116,8 +193,28 @@ export interface TrainingState {
   rollbacks: number
   /** An evaluation of this step was due when the run was stopped. */
   evaluationDue?: true
-  /** Best score so far, when {@link CheckpointSettings.best} is set. */
-  best?: { metric: string; score: number; step: number }
+  /** Best score of the running stage so far, when {@link CheckpointSettings.best} is set. */
+  best?: BestScore
+}
+
+export interface BestScore {
+  metric: string
+  score: number
+  /** Step of its checkpoint. */
+  step: number
+}
+
+/** What ended a stage. */
+export type StageEnd = 'budget' | 'earlyStopping'
+
+export interface FinishedStage {
+  name: string
+  /** Step of the run, and so of the checkpoint, that the stage ended with. */
+  step: number
+  endedBy: StageEnd
+  /** The last evaluation. */
+  scores: StageScores
+  best?: BestScore
 }
 
 /** Place within the running stage. */
@@ -131,4 +228,10 @@ export interface StageState {
   draws: number
   /** Next batch of each task, and how many batches its first pass has (to notice other data). */
   tasks: Record<string, BatchPosition & { batches: number; steps: number }>
+  /** The last evaluation. */
+  scores?: StageScores
+  /** Score that early stopping compares with, and the evaluations in a row that did not beat it. */
+  patience?: { score?: number; misses: number }
+  /** Set when something other than the budget ended the stage. */
+  endedBy?: 'earlyStopping'
 }

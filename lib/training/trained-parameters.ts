@@ -1,0 +1,19 @@
+/** Which of a model's parameters a stage trains. */
+import type { Model } from '../model/index.js'
+import { type ParameterGroup, parameterGroups, reachedParameters } from './parameter-groups.js'
+import type { Stage } from './types.js'
+
+/** The optimiser's groups of a stage. */
+export function stageGroups(model: Model, stage: Stage): ParameterGroup[] {
+  const active = stage.tasks.flatMap((task) => task.heads)
+  const reached = reachedParameters(model.parameters(), model.config, active)
+  return parameterGroups(reached, stage.optimizer, stage.freeze)
+}
+
+/** Parameters of the model, and those that at least one stage trains. */
+export function countParameters(model: Model, stages: readonly Stage[]): { parameters: number; trainable: number } {
+  const sizes = new Map(model.parameters().map(({ name, shape }) => [name, shape.reduce((a, b) => a * b, 1)]))
+  const trained = new Set(stages.flatMap((stage) => stageGroups(model, stage).flatMap((group) => group.names)))
+  const total = (names: Iterable<string>) => [...names].reduce((sum, name) => sum + (sizes.get(name) ?? 0), 0)
+  return { parameters: total(sizes.keys()), trainable: total(trained) }
+}

@@ -1,0 +1,87 @@
+/** The numbers of an evaluation by name, and what follows from them: the best checkpoint and the end of a stage. */
+import { StrataError } from '../errors.js'
+import type {
+  BestScore,
+  EarlyStoppingSettings,
+  SplitScores,
+  Stage,
+  StageScores,
+  StageState,
+  WatchedScore,
+} from './types.js'
+
+/** A task's scores on its first split, which stands for the task. */
+export function leadingSplit(splits: Record<string, SplitScores>): { split: string; scores: SplitScores } | undefined {
+  const [first] = Object.entries(splits)
+  return first && { split: first[0], scores: first[1] }
+}
+
+/** Mean of the tasks' main metrics; undefined without a task that has one. */
+export function meanScore({ tasks }: Pick<StageScores, 'tasks'>): number | undefined {
+  const mains = Object.values(tasks).flatMap((splits) => leadingSplit(splits)?.scores.main ?? [])
+  return mains.length > 0 ? mains.reduce((sum, main) => sum + main, 0) / mains.length : undefined
+}
+
+/** Every number that {@link WatchedScore} can name. */
+export function namedScores({ heads, tasks }: StageScores): Map<string, number> {
+  const numbers = new Map<string, number>()
+  for (const [head, values] of Object.entries(heads)) {
+    for (const [name, value] of Object.entries(values)) {
+      if (typeof value === 'number') numbers.set(`${head}.${name}`, value)
+    }
+  }
+  for (const [task, splits] of Object.entries(tasks)) {
+    const lead = leadingSplit(splits)?.split
+    for (const [split, { metrics, loss }] of Object.entries(splits)) {
+      for (const [name, value] of Object.entries({ loss, ...metrics })) {
+        if (split === lead) numbers.set(`${task}.${name}`, value)
+        numbers.set(`${task}.${split}.${name}`, value)
+      }
+    }
+  }
+  const mean = meanScore({ tasks })
+  if (mean !== undefined) numbers.set('mean', mean).set('sum', mean * Object.keys(tasks).length)
+  return numbers
+}
+
+/** The watched number. Throws BAD_ARGUMENT, naming those that there are, when there is none of this name. */
+export function watchedScore(setting: string, { metric }: WatchedScore, scores: StageScores): number {
+  const numbers = namedScores(scores)
+  const score = numbers.get(metric)
+  if (score !== undefined) return score
+  const message = `${setting}.metric is ${metric}, one of ${[...numbers.keys()].join(', ')} was expected`
+  throw new StrataError('BAD_ARGUMENT', message)
+}
+
+/** Whether a score beats the one before by more than `minDelta`. A score that is no number beats nothing. */
+export function beats(score: number, before: number | undefined, mode: 'min' | 'max', minDelta = 0): boolean {
+  if (!Number.isFinite(score)) return false
+  return before === undefined || (mode === 'min' ? before - score : score - before) > minDelta
+}
+
+/** A stage watches no score of a head or task that only another stage trains. */
+export function watches(stage: Stage, stages: readonly Stage[], { metric }: WatchedScore): boolean {
+  const names = (of: Stage) => of.tasks.flatMap((task) => [task.name, ...task.heads])
+  const named = (of: Stage) => names(of).some((name) => metric.startsWith(`${name}.`) || metric.startsWith(`${name}/`))
+  return named(stage) || !stages.some(named)
+}
+
+/** The evaluation's score as the best of the stage, if it beats `before`. */
+export function newBest(
+  watched: WatchedScore,
+  scores: StageScores,
+  step: number,
+  before?: BestScore,
+): BestScore | undefined {
+  const score = watchedScore('checkpoint.best', watched, scores)
+  return beats(score, before?.score, watched.mode) ? { metric: watched.metric, score, step } : undefined
+}
+
+/** Counts evaluations without a better score in `place`; true when it is time to end the stage. */
+export function patienceEnds(settings: EarlyStoppingSettings, scores: StageScores, place: StageState): boolean {
+  const score = watchedScore('earlyStopping', settings, scores)
+  const before = place.patience
+  if (beats(score, before?.score, settings.mode, settings.minDelta)) place.patience = { score, misses: 0 }
+  else place.patience = { ...before, misses: (before?.misses ?? 0) + 1 }
+  return place.patience.misses >= settings.patience
+}
