@@ -74,7 +74,7 @@ export interface OpenedTask {
   train?: TaskSet
   /** Labelled held-out sets: `dev`, `dev-mismatched` … */
   evaluation: Record<string, TaskSet>
-  /** Sets without labels, for predictions: `test`, `test-mismatched` … */
+  /** Sets that neither training nor selection looks at, often without labels: `test`, `test-mismatched` … */
   prediction: Record<string, TaskSet>
   /** What a user should know: bad rows, rows without a label, cut examples, a split made by seed. One sentence each. */
   notes: string[]
@@ -112,7 +112,7 @@ export interface OpenTaskOptions<D extends TaskDefinition = TaskDefinition> {
   head?: string
   /** Adapter that the batches run through; default none. */
   adapter?: string
-  /** Share of a single file that is held out as `dev`; default 0.1. */
+  /** Share (below 1) or number (from 1 on) of a single file's examples that is held out as `dev`; default 0.1. */
   devShare?: number
   /** Share of the training examples that is used; default 1. At least one example a class stays. */
   fraction?: number

@@ -1,0 +1,54 @@
+/** Random shares of a data set: part of the training examples, a held-out part. */
+import { stream } from '../data/random.js'
+import { StrataError } from '../errors.js'
+
+/**
+ * Numbers of the examples of a random share, ascending: floor(count · fraction) of them, at least one. With `classes` (the class
+ * of each example, shape (count)) every class that occurs keeps at least one example, which may make the share larger. Shares of
+ * one seed are nested: the 1 % are among the 10 % (MT-DNN's domain adaptation, arXiv 1901.11504 §4.5, draws 0.1, 1, 10 and 100 %).
+ * Throws BAD_ARGUMENT on a fraction outside (0, 1].
+ */
+export function drawShare(count: number, fraction: number, drawSeed: number, classes?: ArrayLike<number>): Uint32Array {
+  if (!(fraction > 0 && fraction <= 1)) {
+    throw new StrataError('BAD_ARGUMENT', `fraction is ${fraction}; a share above 0 and at most 1 was expected`)
+  }
+  const order = drawOrder(count, drawSeed, 'share')
+  const size = Math.min(count, Math.max(1, Math.floor(count * fraction)))
+  const drawn = [...order.subarray(0, size)]
+  if (classes) {
+    const seen = new Set(drawn.map((example) => classes[example]))
+    for (const example of order.subarray(size)) {
+      if (seen.has(classes[example])) continue
+      seen.add(classes[example])
+      drawn.push(example)
+    }
+  }
+  return Uint32Array.from(drawn).sort()
+}
+
+/**
+ * Parts the examples into training and held-out ones by seed, both ascending. Classes are not balanced between them.
+ * `devShare` below 1 is a share, from 1 on a number of examples. Throws BAD_ARGUMENT on one that is neither, BAD_DATA when no
+ * example would be left for training.
+ */
+export function splitBySeed(count: number, devShare: number, seed: number): { train: Uint32Array; dev: Uint32Array } {
+  if (!(devShare > 0 && (devShare < 1 || Number.isInteger(devShare)))) {
+    throw new StrataError(
+      'BAD_ARGUMENT',
+      `devShare is ${devShare}; a share between 0 and 1, or a number of examples from 1 on was expected`,
+    )
+  }
+  const held = devShare < 1 ? Math.max(1, Math.floor(count * devShare)) : devShare
+  if (held >= count) {
+    throw new StrataError(
+      'BAD_DATA',
+      `${count} examples, of which ${held} are held out, leave none for training; give more or a smaller devShare`,
+    )
+  }
+  const order = drawOrder(count, seed, 'split')
+  return { train: order.slice(held).sort(), dev: order.slice(0, held).sort() }
+}
+
+function drawOrder(count: number, seed: number, purpose: string): Uint32Array {
+  return stream(seed, 'task-data', purpose).shuffle(Uint32Array.from({ length: count }, (_, example) => example))
+}

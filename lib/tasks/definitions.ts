@@ -1,0 +1,60 @@
+/** The tasks known by name, and how tasks of each kind are opened. */
+import { StrataError } from '../errors.js'
+import { COLA, MRPC, QQP, SST_2, STS_B } from './glue.js'
+import { MNLI, QNLI, RTE, SCITAIL, SNLI, WNLI } from './nli.js'
+import { openTextTask } from './open-text-task.js'
+import type { OpenedTask, OpenTaskOptions, TaskDefinition, TaskKind, TaskOpener } from './types.js'
+
+/** Every task that can be asked for by name. */
+export const KNOWN_TASKS: readonly TaskDefinition[] = [
+  COLA,
+  SST_2,
+  MRPC,
+  STS_B,
+  QQP,
+  MNLI,
+  QNLI,
+  RTE,
+  WNLI,
+  SNLI,
+  SCITAIL,
+]
+
+// An opener reads the definition of its own kind only, which the kind tells.
+const OPENERS: Partial<Record<TaskKind, TaskOpener<any>>> = {
+  classification: openTextTask,
+  regression: openTextTask,
+}
+
+/** The known task of this name; case and hyphens do not matter (`sst2` is SST-2). */
+export function findDefinition(name: string): TaskDefinition | undefined {
+  return KNOWN_TASKS.find((definition) => plain(definition.name) === plain(name))
+}
+
+/** As {@link findDefinition}; throws BAD_ARGUMENT naming the known tasks. */
+export function definitionOf(name: string): TaskDefinition {
+  const definition = findDefinition(name)
+  if (definition) return definition
+  throw new StrataError(
+    'BAD_ARGUMENT',
+    `no task is called "${name}"; known are ${KNOWN_TASKS.map((known) => known.name).join(', ')}`,
+  )
+}
+
+/** Opens a task of any kind. Throws what the kind's opener throws, see openTextTask. */
+export function openTask(options: OpenTaskOptions): Promise<OpenedTask> {
+  const open = OPENERS[options.definition.kind]
+  if (!open) throw new StrataError('UNSUPPORTED', `tasks of kind ${options.definition.kind} cannot be opened`)
+  return open(options)
+}
+
+/** Throws BAD_RECIPE when two tasks of a run have one name: heads, adapters and scores carry it. */
+export function checkTaskNames(names: readonly string[]): void {
+  const repeated = names.find((name, index) => names.indexOf(name) !== index)
+  if (repeated === undefined) return
+  throw new StrataError('BAD_RECIPE', `two tasks are called "${repeated}"; give one of them another name`, {
+    details: { task: repeated },
+  })
+}
+
+const plain = (name: string): string => name.toLowerCase().replaceAll(/[^a-z0-9]/g, '')

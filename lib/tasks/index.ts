@@ -1,0 +1,22 @@
+// Tasks with labels: definitions, files, examples, batches.
+
+export { type ColumnName, type CustomTask, customDefinition } from './custom.js'
+export { drawShare, splitBySeed } from './data-share.js'
+export { checkTaskNames, definitionOf, findDefinition, KNOWN_TASKS, openTask } from './definitions.js'
+export { ExampleSet } from './example-set.js'
+export { COLA, MRPC, QQP, SST_2, STS_B } from './glue.js'
+export { MNLI, QNLI, RTE, SCITAIL, SNLI, WNLI } from './nli.js'
+export { openTextTask } from './open-text-task.js'
+export type { TextTaskDefinition } from './text-definition.js'
+export type {
+  ExamplePlace,
+  MetricName,
+  OpenedTask,
+  OpenTaskOptions,
+  TaskDefinition,
+  TaskFiles,
+  TaskKind,
+  TaskOpener,
+  TaskScores,
+  TaskSet,
+} from './types.js'

@@ -1,0 +1,321 @@
+/** Opens tasks of one text or a pair of texts: reads the files, numbers the labels, tokenises, makes the sets. */
+import { RowTally } from '../data/index.js'
+import { StrataError } from '../errors.js'
+import type { EncodeInput, Tokenizer } from '../text/index.js'
+import { drawShare, splitBySeed } from './data-share.js'
+import { ExampleSet } from './example-set.js'
+import { type ExampleStore, ExampleStoreBuilder } from './example-store.js'
+import { LabelReader } from './label-reader.js'
+import { isPredictionSplit, resolveTaskFiles } from './task-files.js'
+import { describeTally, endingsOf, readTaskRows, type TaskRow } from './task-rows.js'
+import { checkLabels, checkTextDefinition, type TextTaskDefinition } from './text-definition.js'
+import type { OpenedTask, OpenTaskOptions } from './types.js'
+
+type Options = OpenTaskOptions<TextTaskDefinition>
+
+/** Rows that go to the tokenizer's thread together. */
+const ROWS_PER_REQUEST = 2048
+
+/** Examples of the training part, and of the part held out of the same file. */
+interface TrainingPlan {
+  train: Uint32Array
+  dev?: Uint32Array
+}
+
+/**
+ * Opens a classification or regression task. Examples are tokenised in a worker thread and kept in memory (see ExampleStore).
+ * A pair is [CLS] A [SEP] B [SEP] with segments 0 and 1; too long ones lose the end of the longer text and are counted in the notes.
+ *
+ * Throws BAD_RECIPE (a definition that contradicts itself), NOT_FOUND, BAD_FILE, and BAD_DATA with file and line: unknown or
+ * out-of-range labels, a missing column, too many bad rows, an empty set, training rows of one class.
+ */
+export async function openTextTask(options: Options): Promise<OpenedTask> {
+  const opening = new Opening(options)
+  return opening.open()
+}
+
+class Opening {
+  readonly #options: Options
+  readonly #definition: TextTaskDefinition
+  readonly #name: string
+  readonly #labels: LabelReader
+  readonly #notes: string[] = []
+
+  constructor(options: Options) {
+    this.#options = options
+    this.#definition = options.definition
+    checkTextDefinition(this.#definition)
+    this.#name = options.name ?? this.#definition.name
+    this.#labels = new LabelReader(this.#name, this.#definition)
+  }
+
+  async open(): Promise<OpenedTask> {
+    const { data, splits: wanted } = this.#options
+    const definition = this.#definition
+    const { splits, single } = resolveTaskFiles(this.#name, data, endingsOf(definition), definition.files)
+    const isWanted = (split: string): boolean => !wanted || wanted.includes(split)
+    const task: OpenedTask = {
+      name: this.#name,
+      kind: definition.kind,
+      head: this.#options.head ?? this.#name,
+      metrics: definition.metrics,
+      definition,
+      evaluation: {},
+      prediction: {},
+      notes: this.#notes,
+    }
+    if (definition.labels) task.labels = definition.labels
+    const training = splits.get('train')
+    const trainingWanted = isWanted('train') || (single && isWanted('dev'))
+    // Class names that the definition lacks come from the training rows, wanted or not.
+    if (training && (trainingWanted || (definition.kind === 'classification' && !definition.labels))) {
+      const { train, dev } = await this.#openTraining(training, single, task)
+      if (isWanted('train')) task.train = train
+      if (dev && isWanted('dev')) task.evaluation.dev = dev
+    }
+    for (const [split, files] of splits) {
+      if (split === 'train' || !isWanted(split)) continue
+      if (isPredictionSplit(split)) task.prediction[split] = await this.#openPrediction(split, files)
+      else task.evaluation[split] = await this.#openEvaluation(split, files)
+    }
+    return task
+  }
+
+  async #openTraining(
+    files: readonly string[],
+    single: boolean,
+    task: OpenedTask,
+  ): Promise<{ train: ExampleSet; dev?: ExampleSet }> {
+    const { fraction = 1 } = this.#options
+    let plan: TrainingPlan | undefined
+    let keep: Uint8Array | undefined
+    if (fraction < 1) {
+      // Reading is cheap beside tokenising: the share is drawn first and only its examples are tokenised.
+      const targets = await this.#scan(files)
+      plan = this.#plan(targets, single)
+      keep = new Uint8Array(targets.length)
+      for (const row of [...plan.train, ...(plan.dev ?? [])]) keep[row] = 1
+    }
+    const store = await this.#load('train', files, { collect: true, keep, quiet: plan !== undefined })
+    if (keep && plan) plan = { train: renumber(plan.train, keep), dev: plan.dev && renumber(plan.dev, keep) }
+    else plan = this.#plan(store.targets, single)
+    this.#checkClasses(store, plan.train, files)
+    const settled = this.#labels.settle()
+    if (settled) {
+      checkLabels(this.#name, settled.labels, this.#definition.metrics)
+      task.labels = settled.labels
+      task.definition = { ...this.#definition, labels: settled.labels }
+      store.targets.forEach((target, row) => {
+        store.targets[row] = settled.renumbered[target]
+      })
+    }
+    const train = this.#set('train', store, plan.train, true, true)
+    const dev = plan.dev && this.#set('dev', store, plan.dev, false, true)
+    return dev ? { train, dev } : { train }
+  }
+
+  /** Targets of all usable training rows. */
+  async #scan(files: readonly string[]): Promise<Float64Array> {
+    const targets: number[] = []
+    await this.#read('train', files, { collect: true }, async (_file, rows) => {
+      for (const { label } of rows) targets.push(label ?? Number.NaN)
+    })
+    this.#checkNotEmpty('train', targets.length, files)
+    return Float64Array.from(targets)
+  }
+
+  #plan(targets: ArrayLike<number>, single: boolean): TrainingPlan {
+    const { seed, devShare = 0.1, fraction = 1, drawSeed = seed } = this.#options
+    const count = targets.length
+    let train: Uint32Array = Uint32Array.from({ length: count }, (_, row) => row)
+    let dev: Uint32Array | undefined
+    if (single) {
+      const parts = splitBySeed(count, devShare, seed)
+      train = parts.train
+      dev = parts.dev
+      this.#notes.push(
+        `dev: ${dev.length} of ${count} examples of the one file, drawn by seed ${seed}; classes are not balanced between the parts`,
+      )
+    }
+    if (fraction === 1) return { train, dev }
+    const classes = this.#definition.kind === 'classification' ? train.map((row) => targets[row]) : undefined
+    const all = train
+    train = drawShare(all.length, fraction, drawSeed, classes).map((example) => all[example])
+    this.#notes.push(
+      `train: ${train.length} of ${all.length} examples (fraction ${fraction}, drawn by seed ${drawSeed})`,
+    )
+    return { train, dev }
+  }
+
+  async #openEvaluation(split: string, files: readonly string[]): Promise<ExampleSet> {
+    const store = await this.#load(split, files, {})
+    return this.#set(split, store, allRows(store), false, true)
+  }
+
+  /** A test set's labels may be there, secret for all rows, or missing for some. */
+  async #openPrediction(split: string, files: readonly string[]): Promise<ExampleSet> {
+    const store = await this.#load(split, files, { labelOptional: true })
+    const labelled = allRows(store).filter((row) => !Number.isNaN(store.targets[row]))
+    if (labelled.length === 0) return this.#set(split, store, allRows(store), false, false)
+    const without = store.targets.length - labelled.length
+    if (without > 0) this.#notes.push(`${split}: ${without} rows without a label are left out`)
+    return this.#set(split, store, labelled, false, true)
+  }
+
+  async #load(
+    split: string,
+    files: readonly string[],
+    options: { collect?: boolean; labelOptional?: boolean; keep?: Uint8Array; quiet?: boolean },
+  ): Promise<ExampleStore> {
+    const { tokenizer } = this.#options
+    const builder = new ExampleStoreBuilder(tokenizer.vocabSize)
+    const encoding = new EncodingQueue(builder, tokenizer, this.#options.sequenceTokens ?? 128, options.labelOptional)
+    let ordinal = 0
+    let currentFile: string | undefined
+    const reversed = this.#definition.hypothesisFirst && this.#definition.texts.length === 2
+    await this.#read(split, files, options, async (file, rows) => {
+      if (file !== currentFile) {
+        await encoding.flush()
+        builder.beginFile(file)
+        currentFile = file
+      }
+      for (const row of rows) {
+        if (options.keep && options.keep[ordinal++] === 0) continue
+        await encoding.add(reversed ? { ...row, texts: [row.texts[1], row.texts[0]] } : row)
+      }
+    })
+    await encoding.flush()
+    const store = builder.finish()
+    this.#checkNotEmpty(split, store.lines.length, files)
+    return store
+  }
+
+  /** Reads the files of a split and notes what was left out. */
+  async #read(
+    split: string,
+    files: readonly string[],
+    { collect, labelOptional, quiet }: { collect?: boolean; labelOptional?: boolean; quiet?: boolean },
+    take: (file: string, rows: TaskRow[]) => Promise<void>,
+  ): Promise<void> {
+    const { maxBadShare, signal } = this.#options
+    for (const file of files) {
+      const tally = new RowTally(file)
+      let unlabelled = 0
+      const blocks = readTaskRows({
+        definition: this.#definition,
+        file,
+        labels: this.#labels,
+        collect,
+        labelOptional,
+        maxBadShare,
+        signal,
+        tally,
+      })
+      for await (const block of blocks) {
+        if (signal?.aborted) throw new StrataError('ABORTED', `opening task ${this.#name} was stopped`)
+        const rows = labelOptional ? block : block.filter(({ label }) => label !== undefined)
+        unlabelled += block.length - rows.length
+        await take(file, rows)
+      }
+      if (quiet) continue
+      const bad = describeTally(split, tally)
+      if (bad) this.#notes.push(bad)
+      if (unlabelled > 0) this.#notes.push(`${split}: ${unlabelled} rows of ${file} without a label are left out`)
+    }
+  }
+
+  #set(split: string, store: ExampleStore, rows: Uint32Array, shuffle: boolean, labelled: boolean): ExampleSet {
+    const { sequences = 32, sequenceTokens = 128, seed, head = this.#name, adapter } = this.#options
+    const kind = this.#definition.kind
+    const task = this.#name
+    const set = new ExampleSet({ split, store, rows, kind, head, adapter, sequences, shuffle, task, seed, labelled })
+    if (set.truncated > 0) {
+      this.#notes.push(
+        `${split}: ${set.truncated} of ${set.examples} examples are longer than ${sequenceTokens} tokens and were cut`,
+      )
+    }
+    return set
+  }
+
+  #checkNotEmpty(split: string, count: number, files: readonly string[]): void {
+    if (count > 0) return
+    throw new StrataError(
+      'BAD_DATA',
+      `task ${this.#name}: split ${split} (${files.join(', ')}) has no usable example; at least one was expected`,
+      { details: { task: this.#name, split, path: files[0] } },
+    )
+  }
+
+  #checkClasses(store: ExampleStore, rows: Uint32Array, files: readonly string[]): void {
+    if (this.#definition.kind !== 'classification') return
+    const first = store.targets[rows[0]]
+    if (rows.some((row) => store.targets[row] !== first)) return
+    throw new StrataError(
+      'BAD_DATA',
+      `task ${this.#name}: all ${rows.length} training examples (${files.join(', ')}) have the label "${this.#labels.nameOf(first)}"; at least two classes were expected`,
+      { details: { task: this.#name, path: files[0] } },
+    )
+  }
+}
+
+/** Sends rows to the tokenizer's thread in blocks, one under way while the next is read. */
+class EncodingQueue {
+  readonly #builder: ExampleStoreBuilder
+  readonly #tokenizer: Tokenizer
+  readonly #maxTokens: number
+  readonly #keepIds: boolean
+  #rows: TaskRow[] = []
+  #running: Promise<void> = Promise.resolve()
+
+  constructor(builder: ExampleStoreBuilder, tokenizer: Tokenizer, maxTokens: number, keepIds = false) {
+    this.#builder = builder
+    this.#tokenizer = tokenizer
+    this.#maxTokens = maxTokens
+    this.#keepIds = keepIds
+  }
+
+  async add(row: TaskRow): Promise<void> {
+    this.#rows.push(row)
+    if (this.#rows.length === ROWS_PER_REQUEST) await this.#send()
+  }
+
+  async flush(): Promise<void> {
+    await this.#send()
+    await this.#running
+  }
+
+  async #send(): Promise<void> {
+    const rows = this.#rows
+    this.#rows = []
+    await this.#running
+    if (rows.length === 0) return
+    this.#running = this.#encode(rows)
+    // Whoever waits next is told of a failure.
+    this.#running.catch(() => {})
+  }
+
+  async #encode(rows: TaskRow[]): Promise<void> {
+    const inputs: EncodeInput[] = rows.map(({ texts }) => (texts.length === 2 ? [texts[0], texts[1]] : texts[0]))
+    const encoded = await this.#tokenizer.encodeBatch(inputs, { maxTokens: this.#maxTokens })
+    this.#builder.add(encoded, {
+      targets: rows.map(({ label }) => label ?? Number.NaN),
+      lines: rows.map(({ line }) => line),
+      ids: this.#keepIds ? rows.map(({ id }) => id ?? '') : undefined,
+    })
+  }
+}
+
+function allRows(store: ExampleStore): Uint32Array {
+  return Uint32Array.from({ length: store.lines.length }, (_, row) => row)
+}
+
+/** Numbers of rows among those that are kept. */
+function renumber(rows: Uint32Array, keep: Uint8Array): Uint32Array {
+  const numbers = new Uint32Array(keep.length)
+  let next = 0
+  keep.forEach((kept, row) => {
+    numbers[row] = next
+    next += kept
+  })
+  return rows.map((row) => numbers[row])
+}

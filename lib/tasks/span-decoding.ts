@@ -1,0 +1,201 @@
+/**
+ * From start and end scores to an answer's text, as BERT's SQuAD program does it (Devlin et al. 2019, arXiv 1810.04805 §4.2, 4.3): best
+ * pairs over all windows of a context, each token judged in the window that shows most around it. The text is cut out of the context by
+ * character offsets.
+ */
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { fileError } from '../errors.js'
+
+/** A part of a context's tokens that stands in one sequence. */
+export interface SpanWindow {
+  /** First of its tokens, counted in the context. */
+  firstToken: number
+  /** How many of the context's tokens it shows. */
+  tokens: number
+  /** Where in the sequence the first of them stands. */
+  contextPlace: number
+}
+
+export interface DecodeSpanOptions {
+  /** The text that the answer is cut out of. */
+  context: string
+  /** Characters of all the context's tokens, in UTF-16 units, shape (T). */
+  starts: ArrayLike<number>
+  ends: ArrayLike<number>
+  /** The windows, with the scores of every token of their sequences (special tokens and question included; place 0 is [CLS]). */
+  windows: readonly { window: SpanWindow; startLogits: ArrayLike<number>; endLogits: ArrayLike<number> }[]
+  /** Longest answer in tokens; default 30. */
+  maxAnswerTokens?: number
+  /** Best starts and ends of each window that are combined, and length of the list; default 20. */
+  nBest?: number
+  /** The context may have no answer (SQuAD 2.0). Default false. */
+  noAnswer?: boolean
+  /** The answer is "" when the no-answer score exceeds this; default 0. */
+  noAnswerThreshold?: number
+}
+
+export interface SpanCandidate {
+  text: string
+  /** Characters of the context, in UTF-16 units; both 0 for no answer. */
+  start: number
+  end: number
+  startLogit: number
+  endLogit: number
+  /** Softmax over the list's scores (start + end). */
+  probability: number
+}
+
+export interface DecodedSpan {
+  /** The answer; "" for none. */
+  text: string
+  /** Place of the answer in the context, in UTF-16 units. */
+  start: number
+  end: number
+  /** Probability of the answer among the list's candidates. */
+  probability: number
+  /** Best first. With `noAnswer`, "" is one of them. */
+  candidates: SpanCandidate[]
+  /** Lowest score of [CLS] over the windows minus the best span's score; with `noAnswer` only. */
+  noAnswerScore?: number
+}
+
+/**
+ * Finds the best spans of a context. Ties go to the earlier window, then the better start. When no pair of places is an answer (all
+ * good starts lie in the question), the text is "".
+ */
+export function decodeSpans(options: DecodeSpanOptions): DecodedSpan {
+  const { context, starts, ends, windows, maxAnswerTokens = 30, nBest = 20, noAnswer = false } = options
+  const pairs: { first: number; last: number; startLogit: number; endLogit: number }[] = []
+  let nullStart = 0
+  let nullEnd = 0
+  let nullScore = Number.POSITIVE_INFINITY
+  windows.forEach(({ window, startLogits, endLogits }, index) => {
+    if (startLogits[0] + endLogits[0] < nullScore) {
+      nullScore = startLogits[0] + endLogits[0]
+      nullStart = startLogits[0]
+      nullEnd = endLogits[0]
+    }
+    const { contextPlace, tokens, firstToken } = window
+    const inContext = (place: number): boolean => place >= contextPlace && place < contextPlace + tokens
+    const bestEnds = bestPlaces(endLogits, nBest).filter(inContext)
+    for (const start of bestPlaces(startLogits, nBest)) {
+      if (!inContext(start) || !showsMost(windows, index, firstToken + start - contextPlace)) continue
+      for (const end of bestEnds) {
+        if (end < start || end - start + 1 > maxAnswerTokens) continue
+        pairs.push({
+          first: firstToken + start - contextPlace,
+          last: firstToken + end - contextPlace,
+          startLogit: startLogits[start],
+          endLogit: endLogits[end],
+        })
+      }
+    }
+  })
+  if (noAnswer) pairs.push({ first: -1, last: -1, startLogit: nullStart, endLogit: nullEnd })
+  // Stable: of equal scores the one found first stays first.
+  pairs.sort((left, right) => right.startLogit + right.endLogit - (left.startLogit + left.endLogit))
+  const candidates: SpanCandidate[] = []
+  const seen = new Set<string>()
+  for (const { first, last, startLogit, endLogit } of pairs) {
+    if (candidates.length >= nBest) break
+    const start = first < 0 ? 0 : starts[first]
+    const end = first < 0 ? 0 : ends[last]
+    const text = context.slice(start, end)
+    if (seen.has(text)) continue
+    seen.add(text)
+    candidates.push({ text, start, end, startLogit, endLogit, probability: 0 })
+  }
+  const none = { text: '', start: 0, end: 0, probability: 0 }
+  if (noAnswer && !seen.has('')) candidates.push({ ...none, startLogit: nullStart, endLogit: nullEnd })
+  if (candidates.length === 0) candidates.push({ ...none, startLogit: 0, endLogit: 0 })
+  setProbabilities(candidates)
+  const best = candidates.find(({ text }) => text !== '')
+  if (!noAnswer) return decoded(candidates[0], candidates)
+  // Without any span, no answer is certain.
+  const noAnswerScore = best ? nullScore - best.startLogit - best.endLogit : Number.MAX_VALUE
+  const empty = candidates.find(({ text }) => text === '')!
+  const chosen = best && noAnswerScore <= (options.noAnswerThreshold ?? 0) ? best : empty
+  return { ...decoded(chosen, candidates), noAnswerScore }
+}
+
+function decoded({ text, start, end, probability }: SpanCandidate, candidates: SpanCandidate[]): DecodedSpan {
+  return { text, start, end, probability, candidates }
+}
+
+/** Places of the `count` highest logits, best first; of equal ones the earlier. */
+function bestPlaces(logits: ArrayLike<number>, count: number): number[] {
+  const order = Array.from({ length: logits.length }, (_, place) => place)
+  order.sort((left, right) => logits[right] - logits[left])
+  return order.slice(0, count)
+}
+
+/**
+ * True when no other window shows more around a token ("maximum context"): the smaller of the tokens to its left and right, and a
+ * hundredth of the window's length to part equals; then the earlier window.
+ */
+function showsMost(windows: DecodeSpanOptions['windows'], index: number, token: number): boolean {
+  let best = -1
+  let bestScore = Number.NEGATIVE_INFINITY
+  windows.forEach(({ window: { firstToken, tokens } }, place) => {
+    const last = firstToken + tokens - 1
+    if (token < firstToken || token > last) return
+    const score = Math.min(token - firstToken, last - token) + 0.01 * tokens
+    if (score > bestScore) {
+      bestScore = score
+      best = place
+    }
+  })
+  return best === index
+}
+
+function setProbabilities(candidates: SpanCandidate[]): void {
+  const scores = candidates.map(({ startLogit, endLogit }) => startLogit + endLogit)
+  const highest = Math.max(...scores)
+  const powers = scores.map((score) => Math.exp(score - highest))
+  const sum = powers.reduce((total, power) => total + power, 0)
+  candidates.forEach((candidate, index) => {
+    candidate.probability = powers[index] / sum
+  })
+}
+
+/**
+ * Writes what the official script and BERT's program read and write: `predictions.json` {id: text}, `nbest_predictions.json` {id: [{text, probability,
+ * start_logit, end_logit}]} and, where there are no-answer scores, `null_odds.json` {id: score} (the script's `--na-prob-file`).
+ * Returns the files' names. Throws a typed error that names the file.
+ */
+export async function writeSpanPredictions(
+  folder: string,
+  answers: ReadonlyMap<string, DecodedSpan>,
+): Promise<string[]> {
+  const entries = [...answers]
+  const files: Record<string, string> = {
+    'predictions.json': objectOf(entries.map(([id, { text }]) => [id, text])),
+    'nbest_predictions.json': objectOf(
+      entries.map(([id, { candidates }]) => [
+        id,
+        candidates.map(({ text, probability, startLogit, endLogit }) => ({
+          text,
+          probability,
+          start_logit: startLogit,
+          end_logit: endLogit,
+        })),
+      ]),
+    ),
+  }
+  if (entries.some(([, { noAnswerScore }]) => noAnswerScore !== undefined)) {
+    files['null_odds.json'] = objectOf(entries.map(([id, { noAnswerScore }]) => [id, noAnswerScore]))
+  }
+  for (const [name, content] of Object.entries(files)) {
+    const path = join(folder, name)
+    await writeFile(path, content).catch((error) => {
+      throw fileError(error, path, 'write the predictions')
+    })
+  }
+  return Object.keys(files)
+}
+
+/** JSON whose keys keep their order: an object would put ids that read like numbers first. */
+function objectOf(entries: readonly (readonly [string, unknown])[]): string {
+  return `{\n${entries.map(([key, value]) => `  ${JSON.stringify(key)}: ${JSON.stringify(value)}`).join(',\n')}\n}\n`
+}
