@@ -3,13 +3,9 @@ import { readFileSync } from 'node:fs'
 import path from 'node:path'
 import { StrataError } from '../lib/errors.js'
 import type { HeadConfig, ModelConfig } from '../lib/model/config.js'
-import {
-  exportMapping,
-  headsOfTensors,
-  huggingFaceConfig,
-  importMapping,
-  parseHuggingFaceConfig,
-} from '../lib/model/huggingface.js'
+import { exportMapping, importMapping } from '../lib/model/huggingface.js'
+import { huggingFaceConfig, parseHuggingFaceConfig, tasksOfConfig } from '../lib/model/huggingface-config.js'
+import { headsOfTensors } from '../lib/model/huggingface-heads.js'
 import { modelParameterShapes } from '../lib/model/parameter-shapes.js'
 
 interface Names {
@@ -25,6 +21,16 @@ const tensorsOf = (architecture: string) =>
 const mlm = (layer: number, more: Partial<HeadConfig> = {}): HeadConfig =>
   ({ kind: 'masked-lm', name: 'mlm', tap: { layer }, weight: 1, ...more }) as HeadConfig
 const nsp = (layer: number): HeadConfig => ({ kind: 'next-sentence', name: 'nsp', tap: { layer }, weight: 1 })
+const task = (kind: string, more: object = {}): HeadConfig =>
+  ({ kind, name: 'mine', tap: { layer: 2 }, weight: 1, dropout: 0.1, ...more }) as HeadConfig
+/** A model's only task head and the class that it is. */
+const TASKS: [string, HeadConfig][] = [
+  ['BertForSequenceClassification', task('classifier', { classes: 2, pooler: 'own' })],
+  ['BertForSequenceClassification', task('classifier', { classes: 2, pooler: 'shared' })],
+  ['BertForTokenClassification', task('tagger', { classes: 2 })],
+  ['BertForQuestionAnswering', task('span')],
+  ['BertForMultipleChoice', task('ranker', { pooler: 'own' })],
+]
 const model = (...heads: HeadConfig[]): ModelConfig => ({ encoder, heads })
 
 function rejects(work: () => unknown, code: string, ...words: string[]): void {
@@ -71,6 +77,117 @@ describe('names of Hugging Face files', () => {
     assert.deepEqual(huggingFaceConfig(model(mlm(2), nsp(2))).architectures, ['BertForPreTraining'])
   })
 
+  for (const [architecture, head] of TASKS) {
+    const pooler = 'pooler' in head ? ` with ${head.pooler} pooler` : ''
+    it(`a ${head.kind}${pooler} on top is ${architecture}, both ways`, () => {
+      const { mapping, architecture: written } = exportMapping(model(head))
+      assert.equal(written, architecture)
+      const shapes = Object.entries(modelParameterShapes(model(head)))
+      assert.deepEqual(
+        Object.fromEntries(shapes.map(([name, shape]) => [mapping[name], shape])),
+        Object.fromEntries(Object.entries(golden.tensors[architecture]).filter(([name]) => !/position_ids/.test(name))),
+      )
+      const tensors = tensorsOf(architecture)
+      const [found] = headsOfTensors(tensors, 2, { architectures: [architecture] })
+      assert.deepEqual([found.kind, found.name, found.tap.layer], [head.kind, 'task', 2])
+      for (const wanted of [found, head]) {
+        const { fresh, unused } = importMapping(model(wanted), tensors, 'file', { heads: [found], fromElsewhere: true })
+        assert.deepEqual([fresh, unused], [[], []])
+      }
+    })
+  }
+
+  it('tells a classifier of a sequence, of a token and a regressor apart by config.json', () => {
+    const sequence = tensorsOf('BertForSequenceClassification')
+    const one = sequence.map(({ name, shape }) => ({ name, shape: name === 'classifier.weight' ? [1, 8] : shape }))
+    const kind = (tensors: typeof one, json: object) => headsOfTensors(tensors, 2, json).map((head) => head.kind)
+    const named = (name: string) => ({ architectures: [name] })
+    assert.deepEqual(kind(sequence, {}), ['classifier'])
+    assert.deepEqual(kind(tensorsOf('BertForTokenClassification'), {}), ['tagger'])
+    assert.deepEqual(kind(sequence, named('BertForTokenClassification')), ['tagger'])
+    assert.deepEqual(kind(one, named('BertForSequenceClassification')), ['regressor'])
+    assert.deepEqual(kind(one, { problem_type: 'regression' }), ['regressor'])
+    assert.deepEqual(kind(one, { problem_type: 'single_label_classification' }), ['classifier'])
+    assert.deepEqual(kind(sequence, { problem_type: 'multi_label_classification' }), [])
+  })
+
+  it('keeps its own names for task heads that no published class computes', () => {
+    const classifier = { classes: 2, pooler: 'own' }
+    const mix = { name: 'all', includeEmbeddings: false, layerNorm: false, init: 'uniform' } as const
+    const others: ModelConfig[] = [
+      model(task('classifier', { ...classifier, pooler: 'none' })),
+      model(task('classifier', { ...classifier, tap: { layer: 1 } })),
+      model(task('classifier', classifier), nsp(2)),
+      model(task('classifier', classifier), task('tagger', { classes: 3, name: 'second' })),
+      { ...model(task('classifier', { ...classifier, tap: { mix: 'all' } })), mixes: [mix] },
+    ]
+    for (const config of others) {
+      const { mapping, architecture } = exportMapping(config)
+      assert.ok(['BertModel', 'BertForNextSentencePrediction'].includes(architecture), architecture)
+      assert.equal(mapping['heads.mine.classifier.weight'], 'heads.mine.classifier.weight')
+      const own = Object.entries(modelParameterShapes(config)).map(([name, shape]) => ({ name: mapping[name], shape }))
+      const { encoder: _, ...parts } = config
+      const back = importMapping(config, own, 'file', parts)
+      assert.deepEqual([back.mapping, back.fresh, back.unused, back.borrowed], [mapping, [], [], {}])
+    }
+  })
+
+  it('starts poolers from the published one, unless a next-sentence head has it', () => {
+    const own = task('classifier', { classes: 2, pooler: 'own' })
+    const fromModel = importMapping(model(own), tensorsOf('BertModel'), 'file')
+    assert.deepEqual(fromModel.borrowed, {
+      'heads.mine.pooler.weight': 'pooler.dense.weight',
+      'heads.mine.pooler.bias': 'pooler.dense.bias',
+    })
+    assert.deepEqual(fromModel.fresh, ['heads.mine.classifier.weight', 'heads.mine.classifier.bias'])
+    assert.equal(fromModel.mapping['heads.mine.pooler.weight'], 'pooler.dense.weight')
+    const shared = task('classifier', { classes: 2, pooler: 'shared' })
+    const pretrained = tensorsOf('BertForPreTraining')
+    assert.equal(
+      importMapping(model(shared), pretrained, 'file').mapping['pooler.dense.bias'],
+      'bert.pooler.dense.bias',
+    )
+    const beside = importMapping(model(own, nsp(2)), pretrained, 'file')
+    assert.deepEqual(beside.borrowed, {})
+    assert.ok(beside.fresh.includes('heads.mine.pooler.weight'))
+    assert.equal(beside.mapping['heads.nsp.pooler.weight'], 'bert.pooler.dense.weight')
+    // A stage of many tasks shares its pooler; a task's own stage after it goes on from there.
+    const parts = { heads: [shared] }
+    const file = Object.entries(modelParameterShapes(model(shared))).map(([name, shape]) => ({
+      name: exportMapping(model(shared)).mapping[name],
+      shape,
+    }))
+    const next = importMapping(model(own), file, 'file', parts)
+    assert.deepEqual([next.fresh, next.unused], [[], []])
+  })
+
+  it('draws a head afresh whose classes are not those of a file from elsewhere', () => {
+    const three = task('classifier', { classes: 3, pooler: 'own' })
+    const { fresh, unused } = importMapping(model(three), tensorsOf('BertForSequenceClassification'), 'file')
+    assert.deepEqual(fresh, ['heads.mine.classifier.weight', 'heads.mine.classifier.bias'])
+    assert.deepEqual(unused, ['classifier.weight', 'classifier.bias'])
+  })
+
+  it('writes and reads the names of classes', () => {
+    const head = task('classifier', { classes: 2, pooler: 'own', dropout: 0.3 })
+    const saved = {
+      name: 'mine',
+      head: 'mine',
+      kind: 'classification' as const,
+      sequenceTokens: 6,
+      metrics: ['accuracy'],
+    }
+    const json = huggingFaceConfig(model(head), [{ ...saved, labels: ['no', 'yes'] }])
+    assert.deepEqual(json.id2label, { 0: 'no', 1: 'yes' })
+    assert.deepEqual(json.label2id, { no: 0, yes: 1 })
+    assert.deepEqual([json.classifier_dropout, json.problem_type], [0.3, 'single_label_classification'])
+    assert.deepEqual(tasksOfConfig(json, [head], 6, 'file'), [{ ...saved, labels: ['no', 'yes'] }])
+    assert.deepEqual(tasksOfConfig({}, [head], 6, 'file')[0].labels, ['LABEL_0', 'LABEL_1'])
+    rejects(() => tasksOfConfig({ id2label: { 0: 'no' } }, [head], 6, 'the/config.json'), 'BAD_CHECKPOINT', 'id2label')
+    const regressor = huggingFaceConfig(model(task('regressor', { pooler: 'own' })))
+    assert.deepEqual([regressor.problem_type, regressor.id2label], ['regression', { 0: 'LABEL_0' }])
+  })
+
   it('keeps its own names for heads at other layers and with a transfer', () => {
     const transfer = { from: 'nsp', mode: 'concat', stopGradient: false } as const
     const { mapping, architecture } = exportMapping(model(mlm(2, { transfer }), nsp(1)))
@@ -80,7 +197,9 @@ describe('names of Hugging Face files', () => {
       name,
       shape,
     }))
-    const back = importMapping(model(mlm(2, { transfer }), nsp(1)), own, 'file', [mlm(2, { transfer }), nsp(1)])
+    const back = importMapping(model(mlm(2, { transfer }), nsp(1)), own, 'file', {
+      heads: [mlm(2, { transfer }), nsp(1)],
+    })
     assert.deepEqual([back.fresh, back.unused], [[], []])
     assert.deepEqual(back.mapping, mapping)
   })

@@ -2,68 +2,25 @@
  * A model on disk: a Hugging Face folder (`config.json`, `model.safetensors`, tokenizer files) plus `stratabert.json`,
  * which holds the heads and their taps. Folders written by transformers load without a conversion step.
  */
-import { mkdir, open, readFile, stat } from 'node:fs/promises'
+import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { z } from 'zod'
 import { fileError, StrataError } from '../errors.js'
-import { type HeadConfig, type ModelConfig, tapLayer } from './config.js'
-import {
-  exportMapping,
-  headsOfTensors,
-  huggingFaceConfig,
-  importMapping,
-  parseHuggingFaceConfig,
-  type TensorShape,
-} from './huggingface.js'
+import type { AdapterConfig, HeadConfig, MixConfig, ModelConfig } from './config.js'
+import { exists, packageVersion, readJson, syncPath, writeFileSynced } from './folder-files.js'
+import { exportMapping, type FileParts, importMapping } from './huggingface.js'
+import { huggingFaceConfig, parseHuggingFaceConfig, tasksOfConfig } from './huggingface-config.js'
+import { headsOfTensors, type TensorShape } from './huggingface-heads.js'
 import { Model } from './model.js'
 import type { ModelOptions } from './model-types.js'
 import { readFloatTensor } from './read-tensor.js'
 import { inspectSafetensors } from './safetensors.js'
+import { type SavedTask, savedTaskProblem } from './saved-task.js'
+import { readStrataFile, STRATA_FORMAT, type StrataFile } from './strata-file.js'
 
 const CONFIG_FILE = 'config.json'
 const WEIGHTS_FILE = 'model.safetensors'
 const STRATA_FILE = 'stratabert.json'
 const TOKENIZER_FILES = ['tokenizer.json', 'vocab.txt', 'tokenizer_config.json', 'special_tokens_map.json']
-const FORMAT = 1
-
-const headBase = {
-  name: z.string().regex(/^[A-Za-z][A-Za-z0-9_-]*$/),
-  tap: z.strictObject({ layer: z.int().min(0) }),
-  weight: z.number().min(0),
-}
-
-const headSchema = z.discriminatedUnion('kind', [
-  z.strictObject({
-    kind: z.literal('masked-lm'),
-    ...headBase,
-    transfer: z
-      .strictObject({ from: z.string(), mode: z.enum(['concat', 'add', 'label']), stopGradient: z.boolean() })
-      .optional(),
-  }),
-  z.strictObject({ kind: z.literal('next-sentence'), ...headBase }),
-  z.strictObject({
-    kind: z.literal('bigram-shift'),
-    ...headBase,
-    level: z.enum(['sentence', 'token']),
-    read: z.enum(['mean', 'cls']),
-  }),
-])
-
-const strataSchema = z.object({
-  format: z.literal(FORMAT),
-  version: z.string(),
-  heads: z.array(headSchema),
-  extra: z.record(z.string(), z.unknown()).default({}),
-})
-
-/** What `stratabert.json` holds. */
-export interface StrataFile {
-  format: 1
-  /** Version of the package that wrote the folder. */
-  version: string
-  heads: HeadConfig[]
-  extra: Record<string, unknown>
-}
 
 /** A model folder, looked at but not loaded. */
 export interface ModelFolder {
@@ -73,6 +30,8 @@ export interface ModelFolder {
   config: ModelConfig
   /** Parameter name → tensor name in the weights file. */
   mapping: Record<string, string>
+  /** What the heads were trained for, where the folder says it. */
+  tasks: SavedTask[]
   /** Paths of the tokenizer files that the folder has. */
   tokenizerFiles: string[]
   /** Missing in a folder from elsewhere. */
@@ -84,17 +43,22 @@ export interface ModelFolder {
  * the file and the field or tensor at fault.
  */
 export async function readModelFolder(folder: string): Promise<ModelFolder> {
-  const { weightsFile, encoder, strata, tensors } = await inspectFolder(folder)
-  const config: ModelConfig = { encoder, heads: strata?.heads ?? headsOfTensors(tensors, encoder.layers) }
-  const { mapping } = importMapping(config, tensors, weightsFile, strata?.heads)
+  const { weightsFile, encoder, strata, tensors, parts, tasks } = await inspectFolder(folder)
+  const { fromElsewhere: _, ...rest } = parts
+  const config: ModelConfig = { encoder, ...rest }
+  const { mapping } = importMapping(config, tensors, weightsFile, parts)
   const tokenizerFiles: string[] = []
   for (const name of TOKENIZER_FILES) if (await exists(join(folder, name))) tokenizerFiles.push(join(folder, name))
-  return { folder, weightsFile, config, mapping, tokenizerFiles, strata }
+  return { folder, weightsFile, config, mapping, tasks, tokenizerFiles, strata }
 }
 
 export interface LoadModelOptions extends ModelOptions {
   /** Heads of the loaded model; default: those that the folder has. Heads that it lacks are freshly drawn. */
   heads?: HeadConfig[]
+  /** Layer mixes of the loaded model; default: those that the folder has. */
+  mixes?: MixConfig[]
+  /** Adapters of the loaded model; default: those that the folder has. */
+  adapters?: AdapterConfig[]
   /** Default 0, whatever the file says. */
   hiddenDropout?: number
   /** Default 0, whatever the file says. */
@@ -106,23 +70,31 @@ export interface LoadedModel {
   config: ModelConfig
   /** Parameters that the folder did not hold: freshly drawn from the seed. */
   fresh: string[]
+  /** Poolers that the folder did not hold → the tensor of the published encoder's pooler that they start from. */
+  borrowed: Record<string, string>
   /** Tensors of the folder that the model has no use for. */
   unused: string[]
+  /** What the folder says of the heads that the model has. */
+  tasks: SavedTask[]
 }
 
 /**
  * Loads a model from a folder of this package or of transformers (BertModel, BertForMaskedLM,
- * BertForNextSentencePrediction, BertForPreTraining). A requested head takes the weights of the folder's head of the same
- * name and kind; in a folder from elsewhere, a masked-LM or next-sentence head at the top layer takes the published head's.
+ * BertForNextSentencePrediction, BertForPreTraining, BertForSequenceClassification, BertForTokenClassification,
+ * BertForQuestionAnswering, BertForMultipleChoice). A requested head, mix or adapter takes the weights of the folder's of the
+ * same name and kind; in a folder from elsewhere, a head at the top layer takes those of the published head of its kind.
  */
 export async function loadModel(folder: string, options: LoadModelOptions = {}): Promise<LoadedModel> {
-  const { heads, hiddenDropout, attentionDropout, ...modelOptions } = options
-  const { weightsFile, encoder, strata, tensors, tied } = await inspectFolder(folder)
+  const { heads, mixes, adapters, hiddenDropout, attentionDropout, ...modelOptions } = options
+  const { weightsFile, encoder, tensors, parts, tasks, tied } = await inspectFolder(folder)
+  const wanted = { mixes: mixes ?? parts.mixes, adapters: adapters ?? parts.adapters }
   const config: ModelConfig = {
     encoder: { ...encoder, hiddenDropout: hiddenDropout ?? 0, attentionDropout: attentionDropout ?? 0 },
-    heads: heads ?? strata?.heads ?? headsOfTensors(tensors, encoder.layers),
+    heads: heads ?? parts.heads,
+    ...(wanted.mixes?.length ? { mixes: wanted.mixes } : {}),
+    ...(wanted.adapters?.length ? { adapters: wanted.adapters } : {}),
   }
-  const { mapping, leftBlocks, fresh, unused } = importMapping(config, tensors, weightsFile, strata?.heads)
+  const { mapping, leftBlocks, borrowed, fresh, unused } = importMapping(config, tensors, weightsFile, parts)
   const decoder = 'cls.predictions.decoder.weight'
   if (
     !tied &&
@@ -138,7 +110,7 @@ export async function loadModel(folder: string, options: LoadModelOptions = {}):
   try {
     await model.load(weightsFile, mapping)
     for (const [name, tensor] of Object.entries(leftBlocks)) {
-      const left = await readFloatTensor(weightsFile, tensor)
+      const left = readFloatTensor(weightsFile, tensor)
       const rows = encoder.hiddenSize
       const values =
         modelOptions.precision === 'fp64' ? new Float64Array(2 * rows * rows) : new Float32Array(2 * rows * rows)
@@ -149,33 +121,33 @@ export async function loadModel(folder: string, options: LoadModelOptions = {}):
     await model.dispose()
     throw error
   }
-  return { model, config, fresh, unused }
+  const answered = tasks.filter((task) => savedTaskProblem(task, config.heads, config.adapters ?? []) === undefined)
+  return { model, config, fresh, borrowed, unused, tasks: answered }
 }
 
 export interface SaveModelOptions {
   /** Writes its files into the folder. */
   tokenizer?: { save(folder: string): void | Promise<void> }
+  /** What the heads were trained for: with it the folder answers, evaluates and names its classes by itself. */
+  tasks?: readonly SavedTask[]
   /** Goes into stratabert.json as `extra`. */
   extra?: Record<string, unknown>
 }
 
 /**
  * Writes a model as a folder that transformers opens (see huggingface.ts for the names). Every file and the folder are
- * fsynced. Returns the names of the files written, the tokenizer's included.
+ * fsynced. Returns the names of the files written, the tokenizer's included. Throws BAD_ARGUMENT for a task that the model's
+ * heads cannot answer.
  */
 export async function saveModelFolder(model: Model, folder: string, options: SaveModelOptions = {}): Promise<string[]> {
   const { config } = model
-  const strata: StrataFile = {
-    format: FORMAT,
-    version: packageVersion(),
-    heads: config.heads,
-    extra: options.extra ?? {},
-  }
+  const { tasks = [] } = options
+  const { text, strata } = describeModel(config, tasks, options.extra)
   await mkdir(folder, { recursive: true }).catch((error) => {
     throw fileError(error, folder, 'write the model folder')
   })
-  await writeFileSynced(join(folder, CONFIG_FILE), `${JSON.stringify(huggingFaceConfig(config), null, 2)}\n`)
-  await writeFileSynced(join(folder, STRATA_FILE), `${JSON.stringify(strata, null, 2)}\n`)
+  await writeFileSynced(join(folder, CONFIG_FILE), text)
+  await writeFileSynced(join(folder, STRATA_FILE), strata)
   await model.save(join(folder, WEIGHTS_FILE), exportMapping(config).mapping, { format: 'pt' })
   const written = [CONFIG_FILE, STRATA_FILE, WEIGHTS_FILE]
   if (options.tokenizer) {
@@ -190,11 +162,37 @@ export async function saveModelFolder(model: Model, folder: string, options: Sav
   return written
 }
 
+/** The texts of config.json and stratabert.json. */
+export function describeModel(
+  config: ModelConfig,
+  tasks: readonly SavedTask[],
+  extra: Record<string, unknown> = {},
+): { text: string; strata: string } {
+  for (const task of tasks) {
+    const problem = savedTaskProblem(task, config.heads, config.adapters ?? [])
+    if (problem) throw new StrataError('BAD_ARGUMENT', `${problem}; a task that the model can answer was expected`)
+  }
+  const strata: StrataFile = {
+    format: STRATA_FORMAT,
+    version: packageVersion(),
+    heads: config.heads,
+    ...(config.mixes?.length ? { mixes: config.mixes } : {}),
+    ...(config.adapters?.length ? { adapters: config.adapters } : {}),
+    ...(tasks.length ? { tasks: [...tasks] } : {}),
+    extra,
+  }
+  const json = (value: unknown): string => `${JSON.stringify(value, null, 2)}\n`
+  return { text: json(huggingFaceConfig(config, tasks)), strata: json(strata) }
+}
+
 interface InspectedFolder {
   weightsFile: string
   encoder: ModelConfig['encoder']
   strata?: StrataFile
   tensors: TensorShape[]
+  /** What the weights were written from. */
+  parts: FileParts
+  tasks: SavedTask[]
   tied: boolean
 }
 
@@ -214,95 +212,21 @@ async function inspectFolder(folder: string): Promise<InspectedFolder> {
       }
     throw new StrataError('NOT_FOUND', `${weightsFile} does not exist; expected the weights beside ${CONFIG_FILE}`)
   }
-  const strata = await readStrata(join(folder, STRATA_FILE), encoder.layers)
+  const strata = await readStrataFile(join(folder, STRATA_FILE), encoder.layers)
   const { tensors } = inspectSafetensors(weightsFile)
+  const heads = strata ? strata.heads : headsOfTensors(tensors, encoder.layers, json)
   return {
     weightsFile,
     encoder,
     strata,
     tensors,
+    parts: {
+      heads,
+      ...(strata?.mixes ? { mixes: strata.mixes } : {}),
+      ...(strata?.adapters ? { adapters: strata.adapters } : {}),
+      ...(strata ? {} : { fromElsewhere: true }),
+    },
+    tasks: strata ? (strata.tasks ?? []) : tasksOfConfig(json, heads, encoder.maxPositions, configFile),
     tied: (json as Record<string, unknown>).tie_word_embeddings !== false,
   }
-}
-
-async function readStrata(file: string, layers: number): Promise<StrataFile | undefined> {
-  if (!(await exists(file))) return undefined
-  const parsed = strataSchema.safeParse(await readJson(file))
-  if (!parsed.success) {
-    const issue = parsed.error.issues[0]
-    throw new StrataError(
-      'BAD_CHECKPOINT',
-      `${file}: ${issue.path.join('.') || 'the file'}: ${issue.message}; expected what this version of the package writes`,
-      { details: { file } },
-    )
-  }
-  for (const head of parsed.data.heads)
-    if (tapLayer(head.tap, layers) > layers) {
-      throw new StrataError(
-        'BAD_CHECKPOINT',
-        `${file}: head ${head.name} reads layer ${head.tap.layer}, ${CONFIG_FILE} says ${layers} layers; the two files do not belong together`,
-      )
-    }
-  return parsed.data
-}
-
-async function readJson(file: string): Promise<unknown> {
-  let text: string
-  try {
-    text = await readFile(file, 'utf8')
-  } catch (error) {
-    throw fileError(error, file, 'read the model folder')
-  }
-  try {
-    return JSON.parse(text)
-  } catch (error) {
-    throw new StrataError(
-      'BAD_CHECKPOINT',
-      `${file} is not JSON (${(error as Error).message}); write the folder anew`,
-      {
-        cause: error,
-        details: { file },
-      },
-    )
-  }
-}
-
-async function exists(path: string): Promise<boolean> {
-  return stat(path).then(
-    () => true,
-    () => false,
-  )
-}
-
-async function writeFileSynced(path: string, text: string): Promise<void> {
-  try {
-    const file = await open(path, 'w')
-    try {
-      await file.writeFile(text)
-      await file.sync()
-    } finally {
-      await file.close()
-    }
-  } catch (error) {
-    throw fileError(error, path, 'write the model folder')
-  }
-}
-
-/** Brings what somebody else wrote to the disk: a file's bytes, or a folder's names. */
-async function syncPath(path: string): Promise<void> {
-  try {
-    const file = await open(path, 'r')
-    try {
-      await file.sync()
-    } finally {
-      await file.close()
-    }
-  } catch (error) {
-    throw fileError(error, path, 'write the model folder')
-  }
-}
-
-function packageVersion(): string {
-  // Both lib/model/ and dist/model/ stand two folders below package.json.
-  return (require('../../package.json') as { version: string }).version
 }

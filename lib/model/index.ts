@@ -9,13 +9,9 @@ export {
   saveModelFolder,
 } from './checkpoint-folder.js'
 export * from './config.js'
-export {
-  exportMapping,
-  headsOfTensors,
-  huggingFaceConfig,
-  importMapping,
-  parseHuggingFaceConfig,
-} from './huggingface.js'
+export { exportMapping, importMapping } from './huggingface.js'
+export { huggingFaceConfig, parseHuggingFaceConfig } from './huggingface-config.js'
+export { headsOfTensors } from './huggingface-heads.js'
 export { Model, type Values } from './model.js'
 export * from './model-types.js'
 export {
@@ -35,3 +31,4 @@ export {
 } from './optimizer.js'
 export { modelParameterShapes } from './parameter-shapes.js'
 export { inspectSafetensors, type SafetensorsInfo, type StoredTensorInfo } from './safetensors.js'
+export type { SavedTask } from './saved-task.js'

@@ -26,7 +26,7 @@ export function readFloatTensor(path: string, name: string): Float32Array {
 }
 
 function readBytes(file: number, count: number, position: number): Buffer {
-  const bytes = Buffer.alloc(count)
+  const bytes = Buffer.from(new ArrayBuffer(count))
   let done = 0
   while (done < count) {
     const read = readSync(file, bytes, done, count - done, position + done)
@@ -39,7 +39,8 @@ function readBytes(file: number, count: number, position: number): Buffer {
 function toFloat32(bytes: Buffer, dtype: string, what: string): Float32Array {
   switch (dtype) {
     case 'F32':
-      return Float32Array.from({ length: bytes.length / 4 }, (_, index) => bytes.readFloatLE(4 * index))
+      // The format is little-endian, as every machine with libtorch is; readBytes begins a buffer of its own.
+      return new Float32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4)
     case 'F64':
       return Float32Array.from({ length: bytes.length / 8 }, (_, index) => bytes.readDoubleLE(8 * index))
     case 'BF16': {

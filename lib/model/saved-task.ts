@@ -1,0 +1,76 @@
+import { z } from 'zod'
+import type { HeadConfig } from './config.js'
+
+/**
+ * What a model folder says of a task, so that the folder can be used by itself: which head answers, through which adapter, how
+ * texts are laid out and what the classes are called. Plain JSON.
+ */
+export interface SavedTask {
+  name: string
+  kind: 'classification' | 'regression' | 'ranking' | 'span' | 'tagging'
+  /** Name of the model's head. */
+  head: string
+  /** Name of the adapter that its batches run through. */
+  adapter?: string
+  /** Class names by number. */
+  labels?: string[]
+  /** True: two texts an example; false: one. Missing: not known. */
+  pair?: boolean
+  /** A pair is laid out second text first (the hypothesis before its premise). */
+  hypothesisFirst?: boolean
+  /** `span`: a question is unanswerable when its no-answer score is above its best answer's by more than this. Missing: each has an answer. */
+  noAnswerThreshold?: number
+  /** `regression`: lowest and highest value of the training labels. */
+  range?: [number, number]
+  /** Longest sequence in tokens, special tokens included. */
+  sequenceTokens: number
+  /** The first is the main one. */
+  metrics: string[]
+  /** The definition by which data files of the task are read. */
+  definition?: Record<string, unknown>
+}
+
+export const savedTaskSchema = z.strictObject({
+  name: z.string().min(1),
+  kind: z.enum(['classification', 'regression', 'ranking', 'span', 'tagging']),
+  head: z.string(),
+  adapter: z.string().optional(),
+  labels: z.array(z.string()).min(1).optional(),
+  pair: z.boolean().optional(),
+  hypothesisFirst: z.boolean().optional(),
+  noAnswerThreshold: z.number().optional(),
+  range: z.tuple([z.number(), z.number()]).optional(),
+  sequenceTokens: z.int().min(3),
+  metrics: z.array(z.string()),
+  definition: z.record(z.string(), z.unknown()).optional(),
+})
+
+/** Kinds of heads that can answer a kind of task. */
+const HEAD_KINDS: Record<SavedTask['kind'], readonly HeadConfig['kind'][]> = {
+  classification: ['classifier', 'san'],
+  regression: ['regressor'],
+  ranking: ['ranker', 'classifier', 'san', 'regressor'],
+  span: ['span'],
+  tagging: ['tagger'],
+}
+
+/** What keeps a task from being answered by these heads and adapters; undefined when nothing does. */
+export function savedTaskProblem(
+  task: SavedTask,
+  heads: readonly HeadConfig[],
+  adapters: readonly { name: string }[],
+): string | undefined {
+  const head = heads.find(({ name }) => name === task.head)
+  const known = heads.map(({ name }) => name).join(', ') || 'none'
+  if (!head) return `task ${task.name} names the head ${task.head}; the heads are: ${known}`
+  if (!HEAD_KINDS[task.kind].includes(head.kind)) {
+    return `task ${task.name} is of kind ${task.kind}, its head ${head.name} of kind ${head.kind}; expected ${HEAD_KINDS[task.kind].join(' or ')}`
+  }
+  if (task.labels && 'classes' in head && head.classes !== task.labels.length) {
+    return `task ${task.name} has ${task.labels.length} labels, its head ${head.name} ${head.classes} classes`
+  }
+  if (task.adapter !== undefined && !adapters.some(({ name }) => name === task.adapter)) {
+    return `task ${task.name} names the adapter ${task.adapter}, which the model lacks`
+  }
+  return undefined
+}

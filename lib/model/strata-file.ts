@@ -1,0 +1,135 @@
+/** `stratabert.json`: what a model folder holds beyond Hugging Face's files. Fields are only ever added; the format stays 1. */
+import { z } from 'zod'
+import { StrataError } from '../errors.js'
+import { type AdapterConfig, type HeadConfig, type MixConfig, tapLayer } from './config.js'
+import { exists, readJson } from './folder-files.js'
+import { type SavedTask, savedTaskProblem, savedTaskSchema } from './saved-task.js'
+
+export const STRATA_FORMAT = 1
+
+/** What `stratabert.json` holds. */
+export interface StrataFile {
+  format: 1
+  /** Version of the package that wrote the folder. */
+  version: string
+  heads: HeadConfig[]
+  mixes?: MixConfig[]
+  adapters?: AdapterConfig[]
+  /** What the heads were trained for. */
+  tasks?: SavedTask[]
+  extra: Record<string, unknown>
+}
+
+const name = z.string().regex(/^[A-Za-z][A-Za-z0-9_-]*$/)
+const share = z.number().min(0).max(1)
+const count = z.int().min(1).max(1_000_000)
+
+const headBase = {
+  name,
+  tap: z.union([z.strictObject({ layer: z.int().min(0) }), z.strictObject({ mix: name })]),
+  weight: z.number().min(0),
+}
+const taskHeadBase = { ...headBase, dropout: share }
+const pooler = z.enum(['own', 'shared', 'none'])
+
+export const headSchema = z.discriminatedUnion('kind', [
+  z.strictObject({
+    kind: z.literal('masked-lm'),
+    ...headBase,
+    transfer: z
+      .strictObject({ from: z.string(), mode: z.enum(['concat', 'add', 'label']), stopGradient: z.boolean() })
+      .optional(),
+  }),
+  z.strictObject({ kind: z.literal('next-sentence'), ...headBase }),
+  z.strictObject({
+    kind: z.literal('bigram-shift'),
+    ...headBase,
+    level: z.enum(['sentence', 'token']),
+    read: z.enum(['mean', 'cls']),
+  }),
+  z.strictObject({ kind: z.literal('classifier'), ...taskHeadBase, classes: count, pooler }),
+  z.strictObject({ kind: z.literal('regressor'), ...taskHeadBase, pooler }),
+  z.strictObject({
+    kind: z.literal('san'),
+    ...taskHeadBase,
+    classes: count,
+    steps: z.int().min(1).max(1000),
+    predictionDropout: share,
+  }),
+  z.strictObject({ kind: z.literal('ranker'), ...taskHeadBase, pooler }),
+  z.strictObject({ kind: z.literal('span'), ...taskHeadBase }),
+  z.strictObject({ kind: z.literal('tagger'), ...taskHeadBase, classes: count }),
+])
+
+export const mixSchema = z.strictObject({
+  name,
+  includeEmbeddings: z.boolean(),
+  layerNorm: z.boolean(),
+  init: z.enum(['uniform', 'last']),
+})
+
+export const adapterSchema = z.strictObject({
+  name,
+  kind: z.enum(['pal', 'low-rank', 'houlsby', 'lhuc', 'top-attention', 'top-layer', 'lora']),
+  size: count.optional(),
+  heads: count.optional(),
+  blocks: count.optional(),
+  outputGelu: z.boolean().optional(),
+  alpha: z.number().optional(),
+  dropout: share.optional(),
+})
+
+const strataSchema = z.object({
+  format: z.literal(STRATA_FORMAT),
+  version: z.string(),
+  heads: z.array(headSchema),
+  mixes: z.array(mixSchema).optional(),
+  adapters: z.array(adapterSchema).optional(),
+  tasks: z.array(savedTaskSchema).optional(),
+  extra: z.record(z.string(), z.unknown()).default({}),
+})
+
+/** Reads and checks the file; undefined when there is none. Throws BAD_CHECKPOINT naming file and field. */
+export async function readStrataFile(file: string, layers: number): Promise<StrataFile | undefined> {
+  if (!(await exists(file))) return undefined
+  const strata: StrataFile = parseBySchema(strataSchema, await readJson(file), file)
+  const problem = strataProblem(strata, layers)
+  if (problem) {
+    throw new StrataError('BAD_CHECKPOINT', `${file}: ${problem}; the files of the folder do not belong together`, {
+      details: { file },
+    })
+  }
+  return strata
+}
+
+/** Checks JSON by a schema. Throws BAD_CHECKPOINT naming file and field. */
+export function parseBySchema<Schema extends z.ZodType>(schema: Schema, json: unknown, file: string): z.infer<Schema> {
+  const parsed = schema.safeParse(json)
+  if (parsed.success) return parsed.data
+  const issue = parsed.error.issues[0]
+  throw new StrataError(
+    'BAD_CHECKPOINT',
+    `${file}: ${issue.path.join('.') || 'the file'}: ${issue.message}; expected what this version of the package writes`,
+    { details: { file } },
+  )
+}
+
+function strataProblem({ heads, mixes = [], adapters = [], tasks = [] }: StrataFile, layers: number) {
+  for (const [what, list] of Object.entries({ heads, mixes, adapters, tasks })) {
+    const names = list.map((one) => one.name)
+    const twice = names.find((one, index) => names.indexOf(one) !== index)
+    if (twice !== undefined) return `two ${what} are named ${twice}`
+  }
+  for (const { name, tap } of heads) {
+    if (tapLayer(tap, layers) > layers)
+      return `head ${name} reads layer ${tap.layer}, config.json says ${layers} layers`
+    if (tap.mix !== undefined && !mixes.some((mix) => mix.name === tap.mix)) {
+      return `head ${name} reads the mix ${tap.mix}, which the file does not describe`
+    }
+  }
+  for (const task of tasks) {
+    const problem = savedTaskProblem(task, heads, adapters)
+    if (problem) return problem
+  }
+  return undefined
+}
