@@ -248,8 +248,9 @@ export class TrainingRun {
       seconds: (performance.now() - started) / 1000,
     })
     const { earlyStopping } = settings
-    if (earlyStopping && watches(stage, stages, earlyStopping) && patienceEnds(earlyStopping, scores, state.stage)) {
-      state.stage.endedBy = 'earlyStopping'
+    if (earlyStopping && watches(stage, stages, earlyStopping)) {
+      const isOver = patienceEnds(earlyStopping, scores, state.stage)
+      if (isOver && this.progress() < 1) state.stage.endedBy = 'earlyStopping'
     }
     const watched = settings.checkpoint.best
     const best = watched && watches(stage, stages, watched) && newBest(watched, scores, state.step, state.best)
