@@ -3,6 +3,7 @@ export { averageRanks, pearson, spearman } from './correlation.js'
 export { type EvaluateOptions, evaluateHeads, type HeadScores, scoreHead } from './evaluate-heads.js'
 export { balancedAccuracy, f1Score, perplexity, wilsonInterval } from './metrics.js'
 export { type RankingFigures, rankingFigures } from './ranking-metrics.js'
+export { type ScoreTaskOptions, scoreTask, splitOf } from './score-task.js'
 export { type SpanFigures, spanFigures } from './span-metrics.js'
 export {
   normalizeAnswer,
@@ -13,3 +14,4 @@ export {
   scoreSquad11,
   scoreSquad20,
 } from './squad-score.js'
+export type { TaskPrediction, TaskScorer, TaskScorerContext, TaskScorerFactory } from './task-scorer.js'

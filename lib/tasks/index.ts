@@ -5,8 +5,10 @@ export { drawShare, splitBySeed } from './data-share.js'
 export { checkTaskNames, definitionOf, findDefinition, KNOWN_TASKS, openTask } from './definitions.js'
 export { ExampleSet } from './example-set.js'
 export { COLA, MRPC, QQP, SST_2, STS_B } from './glue.js'
+export { glueSubmission, type SubmissionRow, writeGlueSubmission } from './glue-submission.js'
 export { MNLI, QNLI, RTE, SCITAIL, SNLI, WNLI } from './nli.js'
 export { openTextTask } from './open-text-task.js'
+export { type TaskCorpusFile, type TaskTextSource, writeTaskCorpus } from './task-corpus.js'
 export type { TextTaskDefinition } from './text-definition.js'
 export type {
   ExamplePlace,
