@@ -1,7 +1,13 @@
 import assert from 'node:assert/strict'
-import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { readSquad } from '../lib/data/index.js'
+import { StrataError } from '../lib/errors.js'
 import { normalizeAnswer, scoreSquad11, scoreSquad20 } from '../lib/evaluation/index.js'
+import { type DecodedSpan, decodeSpans, writeSpanPredictions } from '../lib/tasks/span-decoding.js'
+import { openSpanTask, type SpanSet, SQUAD_11, SQUAD_20 } from '../lib/tasks/span-task.js'
+import { Tokenizer } from '../lib/text/index.js'
 
 interface GoldenQuestion {
   id: string
@@ -67,5 +73,326 @@ describe('SQuAD scores', () => {
       /1 of 2 questions have no no-answer probability \(has\)/,
     )
     assert.throws(() => scoreSquad11([], {}), /no question/)
+  })
+})
+
+interface GoldenWindow {
+  tokenIds: number[]
+  segmentIds: number[]
+  start: number
+  end: number
+  startLogits: number[]
+  endLogits: number[]
+}
+interface GoldenCandidate {
+  text: string
+  probability: number
+  start_logit: number
+  end_logit: number
+}
+const spans = JSON.parse(readFileSync(join(__dirname, 'golden/span_decoding.json'), 'utf8')) as {
+  sizes: { sequenceTokens: number; stride: number; questionTokens: number }
+  maxAnswerTokens: number
+  nBest: number
+  examples: {
+    id: string
+    question: string
+    context: string
+    answer: string | null
+    answerStart: number | null
+    windows: GoldenWindow[]
+  }[]
+  decoded: Record<
+    string,
+    {
+      threshold: number
+      predictions: Record<string, string>
+      nBest: Record<string, GoldenCandidate[]>
+      odds: Record<string, number> | null
+    }
+  >
+}
+const SHARED = process.env.STRATABERT_SHARED ?? resolve(__dirname, '../../shared')
+
+/** The typed error that `work` throws. */
+async function failure(work: Promise<unknown>): Promise<StrataError> {
+  const error = await work.then(
+    () => assert.fail('an error was expected'),
+    (reason) => reason,
+  )
+  assert.ok(error instanceof StrataError, String(error?.stack ?? error))
+  return error
+}
+
+interface RawQuestion {
+  id?: unknown
+  question?: unknown
+  answers?: unknown
+  is_impossible?: unknown
+}
+const squad = (paragraphs: { context?: unknown; qas: RawQuestion[] }[], version = '1.1') =>
+  JSON.stringify({ version, data: [{ title: 't', paragraphs }] })
+const ask = (id: string, text: string, start: number, question = 'Where is it?'): RawQuestion => ({
+  id,
+  question,
+  answers: [{ text, answer_start: start }],
+})
+
+describe('SQuAD data', () => {
+  let folder: string
+  let tokenizer: Tokenizer
+  before(async () => {
+    folder = mkdtempSync(join(tmpdir(), 'stratabert-squad-'))
+    tokenizer = Tokenizer.fromVocabulary(
+      readFileSync(join(__dirname, 'golden/tokenizer-vocab.txt'), 'utf8').trimEnd().split('\n'),
+    )
+  })
+  after(() => rmSync(folder, { recursive: true }))
+  const file = (content: string, name = 'data.json'): string => {
+    writeFileSync(join(folder, name), content)
+    return join(folder, name)
+  }
+
+  it('places of answers are code points, as Python counts them', async () => {
+    const context = '\u{1f600}\u{1f600} in Paris'
+    const set = await readSquad(file(squad([{ context, qas: [ask('a', 'Paris', 6), ask('b', 'Paris', 8)] }])))
+    assert.deepEqual(
+      set.questions.map(({ answers }) => answers),
+      [[{ text: 'Paris', start: 8 }], [{ text: 'Paris', start: 8 }]],
+    )
+  })
+
+  it('bad questions are counted, shown with their id and refused beyond a share', async () => {
+    const good = Array.from({ length: 95 }, (_, i) => ask(`good${i}`, 'cat', 4))
+    const bad: RawQuestion[] = [
+      ask('moved', 'cat', 5),
+      ask('behind', 'cat', 500),
+      ask('good0', 'cat', 4),
+      { id: 'open', question: 'x', answers: [] },
+      { id: 'blank', question: ' ', answers: [] },
+    ]
+    const path = file(squad([{ context: 'The cat sat.', qas: [...good, ...bad] }]))
+    const set = await readSquad(path)
+    assert.deepEqual([set.entries, set.bad, set.questions.length], [100, 5, 95])
+    assert.deepEqual(set.problems, [
+      'question moved: answer "cat" does not stand at 5, where the context has "at "',
+      'question behind: answer "cat" does not stand at 500, where the context has ""',
+      'question good0: the id came before',
+      'question open: no answer, which only SQuAD 2.0 allows',
+      'question blank: no text "question"',
+    ])
+    const error = await failure(readSquad(path, { maxBadShare: 0.04 }))
+    assert.equal(error.code, 'BAD_DATA')
+    assert.match(error.message, /5 of 100 questions cannot be used, at most 4 %.*question moved/s)
+  })
+
+  it('a paragraph without context spoils its questions; a file of another make is refused', async () => {
+    const paragraphs = [{ qas: [ask('a', 'x', 0)] }, { context: '', qas: [ask('b', 'x', 0)] }]
+    const error = await failure(readSquad(file(squad(paragraphs))))
+    assert.match(error.message, /question a: its context is missing or empty\n {2}question b/)
+    for (const [content, message] of [
+      ['{"data": {}}', /no list "data"/],
+      ['{"data": [{}]}', /article 1 has no list "paragraphs"/],
+      ['{"data": [', /is no JSON/],
+      ['[]', /no list "data"/],
+    ] as const) {
+      const wrong = await failure(readSquad(file(content)))
+      assert.equal(wrong.code, 'BAD_FILE')
+      assert.match(wrong.message, message)
+    }
+    assert.equal((await failure(readSquad(file(squad([]))))).code, 'BAD_DATA')
+    assert.equal((await failure(readSquad(join(folder, 'none.json')))).code, 'NOT_FOUND')
+  })
+
+  it('2.0: questions without an answer are taken', async () => {
+    const qas = [ask('a', 'cat', 4), { id: 'b', question: 'x', answers: [], is_impossible: true }]
+    const set = await readSquad(file(squad([{ context: 'The cat sat.', qas }], 'v2.0')))
+    assert.deepEqual([set.version, set.withoutAnswer, set.questions.length], ['v2.0', 1, 2])
+    const contradictory = [{ ...ask('c', 'cat', 4), is_impossible: true }]
+    const path = file(squad([{ context: 'The cat sat.', qas: contradictory }], 'v2.0'))
+    assert.match((await failure(readSquad(path))).message, /question c: "is_impossible" is true, yet there are answers/)
+  })
+
+  it('windows and training places are those of transformers’ SQuAD program', async () => {
+    const paragraphs = spans.examples.map(({ id, question, context, answer, answerStart }) => ({
+      context,
+      qas: [{ id, question, answers: answer === null ? [] : [{ text: answer, answer_start: answerStart }] }],
+    }))
+    const definition = { ...SQUAD_20, ...spans.sizes }
+    const data = { dev: file(squad(paragraphs, 'v2.0')) }
+    const task = await openSpanTask({ definition, data, tokenizer, seed: 1, sequences: 7, head: 'qa' })
+    const set = task.evaluation.dev as SpanSet
+    const windows = spans.examples.flatMap((example) => example.windows)
+    let sequence = 0
+    for (let index = 0; index < set.batchCount(0); index++) {
+      const { tokenIds, segmentIds, sequenceOffsets, labels } = set.build(0, index)
+      const { spanStarts, spanEnds, labels: counted } = labels.qa
+      for (let i = 0; i + 1 < sequenceOffsets.length; i++) {
+        const [from, to] = [sequenceOffsets[i], sequenceOffsets[i + 1]]
+        const window = windows[sequence++]
+        assert.deepEqual([...tokenIds.subarray(from, to)], window.tokenIds)
+        assert.deepEqual([...segmentIds.subarray(from, to)], window.segmentIds)
+        assert.deepEqual([spanStarts![i] - from, spanEnds![i] - from], [window.start, window.end + 1])
+        assert.equal(counted[i], 0)
+      }
+    }
+    assert.equal(sequence, windows.length)
+    assert.deepEqual([set.examples, set.truncated], [6, 2])
+    assert.match(task.notes.join('\n'), /dev: 6 questions \(1 without an answer\) in 38 windows of at most 64 tokens/)
+  })
+
+  it('decoded answers, candidates and no-answer scores are those of transformers’ SQuAD program', async () => {
+    const paragraphs = spans.examples.map(({ id, question, context }) => ({
+      context,
+      qas: [{ id, question, answers: [] }],
+    }))
+    const definition = { ...SQUAD_20, ...spans.sizes }
+    const data = { dev: file(squad(paragraphs)) }
+    const task = await openSpanTask({ definition, data, tokenizer, seed: 1 })
+    const { questions } = task.evaluation.dev as SpanSet
+    for (const [name, { threshold, predictions, nBest, odds }] of Object.entries(spans.decoded)) {
+      const answers = new Map<string, DecodedSpan>()
+      spans.examples.forEach((example, number) => {
+        const { context, starts, ends, windows } = questions[number]
+        const decoded = decodeSpans({
+          context,
+          starts,
+          ends,
+          windows: windows.map((window, i) => ({ window, ...example.windows[i] })),
+          maxAnswerTokens: spans.maxAnswerTokens,
+          nBest: spans.nBest,
+          noAnswer: odds !== null,
+          noAnswerThreshold: threshold,
+        })
+        answers.set(example.id, decoded)
+        assert.equal(decoded.text, predictions[example.id])
+        assert.equal(context.slice(decoded.start, decoded.end), decoded.text)
+        const expected = nBest[example.id]
+        assert.deepEqual(
+          decoded.candidates.map(({ text, startLogit, endLogit }) => [text, startLogit, endLogit]),
+          expected.map(({ text, start_logit: start, end_logit: end }) => [text, start, end]),
+          `${name} ${example.id}`,
+        )
+        decoded.candidates.forEach(({ probability }, i) => {
+          assert.ok(Math.abs(probability - expected[i].probability) < 1e-12)
+        })
+        assert.equal(decoded.noAnswerScore, odds?.[example.id])
+      })
+      const names = await writeSpanPredictions(folder, answers)
+      assert.equal(names.includes('null_odds.json'), odds !== null)
+      assert.deepEqual(JSON.parse(readFileSync(join(folder, 'predictions.json'), 'utf8')), predictions)
+      const written = JSON.parse(readFileSync(join(folder, 'nbest_predictions.json'), 'utf8'))
+      assert.deepEqual(Object.keys(written), Object.keys(nBest))
+      assert.deepEqual(Object.keys(written.q0[0]), ['text', 'probability', 'start_logit', 'end_logit'])
+    }
+  })
+
+  it('an answer without any span is empty', () => {
+    const window = { firstToken: 0, tokens: 1, contextPlace: 3 }
+    const logits = [9, 8, 7, 0, 0]
+    const windows = [{ window, startLogits: logits, endLogits: logits }]
+    const common = { context: 'x', starts: [0], ends: [1], windows, nBest: 2 }
+    assert.equal(decodeSpans(common).text, '')
+    assert.deepEqual(decodeSpans({ ...common, noAnswer: true }).text, '')
+  })
+
+  it('training: another order every pass, the same for the same seed; evaluation keeps the order', async () => {
+    const words = 'alpha beta gamma delta epsilon zeta eta theta iota kappa'.split(' ')
+    const context = words.join(' ')
+    const qas = words.map((word, i) => ask(`q${i}`, word, context.indexOf(word), `where is ${word}?`))
+    const content = squad([{ context, qas }])
+    const data = { train: file(content, 'train.json'), dev: file(content, 'dev.json') }
+    const options = { definition: SQUAD_11, data, tokenizer, sequences: 4, name: 'qa' }
+    const first = (await openSpanTask({ ...options, seed: 1 })).train!
+    const again = (await openSpanTask({ ...options, seed: 1 })).train!
+    const other = (await openSpanTask({ ...options, seed: 2 })).train!
+    const order = (set: typeof first, epoch: number): number[] =>
+      Array.from({ length: set.batchCount(epoch) }, (_, index) => [...set.exampleNumbers(epoch, index)]).flat()
+    assert.deepEqual(order(first, 3), order(again, 3))
+    assert.notDeepEqual(order(first, 0), order(first, 1))
+    assert.notDeepEqual(order(first, 0), order(other, 0))
+    assert.deepEqual([...order(first, 0)].sort(), [0, 1, 2, 3, 4, 5, 6, 7, 8, 9])
+    assert.deepEqual(first.build(1, 2), again.build(1, 2))
+    const { evaluation } = await openSpanTask({ ...options, seed: 1 })
+    assert.deepEqual(order(evaluation.dev, 5), [0, 1, 2, 3, 4, 5, 6, 7, 8, 9])
+    assert.deepEqual(evaluation.dev.place(3), { file: join(folder, 'dev.json'), line: 4, id: 'q3' })
+    const share = await openSpanTask({ ...options, seed: 1, fraction: 0.3, drawSeed: 5 })
+    assert.equal(share.train!.examples, 3)
+    assert.match(share.notes.join(), /train: 3 of 10 questions \(fraction 0.3, drawn by seed 5\)/)
+  })
+
+  it('one file is split by contexts', async () => {
+    const paragraphs = Array.from({ length: 10 }, (_, p) => ({
+      context: `Text ${p} has a cat.`,
+      qas: [ask(`a${p}`, 'cat', 13), ask(`b${p}`, 'Text', 0)],
+    }))
+    const data = file(squad(paragraphs))
+    const task = await openSpanTask({ definition: SQUAD_11, data, tokenizer, seed: 4, devShare: 0.2 })
+    const contexts = (set: SpanSet) => new Set(set.questions.map(({ context }) => context))
+    const held = contexts(task.evaluation.dev as SpanSet)
+    assert.equal(held.size, 2)
+    for (const context of contexts(task.train as SpanSet)) assert.ok(!held.has(context))
+    assert.equal(task.train!.examples + task.evaluation.dev.examples, 20)
+  })
+
+  it('training answers that no window can hold are refused with the question’s id', async () => {
+    const context = Array.from({ length: 60 }, () => 'cat').join(' ')
+    const data = { train: file(squad([{ context, qas: [ask('long', context.slice(0, 151), 0)] }])) }
+    const definition = { ...SQUAD_11, sequenceTokens: 24, questionTokens: 8 }
+    const opening = (changed: object) =>
+      failure(openSpanTask({ definition: { ...definition, ...changed }, data, tokenizer, seed: 1 }))
+    const error = await opening({})
+    assert.equal(error.code, 'BAD_DATA')
+    assert.match(
+      error.message,
+      /1 of 1 questions.*question long: the answer "cat .*tokens and fits into no window of 24/s,
+    )
+    assert.match((await opening({ sequenceTokens: 11 })).message, /sequenceTokens 11 leaves no room.*give at least 12/)
+    assert.match((await opening({ metrics: ['accuracy'] })).message, /metric accuracy does not fit spans/)
+  })
+
+  it('a set without answers has windows all the same', async () => {
+    const data = { test: file(squad([{ context: 'The cat sat.', qas: [{ id: 'a', question: 'Who?' }] }])) }
+    const task = await openSpanTask({ definition: SQUAD_11, data, tokenizer, seed: 1, name: 'qa' })
+    assert.equal(task.prediction.test.labelled, false)
+    assert.deepEqual([...task.prediction.test.build(0, 0).labels.qa.spanEnds!], [1])
+  })
+
+  it('the real files: counts, and right answers read back from their tokens score in full', async function () {
+    const squadFolder = join(SHARED, 'data/squad')
+    if (!existsSync(squadFolder)) return this.skip()
+    this.timeout(60_000)
+    const data = { train: join(squadFolder, 'train-subset4330.json'), dev: join(squadFolder, 'dev-v1.1.rebuilt.json') }
+    const real = await Tokenizer.load(join(SHARED, 'data/minilm_l6'))
+    const task = await openSpanTask({ definition: SQUAD_11, data, tokenizer: real, seed: 1 })
+    const train = task.train as SpanSet
+    const dev = task.evaluation.dev as SpanSet
+    assert.deepEqual([train.examples, dev.examples], [4330, 10570])
+    assert.equal(
+      dev.questions.reduce((sum, { answers }) => sum + answers.length, 0),
+      34726,
+    )
+    // Perfect logits: the first answer's places, in the windows that hold it.
+    const predictions = new Map<string, string>()
+    let sequence = 0
+    for (let index = 0; index < 16; index++) {
+      const { sequenceOffsets, labels } = dev.build(0, index)
+      const examples = dev.exampleNumbers(0, index)
+      examples.forEach((example, i) => {
+        const question = dev.questions[example]
+        const window = question.windows[sequence++ - question.firstSequence]
+        const start = labels.SQuAD.spanStarts![i] - sequenceOffsets[i]
+        if (start === 0) return
+        const startLogits = new Float32Array(sequenceOffsets[i + 1] - sequenceOffsets[i])
+        const endLogits = new Float32Array(startLogits.length)
+        startLogits[start] = 5
+        endLogits[labels.SQuAD.spanEnds![i] - 1 - sequenceOffsets[i]] = 5
+        const windows = [{ window, startLogits, endLogits }]
+        predictions.set(question.id, decodeSpans({ ...question, windows, maxAnswerTokens: 60 }).text)
+      })
+    }
+    const asked = dev.questions.filter(({ id }) => predictions.has(id))
+    const { exactMatch, f1, count } = scoreSquad11(asked, predictions)
+    assert.ok(count >= 400 && exactMatch > 0.98 && f1 > 0.99, `${count} ${exactMatch} ${f1}`)
   })
 })

@@ -45,6 +45,13 @@ export { type Prefetch, type PrefetchedBatch, type PrefetchOptions, prefetch } f
 export { philox4x32, RandomStream, type StreamKey, stream } from './random.js'
 export { reopenCorpus } from './reopen-corpus.js'
 export { type DescribedSource, isDescribed, type SourceDescription } from './source-description.js'
+export {
+  readSquad,
+  type SquadAnswer,
+  type SquadQuestion,
+  type SquadReadOptions,
+  type SquadSet,
+} from './squad-reader.js'
 export { type TableFormat, tableFormatOf } from './table-formats.js'
 export {
   type ColumnChoice,

@@ -1,5 +1,6 @@
 export type { EncodedText, EncodeInput, EncodeOptions } from './encoded-text.js'
 export { sentenceBorders, splitSentences } from './sentence-splitter.js'
+export type { TokenOffsets } from './token-offsets.js'
 export { SPECIAL_TOKENS, Tokenizer } from './tokenizer.js'
 export { learnVocabulary, type VocabularyOptions, WordCounter } from './tokenizer-training.js'
 export { type PackedPieces, WordPieceEncoder } from './wordpiece-encoder.js'

@@ -11,6 +11,7 @@ import {
   type EncodeOptions,
   wellFormed,
 } from './encoded-text.js'
+import { encodeWithOffsets, type TokenOffsets } from './token-offsets.js'
 import { encodeInWorker } from './tokenizer-pool.js'
 import { compileTokenizer, WordPieceEncoder } from './wordpiece-encoder.js'
 import {
@@ -90,6 +91,15 @@ export class Tokenizer {
   async encodeBatch(inputs: readonly EncodeInput[], options: EncodeOptions = {}): Promise<EncodedText[]> {
     checkEncodeArguments(inputs, options)
     return encodeInWorker(this.#definition, inputs, options)
+  }
+
+  /**
+   * Encodes texts without special tokens around them and tells which characters each token was made of, for answers that are cut out of
+   * a text. Slower than {@link encodeBatch}.
+   */
+  async encodeWithOffsets(texts: readonly string[]): Promise<TokenOffsets[]> {
+    checkEncodeArguments(texts, {})
+    return encodeWithOffsets(this.#native, texts)
   }
 
   async #encodeOne(input: EncodeInput, options: EncodeOptions): Promise<EncodedText> {
