@@ -1,0 +1,479 @@
+import assert from 'node:assert/strict'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { openCorpus } from '../lib/data/index.js'
+import {
+  type CustomTask,
+  checkTaskNames,
+  customDefinition,
+  definitionOf,
+  glueSubmission,
+  type OpenedTask,
+  type OpenTaskOptions,
+  openTask,
+  type TaskFiles,
+  type TaskSet,
+  writeGlueSubmission,
+  writeTaskCorpus,
+} from '../lib/tasks/index.js'
+import { Tokenizer } from '../lib/text/index.js'
+import { refuses } from './helpers/refuses.js'
+
+const SHARED = process.env.STRATABERT_SHARED ?? resolve(__dirname, '../../shared')
+
+describe('Tasks', function () {
+  this.timeout(60_000)
+  let folder: string
+  let tokenizer: Tokenizer
+  before(async () => {
+    folder = mkdtempSync(join(tmpdir(), 'stratabert-tasks-'))
+    tokenizer = await Tokenizer.load(resolve(__dirname, 'golden/tokenizer-vocab.txt'))
+  })
+  after(() => rmSync(folder, { recursive: true }))
+
+  let made = 0
+  function file(lines: readonly string[], ending = 'tsv'): string {
+    const path = join(folder, `data-${made++}.${ending}`)
+    writeFileSync(path, lines.map((line) => `${line}\n`).join(''))
+    return path
+  }
+  function folderOf(files: Record<string, readonly string[]>): string {
+    const path = join(folder, `folder-${made++}`)
+    mkdirSync(path)
+    for (const [name, lines] of Object.entries(files)) {
+      writeFileSync(join(path, name), lines.map((line) => `${line}\n`).join(''))
+    }
+    return path
+  }
+  const open = async (
+    task: string | CustomTask,
+    data: string | TaskFiles,
+    options: Partial<OpenTaskOptions> = {},
+  ): Promise<OpenedTask> =>
+    openTask({
+      definition: typeof task === 'string' ? definitionOf(task) : customDefinition('mine', task),
+      data,
+      tokenizer,
+      seed: 1,
+      ...options,
+    })
+  /** Class of every example in the order of the set. */
+  function labelsOf(task: OpenedTask, set: TaskSet = task.evaluation.dev): number[] {
+    const labels: number[] = []
+    for (let index = 0; index < set.batchCount(0); index++) {
+      const { labels: classes, values } = set.build(0, index).labels[task.head]
+      labels.push(...(values ?? classes))
+    }
+    return labels
+  }
+  const textOf = (set: TaskSet, sequence: number): Promise<string> => {
+    const { tokenIds, sequenceOffsets } = set.build(0, 0)
+    const ids = tokenIds.subarray(sequenceOffsets[sequence], sequenceOffsets[sequence + 1])
+    return tokenizer.decode(ids, { skipSpecialTokens: false })
+  }
+
+  describe('official layouts', () => {
+    it('CoLA: no header in train and dev, a header in test', async () => {
+      const data = folderOf({
+        'train.tsv': ['gj04\t1\t\tthe one "is', 'gj04\t0\t*\tone the is'],
+        'dev.tsv': ['cj99\t0\t*\tis the', 'cj99\t1\t\tthe "one" is', 'cj99\t0'],
+        'test.tsv': ['index\tsentence', '0\tthe one', '1\tone is'],
+      })
+      const task = await open('cola', data, { maxBadShare: 0.5 })
+      assert.deepEqual(task.labels, ['unacceptable', 'acceptable'])
+      assert.equal(task.metrics[0], 'matthews')
+      assert.equal(task.train!.examples, 2)
+      assert.deepEqual(labelsOf(task), [0, 1])
+      assert.equal(await textOf(task.evaluation.dev, 1), '[CLS] the " one " is [SEP]')
+      assert.match(task.notes[0], /dev: 1 of 3 rows[\s\S]*dev\.tsv:3: 2 columns, 4 were expected/)
+      assert.equal(task.prediction.test.examples, 2)
+      assert.equal(task.prediction.test.labelled, false)
+      assert.deepEqual(task.prediction.test.place(1), { file: join(data, 'test.tsv'), line: 3, id: '1' })
+    })
+
+    it('STS-B: with GLUE’s header, and as the benchmark itself has it', async () => {
+      const glue = folderOf({
+        'train.tsv': [
+          'index\tgenre\tfilename\tyear\told_index\tsource1\tsource2\tsentence1\tsentence2\tscore',
+          '0\tg\tf\t2012\t0001\tnone\tnone\tthe one\tone\t3.800',
+        ],
+      })
+      const original = folderOf({
+        'sts-train.csv': [
+          'main-captions\tMSRvid\t2012test\t0001\t5.000\tthe, one\t"one',
+          'main-news\theadlines\t2016\t0002\t0.500\tis\tthe\tlicence\thttp://x',
+        ],
+        'sts-dev.csv': ['main-captions\tMSRvid\t2012test\t0001\t2\tthe one\tone'],
+      })
+      assert.deepEqual(labelsOf(await open('STS-B', { dev: join(glue, 'train.tsv') })), [Math.fround(3.8)])
+      const task = await open('STS-B', original)
+      assert.equal(task.train!.examples, 2)
+      assert.deepEqual(labelsOf(task), [2])
+      assert.equal(await textOf(task.evaluation.dev, 0), '[CLS] the one [SEP] one [SEP]')
+      const fifths = await open('STS-B', original, {
+        definition: { ...definitionOf('STS-B'), targetDivisor: 5 } as never,
+      })
+      assert.deepEqual(labelsOf(fifths), [Math.fround(0.4)])
+    })
+
+    it('MNLI: gold label among the annotators’ ones, two dev sets, three test files', async () => {
+      const columns =
+        'index\tpromptID\tpairID\tgenre\tsentence1_binary_parse\tsentence2_binary_parse\tsentence1_parse\tsentence2_parse\tsentence1\tsentence2'
+      const row = (label: string): string => `0\t1\t1n\tg\tp\tp\tp\tp\tthe premise\tone\tneutral\tentailment\t${label}`
+      const test = (index: number): string => `${index}\t1\t1n\tg\tp\tp\tp\tp\tthe\tone`
+      const data = folderOf({
+        'train.tsv': [`${columns}\tlabel1\tlabel2\tgold_label`, row('contradiction'), row('entailment'), row('-')],
+        'dev_matched.tsv': [`${columns}\tlabel1\tlabel2\tgold_label`, row('neutral'), row('contradiction')],
+        'dev_mismatched.tsv': [`${columns}\tlabel1\tlabel2\tgold_label`, row('entailment')],
+        'test_matched.tsv': [columns, test(0), test(1)],
+        'test_mismatched.tsv': [columns, test(0)],
+        'diagnostic.tsv': ['index\tsentence1\tsentence2', '0\tthe\tone'],
+      })
+      const task = await open('mnli', data)
+      assert.deepEqual(labelsOf(task), [1, 2])
+      assert.deepEqual(labelsOf(task, task.evaluation['dev-mismatched']), [0])
+      assert.equal(task.train!.examples, 2)
+      assert.deepEqual(task.notes, [`train: 1 rows of ${join(data, 'train.tsv')} without a label are left out`])
+      assert.deepEqual(Object.keys(task.prediction), ['test', 'test-mismatched', 'test-diagnostic'])
+      const rows = [
+        { example: 0, id: '1', predicted: 'neutral' },
+        { example: 1, id: '0', predicted: 'contradiction' },
+      ]
+      assert.deepEqual(glueSubmission(task, 'test', rows), {
+        file: 'MNLI-m.tsv',
+        text: 'index\tprediction\n0\tcontradiction\n1\tneutral\n',
+      })
+      assert.equal(glueSubmission(task, 'test-diagnostic', rows.slice(1)).file, 'AX.tsv')
+      const reading = await open('mnli', data, { splits: ['dev-mismatched'] })
+      assert.deepEqual([reading.train, Object.keys(reading.evaluation)], [undefined, ['dev-mismatched']])
+    })
+
+    const layouts: { task: string; train: string[]; labels: number[]; text: string; ending?: string }[] = [
+      {
+        task: 'SST-2',
+        train: ['sentence\tlabel', 'the one \t1', 'is\t0'],
+        labels: [1, 0],
+        text: '[CLS] the one [SEP]',
+      },
+      {
+        task: 'MRPC',
+        train: ['\ufeffQuality\t#1 ID\t#2 ID\t#1 String\t#2 String', '1\t7\t8\tthe "one\tone', '0\t7\t8\tis\tthe'],
+        labels: [1, 0],
+        text: '[CLS] the " one [SEP] one [SEP]',
+      },
+      {
+        task: 'QQP',
+        train: ['id\tqid1\tqid2\tquestion1\tquestion2\tis_duplicate', '5\t1\t2\tthe\tone\t0', '6\t1\t2\tis\tone\t1'],
+        labels: [0, 1],
+        text: '[CLS] the [SEP] one [SEP]',
+      },
+      {
+        task: 'QNLI',
+        train: ['index\tquestion\tsentence\tlabel', '0\tthe\tone\tnot_entailment', '1\tthe\tis\tentailment'],
+        labels: [1, 0],
+        text: '[CLS] the [SEP] one [SEP]',
+      },
+      {
+        task: 'RTE',
+        train: ['index\tsentence1\tsentence2\tlabel', '0\tthe\tone\tentailment', '1\tthe\tis\tnot_entailment'],
+        labels: [0, 1],
+        text: '[CLS] the [SEP] one [SEP]',
+      },
+      {
+        task: 'WNLI',
+        train: ['index\tsentence1\tsentence2\tlabel', '0\tthe\tone\t1', '1\tthe\tis\t0'],
+        labels: [1, 0],
+        text: '[CLS] the [SEP] one [SEP]',
+      },
+      {
+        task: 'SNLI',
+        ending: 'jsonl',
+        train: [
+          '{"annotator_labels": ["neutral"], "gold_label": "neutral", "pairID": "1#0", "sentence1": "the", "sentence2": "one"}',
+          '{"annotator_labels": [], "gold_label": "-", "pairID": "1#1", "sentence1": "the", "sentence2": "is"}',
+          '{"gold_label": "contradiction", "sentence1": "is", "sentence2": "one"}',
+        ],
+        labels: [1, 2],
+        text: '[CLS] the [SEP] one [SEP]',
+      },
+      {
+        task: 'SciTail',
+        train: ['the "is\tone\tentails', 'the\tis\tneutral'],
+        labels: [1, 0],
+        text: '[CLS] the " is [SEP] one [SEP]',
+      },
+      {
+        task: 'SciTail',
+        ending: 'jsonl',
+        train: [
+          '{"sentence1": "the", "sentence2": "one", "gold_label": "entailment"}',
+          '{"sentence1": "a", "sentence2": "b", "gold_label": "neutral"}',
+        ],
+        labels: [1, 0],
+        text: '[CLS] the [SEP] one [SEP]',
+      },
+      {
+        task: 'MNLI',
+        ending: 'jsonl',
+        train: [
+          '{"premise": "the", "hypothesis": "one", "label": 2, "idx": 0}',
+          '{"premise": "a", "hypothesis": "b", "label": 0, "idx": 1}',
+        ],
+        labels: [2, 0],
+        text: '[CLS] the [SEP] one [SEP]',
+      },
+    ]
+    for (const { task: name, train, labels, text, ending = 'tsv' } of layouts) {
+      it(`${name} (${ending})`, async () => {
+        const path = file(train, ending)
+        const task = await open(name, { train: path, dev: path })
+        assert.deepEqual(labelsOf(task), labels)
+        assert.equal(await textOf(task.evaluation.dev, 0), text)
+        assert.deepEqual([...labelsOf(task, task.train)].sort(), [...labels].sort())
+      })
+    }
+
+    it('finds numbered parts, and prefers a plain file to its gzipped copy', async () => {
+      const rows = ['{"sentence": "the", "label": 1}', '{"sentence": "one", "label": 0}']
+      const data = folderOf({
+        'train-00000-of-00002.jsonl': rows,
+        'train-00001-of-00002.jsonl': rows,
+        'validation.jsonl': rows,
+        'validation.jsonl.gz': ['not read'],
+        'trainer.jsonl': ['not read'],
+      })
+      const task = await open('SST-2', data)
+      assert.deepEqual([task.train!.examples, task.evaluation.dev.examples], [4, 2])
+      assert.match(task.train!.place(3).file, /train-00001-of-00002/)
+      assert.equal(task.train!.place(3).line, 2)
+    })
+  })
+
+  describe('a user’s own data', () => {
+    const reviews = ['id,review,stars', '1,"good, the one",5', '2,bad,1', '3,fine,10']
+
+    it('takes named columns; classes come from the training rows, as numbers where they are', async () => {
+      const path = file(reviews, 'csv')
+      const task = await open({ text: 'review', label: 'stars' }, { train: path, dev: path })
+      assert.deepEqual(task.labels, ['1', '5', '10'])
+      assert.deepEqual(task.definition.labels, ['1', '5', '10'])
+      assert.deepEqual(labelsOf(task), [1, 0, 2])
+      assert.deepEqual(task.metrics, ['accuracy', 'f1Macro'])
+    })
+
+    it('takes numbered columns of a table without header, and class names by number', async () => {
+      const path = file(['no\tthe\tone', 'yes\tone\tis'])
+      const custom: CustomTask = { text: [1, 2], label: 0, labels: ['yes', 'no'], metrics: ['f1'] }
+      const task = await open(custom, { train: path, dev: path })
+      assert.deepEqual(labelsOf(task), [1, 0])
+      assert.equal(await textOf(task.evaluation.dev, 0), '[CLS] the [SEP] one [SEP]')
+      const swapped = await open({ ...custom, hypothesisFirst: true }, { train: path, dev: path })
+      assert.equal(await textOf(swapped.evaluation.dev, 0), '[CLS] one [SEP] the [SEP]')
+      const { segmentIds } = swapped.evaluation.dev.build(0, 0)
+      assert.deepEqual([...segmentIds.subarray(0, 5)], [0, 0, 0, 1, 1])
+    })
+
+    it('parts one file by seed, the same way every time', async () => {
+      const path = file(['text\tlabel', ...Array.from({ length: 50 }, (_, i) => `the\t${i % 2}`)])
+      const places = async (seed: number, devShare?: number): Promise<number[][]> => {
+        const task = await open({ text: 'text', label: 'label' }, path, { seed, devShare })
+        return [task.train!, task.evaluation.dev].map((set) =>
+          Array.from({ length: set.examples }, (_, example) => set.place(example).line),
+        )
+      }
+      const [train, dev] = await places(1)
+      assert.deepEqual([train.length, dev.length], [45, 5])
+      assert.deepEqual(
+        [...train, ...dev].sort((a, b) => a - b),
+        Array.from({ length: 50 }, (_, i) => i + 2),
+      )
+      assert.deepEqual(await places(1), [train, dev])
+      assert.notDeepEqual((await places(2))[1], dev)
+      assert.equal((await places(1, 0.3))[1].length, 15)
+      assert.equal((await places(1, 7))[1].length, 7)
+    })
+  })
+
+  describe('what is wrong is told with its place', () => {
+    const good = ['text\tlabel', 'the\tyes', 'one\tno']
+    const custom: CustomTask = { text: 'text', label: 'label', labels: ['yes', 'no'] }
+
+    it('an unknown label', async () => {
+      const dev = file(['text\tlabel', 'the\tyes', 'one\tnone'])
+      await assert.rejects(
+        open(custom, { train: file(good), dev }),
+        refuses('BAD_DATA', `${dev}:3`, 'task mine', '"none"', '"yes", "no"'),
+      )
+      // Classes that only the dev rows have are unknown as well.
+      await assert.rejects(
+        open({ text: 'text', label: 'label' }, { train: file(good), dev }),
+        refuses('BAD_DATA', '"none"'),
+      )
+    })
+
+    it('a value out of range, or no number', async () => {
+      const columns = 'sentence1\tsentence2\tscore'
+      const high = file([columns, 'a\tb\t1', 'a\tb\t5.1'])
+      await assert.rejects(open('STS-B', { train: high }), refuses('BAD_DATA', `${high}:3`, '5.1', '0 … 5'))
+      const words = file([columns, 'a\tb\thigh'])
+      await assert.rejects(open('STS-B', { train: words }), refuses('BAD_DATA', `${words}:2`, '"high" is no number'))
+    })
+
+    it('a task with one class', async () => {
+      const path = file(['text\tlabel', 'the\tyes', 'one\tyes'])
+      await assert.rejects(open(custom, { train: path }), refuses('BAD_DATA', path, 'all 2', '"yes"', 'two classes'))
+      await assert.rejects(open({ text: 'text', label: 'label' }, { train: path }), refuses('BAD_DATA', path, '"yes"'))
+      await assert.rejects(
+        open({ ...custom, labels: ['yes'] }, { train: path }),
+        refuses('BAD_RECIPE', 'mine', '1 class'),
+      )
+    })
+
+    it('an empty set', async () => {
+      const path = file(['text\tlabel'])
+      await assert.rejects(
+        open(custom, { train: file(good), dev: path }),
+        refuses('BAD_DATA', path, 'split dev', 'no usable example'),
+      )
+      const nothing = file([])
+      await assert.rejects(open(custom, { train: nothing }), refuses('BAD_FILE', nothing, 'empty'))
+    })
+
+    it('a pair with one sentence', async () => {
+      const path = file(['a\tb\tlabel', 'the\tone\tyes', 'the\t \tno'])
+      const pair: CustomTask = { text: ['a', 'b'], label: 'label' }
+      await assert.rejects(open(pair, { train: path }), refuses('BAD_DATA', `${path}:3`, 'text 2 of the pair is blank'))
+      const short = file(['a\tb\tlabel', 'the\tone\tyes', 'the\tno'])
+      await assert.rejects(
+        open(pair, { train: short }),
+        refuses('BAD_DATA', `${short}:3`, '2 columns, 3 were expected'),
+      )
+    })
+
+    it('a missing column, file, folder or name', async () => {
+      const path = file(good)
+      await assert.rejects(
+        open({ text: 'review', label: 'label' }, { train: path }),
+        refuses('BAD_DATA', `${path}:1`, '"review"', '"text", "label"'),
+      )
+      await assert.rejects(
+        open(custom, { train: join(folder, 'none.tsv') }),
+        refuses('NOT_FOUND', 'split train', 'none.tsv'),
+      )
+      await assert.rejects(
+        open('MNLI', folderOf({ 'readme.md': [] })),
+        refuses('NOT_FOUND', 'dev_matched', 'readme.md'),
+      )
+      assert.throws(() => definitionOf('cula'), refuses('BAD_ARGUMENT', 'cula', 'CoLA'))
+      assert.throws(() => checkTaskNames(['a', 'b', 'a']), refuses('BAD_RECIPE', '"a"'))
+    })
+
+    it('a definition that contradicts itself', () => {
+      const make = (task: Partial<CustomTask>) => () =>
+        customDefinition('mine', { text: 'text', label: 'label', ...task })
+      assert.throws(make({ metrics: ['pearson'] }), refuses('BAD_RECIPE', 'mine', 'pearson', 'accuracy, f1'))
+      assert.throws(make({ labels: ['a', 'b', 'a'] }), refuses('BAD_RECIPE', '"a" twice'))
+      assert.throws(make({ labels: ['a', 'b', 'c'], metrics: ['f1'] }), refuses('BAD_RECIPE', '3 classes', 'f1Macro'))
+      assert.throws(make({ kind: 'regression', range: [5, 0] }), refuses('BAD_RECIPE', '5 … 0'))
+      assert.throws(make({ text: ['a', 'b', 'c'] }), refuses('BAD_RECIPE', '3 text columns'))
+      assert.throws(make({ header: false }), refuses('BAD_RECIPE', '"text" has a name', 'no header'))
+    })
+
+    it('classes that nobody has named', async () => {
+      const dev = file(good)
+      await assert.rejects(
+        open({ text: 'text', label: 'label' }, { dev }),
+        refuses('BAD_DATA', `${dev}:2`, 'list them as labels'),
+      )
+    })
+  })
+
+  it('writes submissions with the labels and names that GLUE wants', async () => {
+    const test = file(['index\tsentence', '0\tthe', '1\tone'])
+    const task = await open('CoLA', { test })
+    const path = await writeGlueSubmission(folder, task, 'test', [
+      { example: 0, id: '0', predicted: 'acceptable' },
+      { example: 1, id: '1', predicted: 'unacceptable' },
+    ])
+    assert.equal(path, join(folder, 'CoLA.tsv'))
+    assert.equal(readFileSync(path, 'utf8'), 'index\tprediction\n0\t1\n1\t0\n')
+    assert.throws(() => glueSubmission(task, 'dev', []), refuses('BAD_ARGUMENT', 'dev', 'test'))
+    assert.throws(
+      () => glueSubmission(task, 'test', [{ example: 0, id: '2', predicted: 'acceptable' }]),
+      refuses('BAD_DATA', 'index 2', 'only 1 rows'),
+    )
+    assert.throws(
+      () => glueSubmission(task, 'test', [{ example: 0, predicted: 'good' }]),
+      refuses('BAD_DATA', '"good"'),
+    )
+    const pairs = await open('STS-B', { test: file(['index\tsentence1\tsentence2', '0\ta\tb', '1\ta\tb']) })
+    const rows = [5.2, 3.1418].map((predicted, example) => ({ example, predicted }))
+    assert.equal(glueSubmission(pairs, 'test', rows).text, 'index\tprediction\n0\t5.000\n1\t3.142\n')
+  })
+
+  it('turns tasks into a corpus: pairs as documents, repeated texts once, held-out rows left out', async () => {
+    const row = (premise: string, hypothesis: string, label: string): string =>
+      JSON.stringify({ premise, hypothesis, label })
+    const nli = file([row('the one.', 'one is.', 'neutral'), row('the one.', 'is the.', 'entailment')], 'jsonl')
+    const single = file(['text\tlabel', ...Array.from({ length: 20 }, (_, i) => `row number ${i}\t${i % 2}`)])
+    const path = join(folder, 'corpus.jsonl')
+    const mine = customDefinition('mine', { text: 'text', label: 'label' })
+    const sources = [
+      { definition: definitionOf('MNLI'), data: { train: nli }, seed: 1 },
+      { definition: mine, data: single, seed: 1 },
+    ]
+    const written = await writeTaskCorpus(path, sources)
+    assert.deepEqual([written.documents, written.repeatedTexts], [2 + 18, 1])
+    const texts = readFileSync(path, 'utf8')
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line).text)
+    assert.deepEqual(texts.slice(0, 2), ['the one.\none is.', 'is the.'])
+    const task = await openTask({ definition: mine, data: single, tokenizer, seed: 1 })
+    const trained = Array.from({ length: 18 }, (_, example) => `row number ${task.train!.place(example).line - 2}`)
+    assert.deepEqual(texts.slice(2), trained)
+    const corpus = await openCorpus({ inputs: [path], tokenizer, cacheDirectory: join(folder, 'cache') })
+    assert.equal(corpus.statistics.documents, 20)
+    await writeTaskCorpus(path, sources)
+    assert.equal((await openCorpus({ inputs: [path], tokenizer, cacheDirectory: join(folder, 'cache') })).reused, true)
+  })
+
+  describe('the real files', function () {
+    this.timeout(120_000)
+    let real: Tokenizer
+    before(async function () {
+      if (!existsSync(join(SHARED, 'data'))) this.skip()
+      real = await Tokenizer.load(join(SHARED, 'data/bert_uncased/tokenizer.json'))
+    })
+    // Counts as the data's own README states them.
+    const counts: [task: string, files: string | Record<string, string>, train: number | undefined, dev: number][] = [
+      ['CoLA', 'glue/CoLA', 8551, 1043],
+      ['SST-2', 'glue/SST-2', 67349, 872],
+      ['MRPC', 'glue/MRPC', 3668, 408],
+      ['STS-B', 'glue/STS-B', 5749, 1500],
+      ['RTE', 'glue/RTE', 2490, 277],
+      ['MNLI', { train: 'nli/mnli_train_subset10k.jsonl', dev: 'nli/mnli_dev.jsonl' }, 10000, 9815],
+      ['SNLI', { dev: 'nli/snli_dev.jsonl' }, undefined, 9842],
+    ]
+    for (const [name, files, train, dev] of counts) {
+      it(name, async () => {
+        const at = (path: string): string => join(SHARED, 'data', path)
+        const data =
+          typeof files === 'string'
+            ? at(files)
+            : Object.fromEntries(Object.entries(files).map(([split, path]) => [split, at(path)]))
+        const task = await open(name, data, { tokenizer: real, maxBadShare: 0 })
+        assert.deepEqual([task.train?.examples, task.evaluation.dev.examples], [train, dev])
+        assert.ok(!task.notes.some((note) => /left out/.test(note)), task.notes.join('\n'))
+        const labels = labelsOf(task)
+        if (task.kind === 'classification') assert.equal(new Set(labels).size, task.labels!.length)
+        else assert.deepEqual([Math.min(...labels), Math.max(...labels)], [0, 5])
+      })
+    }
+    it('SNLI parted into 8,000 and 1,842', async () => {
+      const task = await open('SNLI', join(SHARED, 'data/nli/snli_dev.jsonl'), { tokenizer: real, devShare: 1842 })
+      assert.deepEqual([task.train!.examples, task.evaluation.dev.examples], [8000, 1842])
+    })
+  })
+})
