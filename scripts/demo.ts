@@ -67,7 +67,7 @@ async function main(): Promise<void> {
   const plan = planRun(await openRecipe('hierarchical-pretrain', { overlay: overlay(tokenizer, steps) }), data)
   const { layers, hiddenSize } = larger.encoder
   console.log(
-    `   encoder: ${layers} layers × ${hiddenSize}, ${(plan.parameters / 1e6).toFixed(1)} M parameters; ${plan.data.training.documents} articles to learn from, ` +
+    `   encoder: ${layers} layers × ${hiddenSize}, ${(plan.parameters.total / 1e6).toFixed(1)} M parameters; ${plan.data.training?.documents} articles to learn from, ` +
       `${plan.data.heldOut?.documents} held out; ${steps} steps, ${((plan.stages[0].tokens ?? 0) / 1e6).toFixed(1)} M tokens each`,
   )
 
@@ -133,7 +133,8 @@ function overlay(tokenizer: string, steps: number) {
 }
 
 /** As many steps as this machine does in {@link SECONDS_PER_RUN}, at most {@link MOST_STEPS}: both runs then get the same number. */
-async function affordableSteps(recipe: ResolvedRecipe, { training: view, tokenizer }: RunData): Promise<number> {
+async function affordableSteps(recipe: ResolvedRecipe, { text, tokenizer }: RunData): Promise<number> {
+  const view = text!.training
   const heads = Object.keys(recipe.heads)
   const source = recipeSource(recipe, { view, tokenizer, heads, batch: recipe.batch, evaluation: false })
   await using model = await Model.create(modelConfigOf(recipe, tokenizer.vocabSize), { device: 'cpu' })

@@ -57,7 +57,7 @@ describe('recipe schema', () => {
     [
       'bad choice',
       own({ schedule: { kind: 'liner' } }),
-      /schedule\.kind: came "liner".*expected one of linear, cosine, constant, triangle; did you mean "linear"\?/,
+      /schedule\.kind: came "liner".*expected one of linear, cosine, constant, triangle, bert; did you mean "linear"\?/,
     ],
     [
       'bad head kind',

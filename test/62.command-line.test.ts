@@ -104,7 +104,7 @@ describe('command line', function () {
     ],
     [
       ['train', 'bert-pretrain', '--output', 'x', '--data', 'corpsu=a.txt'],
-      /^error\[BAD_RECIPE\]: bert-pretrain: data\.corpsu: unknown key; did you mean "corpus"\?/,
+      /^error\[BAD_RECIPE\]: bert-pretrain: data\.corpsu: no task has this name; did you mean "corpus"\?/,
     ],
     [
       ['train', 'bert-pretrain', '--output', 'x', '--data', 'a.txt'],
@@ -159,7 +159,7 @@ describe('command line', function () {
     const list = await runCli(['recipes', '--json'])
     assert.deepEqual(
       JSON.parse(list.stdout).map(({ name }: { name: string }) => name),
-      ['bert-pretrain', 'hierarchical-pretrain'],
+      ['bert-pretrain', 'hierarchical-pretrain', 'fine-tune', 'mt-dnn', 'pals', 'bermo'],
     )
     const shown = await runCli(['recipes', 'show', 'hierarchical-pretrain', '--set', 'encoder.layers=12', '--json'])
     const recipe = JSON.parse(shown.stdout)
@@ -209,7 +209,7 @@ describe('command line', function () {
     const embeddings = V * H + 512 * H + 2 * H + 2 * H
     const block = 4 * (H * H + H) + 2 * H + (H * F + F) + (F * H + H) + 2 * H
     const heads = 2 * H + 2 + (H * H + H + 2 * H + 2) + (2 * H * H + H + 2 * H + V)
-    assert.equal(plan.parameters, embeddings + 2 * block + heads)
+    assert.equal(plan.parameters.total, embeddings + 2 * block + heads)
     assert.throws(() => readFileSync(join(folder, 'run')), { code: 'ENOENT' })
   })
 

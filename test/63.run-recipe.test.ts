@@ -162,7 +162,7 @@ describe('running a recipe', function () {
       precision: 'fp32',
       onPrediction: (one) => void predictions.push(one),
     })
-    assert.equal(report.documents, 4)
+    assert.equal(report.text?.documents, 4)
     for (const row of report.rows) {
       const before = whole.heldOut.find(({ head }) => head === row.head)!
       assert.ok(Math.abs(row.loss - before.loss) < 1e-6, `${row.head}: ${row.loss} ${before.loss}`)
@@ -177,12 +177,12 @@ describe('running a recipe', function () {
     const other = join(folder, 'other.txt')
     writeSmallCorpus(other, 5)
     const onText = await evaluateCheckpoint(whole.checkpoint!, {
-      data: other,
+      data: { corpus: other },
       heads: ['nsp'],
       cacheDirectory,
       device: 'cpu',
     })
-    assert.deepEqual([onText.documents, onText.rows.map(({ head }) => head)], [5, ['nsp']])
+    assert.deepEqual([onText.text?.documents, onText.rows.map(({ head }) => head)], [5, ['nsp']])
     await assert.rejects(
       evaluateCheckpoint(output('whole'), { heads: ['nps'] }),
       /no head is named "nps", the checkpoint has/,
@@ -195,7 +195,7 @@ describe('running a recipe', function () {
     const start: number[] = []
     const events = new TrainingEvents().on('start', ({ parameters }) => void start.push(parameters))
     const result = await runRecipe(resolved, { output: output('epochs'), cacheDirectory, events })
-    assert.deepEqual(start, [plan.parameters])
+    assert.deepEqual(start, [plan.parameters.total])
     assert.equal(result.state.step, plan.stages[0].steps)
   })
 

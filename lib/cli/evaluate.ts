@@ -2,8 +2,9 @@ import { once } from 'node:events'
 import { createWriteStream } from 'node:fs'
 import { finished } from 'node:stream/promises'
 import type { Command } from 'commander'
-import { fileError, StrataError } from '../errors.js'
-import { evaluateCheckpoint, heldOutTable, type Prediction } from '../recipes/index.js'
+import { fileError } from '../errors.js'
+import { type EvaluationReport, evaluateCheckpoint, heldOutTable, taskTable } from '../recipes/index.js'
+import type { TaskScores } from '../tasks/index.js'
 import { dataSlots, example, gather } from './arguments.js'
 import { note, printJson, printLines, progressNotes } from './output.js'
 
@@ -21,40 +22,56 @@ export function registerEvaluate(program: Command): void {
     .command('evaluate')
     .description("figures of a checkpoint's heads, each at its own layer")
     .argument('<checkpoint>', 'checkpoint, run or Hugging Face folder')
-    .option('--task <head>', 'only this head; may be repeated (default: all)', gather)
+    .option('--task <name>', 'only this head or task; may be repeated (default: all)', gather)
     .option(
       '--data <name=path>',
-      'corpus=FILE: text to evaluate on, all of it (default: what the run held out)',
+      'corpus=FILE: text, all of it; or a task, like rte=FOLDER (default: what the run held out)',
       gather,
     )
-    .option('--predictions <file>', 'write every label and what the head said, one JSON object a line')
+    .option('--predictions <file>', 'write every label or example and what the model said, one JSON object a line')
     .option('--device <device>', 'auto, cpu, cuda or cuda:N', 'auto')
     .option('--precision <precision>', 'auto, fp32, bf16, fp16 or fp64', 'auto')
     .option('--json', 'print one JSON document', false)
     .action(evaluate)
-  example(command, 'stratabert evaluate runs/first --data corpus=other.txt')
+  example(
+    command,
+    'stratabert evaluate runs/first --data corpus=other.txt',
+    'stratabert evaluate runs/tuned --task rte --predictions rte.jsonl',
+  )
 }
 
 async function evaluate(checkpoint: string, flags: EvaluateFlags): Promise<void> {
-  const { corpus, ...others } = dataSlots(flags.data)
-  const other = Object.keys(others)[0]
-  if (other) throw new StrataError('BAD_ARGUMENT', `--data ${other}: unknown slot, expected corpus`)
   const progress = progressNotes()
   const predictions = flags.predictions === undefined ? undefined : predictionWriter(flags.predictions)
   const report = await evaluateCheckpoint(checkpoint, {
-    data: corpus as string | string[] | undefined,
+    data: dataSlots(flags.data) as Record<string, string | string[]>,
     heads: flags.task,
     device: flags.device,
     precision: flags.precision,
     onProgress: progress.say,
     onPrediction: predictions?.write,
+    onTaskPrediction: predictions && ((prediction) => void predictions.write(prediction)),
   })
   await predictions?.close()
   progress.done()
   for (const warning of report.warnings) note(warning)
   if (flags.json) return printJson(report)
-  const size = `${report.documents.toLocaleString('en-US')} documents, ${report.tokens.toLocaleString('en-US')} tokens`
-  printLines([`${report.checkpoint} on ${report.data} (${size})`, ...heldOutTable({ held: report.rows })])
+  printLines(describe(report))
+}
+
+function describe({ checkpoint, text, rows, tasks }: EvaluationReport): string[] {
+  const number = (value: number) => value.toLocaleString('en-US')
+  const byTask: Record<string, Record<string, TaskScores>> = {}
+  for (const scores of tasks) {
+    byTask[scores.task] ??= {}
+    byTask[scores.task][scores.split] = scores
+  }
+  return [
+    checkpoint,
+    ...(text ? [`${text.data}: ${number(text.documents)} documents, ${number(text.tokens)} tokens`] : []),
+    ...(rows.length > 0 ? heldOutTable({ held: rows }) : []),
+    ...taskTable(byTask),
+  ]
 }
 
 function predictionWriter(path: string) {
@@ -65,7 +82,7 @@ function predictionWriter(path: string) {
   })
   whole.catch(() => {})
   return {
-    write: async (prediction: Prediction) => {
+    write: async (prediction: object) => {
       if (!file.write(`${JSON.stringify(prediction)}\n`)) await Promise.race([whole, once(file, 'drain')])
     },
     close: async () => {

@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Command } from 'commander'
 import {
+  type DataCounts,
   heldOutTable,
   openRecipe,
   openRunData,
@@ -11,6 +12,7 @@ import {
   type RunPlan,
   type RunResult,
   runRecipe,
+  taskTable,
   type Values,
 } from '../recipes/index.js'
 import { createProgressLine, interruptedExitCode, readResolvedRecipe, TrainingEvents } from '../training/index.js'
@@ -36,7 +38,11 @@ export function registerTrain(program: Command): void {
     .description('execute a recipe; writes logs and checkpoints into a run folder')
     .argument('<recipe>', 'a recipe name (see: stratabert recipes), or a .yaml, .json or .js file')
     .option('--output <run>', 'the run folder (required)')
-    .option('--data <name=path>', 'a data slot: corpus=FILE|FOLDER, heldOut=FILE|FOLDER; may be repeated', gather)
+    .option(
+      '--data <name=path>',
+      'a data slot: corpus=FILE|FOLDER, heldOut=FILE|FOLDER, or a task (rte=FOLDER, reviews=rows.csv); may be repeated',
+      gather,
+    )
     .option('--init <checkpoint>', 'start from a checkpoint, run or Hugging Face folder')
     .option('--set <key=value>', 'change a key of the recipe, like encoder.layers=4; may be repeated', gather)
     .option('--seed <n>', "seed of weights, data order and masks (default: the recipe's)", wholeNumber(0))
@@ -64,7 +70,7 @@ async function train(recipeName: string, flags: TrainFlags): Promise<void> {
   })
   const progress = progressNotes()
   if (flags.dryRun) {
-    const plan = planRun(recipe, await openRunData(recipe, { onProgress: progress.say }))
+    const plan = planRun(recipe, await openRunData(recipe, { onProgress: progress.say, planOnly: true }))
     progress.done()
     return flags.json ? printJson(plan) : printLines(describePlan(plan))
   }
@@ -99,25 +105,33 @@ function describePlan(plan: RunPlan): string[] {
   const size = (bytes: number) => `${(bytes / 2 ** 20).toFixed(0)} MiB`
   const { recipe, data, memoryBytes: memory } = plan
   const { layers, hiddenSize, heads, intermediateSize } = recipe.encoder
-  const counts = (of: RunPlan['data']['training']) =>
+  const place = (head: { layer: number; mix?: string }) =>
+    head.mix === undefined ? `layer ${head.layer}` : `mix ${head.mix}`
+  const counts = (of: DataCounts) =>
     `${number(of.documents)} documents, ${number(of.sentences)} sentences, ${number(of.tokens)} tokens`
   return [
     `recipe      ${recipe.name}${recipe.preset ? `, preset ${recipe.preset}` : ''}`,
     `encoder     ${layers} layers × ${hiddenSize}, ${heads} attention heads, intermediate ${intermediateSize}`,
     ...Object.entries(recipe.heads).map(
-      ([name, head]) => `head        ${name}: ${head.kind} at layer ${head.layer}, weight ${head.weight}`,
+      ([name, head]) => `head        ${name}: ${head.kind} at ${place(head)}, weight ${head.weight}`,
     ),
+    ...plan.tasks.map(({ name, kind, classes, examples, parameters }) => {
+      const sets = Object.entries(examples).map(([split, count]) => `${split} ${number(count)}`)
+      const own = parameters.adapter > 0 ? `, adapter ${number(parameters.adapter)}` : ''
+      return `task        ${name}: ${kind}${classes ? ` in ${classes} classes` : ''} at ${place(recipe.tasks[name].head)}, ${sets.join(', ') || 'no data'}; parameters: head ${number(parameters.head)}${own}`
+    }),
     `tokenizer   ${number(plan.tokenizer.vocabSize)} pieces, ${plan.tokenizer.source}`,
-    `training    ${counts(data.training)}`,
-    `held out    ${data.heldOut ? counts(data.heldOut) : 'nothing'}`,
+    ...(data.training
+      ? [`training    ${counts(data.training)}`, `held out    ${data.heldOut ? counts(data.heldOut) : 'nothing'}`]
+      : []),
     ...plan.stages.flatMap((stage) => [
-      `stage       ${stage.name}: ${stage.heads.join(', ')}; budget ${Object.entries(stage.budget)
+      `stage       ${stage.name}: ${[...stage.heads, ...stage.tasks].join(', ')}; budget ${Object.entries(stage.budget)
         .map(([key, value]) => `${number(value)} ${key}`)
         .join()}`,
-      `  a pass    ${number(stage.inputsPerEpoch)} inputs, ${number(stage.tokensPerEpoch)} tokens, ${number(stage.batchesPerEpoch)} batches`,
-      `  in all    ${stage.steps === null ? 'known when the time is over' : `${number(stage.steps)} steps, ${number(stage.tokens ?? 0)} tokens, ${stage.epochs?.toFixed(2)} passes`}`,
+      `  a pass    ${number(stage.inputsPerEpoch)} inputs, ${stage.tokensPerEpoch === null ? '' : `${number(stage.tokensPerEpoch)} tokens, `}${number(stage.batchesPerEpoch)} batches`,
+      `  in all    ${stage.steps === null ? 'known when the time is over' : `${number(stage.steps)} steps${stage.tokens === null ? '' : `, ${number(stage.tokens)} tokens`}${stage.epochs === null ? '' : `, ${stage.epochs.toFixed(2)} passes`}`}`,
     ]),
-    `parameters  ${number(plan.parameters)}`,
+    `parameters  ${number(plan.parameters.total)}, of them ${number(plan.parameters.added)} beside the encoder's${recipe.adapter ? `; encoder and adapters are ${plan.parameters.adaptedRatio.toFixed(3)} × one encoder with pooler` : ''}`,
     `memory      about ${size(memory.total)}: weights ${size(memory.weights)}, gradients ${size(memory.gradients)}, optimizer ${size(memory.optimizer)}, activations ${size(memory.activations)}`,
     ...plan.notes.map((line) => `note        ${line}`),
     'nothing was trained (--dry-run)',
@@ -125,8 +139,11 @@ function describePlan(plan: RunPlan): string[] {
 }
 
 function describeResult(result: RunResult): string[] {
-  const { state, output, checkpoint, heldOut, status } = result
+  const { state, output, checkpoint, heldOut, status, stages } = result
   return [
+    ...stages.flatMap((stage) =>
+      Object.keys(stage.tasks).length > 0 ? [`after ${stage.name}`, ...taskTable(stage.tasks), ''] : [],
+    ),
     ...(heldOut.length > 0 ? [...heldOutTable({ held: heldOut }), ''] : []),
     `${status} at step ${state.step}, ${state.tokens.toLocaleString('en-US')} tokens in ${state.elapsedSeconds.toFixed(0)} s`,
     `run folder  ${output}`,

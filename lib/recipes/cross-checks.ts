@@ -1,11 +1,13 @@
 import type { RecipeProblem } from './recipe-problems.js'
 import type { ResolvedHead, ResolvedRecipe } from './resolve-recipe.js'
+import { taskFaults } from './task-checks.js'
 
 /** Faults that no single key shows. */
 export function checkAcrossKeys(recipe: ResolvedRecipe): RecipeProblem[] {
   return [
     ...encoderFaults(recipe),
     ...headFaults(recipe),
+    ...taskFaults(recipe),
     ...inputFaults(recipe),
     ...budgetFaults(recipe),
     ...runFaults(recipe),
@@ -24,8 +26,14 @@ function encoderFaults({ encoder }: ResolvedRecipe): RecipeProblem[] {
 
 function headFaults(recipe: ResolvedRecipe): RecipeProblem[] {
   const heads = Object.entries(recipe.heads)
-  if (heads.length === 0)
-    return [{ key: 'heads', message: 'has no head, expected at least one, like mlm: { kind: masked-lm }' }]
+  if (heads.length === 0 && Object.keys(recipe.tasks).length === 0)
+    return [
+      {
+        key: 'heads',
+        message:
+          'has no head and there is no labelled task, expected at least one, like heads.mlm: { kind: masked-lm } or --data rte=FOLDER',
+      },
+    ]
   const { layers } = recipe.encoder
   const problems: RecipeProblem[] = []
   const firstOfTask = new Map<string, string>()
@@ -171,11 +179,13 @@ function runFaults(recipe: ResolvedRecipe): RecipeProblem[] {
       message: 'came "fp16" with device "cpu", expected fp32 or bf16; fp16 needs CUDA',
     })
   }
-  const best = recipe.checkpoint.best
-  if (best && !Object.hasOwn(recipe.heads, best.metric.split('.')[0])) {
+  const watched = { 'checkpoint.best.metric': recipe.checkpoint.best, 'earlyStopping.metric': recipe.earlyStopping }
+  const known = ['mean', 'sum', ...Object.keys(recipe.heads), ...Object.keys(recipe.tasks)]
+  for (const [key, score] of Object.entries(watched)) {
+    if (!score || known.includes(score.metric.split('.')[0])) continue
     problems.push({
-      key: 'checkpoint.best.metric',
-      message: `came "${best.metric}", expected <head>.<score> with one of the heads ${Object.keys(recipe.heads).join(', ')}, like mlm.loss`,
+      key,
+      message: `came "${score.metric}", expected <head>.<score> or <task>.<metric> with one of ${known.slice(2).join(', ')}, like mlm.loss or rte.accuracy, or mean or sum of all tasks`,
     })
   }
   return problems

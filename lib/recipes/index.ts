@@ -10,11 +10,11 @@ export {
 export { alignedTable, type HeldOutRow, heldOutRows, heldOutTable } from './held-out-table.js'
 export { loadRecipe, parseRecipeText, type RecipeSource } from './load-recipe.js'
 export { mergeValues, type Values } from './merge.js'
+export { modelConfigOf, type TaskShape } from './model-of-recipe.js'
 export { findNamedRecipe, type NamedRecipe, namedRecipes } from './named-recipes.js'
 export { checkResumedRecipe, type OpenRecipeOptions, openRecipe } from './open-recipe.js'
 export { recipeSource, type SourceOptions } from './pretraining-sources.js'
 export {
-  modelConfigOf,
   type ResolvedHead,
   type ResolvedRecipe,
   type ResolvedStage,
@@ -22,8 +22,18 @@ export {
   resolveRecipe,
   stagesOf,
 } from './resolve-recipe.js'
-export { expandFiles, type OpenDataOptions, openRunData, type RunData } from './run-data.js'
-export { type DataCounts, parameterCount, planRun, type RunPlan, type StagePlan } from './run-plan.js'
+export { type OpenDataOptions, openRunData, type RunData } from './run-data.js'
+export {
+  type DataCounts,
+  type ParameterPlan,
+  parameterCount,
+  planRun,
+  type RunPlan,
+  type StagePlan,
+  type TaskPlan,
+} from './run-plan.js'
 export { type RunRecipeOptions, type RunResult, runRecipe, runtimeChoice, TOKENIZER_FOLDER } from './run-recipe.js'
+export { expandFiles, type RunText } from './run-text.js'
 export { defineRecipe, type RecipeInput, recipeSchema } from './schema.js'
 export { overlayOfSetOptions } from './set-option.js'
+export { taskTable } from './task-table.js'

@@ -1,8 +1,12 @@
 import { StrataError } from '../errors.js'
+import { bermo } from './bermo.js'
 import { bertPretrain } from './bert-pretrain.js'
 import { nearest } from './edit-distance.js'
+import { fineTune } from './fine-tune.js'
 import { hierarchicalPretrain } from './hierarchical-pretrain.js'
 import type { Values } from './merge.js'
+import { mtDnn } from './mt-dnn.js'
+import { pals } from './pals.js'
 import type { RecipeInput } from './schema.js'
 
 /** A recipe of the package: a base and named sets of values over it. */
@@ -18,7 +22,7 @@ export interface NamedRecipe {
   defaultPreset: string
 }
 
-export const namedRecipes: readonly NamedRecipe[] = [bertPretrain, hierarchicalPretrain]
+export const namedRecipes: readonly NamedRecipe[] = [bertPretrain, hierarchicalPretrain, fineTune, mtDnn, pals, bermo]
 
 export function findNamedRecipe(name: string): NamedRecipe | undefined {
   return namedRecipes.find((recipe) => recipe.name === name)

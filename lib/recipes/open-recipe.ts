@@ -40,14 +40,18 @@ async function openInit(path: unknown, resumed: ResolvedRecipe | undefined) {
 
 /** A run folder's recipe must mean the same from any working folder. */
 function withAbsolutePaths(recipe: ResolvedRecipe): ResolvedRecipe {
-  const absolute = <Slot extends string | string[] | undefined>(slot: Slot): Slot =>
-    (typeof slot === 'string' ? resolve(slot) : slot?.map((path) => resolve(path))) as Slot
-  const { corpus, heldOut } = recipe.data
-  return {
-    ...recipe,
-    data: { ...(corpus && { corpus: absolute(corpus) }), ...(heldOut && { heldOut: absolute(heldOut) }) },
-    tokenizer: typeof recipe.tokenizer === 'string' ? resolve(recipe.tokenizer) : recipe.tokenizer,
-  }
+  const data = Object.fromEntries(
+    Object.entries(recipe.data).map(([slot, files]) => [slot, absoluteFiles(files)]),
+  ) as ResolvedRecipe['data']
+  const tokenizer = typeof recipe.tokenizer === 'string' ? resolve(recipe.tokenizer) : recipe.tokenizer
+  return { ...recipe, data, tokenizer }
+}
+
+function absoluteFiles(slot: unknown): unknown {
+  if (typeof slot === 'string') return resolve(slot)
+  if (Array.isArray(slot)) return slot.map(absoluteFiles)
+  if (!isValues(slot) || 'fromTasks' in slot) return slot
+  return Object.fromEntries(Object.entries(slot).map(([split, files]) => [split, absoluteFiles(files)]))
 }
 
 /** Keys that a resumed run may change: they decide when to stop, save and tell, not what is computed. */

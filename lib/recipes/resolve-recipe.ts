@@ -1,23 +1,34 @@
-import type { EncoderConfig, HeadConfig, ModelConfig } from '../model/config.js'
+import type { EncoderConfig } from '../model/config.js'
+import { activeTasks } from './active-tasks.js'
 import { checkAcrossKeys } from './cross-checks.js'
 import { nearest } from './edit-distance.js'
 import { isValues, mergeValues, type Values } from './merge.js'
 import { findNamedRecipe, type NamedRecipe, unknownRecipe } from './named-recipes.js'
 import { type Locate, type RecipeProblem, recipeError, schemaProblems } from './recipe-problems.js'
-import { type LayerPlace, type ParsedRecipe, type RecipeHead, recipeSchema } from './schema.js'
+import { type LayerPlace, type ParsedRecipe, type RecipeHead, type RecipeTask, recipeSchema } from './schema.js'
 
 type Resolved<Head> = Head extends { layer: LayerPlace } ? Omit<Head, 'layer'> & { layer: number } : never
 export type ResolvedHead = Resolved<RecipeHead>
-export type ResolvedStage = Omit<NonNullable<ParsedRecipe['stages']>[number], 'name' | 'freeze' | 'heads'> & {
+export type ResolvedTask = Omit<RecipeTask, 'head'> & { head: Omit<RecipeTask['head'], 'layer'> & { layer: number } }
+type ParsedStage = NonNullable<ParsedRecipe['stages']>[number]
+export type ResolvedStage = Omit<
+  ParsedStage,
+  'eachTask' | 'name' | 'heads' | 'tasks' | 'sampler' | 'train' | 'freeze'
+> & {
   name: string
   heads: string[]
+  tasks: string[]
+  sampler: ParsedRecipe['sampler']
+  train: ParsedRecipe['train']
   freeze: string[]
 }
 
 /** A recipe in which nothing is left open: every default is filled in and every layer is a number. */
-export interface ResolvedRecipe extends Omit<ParsedRecipe, 'encoder' | 'heads'> {
+export interface ResolvedRecipe
+  extends Omit<ParsedRecipe, 'encoder' | 'heads' | 'tasks' | 'taskDefaults' | 'taskSettings'> {
   encoder: Omit<EncoderConfig, 'vocabSize'>
   heads: Record<string, ResolvedHead>
+  tasks: Record<string, ResolvedTask>
 }
 
 export interface ResolveOptions {
@@ -36,7 +47,7 @@ export interface ResolveOptions {
  */
 export function resolveRecipe(values: Values, options: ResolveOptions = {}): ResolvedRecipe {
   const label = options.label ?? 'recipe'
-  const merged = inheritStages(expandShorthands(layersOf(values, options, label)))
+  const merged = inheritStages(activeTasks(expandShorthands(layersOf(values, options, label))))
   const parsed = recipeSchema.safeParse(merged)
   if (!parsed.success) {
     throw recipeError(withHints(schemaProblems(parsed.error, recipeSchema, merged, options.locate), merged), label)
@@ -51,37 +62,30 @@ export function resolveRecipe(values: Values, options: ResolveOptions = {}): Res
 /** The stages of a recipe; a one-stage recipe has its keys at the top. */
 export function stagesOf(recipe: ResolvedRecipe): ResolvedStage[] {
   const allHeads = Object.keys(recipe.heads)
-  const { budget, optimizer, schedule, clip, batch, freeze } = recipe
+  const allTasks = Object.keys(recipe.tasks)
+  const { budget, optimizer, schedule, clip, batch, freeze, sampler, train } = recipe
   if (!recipe.stages) {
-    return [{ name: 'pretrain', heads: allHeads, budget: budget ?? {}, optimizer, schedule, clip, batch, freeze }]
+    const name = allTasks.length === 0 ? 'pretrain' : allHeads.length === 0 ? 'finetune' : 'train'
+    const start = { startFrom: undefined, startFromBest: false }
+    const parts = { heads: allHeads, tasks: allTasks, optimizer, schedule, clip, batch, freeze, sampler, train }
+    return [{ name, budget: budget ?? {}, ...parts, ...start }]
   }
-  return recipe.stages.map((stage, index) => ({
-    ...stage,
-    name: stage.name ?? `stage${index}`,
-    heads: stage.heads ?? allHeads,
-    freeze: stage.freeze ?? freeze,
-  }))
-}
-
-/** The recipe's model for a vocabulary. */
-export function modelConfigOf(recipe: ResolvedRecipe, vocabSize: number): ModelConfig {
-  return { encoder: { ...recipe.encoder, vocabSize }, heads: Object.entries(recipe.heads).map(headConfig) }
-}
-
-function headConfig([name, head]: [string, ResolvedHead]): HeadConfig {
-  const common = { name, tap: { layer: head.layer }, weight: head.weight }
-  switch (head.kind) {
-    case 'masked-lm': {
-      const { from, mode, stopGradient } = head.transfer ?? { from: '', mode: 'none', stopGradient: false }
-      return mode === 'none'
-        ? { ...common, kind: head.kind }
-        : { ...common, kind: head.kind, transfer: { from, mode, stopGradient } }
+  return recipe.stages.flatMap(({ eachTask, ...stage }, index) => {
+    const name = stage.name ?? `stage${index}`
+    const tasks = stage.tasks ?? allTasks
+    const whole: ResolvedStage = {
+      ...stage,
+      name,
+      heads: stage.heads ?? (eachTask ? [] : allHeads),
+      tasks,
+      sampler: stage.sampler ?? sampler,
+      train: stage.train ?? train,
+      freeze: stage.freeze ?? freeze,
     }
-    case 'next-sentence':
-      return { ...common, kind: head.kind }
-    case 'bigram-shift':
-      return { ...common, kind: head.kind, level: head.level, read: head.read }
-  }
+    if (!eachTask) return [whole]
+    const before = stage.startFrom ?? recipe.stages?.[index - 1]?.name ?? (index > 0 ? `stage${index - 1}` : undefined)
+    return tasks.map((task) => ({ ...whole, name: `${name}-${task}`, tasks: [task], startFrom: before }))
+  })
 }
 
 /** The values from the lowest to the one with the last word: base, preset, checkpoint, own values, overlay. */
@@ -163,9 +167,18 @@ function resolveRelative(recipe: ParsedRecipe): ResolvedRecipe {
   const { layers, hiddenSize } = recipe.encoder
   const places = { top: layers, half: Math.max(2, Math.round(layers / 2)), third: Math.max(2, Math.round(layers / 3)) }
   const resolve = (place: LayerPlace) => (typeof place === 'number' ? place : places[place])
-  const heads = Object.entries(recipe.heads).map(([name, head]) => [name, { ...head, layer: resolve(head.layer) }])
+  const tapped = <Head extends { layer: LayerPlace; mix?: string }>(head: Head) => ({
+    ...head,
+    layer: head.mix === undefined ? resolve(head.layer) : layers,
+  })
+  const heads = Object.entries(recipe.heads).map(([name, head]) => [name, tapped(head)])
+  const tasks = Object.entries(recipe.tasks).map(([name, task]): [string, ResolvedTask] => [
+    name,
+    { ...task, head: tapped(task.head) },
+  ])
+  const { taskDefaults: _, taskSettings: __, ...rest } = recipe
   return {
-    ...recipe,
+    ...rest,
     resolved: true,
     bigramShift: { ...recipe.bigramShift, level: levelOf(recipe), layer: resolve(recipe.bigramShift.layer) },
     encoder: {
@@ -174,6 +187,7 @@ function resolveRelative(recipe: ParsedRecipe): ResolvedRecipe {
       intermediateSize: recipe.encoder.intermediateSize ?? 4 * hiddenSize,
     },
     heads: Object.fromEntries(heads) as Record<string, ResolvedHead>,
+    tasks: Object.fromEntries(tasks),
   }
 }
 

@@ -1,27 +1,23 @@
-import { readdir, stat } from 'node:fs/promises'
-import { join, resolve } from 'node:path'
-import {
-  type CorpusProgress,
-  type CorpusStatistics,
-  type CorpusView,
-  openCorpus,
-  splitDocuments,
-  trainTokenizer,
-  wholeCorpus,
-} from '../data/index.js'
+import { mkdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { defaultCorpusDirectory } from '../data/index.js'
 import { fileError, StrataError } from '../errors.js'
-import { Tokenizer } from '../text/index.js'
+import type { OpenedTask } from '../tasks/index.js'
+import type { Tokenizer } from '../text/index.js'
+import { openRecipeTasks, writeCorpusOfTasks } from './recipe-tasks.js'
 import type { ResolvedRecipe } from './resolve-recipe.js'
+import { expandFiles, openText, openTokenizer, type RunText } from './run-text.js'
 
-/** A recipe's text, tokenised and divided. */
+/** A recipe's data, tokenised and divided. */
 export interface RunData {
   tokenizer: Tokenizer
   /** `trained` from the corpus, or loaded from this path. */
   tokenizerSource: string
-  training: CorpusView
-  /** Missing when nothing is held out. */
-  heldOut?: CorpusView
-  /** What a user should know: skipped documents, a smaller vocabulary, no held-out data. */
+  /** Text of the self-supervised heads; missing when the recipe has none. */
+  text?: RunText
+  /** The labelled tasks. */
+  tasks: OpenedTask[]
+  /** What a user should know: skipped documents, bad rows, a smaller vocabulary, no held-out data. */
   notes: string[]
 }
 
@@ -30,131 +26,39 @@ export interface OpenDataOptions {
   tokenizerFolder?: string
   cacheDirectory?: string
   signal?: AbortSignal
+  /** For counting only: tasks without data are left out. */
+  planOnly?: boolean
   /** One line about what is going on, now and then. */
   onProgress?: (line: string) => void
 }
 
-/** Opens (tokenises once and caches) the recipe's data slots. Throws BAD_RECIPE when `data.corpus` is missing. */
+/** Opens (tokenises once and caches) the recipe's data slots. Throws BAD_RECIPE when a slot that is needed is missing. */
 export async function openRunData(recipe: ResolvedRecipe, options: OpenDataOptions = {}): Promise<RunData> {
-  if (recipe.data.corpus === undefined) {
+  const notes: string[] = []
+  const { corpus } = recipe.data
+  const needsText = Object.keys(recipe.heads).length > 0
+  if (needsText && corpus === undefined) {
     throw new StrataError(
       'BAD_RECIPE',
       'data.corpus: is missing, expected a text file, a folder or a list of them; give --data corpus=FILE',
     )
   }
-  const inputs = await expandFiles(recipe.data.corpus)
-  const notes: string[] = []
+  const inputs = needsText ? await textInputs(recipe, options, notes) : []
   const { tokenizer, source } = await openTokenizer(recipe, inputs, options, notes)
-  const open = async (files: string[]) => {
-    const onProgress = (progress: CorpusProgress) => options.onProgress?.(corpusProgress(files, progress))
-    const corpus = await openCorpus({
-      inputs: files,
-      tokenizer,
-      ...recipe.text,
-      cacheDirectory: options.cacheDirectory,
-      onProgress,
-      signal: options.signal,
-    })
-    notes.push(...corpusNotes(files, corpus.statistics))
-    return corpus
-  }
-  const corpus = await open(inputs)
-  if (recipe.data.heldOut !== undefined) {
-    const heldOut = wholeCorpus(await open(await expandFiles(recipe.data.heldOut)))
-    return { tokenizer, tokenizerSource: source, training: wholeCorpus(corpus), heldOut, notes }
-  }
-  const heldOutDocuments = heldOutCount(recipe, corpus.documentCount, notes)
-  if (heldOutDocuments === 0) return { tokenizer, tokenizerSource: source, training: wholeCorpus(corpus), notes }
-  const { train, heldOut } = splitDocuments(corpus, { heldOutDocuments, seed: recipe.seed })
-  return { tokenizer, tokenizerSource: source, training: train, heldOut, notes }
+  const text = needsText ? await openText(recipe, inputs, tokenizer, options, notes) : undefined
+  const tasks = await openRecipeTasks(recipe, tokenizer, options)
+  for (const task of tasks) notes.push(...task.notes)
+  return { tokenizer, tokenizerSource: source, text, tasks, notes }
 }
 
-/** Files as they are, folders as the text files in them, in order of name. */
-export async function expandFiles(slot: string | readonly string[]): Promise<string[]> {
-  const files: string[] = []
-  for (const entry of typeof slot === 'string' ? [slot] : slot) {
-    const path = resolve(entry)
-    const found = await stat(path).catch((error) => {
-      throw fileError(error, path, 'open the data')
-    })
-    if (!found.isDirectory()) {
-      files.push(path)
-      continue
-    }
-    const names = (await readdir(path)).filter((name) => /\.(txt|text|jsonl|ndjson)(\.gz)?$/i.test(name)).sort()
-    if (names.length === 0)
-      throw new StrataError('BAD_DATA', `${path} has no .txt or .jsonl file (also .gz), expected at least one`)
-    files.push(...names.map((name) => join(path, name)))
-  }
-  return files
-}
-
-async function openTokenizer(
-  recipe: ResolvedRecipe,
-  inputs: string[],
-  options: OpenDataOptions,
-  notes: string[],
-): Promise<{ tokenizer: Tokenizer; source: string }> {
-  const kept = options.tokenizerFolder
-  if (kept && (await stat(join(kept, 'tokenizer.json')).catch(() => undefined))) {
-    return { tokenizer: await Tokenizer.load(kept), source: kept }
-  }
-  if (typeof recipe.tokenizer === 'string') {
-    return { tokenizer: await Tokenizer.load(recipe.tokenizer), source: recipe.tokenizer }
-  }
-  const { vocabSize, lowercase } = recipe.tokenizer.train
-  options.onProgress?.(`training a vocabulary of ${vocabSize} pieces`)
-  const { tokenizer } = await trainTokenizer({
-    inputs,
-    vocabSize,
-    lowercase,
-    ...recipe.text,
-    signal: options.signal,
-    onProgress: ({ phase, documents, learned }) =>
-      options.onProgress?.(
-        phase === 'count' ? `counting words: ${documents} documents` : `learning pieces: ${learned} of ${vocabSize}`,
-      ),
+/** The corpus's files; the texts of tasks are first written to one, under a name that follows from where they come from. */
+async function textInputs(recipe: ResolvedRecipe, options: OpenDataOptions, notes: string[]): Promise<string[]> {
+  const corpus = recipe.data.corpus!
+  if (typeof corpus === 'string' || Array.isArray(corpus)) return expandFiles(corpus)
+  options.onProgress?.(`collecting the texts of ${corpus.fromTasks.join(', ')}`)
+  const folder = options.cacheDirectory ?? defaultCorpusDirectory()
+  await mkdir(folder, { recursive: true }).catch((error) => {
+    throw fileError(error, folder, 'write the texts of the tasks')
   })
-  if (tokenizer.vocabSize < vocabSize) {
-    notes.push(`the text gives a vocabulary of ${tokenizer.vocabSize} pieces only, ${vocabSize} were asked for`)
-  }
-  return { tokenizer, source: 'trained' }
-}
-
-function heldOutCount(recipe: ResolvedRecipe, documentCount: number, notes: string[]): number {
-  const { documents } = recipe.evaluation
-  if (documents === 'auto') {
-    const count = documentCount < 2 ? 0 : Math.min(100, Math.max(1, Math.floor(documentCount / 10)))
-    if (count === 0)
-      notes.push('the corpus is one document: nothing is held out, no head is evaluated; give data.heldOut')
-    return count
-  }
-  if (documents >= documentCount) {
-    const message = `came ${documents}, but the corpus has ${documentCount} documents, expected fewer; or give data.heldOut`
-    throw new StrataError('BAD_RECIPE', `evaluation.documents: ${message}`)
-  }
-  return documents
-}
-
-/** Every count of a corpus that tells of skipped or changed text. */
-function corpusNotes(files: string[], statistics: CorpusStatistics): string[] {
-  const told = {
-    emptyDocuments: 'documents without text were skipped',
-    tokenlessDocuments: 'documents without a token were skipped',
-    emptySentences: 'sentences without a token were skipped',
-    replacedLines: 'lines had invalid UTF-8, replaced',
-    cutDocuments: 'very long documents were cut',
-  } as const
-  return Object.entries(told).flatMap(([key, what]) => {
-    const count = statistics[key as keyof typeof told]
-    return count > 0 ? [`${count} ${what} (${files.join(', ')})`] : []
-  })
-}
-
-function corpusProgress(files: string[], progress: CorpusProgress): string {
-  const megabytes = (bytes: number) => (bytes / 1e6).toFixed(1)
-  const done = `${megabytes(progress.bytesDone)} of ${megabytes(progress.bytesTotal)} MB`
-  const what = { hash: 'reading', verify: 'checking the cache of', build: 'tokenising' }[progress.phase]
-  const counts = progress.phase === 'build' ? `, ${progress.documents} documents, ${progress.tokens} tokens` : ''
-  return `${what} ${files.length === 1 ? files[0] : `${files.length} files`}: ${done}${counts}`
+  return [await writeCorpusOfTasks(recipe, corpus.fromTasks, (name) => join(folder, name), options.signal, notes)]
 }

@@ -1,17 +1,20 @@
 import type { CorpusView } from '../data/index.js'
 import { type ModelConfig, modelParameterShapes } from '../model/index.js'
+import { modelConfigOf, type TaskShape } from './model-of-recipe.js'
 import { recipeSource } from './pretraining-sources.js'
-import { modelConfigOf, type ResolvedRecipe, stagesOf } from './resolve-recipe.js'
+import { shapeOf, shapesWithoutData } from './recipe-tasks.js'
+import { type ResolvedRecipe, type ResolvedStage, stagesOf } from './resolve-recipe.js'
 import type { RunData } from './run-data.js'
 
 /** What a run would do: counts, not promises. */
 export interface RunPlan {
   recipe: ResolvedRecipe
   tokenizer: { source: string; vocabSize: number }
-  data: { training: DataCounts; heldOut?: DataCounts }
+  data: { training?: DataCounts; heldOut?: DataCounts }
+  tasks: TaskPlan[]
   stages: StagePlan[]
-  parameters: number
-  /** Estimated from the shapes: weights, gradients, AdamW's moments, and the activations of one batch. */
+  parameters: ParameterPlan
+  /** Estimated from the shapes: weights, gradients, the optimiser's moments, and the activations of one batch. */
   memoryBytes: { weights: number; gradients: number; optimizer: number; activations: number; total: number }
   notes: string[]
 }
@@ -22,14 +25,38 @@ export interface DataCounts {
   tokens: number
 }
 
+export interface TaskPlan {
+  name: string
+  kind: string
+  /** Number of classes, where the task has some. */
+  classes?: number
+  /** Examples by split; empty when the recipe was planned without the task's data. */
+  examples: Record<string, number>
+  /** Parameters that this task has for itself. */
+  parameters: { head: number; adapter: number }
+}
+
+export interface ParameterPlan {
+  total: number
+  /** Embeddings and blocks, without heads, mixes and adapters. */
+  encoder: number
+  /** All that is not the encoder's. */
+  added: number
+  /** BERT as published with this encoder: encoder and pooler. Its multiple is what multi-task papers print. */
+  encoderWithPooler: number
+  /** Adapters of all tasks and one encoder with pooler, as a multiple of the latter. */
+  adaptedRatio: number
+}
+
 export interface StagePlan {
   name: string
   heads: string[]
+  tasks: string[]
   budget: Record<string, number>
   batchesPerEpoch: number
   inputsPerEpoch: number
-  /** Special tokens included. */
-  tokensPerEpoch: number
+  /** Special tokens included; unknown (null) with labelled tasks. */
+  tokensPerEpoch: number | null
   /** Unknown (null) for a budget in hours. */
   steps: number | null
   tokens: number | null
@@ -37,48 +64,95 @@ export interface StagePlan {
 }
 
 export function planRun(recipe: ResolvedRecipe, data: RunData): RunPlan {
-  const config = modelConfigOf(recipe, data.tokenizer.vocabSize)
-  const parameters = parameterCount(config)
-  const stages = stagesOf(recipe).map((stage) => {
+  const shapes = [...data.tasks.map(shapeOf), ...shapesWithoutData(recipe, data.tasks)]
+  const config = modelConfigOf(recipe, data.tokenizer.vocabSize, shapes)
+  const parameters = parameterPlan(config)
+  return {
+    recipe,
+    tokenizer: { source: data.tokenizerSource, vocabSize: data.tokenizer.vocabSize },
+    data: data.text
+      ? { training: counts(data.text.training), ...(data.text.heldOut && { heldOut: counts(data.text.heldOut) }) }
+      : {},
+    tasks: shapes.map((shape) => taskPlan(shape, config, data)),
+    stages: stagesOf(recipe).map((stage) => stagePlan(recipe, stage, data)),
+    parameters,
+    memoryBytes: estimateMemory(recipe, config, parameters.total),
+    notes: data.notes,
+  }
+}
+
+function stagePlan(recipe: ResolvedRecipe, stage: ResolvedStage, data: RunData): StagePlan {
+  const { steps, tokens, epochs } = stage.budget
+  const tasks = data.tasks.filter(({ name }) => stage.tasks.includes(name))
+  let batches = tasks.reduce((sum, task) => sum + (task.train?.batchCount(0) ?? 0), 0)
+  let inputs = tasks.reduce((sum, task) => sum + (task.train?.examples ?? 0), 0)
+  let tokensPerEpoch: number | null = null
+  if (data.text && stage.heads.length > 0) {
     const source = recipeSource(recipe, {
-      view: data.training,
+      view: data.text.training,
       tokenizer: data.tokenizer,
       heads: stage.heads,
       batch: stage.batch,
       evaluation: false,
     })
-    const { inputs, tokens: tokensPerEpoch } = source.statistics(0)
-    const batchesPerEpoch = source.batchCount(0)
-    const { steps, tokens, epochs } = stage.budget
-    const stepsPerEpoch = batchesPerEpoch / stage.batch.accumulation
-    const tokensPerStep = tokensPerEpoch / stepsPerEpoch
-    const planned =
-      steps ?? (tokens ? Math.ceil(tokens / tokensPerStep) : epochs ? Math.ceil(epochs * stepsPerEpoch) : null)
-    return {
-      name: stage.name,
-      heads: stage.heads,
-      budget: stage.budget as Record<string, number>,
-      batchesPerEpoch,
-      inputsPerEpoch: inputs,
-      tokensPerEpoch,
-      steps: planned,
-      tokens: planned === null ? null : Math.round(planned * tokensPerStep),
-      epochs: planned === null ? null : planned / stepsPerEpoch,
-    }
-  })
+    const statistics = source.statistics(0)
+    batches += source.batchCount(0)
+    inputs += statistics.inputs
+    if (stage.tasks.length === 0) tokensPerEpoch = statistics.tokens
+  }
+  const stepsPerEpoch = batches / stage.batch.accumulation
+  const tokensPerStep = tokensPerEpoch === null ? null : tokensPerEpoch / stepsPerEpoch
+  const planned =
+    steps ??
+    (tokens && tokensPerStep ? Math.ceil(tokens / tokensPerStep) : epochs ? Math.ceil(epochs * stepsPerEpoch) : null)
   return {
-    recipe,
-    tokenizer: { source: data.tokenizerSource, vocabSize: data.tokenizer.vocabSize },
-    data: { training: counts(data.training), ...(data.heldOut && { heldOut: counts(data.heldOut) }) },
-    stages,
-    parameters,
-    memoryBytes: estimateMemory(recipe, config, parameters),
-    notes: data.notes,
+    name: stage.name,
+    heads: stage.heads,
+    tasks: stage.tasks,
+    budget: stage.budget as Record<string, number>,
+    batchesPerEpoch: batches,
+    inputsPerEpoch: inputs,
+    tokensPerEpoch,
+    steps: planned,
+    tokens: planned === null || tokensPerStep === null ? null : Math.round(planned * tokensPerStep),
+    epochs: planned === null || stepsPerEpoch === 0 ? null : planned / stepsPerEpoch,
   }
 }
 
+function taskPlan(shape: TaskShape, config: ModelConfig, data: RunData): TaskPlan {
+  const opened = data.tasks.find(({ name }) => name === shape.name)
+  const sets = opened
+    ? { ...(opened.train && { train: opened.train }), ...opened.evaluation, ...opened.prediction }
+    : {}
+  const own = (prefix: string) => countOf(config, (name) => name.startsWith(`${prefix}.${shape.name}.`))
+  return {
+    name: shape.name,
+    kind: shape.kind,
+    ...(shape.classes !== undefined && { classes: shape.classes }),
+    examples: Object.fromEntries(Object.entries(sets).map(([split, set]) => [split, set.examples])),
+    parameters: { head: own('heads'), adapter: own('adapters') },
+  }
+}
+
+function parameterPlan(config: ModelConfig): ParameterPlan {
+  const total = parameterCount(config)
+  const encoder = countOf(config, (name) => name.startsWith('bert.'))
+  const { hiddenSize } = config.encoder
+  const encoderWithPooler = encoder + hiddenSize * (hiddenSize + 1)
+  const adapters = countOf(config, (name) => name.startsWith('adapters.'))
+  const adaptedRatio = (encoderWithPooler + adapters) / encoderWithPooler
+  return { total, encoder, added: total - encoder, encoderWithPooler, adaptedRatio }
+}
+
+function countOf(config: ModelConfig, counts: (name: string) => boolean): number {
+  return Object.entries(modelParameterShapes(config)).reduce(
+    (sum, [name, shape]) => sum + (counts(name) ? shape.reduce((a, b) => a * b, 1) : 0),
+    0,
+  )
+}
+
 export function parameterCount(config: ModelConfig): number {
-  return Object.values(modelParameterShapes(config)).reduce((sum, shape) => sum + shape.reduce((a, b) => a * b, 1), 0)
+  return countOf(config, () => true)
 }
 
 function counts({ documents, sentenceCount, tokenCount }: CorpusView): DataCounts {

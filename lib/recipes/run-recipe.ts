@@ -2,8 +2,10 @@ import { existsSync } from 'node:fs'
 import { mkdir } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { fileError, StrataError } from '../errors.js'
+import { scoreTask } from '../evaluation/index.js'
 import { computeThreads, type Device, loadModel, Model, type Precision, readModelFolder } from '../model/index.js'
 import { resolveDevice } from '../runtime/index.js'
+import type { OpenedTask, TaskScores } from '../tasks/index.js'
 import type { Tokenizer } from '../text/index.js'
 import {
   huggingFaceModelFiles,
@@ -12,14 +14,18 @@ import {
   readResolvedRecipe,
   type Stage,
   TrainingEvents,
+  type TrainingTask,
   type TrainResult,
   train,
 } from '../training/index.js'
 import { type HeldOutRow, heldOutRows } from './held-out-table.js'
+import { modelConfigOf } from './model-of-recipe.js'
 import { checkResumedRecipe } from './open-recipe.js'
 import { recipeSource } from './pretraining-sources.js'
-import { modelConfigOf, type ResolvedRecipe, type ResolvedStage, stagesOf } from './resolve-recipe.js'
+import { savedTask, shapeOf } from './recipe-tasks.js'
+import { type ResolvedRecipe, type ResolvedStage, stagesOf } from './resolve-recipe.js'
 import { openRunData, type RunData } from './run-data.js'
+import type { RunText } from './run-text.js'
 
 export interface RunRecipeOptions {
   /** The run folder. */
@@ -66,18 +72,9 @@ export async function runRecipe(recipe: ResolvedRecipe, options: RunRecipeOption
 
   const tokenizerFolder = join(output, TOKENIZER_FOLDER)
   const data = await openRunData(recipe, { ...options, tokenizerFolder: options.resume ? tokenizerFolder : undefined })
-  const evaluation =
-    data.heldOut &&
-    recipeSource(recipe, {
-      view: data.heldOut,
-      tokenizer: data.tokenizer,
-      heads: Object.keys(recipe.heads),
-      batch: recipe.batch,
-      evaluation: true,
-    })
   const stages = stagesOf(recipe).map((stage) => trainingStage(recipe, stage, data))
 
-  const { model, notes } = await openModel(recipe, data.tokenizer, output, options.resume ?? false)
+  const { model, notes } = await openModel(recipe, data, output, options.resume ?? false)
   try {
     await using run = await openRunFolder(output, {
       resume: options.resume,
@@ -97,19 +94,25 @@ export async function runRecipe(recipe: ResolvedRecipe, options: RunRecipeOption
       settings: {
         seed: recipe.seed,
         evaluateEverySteps: recipe.evaluation.everySteps,
+        evaluateEveryEpochs: recipe.evaluation.everyEpochs || undefined,
         checkpoint: recipe.checkpoint,
+        earlyStopping: recipe.earlyStopping,
         logEverySteps: recipe.log.everySteps,
         onNonFinite: recipe.onNonFinite,
         prefetchWorkers: recipe.prefetchWorkers,
       },
       run,
-      modelFiles: huggingFaceModelFiles(model, { tokenizer: savesInto(data.tokenizer), extra: { recipe } }),
+      modelFiles: huggingFaceModelFiles(model, {
+        tokenizer: savesInto(data.tokenizer),
+        tasks: data.tasks.map((task) => savedTask(recipe, task)),
+        extra: { recipe },
+      }),
       events: options.events ?? new TrainingEvents(),
       signal: options.signal,
       handleSignals: options.handleSignals,
-      card: { recipe: recipe.name, description: recipe.description, data: [recipe.data.corpus].flat().join(', ') },
+      card: { recipe: recipe.name, description: recipe.description, data: dataText(recipe) },
     })
-    const heldOut = evaluation ? heldOutRows(result.scores, evaluation) : []
+    const heldOut = heldOutRowsOf(recipe, data, result)
     return { ...result, output, heldOut, device: model.device, precision: model.precision, notes: allNotes }
   } finally {
     await model.dispose()
@@ -141,17 +144,19 @@ export function runtimeChoice(recipe: Pick<ResolvedRecipe, 'device' | 'precision
   return { device, precision: device.startsWith('cuda') ? 'bf16' : 'fp32' }
 }
 
-async function openModel(recipe: ResolvedRecipe, tokenizer: Tokenizer, output: string, resume: boolean) {
+async function openModel(recipe: ResolvedRecipe, data: RunData, output: string, resume: boolean) {
+  const { tokenizer } = data
   const options = { ...runtimeChoice(recipe), seed: recipe.seed }
   if (recipe.threads > 0) computeThreads(recipe.threads)
   const saved = resume ? (await newestCheckpoint(output)).found : undefined
   // A checkpoint's vocabulary may be larger than its tokenizer's (padded to a round number).
   const vocabSize = saved ? (await readModelFolder(saved.path)).config.encoder.vocabSize : tokenizer.vocabSize
-  const config = modelConfigOf(recipe, vocabSize)
+  const config = modelConfigOf(recipe, vocabSize, data.tasks.map(shapeOf))
   if (!recipe.init || saved) return { model: await Model.create(config, options), notes: [] }
 
   const { hiddenDropout, attentionDropout } = recipe.encoder
-  const loaded = await loadModel(recipe.init, { ...options, heads: config.heads, hiddenDropout, attentionDropout })
+  const { heads, mixes, adapters } = config
+  const loaded = await loadModel(recipe.init, { ...options, heads, mixes, adapters, hiddenDropout, attentionDropout })
   const rows = loaded.config.encoder.vocabSize
   if (tokenizer.vocabSize > rows) {
     await loaded.model.dispose()
@@ -160,31 +165,91 @@ async function openModel(recipe: ResolvedRecipe, tokenizer: Tokenizer, output: s
       `tokenizer: has ${tokenizer.vocabSize} tokens, but the checkpoint to start from has ${rows}, expected its own tokenizer; remove the key`,
     )
   }
-  const freshHeads = config.heads.filter((head) => loaded.fresh.some((name) => name.startsWith(`heads.${head.name}.`)))
-  const freshRest = loaded.fresh.filter((name) => !name.startsWith('heads.'))
-  const notes = [
-    ...freshHeads.map((head) => `head ${head.name} is not in ${recipe.init}: it starts fresh`),
-    ...freshRest.map((name) => `${name} is not in ${recipe.init}: it starts fresh`),
-    ...(loaded.unused.length > 0 ? [`not used of ${recipe.init}: ${loaded.unused.join(', ')}`] : []),
+  return { model: loaded.model, notes: startNotes(recipe.init, loaded) }
+}
+
+/** What of a model starts fresh, in one line a part, and what of the checkpoint is left behind. */
+function startNotes(
+  init: string,
+  { fresh, unused }: { fresh: readonly string[]; unused: readonly string[] },
+): string[] {
+  const parts = new Set(
+    fresh.map((name) => /^(heads|mixes|adapters)\.([^.]+)\./.exec(name)?.slice(1).join(' ') ?? name),
+  )
+  const kinds = { heads: 'head', mixes: 'mix', adapters: 'adapter' }
+  const names = [...parts].map((part) => part.replace(/^(heads|mixes|adapters)(?= )/, (kind) => kinds[kind as 'heads']))
+  return [
+    ...names.map((name) => `${name} is not in ${init}: it starts fresh`),
+    ...(unused.length > 0 ? [`not used of ${init}: ${unused.join(', ')}`] : []),
   ]
-  return { model: loaded.model, notes }
 }
 
 function trainingStage(recipe: ResolvedRecipe, stage: ResolvedStage, data: RunData): Stage {
-  const common = { tokenizer: data.tokenizer, heads: stage.heads, batch: stage.batch }
-  const source = recipeSource(recipe, { ...common, view: data.training, evaluation: false })
-  const evaluation = data.heldOut && recipeSource(recipe, { ...common, view: data.heldOut, evaluation: true })
+  const tasks: TrainingTask[] = data.tasks
+    .filter(({ name }) => stage.tasks.includes(name))
+    .map((task) =>
+      labelledTask(task, savedTask(recipe, task).adapter, data.text !== undefined && stage.heads.length > 0),
+    )
+  if (data.text && stage.heads.length > 0) tasks.unshift(pretrainingTask(recipe, stage, data, data.text))
   return {
     name: stage.name,
-    tasks: [{ name: 'pretraining', heads: [...stage.heads], source, evaluation }],
-    sampler: { kind: 'proportional' },
+    tasks,
+    sampler: stage.sampler,
     optimizer: stage.optimizer,
     schedule: stage.schedule,
     clip: stage.clip,
     budget: stage.budget,
     accumulation: stage.batch.accumulation,
     freeze: stage.freeze,
+    train: stage.train,
+    startFrom: stage.startFrom,
+    startFromBest: stage.startFromBest,
   }
+}
+
+/** All self-supervised heads of a stage on one forward pass. */
+function pretrainingTask(recipe: ResolvedRecipe, stage: ResolvedStage, data: RunData, text: RunText): TrainingTask {
+  const common = { tokenizer: data.tokenizer, heads: stage.heads, batch: stage.batch }
+  const source = recipeSource(recipe, { ...common, view: text.training, evaluation: false })
+  const evaluation = text.heldOut && recipeSource(recipe, { ...common, view: text.heldOut, evaluation: true })
+  return { name: 'pretraining', heads: [...stage.heads], source, evaluation }
+}
+
+/** `besideText`: sizes are then compared in batches, since text has no examples. */
+function labelledTask(task: OpenedTask, adapter: string | undefined, besideText: boolean): TrainingTask {
+  const { name, head, train, evaluation } = task
+  if (!train) throw new StrataError('BAD_DATA', `task ${name} has no training examples, expected a split "train"`)
+  return {
+    name,
+    heads: [head],
+    source: train,
+    examples: besideText ? undefined : train.examples,
+    adapter,
+    score: async (model, options) => {
+      const scores: Record<string, TaskScores> = {}
+      for (const split of Object.keys(evaluation)) scores[split] = await scoreTask(model, task, split, options)
+      return scores
+    },
+  }
+}
+
+/** The self-supervised heads' last figures beside chance and unigram levels. */
+function heldOutRowsOf(recipe: ResolvedRecipe, data: RunData, { scores }: TrainResult): HeldOutRow[] {
+  if (!data.text?.heldOut) return []
+  const evaluation = recipeSource(recipe, {
+    view: data.text.heldOut,
+    tokenizer: data.tokenizer,
+    heads: Object.keys(recipe.heads),
+    batch: recipe.batch,
+    evaluation: true,
+  })
+  return heldOutRows(scores, evaluation)
+}
+
+function dataText(recipe: ResolvedRecipe): string {
+  const paths = (slot: unknown): string[] =>
+    typeof slot === 'string' ? [slot] : slot && typeof slot === 'object' ? Object.values(slot).flatMap(paths) : []
+  return Object.values(recipe.data).flatMap(paths).join(', ')
 }
 
 async function saveTokenizer(tokenizer: Tokenizer, folder: string): Promise<void> {

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { adapter, layer, mix, name, sampler, task, taskFiles } from './task-schema.js'
 
 /**
  * The one schema of recipes: what a TypeScript value, a YAML or JSON file and `--set` may say. Every key has its
@@ -9,12 +10,6 @@ const count = z.int().min(1)
 const countOrZero = z.int().min(0)
 const share = z.number().min(0).max(1)
 const factor = z.number().min(0)
-
-/**
- * Where a head reads: a layer's number (0 = embedding output, l = output of block l), or a place relative to the L layers:
- * `top` = L, `half` = max(2, round(L / 2)), `third` = max(2, round(L / 3)).
- */
-const layer = z.union([countOrZero, z.enum(['top', 'half', 'third'])])
 
 const encoder = z.strictObject({
   kind: z.literal('bert').default('bert'),
@@ -34,10 +29,16 @@ const encoder = z.strictObject({
   initializerRange: z.number().positive().default(0.02),
 })
 
+/**
+ * Where a head reads: a layer's number (0 = embedding output, l = output of block l), a place relative to the L layers
+ * (`top` = L, `half` = max(2, round(L / 2)), `third` = max(2, round(L / 3))), or one of the recipe's mixes.
+ */
+const tap = { layer: layer.default('top'), mix: name.optional() }
+
 const head = z.discriminatedUnion('kind', [
   z.strictObject({
     kind: z.literal('masked-lm'),
-    layer: layer.default('top'),
+    ...tap,
     weight: factor.default(1),
     transfer: z
       .strictObject({
@@ -49,10 +50,11 @@ const head = z.discriminatedUnion('kind', [
       })
       .optional(),
   }),
-  z.strictObject({ kind: z.literal('next-sentence'), layer: layer.default('top'), weight: factor.default(1) }),
+  z.strictObject({ kind: z.literal('next-sentence'), ...tap, weight: factor.default(1) }),
   z.strictObject({
     kind: z.literal('bigram-shift'),
     layer: layer.default('third'),
+    mix: name.optional(),
     weight: factor.default(1),
     level: z.enum(['sentence', 'token']).default('sentence'),
     read: z.enum(['mean', 'cls']).default('mean'),
@@ -105,6 +107,8 @@ const budget = z.strictObject({
 const batch = z.strictObject({
   /** Most tokens of one packed batch. */
   tokens: count.default(2048),
+  /** Examples of one batch of a labelled task. */
+  sequences: count.default(32),
   /** Batches of one optimiser step. */
   accumulation: count.default(1),
   /** Most tokens of one input, [CLS] and [SEP] included. */
@@ -112,7 +116,13 @@ const batch = z.strictObject({
 })
 
 const optimizer = z.strictObject({
-  kind: z.literal('adamw').default('adamw'),
+  kind: z.enum(['adamw', 'adamax', 'bert-adam', 'sgd']).default('adamw'),
+  /** `adamax`: as torch, or as MT-DNN's code (no bias correction, decoupled decay). */
+  variant: z.enum(['torch', 'mt-dnn']).optional(),
+  /** `sgd`. */
+  momentum: z.number().min(0).lt(1).optional(),
+  dampening: share.optional(),
+  nesterov: z.boolean().optional(),
   learningRate: z.number().positive().default(1e-3),
   beta1: z.number().min(0).lt(1).default(0.9),
   beta2: z.number().min(0).lt(1).default(0.999),
@@ -120,10 +130,14 @@ const optimizer = z.strictObject({
   weightDecay: factor.default(0.01),
   /** Learning-rate factor from one layer to the one below it; 1 = equal rates. */
   layerDecay: z.number().positive().max(1).default(1),
+  /** Weight decay on every parameter, as in MT-DNN's code; else not on biases, LayerNorm and mixes. */
+  decayAll: z.boolean().optional(),
+  /** Learning-rate factor by start of a parameter's name, like `{ "mixes.": 100 }`; the longest fitting one counts. */
+  rateFactors: z.record(z.string().min(1), factor).optional(),
 })
 
 const schedule = z.strictObject({
-  kind: z.enum(['linear', 'cosine', 'constant', 'triangle']).default('linear'),
+  kind: z.enum(['linear', 'cosine', 'constant', 'triangle', 'bert']).default('linear'),
   /** Share of the budget (< 1) or number of steps (≥ 1) over which the rate rises. */
   warmup: factor.default(0.06),
   /** Factor of the learning rate at the end of the budget. */
@@ -139,8 +153,18 @@ const clip = z.strictObject({
 
 const stage = z.strictObject({
   name: z.string().min(1).optional(),
-  /** Names of the heads that train in this stage; default all. */
-  heads: z.array(z.string()).min(1).optional(),
+  /** Names of the self-supervised heads that train in this stage; default all. */
+  heads: z.array(z.string()).optional(),
+  /** Names of the labelled tasks that train in this stage; default all. */
+  tasks: z.array(z.string()).optional(),
+  /** One stage a task, named `<name>-<task>`, each from the same start. */
+  eachTask: z.boolean().default(false),
+  /** Name of the earlier stage whose end the weights are taken from; default the stage before. */
+  startFrom: z.string().min(1).optional(),
+  /** Its best checkpoint instead of its end. */
+  startFromBest: z.boolean().default(false),
+  sampler: sampler.optional(),
+  train: z.enum(['all', 'adapters']).optional(),
   budget,
   /** Here as below, what a stage leaves out is taken from the recipe's own key of the same name. */
   optimizer: optimizer.prefault({}),
@@ -180,11 +204,14 @@ export const recipeSchema = z.strictObject({
   prefetchWorkers: countOrZero.max(64).default(1),
   /** Data slots by name: file, folder or list of them. */
   data: z
-    .strictObject({
-      corpus: files.optional(),
+    .object({
+      /** Text; or the texts of labelled tasks, `{ fromTasks: [name…] }`. */
+      corpus: z.union([files, z.strictObject({ fromTasks: z.array(name).min(1) })]).optional(),
       /** Held-out text; default: `evaluation.documents` of the corpus's documents. */
       heldOut: files.optional(),
     })
+    // Every other slot belongs to the task of its name.
+    .catchall(taskFiles)
     .prefault({}),
   /** How the text files are read. */
   text: z
@@ -210,11 +237,28 @@ export const recipeSchema = z.strictObject({
     ])
     .prefault({ train: {} }),
   encoder: encoder.prefault({}),
-  heads: z.record(
-    z.string().regex(/^[A-Za-z][A-Za-z0-9_]*$/, 'a name of letters, digits and "_"'),
-    head,
-    'an object of heads by name',
-  ),
+  /** The self-supervised heads by name. */
+  heads: z
+    .record(
+      z.string().regex(/^[A-Za-z][A-Za-z0-9_]*$/, 'a name of letters, digits and "_"'),
+      head,
+      'an object of heads by name',
+    )
+    .prefault({}),
+  /** Learned sums of layers by name; heads that name the same one share it. */
+  mixes: z.record(name, mix).prefault({}),
+  /** Modules inside the blocks that every labelled task gets for itself. */
+  adapter: adapter.optional(),
+  /** The labelled tasks by name; default: the known tasks among the data slots. */
+  tasks: z.record(name, task).prefault({}),
+  /** Values that every labelled task starts from. */
+  taskDefaults: z.record(z.string(), z.unknown()).optional(),
+  /** Values for tasks of these names, should they take part. */
+  taskSettings: z.record(name, z.record(z.string(), z.unknown())).optional(),
+  /** Which task each optimiser step trains. */
+  sampler: sampler.prefault({ kind: 'proportional' }),
+  /** `adapters` trains adapters, heads, mixes and LayerNorms alone. */
+  train: z.enum(['all', 'adapters']).default('all'),
   bigramShift: bigramShift.prefault({}),
   masking: masking.prefault({}),
   inputs: inputs.prefault({}),
@@ -230,6 +274,8 @@ export const recipeSchema = z.strictObject({
     .strictObject({
       /** Optimiser steps between two evaluations; 0 = only at the end. */
       everySteps: countOrZero.default(0),
+      /** Passes over a stage's data between two evaluations; 0 = not by passes. */
+      everyEpochs: countOrZero.default(0),
       /** Documents held out from the corpus for evaluation; `auto` = a tenth of them, at most 100; 0 = no evaluation. */
       documents: z.union([countOrZero, z.literal('auto')]).default('auto'),
     })
@@ -244,6 +290,16 @@ export const recipeSchema = z.strictObject({
       best: z.strictObject({ metric: z.string().min(3), mode: z.enum(['min', 'max']) }).optional(),
     })
     .prefault({}),
+  /** Ends a stage when the score has not got better in so many evaluations. */
+  earlyStopping: z
+    .strictObject({
+      /** As in `checkpoint.best.metric`. */
+      metric: z.string().min(3),
+      mode: z.enum(['min', 'max']).default('max'),
+      patience: count,
+      minDelta: factor.default(0),
+    })
+    .optional(),
   log: z.strictObject({ everySteps: count.default(10) }).prefault({}),
 })
 
@@ -253,6 +309,7 @@ export type RecipeInput = z.input<typeof recipeSchema>
 export type ParsedRecipe = z.output<typeof recipeSchema>
 export type RecipeHead = z.output<typeof head>
 export type LayerPlace = z.output<typeof layer>
+export type { RecipeAdapter, RecipeMix, RecipeTask, TaskSlot } from './task-schema.js'
 
 /** Types a recipe that is written in TypeScript; it is checked when it is resolved. */
 export function defineRecipe(recipe: RecipeInput): RecipeInput {

@@ -1,0 +1,100 @@
+import { stat } from 'node:fs/promises'
+import { StrataError } from '../errors.js'
+import { scoreTask } from '../evaluation/index.js'
+import type { Model, ModelFolder, SavedTask } from '../model/index.js'
+import {
+  type OpenedTask,
+  openTask,
+  type TaskDefinition,
+  type TaskFiles,
+  type TaskScores,
+  type TextTaskDefinition,
+} from '../tasks/index.js'
+import type { Tokenizer } from '../text/index.js'
+import type { EvaluateCheckpointOptions } from './evaluate-checkpoint.js'
+import type { ResolvedRecipe } from './resolve-recipe.js'
+
+/** Opens the held-out data of a checkpoint's tasks; the answer scores them. */
+export async function openTaskEvaluation(
+  recipe: ResolvedRecipe | undefined,
+  found: ModelFolder,
+  tokenizer: Tokenizer,
+  wanted: readonly string[],
+  options: EvaluateCheckpointOptions,
+): Promise<(model: Model) => Promise<TaskScores[]>> {
+  const opened: OpenedTask[] = []
+  for (const saved of found.strata?.tasks ?? []) {
+    if (wanted.includes(saved.name)) opened.push(await openSaved(recipe, found, saved, tokenizer, options))
+  }
+  return async (model) => {
+    const scores: TaskScores[] = []
+    for (const task of opened) {
+      const common = { signal: options.signal, predictions: options.onTaskPrediction }
+      for (const split of Object.keys(task.evaluation)) {
+        const onBatch = (done: number, total: number) =>
+          options.onProgress?.(`${task.name}: evaluated ${done} of ${total} batches`)
+        scores.push(await scoreTask(model, task, split, { ...common, onBatch }))
+      }
+      if (options.onTaskPrediction) {
+        for (const split of Object.keys(task.prediction)) await scoreTask(model, task, split, common)
+      }
+    }
+    return scores
+  }
+}
+
+async function openSaved(
+  recipe: ResolvedRecipe | undefined,
+  found: ModelFolder,
+  saved: SavedTask,
+  tokenizer: Tokenizer,
+  options: EvaluateCheckpointOptions,
+): Promise<OpenedTask> {
+  const { name } = saved
+  const given = options.data?.[name]
+  const data = given ?? recipe?.data[name]
+  if (data === undefined || !saved.definition) {
+    throw new StrataError(
+      'BAD_ARGUMENT',
+      `${found.folder} does not say where the data of task ${name} lie; give --data ${name}=PATH`,
+    )
+  }
+  options.onProgress?.(`reading task ${name}`)
+  // The classes are those of the head, whatever the rows would say.
+  const definition = { ...saved.definition, ...(saved.labels && { labels: saved.labels }) } as unknown as TaskDefinition
+  const task = recipe?.tasks[name]
+  // One file of one's own is evaluated whole; a run's own file was split by its seed.
+  const files = (typeof given === 'string' && (await isFile(given)) ? { dev: given } : data) as string | TaskFiles
+  const opened = await openTask({
+    definition,
+    name,
+    data: files,
+    tokenizer,
+    seed: recipe?.seed ?? 1,
+    sequenceTokens: saved.sequenceTokens,
+    head: saved.head,
+    adapter: saved.adapter,
+    devShare: task?.devShare,
+    maxBadShare: task?.maxBadShare,
+    signal: options.signal,
+    splits: heldOutSplits(definition, files),
+  })
+  if (Object.keys(opened.evaluation).length + Object.keys(opened.prediction).length === 0) {
+    throw new StrataError('BAD_DATA', `the data of task ${name} have no held-out split, expected dev or test files`)
+  }
+  return opened
+}
+
+async function isFile(path: string): Promise<boolean> {
+  return stat(path).then(
+    (found) => found.isFile(),
+    () => false,
+  )
+}
+
+/** Every split that the definition or the slot names, but the training one, which a checkpoint has seen. */
+function heldOutSplits(definition: TaskDefinition, files: string | TaskFiles): string[] {
+  const { files: official = { dev: [], test: [] } } = definition as Partial<TextTaskDefinition>
+  const splits = typeof files === 'string' ? ['dev', ...Object.keys(official)] : Object.keys(files)
+  return [...new Set(splits)].filter((split) => split !== 'train')
+}

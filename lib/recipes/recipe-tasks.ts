@@ -1,0 +1,160 @@
+/** The labelled tasks of a recipe: their definitions, and their data opened. */
+import { createHash } from 'node:crypto'
+import { StrataError } from '../errors.js'
+import type { SavedTask } from '../model/index.js'
+import {
+  type CustomTask,
+  customDefinition,
+  definitionOf,
+  findDefinition,
+  type OpenedTask,
+  openTask,
+  type TaskDefinition,
+  type TaskFiles,
+  type TextTaskDefinition,
+  writeTaskCorpus,
+} from '../tasks/index.js'
+import type { Tokenizer } from '../text/index.js'
+import type { TaskShape } from './model-of-recipe.js'
+import type { ResolvedRecipe } from './resolve-recipe.js'
+
+export interface OpenTasksOptions {
+  /** Only these splits are read; default all. */
+  splits?: readonly string[]
+  /** Leaves tasks out that have no data, in place of an error. */
+  planOnly?: boolean
+  signal?: AbortSignal
+  onProgress?: (line: string) => void
+}
+
+/** The definition of a recipe's task: a known one, with what the recipe says otherwise, or the user's own. */
+export function taskDefinition(recipe: ResolvedRecipe, name: string): TaskDefinition {
+  const { use, definition: own } = recipe.tasks[name]
+  const known = own && use === undefined ? findDefinition(name) : definitionOf(use ?? name)
+  const given = Object.fromEntries(Object.entries(own ?? {}).filter(([, value]) => value !== undefined))
+  if (known && given.text === undefined && given.label === undefined) return { ...known, ...given } as TaskDefinition
+  return customDefinition(name, given as unknown as CustomTask)
+}
+
+function isPair(definition: TaskDefinition): boolean {
+  return 'texts' in definition && (definition as TextTaskDefinition).texts.length === 2
+}
+
+/** Reads and tokenises the data of every task of the recipe. Throws BAD_RECIPE when a task has no data slot. */
+export async function openRecipeTasks(
+  recipe: ResolvedRecipe,
+  tokenizer: Tokenizer,
+  options: OpenTasksOptions = {},
+): Promise<OpenedTask[]> {
+  const opened: OpenedTask[] = []
+  for (const [name, task] of Object.entries(recipe.tasks)) {
+    if (recipe.data[name] === undefined && options.planOnly) continue
+    const data = dataOf(recipe, name)
+    options.onProgress?.(`reading task ${name}`)
+    const definition = taskDefinition(recipe, name)
+    const isSan = headKind(recipe, name, definition) === 'san'
+    opened.push(
+      await openTask({
+        definition: isSan ? ({ ...definition, hypothesisFirst: true } as TaskDefinition) : definition,
+        name,
+        data,
+        tokenizer,
+        seed: recipe.seed,
+        sequences: recipe.batch.sequences,
+        sequenceTokens: task.sequenceTokens ?? recipe.batch.sequenceTokens,
+        adapter: recipe.adapter && task.adapter ? name : undefined,
+        devShare: task.devShare,
+        fraction: task.fraction,
+        drawSeed: task.drawSeed,
+        maxBadShare: task.maxBadShare,
+        splits: options.splits,
+        signal: options.signal,
+      }),
+    )
+  }
+  return opened
+}
+
+function headKind(recipe: ResolvedRecipe, name: string, definition: TaskDefinition): string {
+  const { kind, pairKind } = recipe.tasks[name].head
+  if (kind !== 'auto') return kind
+  return definition.kind === 'classification' && isPair(definition) ? pairKind : 'auto'
+}
+
+export function shapeOf({ name, kind, labels, definition }: OpenedTask): TaskShape {
+  return { name, kind, classes: labels?.length, pair: isPair(definition) }
+}
+
+/** Shapes of the tasks that are planned without data: those of their definitions. */
+export function shapesWithoutData(recipe: ResolvedRecipe, opened: readonly OpenedTask[]): TaskShape[] {
+  return Object.keys(recipe.tasks)
+    .filter((name) => !opened.some((task) => task.name === name))
+    .map((name) => {
+      const definition = taskDefinition(recipe, name)
+      return { name, kind: definition.kind, classes: definition.labels?.length, pair: isPair(definition) }
+    })
+}
+
+/** What a checkpoint keeps of a task, so that it can be used and evaluated by itself. */
+export function savedTask(recipe: ResolvedRecipe, task: OpenedTask): SavedTask {
+  const { name, kind, head, labels, metrics, definition } = task
+  const { adapter, sequenceTokens } = recipe.tasks[name]
+  const { hypothesisFirst, range } = definition as Partial<TextTaskDefinition>
+  return {
+    name,
+    kind,
+    head,
+    ...(recipe.adapter && adapter && { adapter: name }),
+    ...(labels && { labels: [...labels] }),
+    pair: isPair(definition),
+    ...(hypothesisFirst && { hypothesisFirst }),
+    ...(range && { range: [...range] }),
+    sequenceTokens: sequenceTokens ?? recipe.batch.sequenceTokens,
+    metrics: [...metrics],
+    definition: { ...definition },
+  }
+}
+
+/** Writes the training texts of some tasks to a file of JSON lines for the corpus; returns its path. */
+export async function writeCorpusOfTasks(
+  recipe: ResolvedRecipe,
+  names: readonly string[],
+  pathOf: (fileName: string) => string,
+  signal: AbortSignal | undefined,
+  notes: string[],
+): Promise<string> {
+  const sources = names.map((name) => ({
+    definition: taskDefinition(recipe, name),
+    name,
+    data: dataOf(recipe, name),
+    seed: recipe.seed,
+    devShare: recipe.tasks[name].devShare,
+    maxBadShare: recipe.tasks[name].maxBadShare,
+    signal,
+  }))
+  const origin = sources.map(({ name, data, seed, devShare, definition }) => ({
+    name,
+    data,
+    seed,
+    devShare,
+    definition,
+  }))
+  const key = createHash('sha256').update(JSON.stringify(origin)).digest('hex').slice(0, 16)
+  const { path, documents, repeatedTexts, notes: told } = await writeTaskCorpus(pathOf(`texts-${key}.jsonl`), sources)
+  notes.push(
+    ...told,
+    `${documents} documents from the texts of ${names.join(', ')}; ${repeatedTexts} repeated texts left out`,
+  )
+  return path
+}
+
+function dataOf(recipe: ResolvedRecipe, name: string): string | TaskFiles {
+  const data = recipe.data[name]
+  if (data === undefined) {
+    throw new StrataError(
+      'BAD_RECIPE',
+      `data.${name}: is missing, expected the files of task ${name}; give --data ${name}=PATH`,
+    )
+  }
+  return data as string | TaskFiles
+}

@@ -1,0 +1,150 @@
+import { readdir, stat } from 'node:fs/promises'
+import { join, resolve } from 'node:path'
+import {
+  type CorpusProgress,
+  type CorpusStatistics,
+  type CorpusView,
+  openCorpus,
+  splitDocuments,
+  trainTokenizer,
+  wholeCorpus,
+} from '../data/index.js'
+import { fileError, StrataError } from '../errors.js'
+import { Tokenizer } from '../text/index.js'
+import type { ResolvedRecipe } from './resolve-recipe.js'
+import type { OpenDataOptions } from './run-data.js'
+
+/** Text of the self-supervised heads, tokenised and divided. */
+export interface RunText {
+  training: CorpusView
+  /** Missing when nothing is held out. */
+  heldOut?: CorpusView
+}
+
+/** Opens (tokenises once and caches) text files and divides them; what a user should know goes into `notes`. */
+export async function openText(
+  recipe: ResolvedRecipe,
+  inputs: string[],
+  tokenizer: Tokenizer,
+  options: OpenDataOptions,
+  notes: string[],
+): Promise<RunText> {
+  const open = async (files: string[]) => {
+    const onProgress = (progress: CorpusProgress) => options.onProgress?.(corpusProgress(files, progress))
+    const corpus = await openCorpus({
+      inputs: files,
+      tokenizer,
+      ...recipe.text,
+      cacheDirectory: options.cacheDirectory,
+      onProgress,
+      signal: options.signal,
+    })
+    notes.push(...corpusNotes(files, corpus.statistics))
+    return corpus
+  }
+  const corpus = await open(inputs)
+  if (recipe.data.heldOut !== undefined) {
+    return { training: wholeCorpus(corpus), heldOut: wholeCorpus(await open(await expandFiles(recipe.data.heldOut))) }
+  }
+  const heldOutDocuments = heldOutCount(recipe, corpus.documentCount, notes)
+  if (heldOutDocuments === 0) return { training: wholeCorpus(corpus) }
+  const { train, heldOut } = splitDocuments(corpus, { heldOutDocuments, seed: recipe.seed })
+  return { training: train, heldOut }
+}
+
+/** Files as they are, folders as the text files in them, in order of name. */
+export async function expandFiles(slot: string | readonly string[]): Promise<string[]> {
+  const files: string[] = []
+  for (const entry of typeof slot === 'string' ? [slot] : slot) {
+    const path = resolve(entry)
+    const found = await stat(path).catch((error) => {
+      throw fileError(error, path, 'open the data')
+    })
+    if (!found.isDirectory()) {
+      files.push(path)
+      continue
+    }
+    const names = (await readdir(path)).filter((name) => /\.(txt|text|jsonl|ndjson)(\.gz)?$/i.test(name)).sort()
+    if (names.length === 0)
+      throw new StrataError('BAD_DATA', `${path} has no .txt or .jsonl file (also .gz), expected at least one`)
+    files.push(...names.map((name) => join(path, name)))
+  }
+  return files
+}
+
+/** The run's own tokenizer, the recipe's, or one that is trained from the text. */
+export async function openTokenizer(
+  recipe: ResolvedRecipe,
+  inputs: readonly string[],
+  options: OpenDataOptions,
+  notes: string[],
+): Promise<{ tokenizer: Tokenizer; source: string }> {
+  const kept = options.tokenizerFolder
+  if (kept && (await stat(join(kept, 'tokenizer.json')).catch(() => undefined))) {
+    return { tokenizer: await Tokenizer.load(kept), source: kept }
+  }
+  if (typeof recipe.tokenizer === 'string') {
+    return { tokenizer: await Tokenizer.load(recipe.tokenizer), source: recipe.tokenizer }
+  }
+  const { vocabSize, lowercase } = recipe.tokenizer.train
+  if (inputs.length === 0) {
+    throw new StrataError(
+      'BAD_RECIPE',
+      'tokenizer: is to be trained, but there is no text to train it from; start from a checkpoint (--init), name a tokenizer, or give --data corpus=FILE',
+    )
+  }
+  options.onProgress?.(`training a vocabulary of ${vocabSize} pieces`)
+  const { tokenizer } = await trainTokenizer({
+    inputs: [...inputs],
+    vocabSize,
+    lowercase,
+    ...recipe.text,
+    signal: options.signal,
+    onProgress: ({ phase, documents, learned }) =>
+      options.onProgress?.(
+        phase === 'count' ? `counting words: ${documents} documents` : `learning pieces: ${learned} of ${vocabSize}`,
+      ),
+  })
+  if (tokenizer.vocabSize < vocabSize) {
+    notes.push(`the text gives a vocabulary of ${tokenizer.vocabSize} pieces only, ${vocabSize} were asked for`)
+  }
+  return { tokenizer, source: 'trained' }
+}
+
+function heldOutCount(recipe: ResolvedRecipe, documentCount: number, notes: string[]): number {
+  const { documents } = recipe.evaluation
+  if (documents === 'auto') {
+    const count = documentCount < 2 ? 0 : Math.min(100, Math.max(1, Math.floor(documentCount / 10)))
+    if (count === 0)
+      notes.push('the corpus is one document: nothing is held out, no head is evaluated; give data.heldOut')
+    return count
+  }
+  if (documents >= documentCount) {
+    const message = `came ${documents}, but the corpus has ${documentCount} documents, expected fewer; or give data.heldOut`
+    throw new StrataError('BAD_RECIPE', `evaluation.documents: ${message}`)
+  }
+  return documents
+}
+
+/** Every count of a corpus that tells of skipped or changed text. */
+function corpusNotes(files: string[], statistics: CorpusStatistics): string[] {
+  const told = {
+    emptyDocuments: 'documents without text were skipped',
+    tokenlessDocuments: 'documents without a token were skipped',
+    emptySentences: 'sentences without a token were skipped',
+    replacedLines: 'lines had invalid UTF-8, replaced',
+    cutDocuments: 'very long documents were cut',
+  } as const
+  return Object.entries(told).flatMap(([key, what]) => {
+    const count = statistics[key as keyof typeof told]
+    return count > 0 ? [`${count} ${what} (${files.join(', ')})`] : []
+  })
+}
+
+function corpusProgress(files: string[], progress: CorpusProgress): string {
+  const megabytes = (bytes: number) => (bytes / 1e6).toFixed(1)
+  const done = `${megabytes(progress.bytesDone)} of ${megabytes(progress.bytesTotal)} MB`
+  const what = { hash: 'reading', verify: 'checking the cache of', build: 'tokenising' }[progress.phase]
+  const counts = progress.phase === 'build' ? `, ${progress.documents} documents, ${progress.tokens} tokens` : ''
+  return `${what} ${files.length === 1 ? files[0] : `${files.length} files`}: ${done}${counts}`
+}

@@ -1,0 +1,122 @@
+import { findDefinition, KNOWN_TASKS } from '../tasks/index.js'
+import { TEXT_SLOTS } from './active-tasks.js'
+import { nearest } from './edit-distance.js'
+import type { RecipeProblem } from './recipe-problems.js'
+import { type ResolvedRecipe, stagesOf } from './resolve-recipe.js'
+
+const KNOWN_NAMES = KNOWN_TASKS.map(({ name }) => name.toLowerCase())
+
+/** Faults of labelled tasks, mixes and stages that no single key shows. */
+export function taskFaults(recipe: ResolvedRecipe): RecipeProblem[] {
+  return [
+    ...slotFaults(recipe),
+    ...corpusFaults(recipe),
+    ...tapFaults(recipe),
+    ...nameFaults(recipe),
+    ...stageFaults(recipe),
+  ]
+}
+
+/** A slot is text's, or a task's. */
+function slotFaults(recipe: ResolvedRecipe): RecipeProblem[] {
+  const tasks = Object.keys(recipe.tasks)
+  return Object.keys(recipe.data).flatMap((slot) => {
+    if (TEXT_SLOTS.includes(slot) || tasks.includes(slot)) return []
+    const near = nearest(slot, [...TEXT_SLOTS, ...tasks, ...KNOWN_NAMES])
+    const message = `no task has this name${near ? `; did you mean "${near}"?` : ''} (known tasks: ${KNOWN_NAMES.join(', ')}; describe one of your own in tasks.${slot}.definition)`
+    return [{ key: `data.${slot}`, message }]
+  })
+}
+
+function corpusFaults(recipe: ResolvedRecipe): RecipeProblem[] {
+  const { corpus } = recipe.data
+  if (corpus === undefined || typeof corpus === 'string' || Array.isArray(corpus)) return []
+  const missing = corpus.fromTasks.find((name) => !Object.hasOwn(recipe.tasks, name))
+  if (missing === undefined) return []
+  const message = `names "${missing}", expected some of the tasks ${Object.keys(recipe.tasks).join(', ') || '(none)'}`
+  return [{ key: 'data.corpus.fromTasks', message }]
+}
+
+function tapFaults(recipe: ResolvedRecipe): RecipeProblem[] {
+  const mixes = Object.keys(recipe.mixes)
+  const { layers } = recipe.encoder
+  const heads = [
+    ...Object.entries(recipe.heads).map(([name, head]) => ({ key: `heads.${name}`, head })),
+    ...Object.entries(recipe.tasks).map(([name, { head }]) => ({ key: `tasks.${name}.head`, head })),
+  ]
+  return heads.flatMap(({ key, head }) => {
+    if (head.mix !== undefined && !mixes.includes(head.mix)) {
+      const message = `came "${head.mix}", expected one of the recipe's mixes: ${mixes.join(', ') || 'none'}`
+      return [{ key: `${key}.mix`, message }]
+    }
+    if (head.layer <= layers || key.startsWith('heads.')) return []
+    return [{ key: `${key}.layer`, message: `came ${head.layer}, expected at most encoder.layers = ${layers}` }]
+  })
+}
+
+function nameFaults(recipe: ResolvedRecipe): RecipeProblem[] {
+  const problems: RecipeProblem[] = []
+  for (const [name, task] of Object.entries(recipe.tasks)) {
+    const key = `tasks.${name}`
+    if (Object.hasOwn(recipe.heads, name) || name === 'pretraining' || name === 'mean' || name === 'sum') {
+      problems.push({
+        key,
+        message: 'is also the name of a head, or one that the run needs, expected a name of its own',
+      })
+    }
+    if (task.use !== undefined && !findDefinition(task.use)) {
+      problems.push({ key: `${key}.use`, message: `came "${task.use}", expected one of ${KNOWN_NAMES.join(', ')}` })
+    } else if (!task.definition && !findDefinition(task.use ?? name)) {
+      const near = nearest(name, KNOWN_NAMES)
+      const message = `is no known task${near ? `; did you mean "${near}"?` : ''}, expected ${key}.definition with kind, text and label`
+      problems.push({ key, message })
+    }
+  }
+  return problems
+}
+
+function stageFaults(recipe: ResolvedRecipe): RecipeProblem[] {
+  const problems: RecipeProblem[] = []
+  const tasks = Object.keys(recipe.tasks)
+  const { sequences, sequenceTokens } = recipe.batch
+  recipe.stages?.forEach((stage, index) => {
+    const key = `stages.${index}`
+    const missing = stage.tasks?.find((name) => !tasks.includes(name))
+    if (missing !== undefined) {
+      problems.push({
+        key: `${key}.tasks`,
+        message: `names "${missing}", expected some of ${tasks.join(', ') || 'none'}`,
+      })
+    }
+    if (tasks.length > 0 && (stage.batch.sequences !== sequences || stage.batch.sequenceTokens !== sequenceTokens)) {
+      problems.push({
+        key: `${key}.batch`,
+        message: `came ${stage.batch.sequences} sequences of ${stage.batch.sequenceTokens} tokens, expected the recipe's own ${sequences} of ${sequenceTokens}: labelled tasks are cut and batched once a run`,
+      })
+    }
+    if (stage.eachTask && index === 0 && tasks.length > 1) {
+      problems.push({
+        key: `${key}.eachTask`,
+        message: 'came true for the first stage, expected an earlier stage to start each task from; use one run a task',
+      })
+    }
+  })
+  const stages = stagesOf(recipe)
+  for (const [index, stage] of stages.entries()) {
+    // A recipe without any head or task is a fault of its own.
+    if (stage.heads.length + stage.tasks.length === 0 && tasks.length + Object.keys(recipe.heads).length > 0) {
+      problems.push({
+        key: `stages.${index}`,
+        message: `stage ${stage.name} trains no head and no task, expected at least one`,
+      })
+    }
+    const earlier = stages.slice(0, index).map(({ name }) => name)
+    if (stage.startFrom !== undefined && !earlier.includes(stage.startFrom)) {
+      problems.push({
+        key: `stages.${index}.startFrom`,
+        message: `came "${stage.startFrom}", expected an earlier stage: ${earlier.join(', ') || 'none'}`,
+      })
+    }
+  }
+  return problems
+}
