@@ -241,13 +241,20 @@ std::map<std::string, double> number_map(const Napi::Value& value, const std::st
   return numbers;
 }
 
-AdamWConfig adamw_config(const Napi::Object& object) {
+OptimizerConfig optimizer_config(const Napi::Object& object) {
   const std::string kind = string_field(object, "kind");
-  if (kind != "adamw") fail("UNSUPPORTED", "optimizer kind is '", kind, "'; adamw was expected");
-  AdamWConfig config;
-  config.beta1 = number_field(object, "beta1", 0.9);
-  config.beta2 = number_field(object, "beta2", 0.999);
-  config.epsilon = number_field(object, "epsilon", 1e-8);
+  OptimizerConfig config;
+  RuleSettings& settings = config.settings;
+  config.rule = &find_rule(kind, kind == "adamax" ? string_field(object, "variant", "torch") : "");
+  if (kind == "sgd") {
+    settings.momentum = number_field(object, "momentum", 0);
+    settings.dampening = number_field(object, "dampening", 0);
+    settings.nesterov = boolean_field(object, "nesterov", false);
+  } else {
+    settings.beta1 = number_field(object, "beta1", 0.9);
+    settings.beta2 = number_field(object, "beta2", 0.999);
+    settings.epsilon = number_field(object, "epsilon", kind == "bert-adam" ? 1e-6 : 1e-8);
+  }
   const Napi::Value groups = object.Get("groups");
   if (!groups.IsArray()) wrong("groups", groups, "an array");
   const Napi::Array array = groups.As<Napi::Array>();

@@ -3,7 +3,7 @@
 #include "core/batch.h"
 #include "core/config.h"
 #include "core/layers.h"
-#include "core/optim/adamw.h"
+#include "core/optim/optimizer.h"
 #include "core/precision.h"
 #include "core/training/model.h"
 
@@ -34,7 +34,7 @@ std::vector<std::string> string_array(const Napi::Value& value, const std::strin
 ModelConfig model_config(const Napi::Object& object);
 HostBatch host_batch(const Napi::Object& object);
 std::map<std::string, double> number_map(const Napi::Value& value, const std::string& name);
-AdamWConfig adamw_config(const Napi::Object& object);
+OptimizerConfig optimizer_config(const Napi::Object& object);
 Precision precision(const std::string& name);
 Kernels kernels(const std::string& name);
 Pooling pooling(const std::string& name);

@@ -25,7 +25,7 @@ OptimizerHandle::OptimizerHandle(const Napi::CallbackInfo& info) : Napi::ObjectW
   guarded(info.Env(), [&] {
     handle_ = ModelHandle::unwrap(info[0]);
     model_ = Napi::Persistent(info[0].As<Napi::Object>());
-    config_ = adamw_config(object_argument(info, 1, "config"));
+    config_ = optimizer_config(object_argument(info, 1, "config"));
   });
   counters().optimizers += 1;
 }
@@ -46,7 +46,7 @@ Napi::Value OptimizerHandle::initialize(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
     if (disposed_) fail("DISPOSED", "the optimizer has been disposed; create another one");
     return handle_->run(info, info.This().As<Napi::Object>(), [state = state_, config = config_](ModelState& model) -> MakeValue {
-      state->optimizer = std::make_unique<AdamW>(*model.model, config);
+      state->optimizer = std::make_unique<Optimizer>(*model.model, config);
       return {};
     });
   });

@@ -1,7 +1,7 @@
 #pragma once
 // NativeOptimizer: what lib/model/optimizer.ts wraps. Its commands run on its model's thread.
 #include "binding/model_handle.h"
-#include "core/optim/adamw.h"
+#include "core/optim/optimizer.h"
 
 #include <napi.h>
 
@@ -11,7 +11,7 @@
 namespace strata::binding {
 
 struct OptimizerState {
-  std::unique_ptr<AdamW> optimizer;
+  std::unique_ptr<Optimizer> optimizer;
   std::map<int64_t, OptimizerStep> steps;  // not yet read, by number
 };
 
@@ -31,7 +31,7 @@ class OptimizerHandle : public Napi::ObjectWrap<OptimizerHandle> {
   Napi::Value dispose(const Napi::CallbackInfo& info);
   Napi::Value command(const Napi::CallbackInfo& info, std::function<MakeValue(OptimizerState&)> body);
 
-  AdamWConfig config_;
+  OptimizerConfig config_;
   Napi::ObjectReference model_;  // keeps the model's handle alive
   ModelHandle* handle_ = nullptr;
   std::shared_ptr<OptimizerState> state_ = std::make_shared<OptimizerState>();

@@ -1,26 +1,25 @@
 #pragma once
-// AdamW (Loshchilov & Hutter 2019) as torch.optim.AdamW, over groups with their own decay and rate factor, with global and
-// per-tensor clipping and an update that is left out when a gradient is not finite.
+// What every update rule shares: parameter groups with their own decay and rate factor, global and per-tensor clipping, the
+// loss scale of fp16, an update that is left out when a gradient is not finite, and the state as named tensors.
+#include "core/optim/rules.h"
 #include "core/parameters.h"
 #include "core/training/model.h"
 
-#include <map>
 #include <string>
 #include <vector>
 
 namespace strata {
 
-struct AdamWGroup {
+struct OptimizerGroup {
   std::vector<std::string> names;  // of parameter parts; a stacked parameter must be named as a whole
   double weight_decay = 0;
   double rate_factor = 1;
 };
 
-struct AdamWConfig {
-  double beta1 = 0.9;
-  double beta2 = 0.999;
-  double epsilon = 1e-8;
-  std::vector<AdamWGroup> groups;
+struct OptimizerConfig {
+  const Rule* rule = nullptr;
+  RuleSettings settings;
+  std::vector<OptimizerGroup> groups;
 };
 
 struct OptimizerStep {
@@ -29,10 +28,10 @@ struct OptimizerStep {
   int64_t step_count = 0;    // updates asked for so far, left-out ones included
 };
 
-class AdamW {
+class Optimizer {
  public:
   // Parameters in no group are frozen: they get no gradient.
-  AdamW(Model& model, const AdamWConfig& config);
+  Optimizer(Model& model, const OptimizerConfig& config);
 
   // 0 means no limit. Gradients are dropped afterwards.
   OptimizerStep step(double learning_rate, double max_norm, double max_tensor_norm);
@@ -48,19 +47,20 @@ class AdamW {
  private:
   struct Slot {
     ParameterRef parameter;
-    at::Tensor first;   // running mean of the gradient
-    at::Tensor second;  // running mean of its square
-    at::Tensor steps;   // scalar float, updates applied
+    at::Tensor first, second;  // the rule's moments; undefined where it keeps none
+    at::Tensor steps;          // scalar float, updates applied
   };
   struct Group {
     double weight_decay;
     double rate_factor;
     std::vector<Slot> slots;
   };
+  void check_settings() const;
   void clip_tensors(double max_norm, double scale);
 
   Model& model_;
-  AdamWConfig config_;
+  const Rule& rule_;
+  RuleSettings settings_;
   std::vector<Group> groups_;
   int64_t good_steps_ = 0;
 };
