@@ -223,7 +223,7 @@ describe('arguments that model and optimizer refuse', function () {
   const group = { names: ['heads.mlm.bias'], weightDecay: 0, learningRateFactor: 1 }
   // biome-ignore format: a table, one case a line
   const settings: [string, Partial<Record<keyof AdamWOptions, unknown>>, string, ...string[]][] = [
-    ['kind sgd', { kind: 'sgd' }, 'UNSUPPORTED', 'sgd', 'adamw'],
+    ['kind lamb', { kind: 'lamb' }, 'UNSUPPORTED', 'lamb', 'adamw', 'bert-adam'],
     ['beta1 1', { beta1: 1 }, 'BAD_ARGUMENT', 'beta1'],
     ['beta2 NaN', { beta2: Number.NaN }, 'BAD_ARGUMENT', 'beta2'],
     ['epsilon 0', { epsilon: 0 }, 'BAD_ARGUMENT', 'epsilon'],

@@ -6,6 +6,7 @@ import { budgetProgress, budgetUnit, secondsLeft } from '../lib/training/budgets
 import { parameterGroups, reachedParameters } from '../lib/training/parameter-groups.js'
 import { checkSchedule, scheduleFactor } from '../lib/training/schedules.js'
 import type { ScheduleConfig, StageState } from '../lib/training/types.js'
+import { refuses } from './helpers/refuses.js'
 
 interface GoldenCase {
   schedule: ScheduleConfig
@@ -40,6 +41,13 @@ describe('schedules', () => {
     const at = (progress: number) => scheduleFactor(triangle, { step: 5, progress })
     assert.deepEqual([at(0), at(0.75), at(1), at(2)], [0.25, 1, 0, 0])
     assert.equal(scheduleFactor({ ...triangle, warmup: 10 }, { step: 5, progress: 0 }), 0.125)
+  })
+
+  it('bert jumps from nearly 1 to 0.9 at the end of a warm-up of 0.1', () => {
+    const bert: ScheduleConfig = { kind: 'bert', warmup: 0.1, finalFactor: 0 }
+    const at = (step: number) => scheduleFactor(bert, { step, progress: step / 1000 })
+    assert.deepEqual([at(0), at(50), at(99), at(100), at(500), at(1000)], [0, 0.5, 0.99, 0.9, 0.5, 0])
+    checkSchedule(bert)
   })
 
   it('a warm-up in steps under a budget in tokens is found from the tokens a step so far', () => {
@@ -140,11 +148,125 @@ describe('parameter groups', () => {
       { name: 'nsp', kind: 'next-sentence' as const, tap: { layer: 1 }, weight: 1 },
       { name: 'mlm', kind: 'masked-lm' as const, tap: { layer: 2 }, weight: 1 },
     ]
-    const config = { heads } as Parameters<typeof reachedParameters>[1]
+    const config = { encoder: { layers: 2 }, heads } as Parameters<typeof reachedParameters>[1]
     const names = (active: string[]) => reachedParameters(parameters, config, active).map(({ name }) => name)
     assert.ok(!names(['nsp']).includes('bert.encoder.layer.1.output.dense.weight'))
     assert.ok(!names(['nsp']).includes('heads.mlm.bias'))
     assert.ok(!names(['mlm']).includes('heads.nsp.classifier.weight'))
     assert.equal(names(['nsp', 'mlm']).length, parameters.length)
+  })
+
+  describe('of a model with task heads, a mix, a shared pooler and adapters', () => {
+    const parameter = (name: string, layer: number, decays = true) => ({ name, shape: [4], decays, layer })
+    const parameters = [
+      parameter('bert.embeddings.word_embeddings.weight', 0),
+      parameter('bert.encoder.layer.0.output.dense.weight', 1),
+      parameter('bert.encoder.layer.0.output.LayerNorm.weight', 1, false),
+      parameter('bert.encoder.layer.1.output.dense.weight', 2),
+      parameter('bert.encoder.layer.1.output.LayerNorm.bias', 2, false),
+      parameter('adapters.rte.encode.weight', 1),
+      parameter('adapters.rte.layer.1.attention.query.weight', 2),
+      parameter('adapters.cola.top.weight', 3),
+      parameter('mixes.all.weights', 3),
+      parameter('mixes.all.gamma', 3),
+      parameter('mixes.other.weights', 3),
+      parameter('pooler.dense.weight', 3),
+      parameter('heads.rte.classifier.weight', 3),
+      parameter('heads.cola.classifier.bias', 3, false),
+      parameter('heads.low.classifier.weight', 3),
+    ]
+    const head = { kind: 'classifier' as const, classes: 2, dropout: 0, weight: 1 }
+    const config = {
+      encoder: { layers: 2 },
+      heads: [
+        { ...head, name: 'rte', tap: { mix: 'all' }, pooler: 'shared' as const },
+        { ...head, name: 'cola', tap: { layer: 2 }, pooler: 'own' as const },
+        { ...head, name: 'low', tap: { layer: 1 }, pooler: 'none' as const },
+      ],
+    } as Parameters<typeof reachedParameters>[1]
+    const reached = (heads: string[], adapters?: string[]) =>
+      reachedParameters(parameters, config, heads, adapters).map(({ name }) => name)
+    const find = (groups: ReturnType<typeof parameterGroups>, name: string) =>
+      groups.find((group) => group.names.includes(name))
+
+    it('a head on a mix reaches the whole encoder, its mix and the shared pooler, and the active adapters only', () => {
+      const names = reached(['rte'], ['rte'])
+      const others = ['adapters.cola.top.weight', 'mixes.other.weights', 'heads.cola.classifier.bias']
+      assert.deepEqual(
+        names,
+        parameters.map(({ name }) => name).filter((name) => ![...others, 'heads.low.classifier.weight'].includes(name)),
+      )
+    })
+
+    it('a head on a layer reaches no mix and no shared pooler; without an active adapter none is reached', () => {
+      assert.deepEqual(
+        reached(['cola']).filter((name) => !name.startsWith('bert.')),
+        ['heads.cola.classifier.bias'],
+      )
+      assert.ok(reached(['cola'], ['cola']).includes('adapters.cola.top.weight'))
+    })
+
+    it('above a low tap neither blocks nor modules are reached', () => {
+      assert.deepEqual(reached(['low'], ['rte', 'cola']), [
+        'bert.embeddings.word_embeddings.weight',
+        'bert.encoder.layer.0.output.dense.weight',
+        'bert.encoder.layer.0.output.LayerNorm.weight',
+        'adapters.rte.encode.weight',
+        'heads.low.classifier.weight',
+      ])
+    })
+
+    it("train: 'adapters' leaves the encoder as it is but for its LayerNorms", () => {
+      const trained = parameterGroups(parameters, settings, [], 'adapters').flatMap(({ names }) => names)
+      const left = parameters.map(({ name }) => name).filter((name) => !trained.includes(name))
+      assert.deepEqual(left, [
+        'bert.embeddings.word_embeddings.weight',
+        'bert.encoder.layer.0.output.dense.weight',
+        'bert.encoder.layer.1.output.dense.weight',
+      ])
+      const frozen = parameterGroups(parameters, settings, ['bert.'], 'adapters').flatMap(({ names }) => names)
+      assert.ok(!frozen.some((name) => name.startsWith('bert.')))
+      assert.throws(
+        () => parameterGroups(parameters, settings, [], 'some' as 'all'),
+        refuses('BAD_ARGUMENT', 'train is some'),
+      )
+    })
+
+    it('the longest fitting name of rateFactors multiplies the rate', () => {
+      const rateFactors = { 'mixes.': 100, 'mixes.all.gamma': 10, 'adapters.*attention': 15, 'adapters.': 2 }
+      const groups = parameterGroups(parameters, { weightDecay: 0.01, layerDecay: 0.5, rateFactors })
+      const factor = (name: string) => find(groups, name)?.learningRateFactor
+      assert.equal(factor('mixes.all.weights'), 100)
+      assert.equal(factor('mixes.all.gamma'), 10)
+      assert.equal(factor('adapters.rte.layer.1.attention.query.weight'), 7.5)
+      assert.equal(factor('adapters.rte.encode.weight'), 0.5)
+      assert.equal(factor('heads.rte.classifier.weight'), 1)
+    })
+
+    it('refuses a factor that is none and a name that fits nothing', () => {
+      const refused = (rateFactors: Record<string, number>, ...parts: string[]) =>
+        assert.throws(
+          () => parameterGroups(parameters, { ...settings, rateFactors }),
+          refuses('BAD_ARGUMENT', 'rateFactors', ...parts),
+        )
+      refused({ 'mixes.': -1 }, 'mixes.', '-1')
+      refused({ 'mixes.': Number.NaN }, 'mixes.', 'NaN')
+      refused({ 'mixes.': '100' as unknown as number }, 'mixes.')
+      refused({ mixers: 2 }, 'mixers')
+      // A dot is a dot.
+      refused({ 'mixes.all.': 2, 'mixes.a.l': 2 }, 'mixes.a.l')
+    })
+
+    it('mixes never decay; decayAll takes biases and LayerNorm along', () => {
+      for (const decayAll of [false, true]) {
+        const groups = parameterGroups(parameters, { ...settings, decayAll })
+        const decay = (name: string) => find(groups, name)?.weightDecay
+        assert.equal(decay('mixes.all.weights'), 0)
+        assert.equal(decay('mixes.all.gamma'), 0)
+        assert.equal(decay('heads.rte.classifier.weight'), 0.01)
+        assert.equal(decay('heads.cola.classifier.bias'), decayAll ? 0.01 : 0)
+        assert.equal(decay('bert.encoder.layer.1.output.LayerNorm.bias'), decayAll ? 0.01 : 0)
+      }
+    })
   })
 })

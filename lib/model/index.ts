@@ -23,11 +23,15 @@ export {
   hasFlashAttention,
 } from './native.js'
 export {
+  type AdamaxOptions,
   type AdamWOptions,
+  type BertAdamOptions,
   Optimizer,
+  type OptimizerOptions,
   type OptimizerStepOptions,
   type OptimizerStepResult,
   type ParameterGroup,
+  type SgdOptions,
 } from './optimizer.js'
 export { modelParameterShapes } from './parameter-shapes.js'
 export { inspectSafetensors, type SafetensorsInfo, type StoredTensorInfo } from './safetensors.js'

@@ -11,15 +11,56 @@ export interface ParameterGroup {
   learningRateFactor: number
 }
 
-/** AdamW (Loshchilov & Hutter 2019, arXiv 1711.05101), updates as torch.optim.AdamW. */
-export interface AdamWOptions {
-  kind: 'adamw'
-  beta1: number
-  beta2: number
-  epsilon: number
+interface OptimizerOptionsBase {
   /** Parameters in no group are frozen. */
   groups: ParameterGroup[]
 }
+
+interface MomentOptions extends OptimizerOptionsBase {
+  /** Share of the running mean of the gradient that stays at each update, in [0, 1). */
+  beta1: number
+  /** The same for the running size of the gradient. */
+  beta2: number
+  /** Added to that size before it divides. */
+  epsilon: number
+}
+
+/** AdamW (Loshchilov & Hutter 2019, arXiv 1711.05101), updates as torch.optim.AdamW; decoupled weight decay. */
+export interface AdamWOptions extends MomentOptions {
+  kind: 'adamw'
+}
+
+/** Adamax (Kingma & Ba 2015, arXiv 1412.6980, section 7.1). */
+export interface AdamaxOptions extends MomentOptions {
+  kind: 'adamax'
+  /**
+   * `torch` (default) = torch.optim.Adamax: bias correction, weight decay added to the gradient. `mt-dnn` = the optimiser of
+   * MT-DNN (Liu et al. 2019, arXiv 1901.11504): no bias correction, epsilon in the divisor too, decoupled weight decay.
+   */
+  variant?: 'torch' | 'mt-dnn'
+}
+
+/**
+ * Adam of Google's BERT, which PALs use (Stickland & Murray 2019, arXiv 1902.02671): AdamW without bias correction. Its recipe
+ * clips each tensor to norm 1: give `maxTensorGradNorm: 1` to {@link Optimizer.step}.
+ */
+export interface BertAdamOptions extends MomentOptions {
+  kind: 'bert-adam'
+}
+
+/** Stochastic gradient descent, updates as torch.optim.SGD; weight decay is added to the gradient. */
+export interface SgdOptions extends OptimizerOptionsBase {
+  kind: 'sgd'
+  /** In [0, 1); default 0. */
+  momentum?: number
+  /** Share of a gradient that the momentum leaves out, in [0, 1], from the second update on; default 0. */
+  dampening?: number
+  /** Nesterov's momentum; needs momentum and no dampening. Default false. */
+  nesterov?: boolean
+}
+
+/** Settings of an update rule. */
+export type OptimizerOptions = AdamWOptions | AdamaxOptions | BertAdamOptions | SgdOptions
 
 export interface OptimizerStepOptions {
   learningRate: number
@@ -38,16 +79,27 @@ export interface OptimizerStepResult {
   stepCount: number
 }
 
+const FORMAT_PREFIX = 'stratabert-'
+
+function stateFormat(options: OptimizerOptions): string {
+  const variant = options.kind === 'adamax' && options.variant === 'mt-dnn' ? '-mt-dnn' : ''
+  return `${FORMAT_PREFIX}${options.kind}${variant}`
+}
+
 /** Updates a model's weights from the gradients that its steps have gathered. Runs on the model's thread. */
 export class Optimizer {
   readonly #native: NativeOptimizer
 
-  private constructor(native: NativeOptimizer) {
+  /** Names the update rule in the state's file. */
+  readonly #format: string
+
+  private constructor(native: NativeOptimizer, format: string) {
     this.#native = native
+    this.#format = format
   }
 
-  /** Throws BAD_ARGUMENT for an unknown or doubly named parameter and for impossible settings. */
-  static async create(model: Model, options: AdamWOptions): Promise<Optimizer> {
+  /** Throws NOT_FOUND for an unknown parameter, BAD_ARGUMENT for a doubly named one and for impossible settings. */
+  static async create(model: Model, options: OptimizerOptions): Promise<Optimizer> {
     const { addon } = modelAddon(model.device)
     return call(async () => {
       const native = new addon.NativeOptimizer(model.native, options)
@@ -57,7 +109,7 @@ export class Optimizer {
         await native.dispose()
         throw error
       }
-      return new Optimizer(native)
+      return new Optimizer(native, stateFormat(options))
     })
   }
 
@@ -76,18 +128,25 @@ export class Optimizer {
   /** Writes moments and step counts as safetensors, exactly, and syncs the file. */
   async save(path: string): Promise<void> {
     const state = await call(() => this.#native.state())
-    const header = makeHeader(state.tensors, { format: 'stratabert-adamw', stepCount: String(state.stepCount) })
+    const header = makeHeader(state.tensors, { format: this.#format, stepCount: String(state.stepCount) })
     await call(() => this.#native.save(path, header))
   }
 
-  /** Reads what {@link save} wrote. Throws BAD_CHECKPOINT when it belongs to other parameters. */
+  /** Reads what {@link save} wrote. Throws BAD_CHECKPOINT when it belongs to another kind or to other parameters. */
   async load(path: string): Promise<void> {
     const { metadata, tensors } = inspectSafetensors(path)
     const stepCount = Number(metadata.stepCount)
-    if (metadata.format !== 'stratabert-adamw' || !Number.isSafeInteger(stepCount)) {
+    if (!metadata.format?.startsWith(FORMAT_PREFIX) || !Number.isSafeInteger(stepCount)) {
       throw new StrataError(
         'BAD_CHECKPOINT',
         `${path} is no optimizer state of this package (format ${metadata.format})`,
+      )
+    }
+    if (metadata.format !== this.#format) {
+      const [came, expected] = [metadata.format, this.#format].map((format) => format.slice(FORMAT_PREFIX.length))
+      throw new StrataError(
+        'BAD_CHECKPOINT',
+        `${path} is the state of optimizer ${came}, that of ${expected} was expected; go on with the kind it was trained by`,
       )
     }
     await call(() => this.#native.load(path, stepCount, tensors))

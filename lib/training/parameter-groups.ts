@@ -1,60 +1,74 @@
 /** Which parameters decay, at which rate each learns, and which stay as they are. */
 import { StrataError } from '../errors.js'
-import { type ModelConfig, type ParameterInfo, tapLayer } from '../model/index.js'
-import type { OptimizerSettings } from './types.js'
-
-export interface ParameterGroup {
-  names: string[]
-  weightDecay: number
-  learningRateFactor: number
-}
+import { type ModelConfig, type ParameterGroup, type ParameterInfo, tapLayer } from '../model/index.js'
+import type { OptimizerSettings, TrainedPart } from './types.js'
 
 /**
  * Parameters that a stage's heads reach: the heads themselves, a next-sentence head that hands its vector to one of them,
- * and the encoder up to the highest tap. What gets no gradient must not be in a group, or weight decay alone would move it.
+ * the mixes that they read, the shared pooler if one of them uses it, the encoder up to the highest tap (a mix needs all of it)
+ * and, of the active adapters, what lies below that tap. What gets no gradient must not be in a group, or weight decay alone
+ * would move it.
  */
 export function reachedParameters(
   parameters: readonly ParameterInfo[],
   config: ModelConfig,
   activeHeads: readonly string[],
+  activeAdapters: readonly string[] = [],
 ): ParameterInfo[] {
   const heads = config.heads.filter((head) => activeHeads.includes(head.name))
-  const reached = new Set(activeHeads)
-  let top = Math.max(...heads.map((head) => tapLayer(head.tap, config.encoder.layers)))
-  for (const head of heads) {
-    if (head.kind !== 'masked-lm' || !head.transfer) continue
+  for (const head of [...heads]) {
+    if (head.kind !== 'masked-lm' || !head.transfer || head.transfer.stopGradient) continue
     const source = config.heads.find((other) => other.name === head.transfer?.from)
-    if (!source || head.transfer.stopGradient) continue
-    reached.add(source.name)
-    top = Math.max(top, tapLayer(source.tap, config.encoder.layers))
+    if (source) heads.push(source)
   }
+  const { layers } = config.encoder
+  const top = Math.max(...heads.map((head) => tapLayer(head.tap, layers)))
+  const active: Record<string, Set<string | undefined>> = {
+    heads: new Set(heads.map((head) => head.name)),
+    mixes: new Set(heads.map((head) => head.tap.mix)),
+    adapters: new Set(activeAdapters),
+  }
+  const sharedPooler = heads.some((head) => 'pooler' in head && head.pooler === 'shared')
   return parameters.filter(({ name, layer }) => {
-    const head = /^heads\.([^.]+)\./.exec(name)?.[1]
-    return head === undefined ? layer <= top : reached.has(head)
+    if (name.startsWith('pooler.')) return sharedPooler
+    const [, room, owner] = /^(heads|mixes|adapters)\.([^.]+)\./.exec(name) ?? []
+    if (room !== undefined && !active[room].has(owner)) return false
+    // Modules on top of the last block count as part of it.
+    return room === 'heads' || room === 'mixes' || Math.min(layer, layers) <= top
   })
 }
 
+type GroupSettings = Pick<OptimizerSettings, 'weightDecay' | 'layerDecay'> &
+  Partial<Pick<OptimizerSettings, 'decayAll' | 'rateFactors'>>
+
 /**
- * Groups for {@link Optimizer.create}: no decay on biases and LayerNorm, rate factor `layerDecay ** (L + 1 - layer)`
- * (heads 1, embeddings `layerDecay ** (L + 1)`). A frozen parameter is in no group.
- * Throws BAD_ARGUMENT when a prefix of `freeze` matches nothing, or everything is frozen.
+ * Groups for {@link Optimizer.create}: no decay on biases, LayerNorm and mixes, rate factor `layerDecay ** (L + 1 - layer)`
+ * (heads 1, embeddings `layerDecay ** (L + 1)`) times the one of `rateFactors`. A frozen parameter is in no group.
+ * Throws BAD_ARGUMENT when a name of `freeze` or `rateFactors` matches nothing, a factor is no number of at least 0, or
+ * everything is frozen.
  */
 export function parameterGroups(
   parameters: readonly ParameterInfo[],
-  settings: Pick<OptimizerSettings, 'weightDecay' | 'layerDecay'>,
+  settings: GroupSettings,
   freeze: readonly string[] = [],
+  train: TrainedPart = 'all',
 ): ParameterGroup[] {
   for (const prefix of freeze) {
     if (!parameters.some((parameter) => parameter.name.startsWith(prefix))) {
       throw new StrataError('BAD_ARGUMENT', `freeze names ${prefix}, but no parameter's name starts with it`)
     }
   }
+  if (train !== 'all' && train !== 'adapters') {
+    throw new StrataError('BAD_ARGUMENT', `train is ${train}, all or adapters was expected`)
+  }
+  const rateFactor = rateFactors(parameters, settings.rateFactors ?? {})
   const top = Math.max(...parameters.map((parameter) => parameter.layer))
   const groups = new Map<string, ParameterGroup>()
   for (const { name, decays, layer } of parameters) {
     if (freeze.some((prefix) => name.startsWith(prefix))) continue
-    const weightDecay = decays ? settings.weightDecay : 0
-    const learningRateFactor = settings.layerDecay ** (top - layer)
+    if (train === 'adapters' && !BESIDE_THE_ENCODER.test(name)) continue
+    const weightDecay = !name.startsWith('mixes.') && (decays || settings.decayAll) ? settings.weightDecay : 0
+    const learningRateFactor = settings.layerDecay ** (top - layer) * rateFactor(name)
     const key = `${weightDecay} ${learningRateFactor}`
     const group = groups.get(key) ?? { names: [], weightDecay, learningRateFactor }
     group.names.push(name)
@@ -64,4 +78,25 @@ export function parameterGroups(
     throw new StrataError('BAD_ARGUMENT', `freeze (${freeze.join(', ')}) leaves no parameter to train`)
   }
   return [...groups.values()]
+}
+
+/** What `train: 'adapters'` trains. */
+const BESIDE_THE_ENCODER = /^(adapters|heads|pooler|mixes)\.|\bLayerNorm\b/
+
+/** The factor of the longest beginning that fits a name, else 1. */
+function rateFactors(parameters: readonly ParameterInfo[], factors: Record<string, number>): (name: string) => number {
+  const rows = Object.entries(factors).map(([beginning, factor]) => {
+    const literal = beginning.split('*').map((part) => part.replace(/[.*+?^${}()|[\]\\]/g, '\\$&'))
+    return { beginning, factor, fits: new RegExp(`^${literal.join('.*')}`) }
+  })
+  for (const { beginning, factor, fits } of rows) {
+    if (!(typeof factor === 'number' && factor >= 0 && Number.isFinite(factor))) {
+      throw new StrataError('BAD_ARGUMENT', `rateFactors['${beginning}'] is ${factor}, a number ≥ 0 was expected`)
+    }
+    if (!parameters.some(({ name }) => fits.test(name))) {
+      throw new StrataError('BAD_ARGUMENT', `rateFactors names ${beginning}, but no parameter's name starts like that`)
+    }
+  }
+  rows.sort((a, b) => b.beginning.length - a.beginning.length)
+  return (name) => rows.find(({ fits }) => fits.test(name))?.factor ?? 1
 }

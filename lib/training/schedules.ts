@@ -1,7 +1,8 @@
 /**
  * Learning-rate schedules as pure functions of the place in the stage. Formulas and step numbering are those of
  * Hugging Face's `get_*_schedule_with_warmup`: the factor belongs to the step that comes after `step` finished ones, so
- * the very first factor of a warm-up is 0. The triangle is Cramming's `budget-triangle2` (Geiping & Goldstein 2023).
+ * the very first factor of a warm-up is 0. The triangle is Cramming's `budget-triangle2` (Geiping & Goldstein 2023), `bert` the
+ * `warmup_linear` of BERTAdam (Stickland & Murray 2019).
  */
 import { StrataError } from '../errors.js'
 import type { ScheduleConfig } from './types.js'
@@ -38,14 +39,20 @@ export function scheduleFactor(schedule: ScheduleConfig, place: SchedulePlace): 
   // The triangle has its own rise over the whole budget; a warm-up only bends its beginning.
   if (schedule.kind === 'triangle') return ramp * SHAPES.triangle(progress, schedule.finalFactor)
   if (ramp < 1) return ramp
+  // Decays from the budget's first step, warm-up or not: after a warm-up of 0.1 the factor jumps from 1 to 0.9.
+  if (schedule.kind === 'bert') return SHAPES.bert(progress, schedule.finalFactor)
   return SHAPES[schedule.kind](share < 1 ? (progress - share) / (1 - share) : 1, schedule.finalFactor)
 }
 
-/** Factor as a function of x, the place between the end of the warm-up (0) and the end of the budget (1). */
+/**
+ * Factor as a function of x, the place between the end of the warm-up (0) and the end of the budget (1); for triangle and bert
+ * the place in the whole budget.
+ */
 const SHAPES: Record<ScheduleConfig['kind'], (x: number, finalFactor: number) => number> = {
   constant: () => 1,
   linear: (x, finalFactor) => 1 - (1 - finalFactor) * x,
   cosine: (x, finalFactor) => finalFactor + (1 - finalFactor) * 0.5 * (1 + Math.cos(Math.PI * x)),
+  bert: (x, finalFactor) => 1 - (1 - finalFactor) * x,
   triangle: (x, finalFactor) => Math.max(finalFactor, Math.min(0.25 + x, 4 - 4 * x)),
 }
 

@@ -13,6 +13,7 @@ import { openMetricsLog } from './metrics-log.js'
 import { readMixes } from './mix-weights.js'
 import { modelCard } from './model-card.js'
 import { type ModelFiles, plainModelFiles, WEIGHTS_FILE } from './model-files.js'
+import { optimizerOptions } from './optimizer-options.js'
 import { findResumePoint } from './resume-point.js'
 import { latestBest, pinnedSteps, stageAtEnd, stageEnd, startStep } from './stage-chain.js'
 import { stageResults } from './stage-results.js'
@@ -186,14 +187,8 @@ export class TrainingRun {
   /** Every optimiser starts empty but the one of a stage that is gone on with. */
   async #openOptimizer(): Promise<void> {
     await this.#optimizer?.dispose()
-    const { kind, beta1, beta2, epsilon } = this.stage.optimizer
-    this.#optimizer = await Optimizer.create(this.model, {
-      kind,
-      beta1,
-      beta2,
-      epsilon,
-      groups: stageGroups(this.model, this.stage),
-    })
+    const options = optimizerOptions(this.stage.optimizer, stageGroups(this.model, this.stage))
+    this.#optimizer = await Optimizer.create(this.model, options)
     if (this.#resumeFrom) await this.#optimizer.load(join(this.#resumeFrom.path, OPTIMIZER_FILE))
     this.#resumeFrom = undefined
   }

@@ -3,6 +3,7 @@ import type { SamplerConfig } from '../data/task-sampler.js'
 import type { HeadScores } from '../evaluation/index.js'
 import type { Model } from '../model/index.js'
 import type { DropoutState } from '../model/model-types.js'
+import type { OptimizerOptions } from '../model/optimizer.js'
 
 export type { SamplerConfig }
 
@@ -22,24 +23,45 @@ export interface Budget {
 }
 
 export interface ScheduleConfig {
-  kind: 'linear' | 'cosine' | 'constant' | 'triangle'
+  /** `bert` is BERTAdam's, as PALs use it: a linear decay over the whole budget that the warm-up's end jumps onto. */
+  kind: 'linear' | 'cosine' | 'constant' | 'triangle' | 'bert'
   /** Share of the budget (< 1) or number of optimiser steps (≥ 1) over which the rate rises from 0. */
   warmup: number
-  /** Factor at the end of the budget; linear and cosine end there. */
+  /** Factor at the end of the budget; linear, cosine and bert end there. */
   finalFactor: number
 }
 
+/** Update rule and what its parameter groups are made from; see {@link OptimizerOptions} for the rules. */
 export interface OptimizerSettings {
-  kind: 'adamw'
+  kind: OptimizerOptions['kind']
+  /** Of `adamax`; default `torch`. */
+  variant?: 'torch' | 'mt-dnn'
   learningRate: number
+  /** `beta1`, `beta2` and `epsilon` are not read by `sgd`. */
   beta1: number
   beta2: number
   epsilon: number
-  /** Not applied to biases and LayerNorm parameters. */
+  /** Of `sgd`; default 0. */
+  momentum?: number
+  /** Of `sgd`; default 0. */
+  dampening?: number
+  /** Of `sgd`; default false. */
+  nesterov?: boolean
+  /** Not applied to biases, LayerNorm parameters and the weights of layer mixes. */
   weightDecay: number
+  /** Decay on biases and LayerNorm parameters too, as MT-DNN's published code does; mixes never decay. Default false. */
+  decayAll?: boolean
   /** Learning-rate factor from one layer to the one below it (heads: 1, block L: this, block L - 1: its square …). */
   layerDecay: number
+  /**
+   * Further learning-rate factors by the beginning of the parameters' names, `*` standing for any characters:
+   * `{ 'mixes.': 100, 'adapters.*attention': 15 }`. The longest that fits a name counts. Default none.
+   */
+  rateFactors?: Record<string, number>
 }
+
+/** `adapters` = adapters, heads, the shared pooler, layer mixes and all LayerNorms (`--freeze` of PALs). */
+export type TrainedPart = 'all' | 'adapters'
 
 export interface ClipSettings {
   /** Largest global gradient norm; 0 = no limit. */

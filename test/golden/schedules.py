@@ -1,7 +1,8 @@
 """Learning-rate factors of transformers' and torch's schedulers: writes schedules.json beside this script.
 
 Each row is the factor of the step that follows `step` finished ones, as a training loop sees it.
-The triangle is Cramming's budget-triangle2 (Geiping & Goldstein 2023), through torch's LambdaLR.
+The triangle is Cramming's budget-triangle2 (Geiping & Goldstein 2023), bert the warmup_linear of BERTAdam (Stickland & Murray
+2019), both through torch's LambdaLR.
 """
 
 import json
@@ -36,6 +37,16 @@ def triangle(steps):
     return lambda optimizer: torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
 
 
+def bert(warmup, steps, final=0.0):
+    """Rises to 1 over a share of the budget, then goes on from 1 - share: a jump."""
+
+    def factor(step):
+        x = step / steps
+        return x / warmup if x < warmup else 1.0 - (1.0 - final) * x
+
+    return lambda optimizer: torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+
+
 def linear_to(warmup, steps, final):
     """torch's own: LinearLR up, then LinearLR down to `final`."""
 
@@ -65,6 +76,9 @@ def main():
     add("linear", 0.2, 0, lambda o: get_linear_schedule_with_warmup(o, 8, steps))
     add("cosine", 0.2, 0, lambda o: get_cosine_schedule_with_warmup(o, 8, steps))
     add("triangle", 0, 0, triangle(steps))
+    add("bert", 0.1, 0, bert(0.1, steps))
+    add("bert", 0, 0, lambda o: torch.optim.lr_scheduler.LambdaLR(o, lambda step: 1.0 - step / steps))
+    add("bert", 8, 0.2, bert(8 / steps, steps, 0.2))
 
     versions = {"torch": torch.__version__, "transformers": transformers.__version__}
     path = Path(__file__).with_suffix(".json")
