@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { type Model, Optimizer, type OptimizerOptions, type Precision } from '../lib/model/index.js'
+import { inspectSafetensors, type Model, Optimizer, type OptimizerOptions, type Precision } from '../lib/model/index.js'
 import { optimizerOptions, scheduleFactor } from '../lib/training/index.js'
 import {
   addGradient,
@@ -15,8 +15,7 @@ import {
 } from './golden/optimizers-gradients.js'
 import { refuses } from './helpers/refuses.js'
 import { normOf, relativeDistance, smallBatch, smallModel } from './helpers/small-model.js'
-
-type Rule<T = OptimizerOptions> = T extends OptimizerOptions ? Omit<T, 'groups'> : never
+import { RULES, type Rule } from './helpers/update-rules.js'
 
 interface GoldenCase {
   label: string
@@ -30,15 +29,6 @@ interface GoldenCase {
 
 const read = (name: string) => JSON.parse(readFileSync(join(__dirname, 'golden', name), 'utf8'))
 const betas = { beta1: 0.9, beta2: 0.999 }
-const RULES: [string, Rule][] = [
-  ['adamw', { kind: 'adamw', ...betas, epsilon: 1e-8 }],
-  ['adamax', { kind: 'adamax', ...betas, epsilon: 1e-8 }],
-  ['adamax as MT-DNN', { kind: 'adamax', variant: 'mt-dnn', ...betas, epsilon: 1e-6 }],
-  ['bert-adam', { kind: 'bert-adam', ...betas, epsilon: 1e-6 }],
-  ['sgd', { kind: 'sgd' }],
-  ['sgd with momentum', { kind: 'sgd', momentum: 0.9, dampening: 0.5 }],
-  ['sgd, Nesterov', { kind: 'sgd', momentum: 0.9, nesterov: true }],
-]
 const UPDATE = { learningRate: 1e-2, maxGradNorm: 1, maxTensorGradNorm: 0.5 }
 
 describe('optimizers', function () {
@@ -126,16 +116,17 @@ describe('optimizers', function () {
   })
 
   for (const precision of ['fp32', 'bf16', 'fp16'] as const) {
-    for (const [label, rule] of RULES) {
+    for (const [label, rule] of Object.entries(RULES)) {
       it(`${label}: the first update follows from the gradient, ${precision}`, async () => {
         // More than one piece of the CPU's work a tensor, and a piece that is not full.
-        const model = await make({ precision }, { vocabSize: 2001 })
+        const kernels = precision === 'fp16' ? 'portable' : 'fast'
+        const model = await make({ precision, kernels }, { vocabSize: 2001 })
         await checkFirstUpdate(model, await optimize(model, rule, 0.1), rule)
       })
     }
   }
 
-  for (const [label, rule] of RULES) {
+  for (const [label, rule] of Object.entries(RULES)) {
     for (const precision of ['fp32', 'bf16', 'fp64'] as const) {
       it(`${label}: goes on bit for bit from its file, ${precision}`, async () => {
         const straight = await trained(precision, rule, false)
@@ -192,13 +183,43 @@ describe('optimizers', function () {
     return model.readTensors('value')
   }
 
+  it('the loss scale of fp16 is part of the state', async () => {
+    const options = { precision: 'fp16', kernels: 'portable' } as const
+    const model = await make(options)
+    const optimizer = await optimize(model, RULES.adamax)
+    for (const divisor of [1, 1e-320, 1, 1, 1, 1]) {
+      await model.step(smallBatch(), { lossDivisors: { mlm: divisor } })
+      await optimizer.step(UPDATE)
+    }
+    const [first, second] = [join(folder, 'scaled'), join(folder, 'scaled-again')]
+    await optimizer.save(first)
+    const { metadata } = inspectSafetensors(first)
+    const [scale, goodSteps] = [Number(metadata.lossScale), Number(metadata.goodSteps)]
+    assert.ok(scale >= 1 && scale < 65536 && goodSteps > 0, JSON.stringify(metadata))
+    const again = await make(options)
+    const resumed = await optimize(again, RULES.adamax)
+    await resumed.load(first)
+    await resumed.save(second)
+    assert.deepEqual(readFileSync(second), readFileSync(first))
+    await again.step(smallBatch())
+    const [gradients, norm] = [await again.readTensors('gradient'), await (await resumed.step(UPDATE)).read()]
+    assert.ok(
+      Math.abs(normOf(...Object.values(gradients)) / norm.gradNorm / scale - 1) < 1e-4,
+      'the next loss is scaled so',
+    )
+    const single = await optimize(await make(), RULES.adamax)
+    await single.load(first)
+    await single.save(second)
+    assert.equal(inspectSafetensors(second).metadata.lossScale, undefined)
+  })
+
   it('the state of one kind is refused by every other, with both names', async () => {
     const model = await make()
-    const kinds = [...RULES.slice(0, 4), RULES[5]]
     const names = ['adamw', 'adamax', 'adamax-mt-dnn', 'bert-adam', 'sgd']
+    const labels = ['adamw', 'adamax', 'adamax as MT-DNN', 'bert-adam', 'sgd with momentum']
     const optimizers: Optimizer[] = []
-    for (const [index, [, rule]] of kinds.entries()) {
-      optimizers.push(await optimize(model, rule))
+    for (const [index, label] of labels.entries()) {
+      optimizers.push(await optimize(model, RULES[label]))
       await optimizers[index].save(join(folder, names[index]))
     }
     for (const [own, optimizer] of optimizers.entries()) {
@@ -208,7 +229,7 @@ describe('optimizers', function () {
         else await assert.rejects(load, refuses('BAD_CHECKPOINT', join(folder, name), ` ${name},`, ` ${names[own]} `))
       }
     }
-    const plain = await optimize(model, RULES[4][1])
+    const plain = await optimize(model, RULES.sgd)
     await assert.rejects(plain.load(join(folder, 'sgd')), refuses('BAD_CHECKPOINT', 'tensors'))
   })
 
@@ -254,6 +275,9 @@ describe('optimizers', function () {
 async function checkFirstUpdate(model: Model, optimizer: Optimizer, rule: Rule): Promise<void> {
   await model.step(smallBatch())
   const [values, gradients] = [await model.readTensors('value'), await model.readTensors('gradient')]
+  // The loss scale that fp16 starts with.
+  const scale = model.precision === 'fp16' ? 65536 : 1
+  for (const gradient of Object.values(gradients)) for (let i = 0; i < gradient.length; i++) gradient[i] /= scale
   const [rate, limit] = [0.5, 0.25]
   const { gradNorm, applied } = await (await optimizer.step({ learningRate: rate, maxGradNorm: limit })).read()
   assert.equal(applied, true)

@@ -28,13 +28,21 @@ export interface NativeModel {
   dispose(): Promise<void>
 }
 
+interface OptimizerPlace {
+  stepCount: number
+  /** Of fp16, else 1. */
+  lossScale: number
+  /** Updates applied since the loss scale last changed. */
+  goodSteps: number
+}
+
 export interface NativeOptimizer {
   initialize(): Promise<void>
   step(options: object): Promise<number>
   readStep(id: number): Promise<{ gradNorm: number; applied: boolean; stepCount: number }>
-  state(): Promise<{ stepCount: number; tensors: { name: string; shape: number[]; dtype: 'F32' | 'F64' }[] }>
+  state(): Promise<OptimizerPlace & { tensors: { name: string; shape: number[]; dtype: 'F32' | 'F64' }[] }>
   save(path: string, header: string): Promise<void>
-  load(path: string, stepCount: number, tensors: object[]): Promise<void>
+  load(path: string, place: OptimizerPlace, tensors: object[]): Promise<void>
   dispose(): Promise<void>
 }
 

@@ -125,18 +125,22 @@ export class Optimizer {
     }
   }
 
-  /** Writes moments and step counts as safetensors, exactly, and syncs the file. */
+  /** Writes moments, step counts and the loss scale of fp16 as safetensors, exactly, and syncs the file. */
   async save(path: string): Promise<void> {
     const state = await call(() => this.#native.state())
-    const header = makeHeader(state.tensors, { format: this.#format, stepCount: String(state.stepCount) })
+    const { stepCount, lossScale, goodSteps } = state
+    const scale = lossScale === 1 ? undefined : { lossScale: String(lossScale), goodSteps: String(goodSteps) }
+    const header = makeHeader(state.tensors, { format: this.#format, stepCount: String(stepCount), ...scale })
     await call(() => this.#native.save(path, header))
   }
 
   /** Reads what {@link save} wrote. Throws BAD_CHECKPOINT when it belongs to another kind or to other parameters. */
   async load(path: string): Promise<void> {
     const { metadata, tensors } = inspectSafetensors(path)
-    const stepCount = Number(metadata.stepCount)
-    if (!metadata.format?.startsWith(FORMAT_PREFIX) || !Number.isSafeInteger(stepCount)) {
+    const [stepCount, goodSteps] = [Number(metadata.stepCount), Number(metadata.goodSteps ?? 0)]
+    const lossScale = Number(metadata.lossScale ?? 1)
+    const isState = metadata.format?.startsWith(FORMAT_PREFIX)
+    if (!isState || ![stepCount, goodSteps].every(Number.isSafeInteger)) {
       throw new StrataError(
         'BAD_CHECKPOINT',
         `${path} is no optimizer state of this package (format ${metadata.format})`,
@@ -149,7 +153,7 @@ export class Optimizer {
         `${path} is the state of optimizer ${came}, that of ${expected} was expected; go on with the kind it was trained by`,
       )
     }
-    await call(() => this.#native.load(path, stepCount, tensors))
+    await call(() => this.#native.load(path, { stepCount, lossScale, goodSteps }, tensors))
   }
 
   /** Frees the moments. Idempotent. */

@@ -90,7 +90,7 @@ Napi::Value OptimizerHandle::read_step(const Napi::CallbackInfo& info) {
   });
 }
 
-// Resolves to { stepCount, tensors: [{ name, shape, dtype }] }: what a header needs.
+// Resolves to { stepCount, lossScale, goodSteps, tensors: [{ name, shape, dtype }] }: what a header needs.
 Napi::Value OptimizerHandle::state(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&] {
     return command(info, [](OptimizerState& state) -> MakeValue {
@@ -102,8 +102,9 @@ Napi::Value OptimizerHandle::state(const Napi::CallbackInfo& info) {
       std::vector<Row> rows;
       for (const auto& [name, tensor] : state.optimizer->state())
         rows.push_back({name, tensor.sizes().vec(), tensor.scalar_type() == at::kDouble});
-      const int64_t count = state.optimizer->step_count;
-      return [rows, count](Napi::Env env) -> Napi::Value {
+      const int64_t count = state.optimizer->step_count, good_steps = state.optimizer->good_steps;
+      const double loss_scale = state.optimizer->loss_scale();
+      return [rows, count, good_steps, loss_scale](Napi::Env env) -> Napi::Value {
         Napi::Object object = Napi::Object::New(env);
         const Napi::Array array = Napi::Array::New(env, rows.size());
         for (size_t i = 0; i < rows.size(); ++i) {
@@ -116,6 +117,8 @@ Napi::Value OptimizerHandle::state(const Napi::CallbackInfo& info) {
           array.Set(static_cast<uint32_t>(i), row);
         }
         object.Set("stepCount", static_cast<double>(count));
+        object.Set("lossScale", loss_scale);
+        object.Set("goodSteps", static_cast<double>(good_steps));
         object.Set("tensors", array);
         return object;
       };
@@ -135,11 +138,14 @@ Napi::Value OptimizerHandle::save(const Napi::CallbackInfo& info) {
   });
 }
 
-// load(path, stepCount, [{ name, dtype, begin, bytes }])
+// load(path, { stepCount, lossScale, goodSteps }, [{ name, dtype, begin, bytes }])
 Napi::Value OptimizerHandle::load(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&] {
     const std::string path = string_argument(info, 0, "path");
-    const int64_t count = integer(info[1], "stepCount");
+    const Napi::Object place = object_argument(info, 1, "place");
+    const int64_t count = integer_field(place, "stepCount"), good_steps = integer_field(place, "goodSteps");
+    const double loss_scale = number_field(place, "lossScale");
+    if (!(loss_scale >= 1 && loss_scale <= 1e38)) fail("BAD_CHECKPOINT", path, " has a loss scale of ", loss_scale, "; 1 to 1e38 was expected");
     if (!info[2].IsArray()) fail("BAD_ARGUMENT", "tensors must be an array");
     std::map<std::string, StoredTensor> stored;
     const Napi::Array array = info[2].As<Napi::Array>();
@@ -151,7 +157,7 @@ Napi::Value OptimizerHandle::load(const Napi::CallbackInfo& info) {
       stored[name] = {name, {}, string_field(object, "dtype"), static_cast<uint64_t>(integer_field(object, "begin")),
                       static_cast<uint64_t>(integer_field(object, "bytes"))};
     }
-    return command(info, [path, count, stored = std::move(stored)](OptimizerState& state) -> MakeValue {
+    return command(info, [path, count, good_steps, loss_scale, stored = std::move(stored)](OptimizerState& state) -> MakeValue {
       std::vector<StoredTensor> tensors;
       for (const auto& [name, tensor] : state.optimizer->state()) {
         const auto found = stored.find(name);
@@ -165,6 +171,7 @@ Napi::Value OptimizerHandle::load(const Napi::CallbackInfo& info) {
         fail("BAD_CHECKPOINT", path, " has ", stored.size(), " tensors; ", tensors.size(), " were expected (same model and groups)");
       strata::read_tensors(path, tensors);
       state.optimizer->step_count = count;
+      state.optimizer->restore_loss_scale(loss_scale, good_steps);
       return {};
     });
   });

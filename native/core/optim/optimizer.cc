@@ -121,14 +121,20 @@ OptimizerStep Optimizer::step(double learning_rate, double max_norm, double max_
     // fp16 with dynamic loss scaling as torch.amp.GradScaler: halve on overflow, double after 2000 good steps.
     if (not_finite.item<float>() != 0) {
       model_.loss_scale = std::max(1.0, scale / 2);
-      good_steps_ = 0;
-    } else if (++good_steps_ % 2000 == 0) {
+      good_steps = 0;
+    } else if (++good_steps % 2000 == 0) {
       model_.loss_scale = scale * 2;
     }
   }
   model_.parameters().drop_gradients();
   model_.parameters().mark_updated();
   return {norm, not_finite, ++step_count};
+}
+
+void Optimizer::restore_loss_scale(double scale, int64_t steps) {
+  if (model_.parameters().precision() != Precision::fp16) return;
+  model_.loss_scale = scale;
+  good_steps = steps;
 }
 
 std::vector<Optimizer::NamedTensor> Optimizer::state() const {

@@ -43,6 +43,10 @@ class Optimizer {
   // Moments and step counts, to be saved and loaded in place.
   std::vector<NamedTensor> state() const;
   int64_t step_count = 0;
+  int64_t good_steps = 0;  // fp16: updates applied since the loss scale last changed
+  double loss_scale() const { return model_.loss_scale; }
+  // Only fp16 has a scale to go on with.
+  void restore_loss_scale(double scale, int64_t steps);
 
  private:
   struct Slot {
@@ -62,7 +66,6 @@ class Optimizer {
   const Rule& rule_;
   RuleSettings settings_;
   std::vector<Group> groups_;
-  int64_t good_steps_ = 0;
 };
 
 }  // namespace strata
