@@ -253,6 +253,9 @@ describe('parameter groups', () => {
       refused({ 'mixes.': Number.NaN }, 'mixes.', 'NaN')
       refused({ 'mixes.': '100' as unknown as number }, 'mixes.')
       refused({ mixers: 2 }, 'mixers')
+      // What the stage does not reach is no mistake.
+      const few = parameters.slice(0, 2)
+      parameterGroups(few, { ...settings, rateFactors: { 'mixes.': 2 } }, ['pooler.'], 'all', parameters)
       // A dot is a dot.
       refused({ 'mixes.all.': 2, 'mixes.a.l': 2 }, 'mixes.a.l')
     })

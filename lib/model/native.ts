@@ -28,21 +28,25 @@ export interface NativeModel {
   dispose(): Promise<void>
 }
 
-interface OptimizerPlace {
-  stepCount: number
-  /** Of fp16, else 1. */
+/** Of fp16; else the scale is 1. */
+export interface LossScaling {
   lossScale: number
   /** Updates applied since the loss scale last changed. */
   goodSteps: number
+}
+
+interface OptimizerState extends LossScaling {
+  stepCount: number
+  tensors: { name: string; shape: number[]; dtype: 'F32' | 'F64' }[]
 }
 
 export interface NativeOptimizer {
   initialize(): Promise<void>
   step(options: object): Promise<number>
   readStep(id: number): Promise<{ gradNorm: number; applied: boolean; stepCount: number }>
-  state(): Promise<OptimizerPlace & { tensors: { name: string; shape: number[]; dtype: 'F32' | 'F64' }[] }>
+  state(): Promise<OptimizerState>
   save(path: string, header: string): Promise<void>
-  load(path: string, place: OptimizerPlace, tensors: object[]): Promise<void>
+  load(path: string, stepCount: number, tensors: object[], scaling: LossScaling): Promise<void>
   dispose(): Promise<void>
 }
 

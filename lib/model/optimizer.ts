@@ -1,5 +1,6 @@
 import { StrataError } from '../errors.js'
 import type { Model } from './model.js'
+import type { Precision } from './model-types.js'
 import { call, modelAddon, type NativeOptimizer } from './native.js'
 import { inspectSafetensors, makeHeader } from './safetensors.js'
 
@@ -93,9 +94,12 @@ export class Optimizer {
   /** Names the update rule in the state's file. */
   readonly #format: string
 
-  private constructor(native: NativeOptimizer, format: string) {
+  readonly #precision: Precision
+
+  private constructor(native: NativeOptimizer, format: string, precision: Precision) {
     this.#native = native
     this.#format = format
+    this.#precision = precision
   }
 
   /** Throws NOT_FOUND for an unknown parameter, BAD_ARGUMENT for a doubly named one and for impossible settings. */
@@ -109,7 +113,7 @@ export class Optimizer {
         await native.dispose()
         throw error
       }
-      return new Optimizer(native, stateFormat(options))
+      return new Optimizer(native, stateFormat(options), model.precision)
     })
   }
 
@@ -128,9 +132,10 @@ export class Optimizer {
   /** Writes moments, step counts and the loss scale of fp16 as safetensors, exactly, and syncs the file. */
   async save(path: string): Promise<void> {
     const state = await call(() => this.#native.state())
-    const { stepCount, lossScale, goodSteps } = state
-    const scale = lossScale === 1 ? undefined : { lossScale: String(lossScale), goodSteps: String(goodSteps) }
-    const header = makeHeader(state.tensors, { format: this.#format, stepCount: String(stepCount), ...scale })
+    const { lossScale, goodSteps } = state
+    const scaling = this.#precision === 'fp16' && { lossScale: String(lossScale), goodSteps: String(goodSteps) }
+    const metadata = { format: this.#format, stepCount: String(state.stepCount), ...scaling }
+    const header = makeHeader(state.tensors, metadata)
     await call(() => this.#native.save(path, header))
   }
 
@@ -153,7 +158,7 @@ export class Optimizer {
         `${path} is the state of optimizer ${came}, that of ${expected} was expected; go on with the kind it was trained by`,
       )
     }
-    await call(() => this.#native.load(path, { stepCount, lossScale, goodSteps }, tensors))
+    await call(() => this.#native.load(path, stepCount, tensors, { lossScale, goodSteps }))
   }
 
   /** Frees the moments. Idempotent. */

@@ -44,24 +44,25 @@ type GroupSettings = Pick<OptimizerSettings, 'weightDecay' | 'layerDecay'> &
 /**
  * Groups for {@link Optimizer.create}: no decay on biases, LayerNorm and mixes, rate factor `layerDecay ** (L + 1 - layer)`
  * (heads 1, embeddings `layerDecay ** (L + 1)`) times the one of `rateFactors`. A frozen parameter is in no group.
- * Throws BAD_ARGUMENT when a name of `freeze` or `rateFactors` matches nothing, a factor is no number of at least 0, or
- * everything is frozen.
+ * Throws BAD_ARGUMENT when a name of `freeze` or `rateFactors` matches nothing of `known` (the whole model, where `parameters`
+ * is a part), a factor is no number of at least 0, or everything is frozen.
  */
 export function parameterGroups(
   parameters: readonly ParameterInfo[],
   settings: GroupSettings,
   freeze: readonly string[] = [],
   train: TrainedPart = 'all',
+  known: readonly ParameterInfo[] = parameters,
 ): ParameterGroup[] {
   for (const prefix of freeze) {
-    if (!parameters.some((parameter) => parameter.name.startsWith(prefix))) {
+    if (!known.some((parameter) => parameter.name.startsWith(prefix))) {
       throw new StrataError('BAD_ARGUMENT', `freeze names ${prefix}, but no parameter's name starts with it`)
     }
   }
   if (train !== 'all' && train !== 'adapters') {
     throw new StrataError('BAD_ARGUMENT', `train is ${train}, all or adapters was expected`)
   }
-  const rateFactor = rateFactors(parameters, settings.rateFactors ?? {})
+  const rateFactor = rateFactors(known, settings.rateFactors ?? {})
   const top = Math.max(...parameters.map((parameter) => parameter.layer))
   const groups = new Map<string, ParameterGroup>()
   for (const { name, decays, layer } of parameters) {
@@ -84,7 +85,7 @@ export function parameterGroups(
 const BESIDE_THE_ENCODER = /^(adapters|heads|pooler|mixes)\.|\bLayerNorm\b/
 
 /** The factor of the longest beginning that fits a name, else 1. */
-function rateFactors(parameters: readonly ParameterInfo[], factors: Record<string, number>): (name: string) => number {
+function rateFactors(known: readonly ParameterInfo[], factors: Record<string, number>): (name: string) => number {
   const rows = Object.entries(factors).map(([beginning, factor]) => {
     const literal = beginning.split('*').map((part) => part.replace(/[.*+?^${}()|[\]\\]/g, '\\$&'))
     return { beginning, factor, fits: new RegExp(`^${literal.join('.*')}`) }
@@ -93,7 +94,7 @@ function rateFactors(parameters: readonly ParameterInfo[], factors: Record<strin
     if (!(typeof factor === 'number' && factor >= 0 && Number.isFinite(factor))) {
       throw new StrataError('BAD_ARGUMENT', `rateFactors['${beginning}'] is ${factor}, a number ≥ 0 was expected`)
     }
-    if (!parameters.some(({ name }) => fits.test(name))) {
+    if (!known.some(({ name }) => fits.test(name))) {
       throw new StrataError('BAD_ARGUMENT', `rateFactors names ${beginning}, but no parameter's name starts like that`)
     }
   }

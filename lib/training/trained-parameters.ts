@@ -1,13 +1,15 @@
 /** Which of a model's parameters a stage trains. */
-import type { Model } from '../model/index.js'
-import { type ParameterGroup, parameterGroups, reachedParameters } from './parameter-groups.js'
+import type { Model, ParameterGroup } from '../model/index.js'
+import { parameterGroups, reachedParameters } from './parameter-groups.js'
 import type { Stage } from './types.js'
 
 /** The optimiser's groups of a stage. */
 export function stageGroups(model: Model, stage: Stage): ParameterGroup[] {
   const active = stage.tasks.flatMap((task) => task.heads)
-  const reached = reachedParameters(model.parameters(), model.config, active)
-  return parameterGroups(reached, stage.optimizer, stage.freeze)
+  const adapters = stage.tasks.flatMap(({ adapter }) => adapter ?? [])
+  const all = model.parameters()
+  const reached = reachedParameters(all, model.config, active, adapters)
+  return parameterGroups(reached, stage.optimizer, stage.freeze, stage.train, all)
 }
 
 /** Parameters of the model, and those that at least one stage trains. */

@@ -135,6 +135,8 @@ export interface Stage {
   accumulation: number
   /** Parameters whose name starts with one of these stay as they are. */
   freeze: string[]
+  /** Default `all`. */
+  train?: TrainedPart
   /**
    * Weights that the stage begins with: those that the stage before it ended with (`previous`, the default), or those of an
    * earlier stage by its name. Needs a run folder, whose checkpoints hold them.

@@ -138,13 +138,14 @@ Napi::Value OptimizerHandle::save(const Napi::CallbackInfo& info) {
   });
 }
 
-// load(path, { stepCount, lossScale, goodSteps }, [{ name, dtype, begin, bytes }])
+// load(path, stepCount, [{ name, dtype, begin, bytes }], { lossScale, goodSteps })
 Napi::Value OptimizerHandle::load(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&] {
     const std::string path = string_argument(info, 0, "path");
-    const Napi::Object place = object_argument(info, 1, "place");
-    const int64_t count = integer_field(place, "stepCount"), good_steps = integer_field(place, "goodSteps");
-    const double loss_scale = number_field(place, "lossScale");
+    const int64_t count = integer(info[1], "stepCount");
+    const Napi::Object scaling = object_argument(info, 3, "scaling");
+    const int64_t good_steps = integer_field(scaling, "goodSteps");
+    const double loss_scale = number_field(scaling, "lossScale");
     if (!(loss_scale >= 1 && loss_scale <= 1e38)) fail("BAD_CHECKPOINT", path, " has a loss scale of ", loss_scale, "; 1 to 1e38 was expected");
     if (!info[2].IsArray()) fail("BAD_ARGUMENT", "tensors must be an array");
     std::map<std::string, StoredTensor> stored;
