@@ -18,7 +18,10 @@ import {
 import { beats, namedScores, watches } from '../lib/training/watched-score.js'
 import { smallModel } from './helpers/small-model.js'
 import { scoredTask, TASK_HEADS, taskSource } from './helpers/tiny-tasks.js'
-import { tinySettings, tinyStage } from './helpers/tiny-training.js'
+import { tinyModel, tinySettings, tinyStage, tinyTask, weightsOf } from './helpers/tiny-training.js'
+
+/** Worker threads of this process. The report's own type is a plain object. */
+const threadCount = () => (process.report.getReport() as { workers?: unknown[] }).workers?.length ?? 0
 
 describe('multi-task training', function () {
   this.timeout(60_000)
@@ -98,6 +101,24 @@ describe('multi-task training', function () {
         assert.equal(taken, 3 * result.state.stage.tasks[name].steps)
         assert.ok(taken > 0)
       }
+    })
+
+    it('is the same with worker threads, which all tasks share', async () => {
+      const run = async (prefetchWorkers: number) => {
+        const own = await tinyModel()
+        const tasks = [tinyTask(), tinyTask({ name: 'text', seed: 9, heads: ['mlm'] })]
+        const before = threadCount()
+        const during: number[] = []
+        const events = new TrainingEvents().on('step', () => void during.push(threadCount() - before))
+        const stage = tinyStage({ tasks, sampler: { kind: 'roundRobin' }, budget: { steps: 6 } })
+        await train({ model: own, stages: [stage], settings: tinySettings({ prefetchWorkers }), events })
+        const weights = await weightsOf(own)
+        await own.dispose()
+        return { weights, threads: Math.max(...during) }
+      }
+      const [none, two] = [await run(0), await run(2)]
+      assert.deepEqual([none.threads, two.threads], [0, 2])
+      assert.deepEqual(two.weights, none.weights)
     })
 
     it('goes by examples where they are given', async () => {

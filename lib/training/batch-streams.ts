@@ -1,6 +1,8 @@
 /** The next batches of each task of a stage, made ahead; opened when a task is first drawn. */
+import { BatchPool } from '../data/batch-pool.js'
 import type { PackedBatch } from '../data/packed-batch.js'
 import { type Prefetch, prefetch } from '../data/prefetch.js'
+import { isDescribed } from '../data/source-description.js'
 import { StrataError } from '../errors.js'
 import type { StageState, TrainingTask } from './types.js'
 
@@ -9,15 +11,21 @@ export interface BatchStreams extends AsyncDisposable {
   take(task: TrainingTask, count: number): Promise<PackedBatch[]>
 }
 
-/** Goes on where `stage` says that each task stands. */
+/** Goes on where `stage` says that each task stands. All tasks share the worker threads. */
 export function openBatchStreams(stage: StageState, workers: number): BatchStreams {
   const streams = new Map<string, Prefetch>()
+  let pool: BatchPool | undefined
+  const open = ({ name, source }: TrainingTask): Prefetch => {
+    const { epoch, index } = stage.tasks[name]
+    if (workers > 0 && isDescribed(source)) pool ??= new BatchPool(workers)
+    return prefetch(source, { pool, epoch, index })
+  }
   return {
     async take(task, count) {
       const place = stage.tasks[task.name]
       let stream = streams.get(task.name)
       if (!stream) {
-        stream = prefetch(task.source, { workers, epoch: place.epoch, index: place.index })
+        stream = open(task)
         streams.set(task.name, stream)
       }
       const batches: PackedBatch[] = []
@@ -35,6 +43,7 @@ export function openBatchStreams(stage: StageState, workers: number): BatchStrea
     },
     async [Symbol.asyncDispose]() {
       for (const stream of streams.values()) await stream.close()
+      await pool?.close()
     },
   }
 }
