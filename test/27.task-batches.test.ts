@@ -165,7 +165,7 @@ describe('Task batches', function () {
   })
 
   it('draws as many as the domain adaptation of the paper has', () => {
-    // Liu et al. 2019, section 4.5: SNLI and SciTail.
+    // Liu et al. 2019: SNLI and SciTail.
     const sizes = (count: number): number[] => [0.001, 0.01, 0.1, 1].map((share) => drawShare(count, share, 1).length)
     assert.deepEqual(sizes(549367), [549, 5493, 54936, 549367])
     assert.deepEqual(sizes(23596), [23, 235, 2359, 23596])

@@ -5,7 +5,7 @@ import { StrataError } from '../errors.js'
 /**
  * Numbers of the examples of a random share, ascending: floor(count · fraction) of them, at least one. With `classes` (the class
  * of each example, shape (count)) every class that occurs keeps at least one example, which may make the share larger. Shares of
- * one seed are nested: the 1 % are among the 10 % (MT-DNN's domain adaptation, arXiv 1901.11504 §4.5, draws 0.1, 1, 10 and 100 %).
+ * one seed are nested: the 1 % are among the 10 % (the domain adaptation of MT-DNN, arXiv 1901.11504, draws 0.1, 1, 10 and 100 %).
  * Throws BAD_ARGUMENT on a fraction outside (0, 1].
  */
 export function drawShare(count: number, fraction: number, drawSeed: number, classes?: ArrayLike<number>): Uint32Array {
