@@ -1,6 +1,6 @@
 /**
- * A trained encoder for use inside programs: texts in, vectors or words out. Works on checkpoints of this package, on run
- * folders (their newest whole checkpoint) and on Hugging Face BERT folders.
+ * A trained encoder for use inside programs: texts in, vectors, words, classes, answers or tags out. Works on checkpoints of this
+ * package, on run folders (their newest whole checkpoint) and on Hugging Face BERT folders.
  */
 import { StrataError } from '../errors.js'
 import {
@@ -10,12 +10,25 @@ import {
   type Model,
   type ModelConfig,
   type Precision,
-  tapLayer,
+  type SavedTask,
 } from '../model/index.js'
 import { resolveDevice } from '../runtime/index.js'
 import { type EncodedText, Tokenizer } from '../text/index.js'
 import { resolveCheckpoint } from '../training/index.js'
+import { type Answer, type AnswerOptions, answer } from './answer.js'
+import { positive, type TextInput, textList, tokenLimit } from './check-arguments.js'
+import {
+  type Classification,
+  type ClassifyOptions,
+  classify,
+  type ScoreOptions,
+  score,
+  type TextScore,
+} from './classify.js'
+import { type FilledMask, type FillMaskOptions, fillMask } from './fill-mask.js'
+import type { LoadedParts } from './loaded-parts.js'
 import { packTexts } from './packed-texts.js'
+import { type TaggedWord, tag } from './tag.js'
 
 export interface EncoderOptions {
   /** Default `auto`: CUDA where it can be had, else the CPU. */
@@ -26,6 +39,8 @@ export interface EncoderOptions {
   threads?: number
   /** Most real tokens that are computed at once; default 4096. Bounds memory, changes no result but rounding. */
   maxBatchTokens?: number
+  /** Folders of adapters (see saveAdapter) that are added with their heads and tasks. */
+  adapterFolders?: readonly string[]
 }
 
 export interface EmbedOptions {
@@ -54,26 +69,6 @@ export interface Embeddings {
   truncated: number[]
 }
 
-export interface FillMaskOptions {
-  /** Candidates per mask, most probable first; default 5. */
-  topK?: number
-  /** Masked-LM head to ask; default the only one, else the topmost. */
-  head?: string
-}
-
-export interface MaskCandidate {
-  token: string
-  tokenId: number
-  probability: number
-}
-
-/** One [MASK] of a text. */
-export interface FilledMask {
-  /** Index of the token in the encoded text, [CLS] = 0. */
-  position: number
-  candidates: MaskCandidate[]
-}
-
 const DEFAULT_BATCH_TOKENS = 4096
 
 /**
@@ -89,12 +84,16 @@ export class Encoder implements AsyncDisposable {
   readonly device: string
   readonly precision: Precision
   readonly tokenizer: Tokenizer
+  /** What the heads were trained for, where the folder says it. */
+  readonly tasks: readonly SavedTask[]
   readonly #model: Model
-  readonly #maxBatchTokens: number
+  readonly #parts: LoadedParts
 
-  private constructor(model: Model, tokenizer: Tokenizer, maxBatchTokens: number) {
+  private constructor(parts: LoadedParts) {
+    const { model, tokenizer, tasks } = parts
     this.#model = model
-    this.#maxBatchTokens = maxBatchTokens
+    this.#parts = parts
+    this.tasks = tasks
     this.config = model.config
     this.device = model.device
     this.precision = model.precision
@@ -112,7 +111,8 @@ export class Encoder implements AsyncDisposable {
       positive('threads', options.threads)
       computeThreads(options.threads)
     }
-    const { model, config } = await loadModel(folder, { device, precision: options.precision ?? 'fp32' })
+    const { precision = 'fp32', adapterFolders } = options
+    const { model, config, tasks } = await loadModel(folder, { device, precision, adapterFolders })
     if (tokenizer.vocabSize > config.encoder.vocabSize) {
       await model.dispose()
       throw new StrataError(
@@ -120,7 +120,7 @@ export class Encoder implements AsyncDisposable {
         `${folder}: the tokenizer has ${tokenizer.vocabSize} tokens, the encoder ${config.encoder.vocabSize}; they do not belong together`,
       )
     }
-    return new Encoder(model, tokenizer, maxBatchTokens)
+    return new Encoder({ model, tokenizer, tasks, maxBatchTokens })
   }
 
   /** Numbers per vector. */
@@ -140,7 +140,7 @@ export class Encoder implements AsyncDisposable {
     const encoded = await this.#encode(texts, options)
     const vectors = new Array<Float32Array>(encoded.length)
     const { dimension } = this
-    for (const { batch, indices } of packTexts(encoded, this.#maxBatchTokens)) {
+    for (const { batch, indices } of packTexts(encoded, this.#parts.maxBatchTokens)) {
       if (signal?.aborted) throw new StrataError('ABORTED', 'embed was aborted by its signal')
       const rows = await this.#model.embed(batch, { layer, pooling, normalize })
       indices.forEach((index, row) => {
@@ -159,30 +159,35 @@ export class Encoder implements AsyncDisposable {
    * What a masked-LM head would put in place of each `[MASK]` of the text. Throws UNSUPPORTED when the checkpoint has no such
    * head, BAD_ARGUMENT when the text has no [MASK] or is too long.
    */
-  async fillMask(text: string, options: FillMaskOptions = {}): Promise<FilledMask[]> {
-    const { topK = 5 } = options
-    positive('topK', topK)
-    const head = this.#maskedLmHead(options.head)
-    const [encoded] = await this.#encode([text], { truncate: false })
-    const { maskId, vocabSize } = this.tokenizer.specialTokens
-    const positions = Int32Array.from([...encoded.tokenIds].flatMap((id, index) => (id === maskId ? [index] : [])))
-    if (positions.length === 0) {
-      throw new StrataError(
-        'BAD_ARGUMENT',
-        `the text has no ${this.tokenizer.idToToken(maskId)}: write it where a word is to be filled in`,
-      )
-    }
-    const wanted = Math.min(topK, vocabSize)
-    const [{ batch }] = packTexts([encoded], this.#maxBatchTokens)
-    const { tokenIds, probabilities } = await this.#model.predictMasked(batch, head, positions, wanted)
-    return [...positions].map((position, row) => ({
-      position,
-      candidates: [...tokenIds.subarray(row * wanted, (row + 1) * wanted)].map((tokenId, column) => ({
-        token: this.tokenizer.idToToken(tokenId) ?? `[unused:${tokenId}]`,
-        tokenId,
-        probability: probabilities[row * wanted + column],
-      })),
-    }))
+  fillMask(text: string, options: FillMaskOptions = {}): Promise<FilledMask[]> {
+    return fillMask(this.#parts, text, options)
+  }
+
+  /**
+   * Classes with their probabilities, or the number of a regression, for each text or pair of texts [first, second], in input order.
+   * Throws UNSUPPORTED when the checkpoint has no such head, BAD_ARGUMENT when the task must be named or reads pairs and got single
+   * texts.
+   */
+  classify(texts: string | readonly TextInput[], options: ClassifyOptions = {}): Promise<Classification[]> {
+    return classify(this.#parts, texts, options)
+  }
+
+  /** The number of a regression or ranking head for each text or pair [question, candidate]. Errors as {@link Encoder.classify}. */
+  score(texts: string | readonly TextInput[], options: ScoreOptions = {}): Promise<TextScore[]> {
+    return score(this.#parts, texts, options)
+  }
+
+  /** The part of a context that answers a question; a long context is read in overlapping windows. Errors as {@link Encoder.classify}. */
+  answer(question: string, context: string, options: AnswerOptions = {}): Promise<Answer> {
+    return answer(this.#parts, question, context, options)
+  }
+
+  /**
+   * A tag for every word of each text, by its first piece; a text may come as a list of words. Long texts are read in several
+   * sequences. Errors as {@link Encoder.classify}.
+   */
+  tag(texts: string | readonly (string | readonly string[])[], options: ScoreOptions = {}): Promise<TaggedWord[][]> {
+    return tag(this.#parts, texts, options)
   }
 
   /** Gives the model's memory back; safe while calls are running and when called twice. */
@@ -195,24 +200,10 @@ export class Encoder implements AsyncDisposable {
   }
 
   async #encode(texts: string | readonly string[], options: EmbedOptions): Promise<EncodedText[]> {
-    const list = typeof texts === 'string' ? [texts] : texts
-    if (!Array.isArray(list))
-      throw new StrataError('BAD_ARGUMENT', `texts came as ${typeof texts}, expected a string or a list of strings`)
-    list.forEach((text, index) => {
-      if (typeof text !== 'string')
-        throw new StrataError(
-          'BAD_ARGUMENT',
-          `texts[${index}] came as ${text === null ? 'null' : typeof text}, expected a string`,
-        )
-    })
+    const list = textList(texts)
+    const { truncate = true } = options
     const limit = this.config.encoder.maxPositions
-    const { maxTokens = limit, truncate = true } = options
-    positive('maxTokens', maxTokens)
-    if (maxTokens > limit)
-      throw new StrataError(
-        'BAD_ARGUMENT',
-        `maxTokens came as ${maxTokens}, expected at most the encoder's ${limit} positions`,
-      )
+    const maxTokens = tokenLimit(options.maxTokens ?? limit, limit)
     const encoded = list.length === 0 ? [] : await this.tokenizer.encodeBatch(list, { maxTokens })
     const tooLong = truncate ? -1 : encoded.findIndex((text) => text.truncated)
     if (tooLong >= 0) {
@@ -226,26 +217,4 @@ export class Encoder implements AsyncDisposable {
     }
     return encoded
   }
-
-  #maskedLmHead(name: string | undefined): string {
-    const { layers } = this.config.encoder
-    const heads = this.config.heads.filter((head) => head.kind === 'masked-lm')
-    const head =
-      name === undefined
-        ? [...heads].sort((a, b) => tapLayer(b.tap, layers) - tapLayer(a.tap, layers))[0]
-        : heads.find((one) => one.name === name)
-    if (head) return head.name
-    const known = heads.map((one) => one.name).join(', ')
-    throw new StrataError(
-      'UNSUPPORTED',
-      name === undefined || !known
-        ? 'this checkpoint has no masked-LM head, which fill-mask needs; use one that was trained with masked LM'
-        : `no masked-LM head is named "${name}"; the checkpoint has ${known}`,
-    )
-  }
-}
-
-function positive(name: string, value: number): void {
-  if (!Number.isInteger(value) || value < 1)
-    throw new StrataError('BAD_ARGUMENT', `${name} came as ${value}, expected a whole number ≥ 1`)
 }

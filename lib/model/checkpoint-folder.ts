@@ -5,6 +5,7 @@
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileError, StrataError } from '../errors.js'
+import { adapterParameters, readAdapterFolder, withAdapter } from './adapter-folder.js'
 import type { AdapterConfig, HeadConfig, MixConfig, ModelConfig } from './config.js'
 import { exists, packageVersion, readJson, syncPath, writeFileSynced } from './folder-files.js'
 import { exportMapping, type FileParts, importMapping } from './huggingface.js'
@@ -18,7 +19,7 @@ import { type SavedTask, savedTaskProblem } from './saved-task.js'
 import { readStrataFile, STRATA_FORMAT, type StrataFile } from './strata-file.js'
 
 const CONFIG_FILE = 'config.json'
-const WEIGHTS_FILE = 'model.safetensors'
+export const WEIGHTS_FILE = 'model.safetensors'
 const STRATA_FILE = 'stratabert.json'
 const TOKENIZER_FILES = ['tokenizer.json', 'vocab.txt', 'tokenizer_config.json', 'special_tokens_map.json']
 
@@ -59,6 +60,8 @@ export interface LoadModelOptions extends ModelOptions {
   mixes?: MixConfig[]
   /** Adapters of the loaded model; default: those that the folder has. */
   adapters?: AdapterConfig[]
+  /** Folders of adapters that are added with their heads and tasks; each must have been made for these encoder weights. */
+  adapterFolders?: readonly string[]
   /** Default 0, whatever the file says. */
   hiddenDropout?: number
   /** Default 0, whatever the file says. */
@@ -85,16 +88,24 @@ export interface LoadedModel {
  * same name and kind; in a folder from elsewhere, a head at the top layer takes those of the published head of its kind.
  */
 export async function loadModel(folder: string, options: LoadModelOptions = {}): Promise<LoadedModel> {
-  const { heads, mixes, adapters, hiddenDropout, attentionDropout, ...modelOptions } = options
-  const { weightsFile, encoder, tensors, parts, tasks, tied } = await inspectFolder(folder)
+  const { heads, mixes, adapters, adapterFolders, hiddenDropout, attentionDropout, ...modelOptions } = options
+  const inspected = await inspectFolder(folder)
+  const { weightsFile, encoder, tensors, parts, tied } = inspected
   const wanted = { mixes: mixes ?? parts.mixes, adapters: adapters ?? parts.adapters }
-  const config: ModelConfig = {
+  const base: ModelConfig = {
     encoder: { ...encoder, hiddenDropout: hiddenDropout ?? 0, attentionDropout: attentionDropout ?? 0 },
     heads: heads ?? parts.heads,
     ...(wanted.mixes?.length ? { mixes: wanted.mixes } : {}),
     ...(wanted.adapters?.length ? { adapters: wanted.adapters } : {}),
   }
-  const { mapping, leftBlocks, borrowed, fresh, unused } = importMapping(config, tensors, weightsFile, parts)
+  const { mapping, leftBlocks, borrowed, fresh, unused } = importMapping(base, tensors, weightsFile, parts)
+  const added = await Promise.all((adapterFolders ?? []).map(readAdapterFolder))
+  let { tasks } = inspected
+  let config = base
+  for (const adapter of added) {
+    const read = (name: string): Float32Array => readFloatTensor(weightsFile, mapping[name])
+    ;({ config, tasks } = await withAdapter({ config, tasks, folder }, adapter, read))
+  }
   const decoder = 'cls.predictions.decoder.weight'
   if (
     !tied &&
@@ -109,6 +120,10 @@ export async function loadModel(folder: string, options: LoadModelOptions = {}):
   const model = await Model.create(config, modelOptions)
   try {
     await model.load(weightsFile, mapping)
+    for (const adapter of added) {
+      const names = adapterParameters(encoder, adapter)
+      await model.load(adapter.weightsFile, Object.fromEntries(names.map((name) => [name, name])))
+    }
     for (const [name, tensor] of Object.entries(leftBlocks)) {
       const left = readFloatTensor(weightsFile, tensor)
       const rows = encoder.hiddenSize
@@ -142,12 +157,11 @@ export interface SaveModelOptions {
 export async function saveModelFolder(model: Model, folder: string, options: SaveModelOptions = {}): Promise<string[]> {
   const { config } = model
   const { tasks = [] } = options
-  const { text, strata } = describeModel(config, tasks, options.extra)
+  const description = describeModel(config, tasks, options.extra)
   await mkdir(folder, { recursive: true }).catch((error) => {
     throw fileError(error, folder, 'write the model folder')
   })
-  await writeFileSynced(join(folder, CONFIG_FILE), text)
-  await writeFileSynced(join(folder, STRATA_FILE), strata)
+  await writeDescription(folder, description)
   await model.save(join(folder, WEIGHTS_FILE), exportMapping(config).mapping, { format: 'pt' })
   const written = [CONFIG_FILE, STRATA_FILE, WEIGHTS_FILE]
   if (options.tokenizer) {
@@ -162,12 +176,23 @@ export async function saveModelFolder(model: Model, folder: string, options: Sav
   return written
 }
 
-/** The texts of config.json and stratabert.json. */
+interface Description {
+  config: string
+  strata: string
+}
+
+/** @internal Writes config.json and stratabert.json. */
+export async function writeDescription(folder: string, { config, strata }: Description): Promise<void> {
+  await writeFileSynced(join(folder, CONFIG_FILE), config)
+  await writeFileSynced(join(folder, STRATA_FILE), strata)
+}
+
+/** @internal The texts of config.json and stratabert.json. */
 export function describeModel(
   config: ModelConfig,
   tasks: readonly SavedTask[],
   extra: Record<string, unknown> = {},
-): { text: string; strata: string } {
+): Description {
   for (const task of tasks) {
     const problem = savedTaskProblem(task, config.heads, config.adapters ?? [])
     if (problem) throw new StrataError('BAD_ARGUMENT', `${problem}; a task that the model can answer was expected`)
@@ -182,7 +207,7 @@ export function describeModel(
     extra,
   }
   const json = (value: unknown): string => `${JSON.stringify(value, null, 2)}\n`
-  return { text: json(huggingFaceConfig(config, tasks)), strata: json(strata) }
+  return { config: json(huggingFaceConfig(config, tasks)), strata: json(strata) }
 }
 
 interface InspectedFolder {

@@ -1,4 +1,6 @@
 /** Encoder with heads, optimizer, and their files. The only door of this room. */
+export { addAdapter, extractAdapter, type ListedAdapter, listAdapters, mergeAdapter } from './adapter-commands.js'
+export { type AdapterFolder, type AdapterParts, readAdapterFolder, saveAdapter } from './adapter-folder.js'
 export {
   type LoadedModel,
   type LoadModelOptions,

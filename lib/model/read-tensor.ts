@@ -6,6 +6,12 @@ import { fileError, StrataError } from '../errors.js'
  * rearrange; whole models are read natively. The file's header must have been validated before (inspectSafetensors).
  */
 export function readFloatTensor(path: string, name: string): Float32Array {
+  const { bytes, dtype } = readTensorBytes(path, name)
+  return toFloat32(bytes, dtype, `${path}: tensor ${name}`)
+}
+
+/** One tensor's bytes as they stand in the file. The header must have been validated before. */
+export function readTensorBytes(path: string, name: string): { bytes: Buffer; dtype: string } {
   let file: number
   try {
     file = openSync(path, 'r')
@@ -19,7 +25,7 @@ export function readFloatTensor(path: string, name: string): Float32Array {
     const entry = header[name] as { dtype: string; data_offsets: [number, number] } | undefined
     if (!entry) throw new StrataError('BAD_CHECKPOINT', `${path} holds no tensor ${name}`)
     const [begin, end] = entry.data_offsets
-    return toFloat32(readBytes(file, end - begin, 8 + headerBytes + begin), entry.dtype, `${path}: tensor ${name}`)
+    return { bytes: readBytes(file, end - begin, 8 + headerBytes + begin), dtype: entry.dtype }
   } finally {
     closeSync(file)
   }

@@ -108,7 +108,7 @@ export function parseHeader(header: Uint8Array, dataBytes: number, path: string)
 
 /** The eight-byte-aligned header text for tensors that follow in this order. */
 export function makeHeader(
-  tensors: readonly { name: string; dtype: 'F32' | 'F64'; shape: readonly number[] }[],
+  tensors: readonly { name: string; dtype: string; shape: readonly number[] }[],
   metadata: Record<string, string>,
 ): string {
   const header: Record<string, unknown> = Object.assign(Object.create(null), { __metadata__: metadata })

@@ -40,7 +40,7 @@ export const headSchema = z.discriminatedUnion('kind', [
       .strictObject({ from: z.string(), mode: z.enum(['concat', 'add', 'label']), stopGradient: z.boolean() })
       .optional(),
   }),
-  z.strictObject({ kind: z.literal('next-sentence'), ...headBase }),
+  z.strictObject({ kind: z.literal('next-sentence'), ...headBase, read: z.enum(['cls', 'mean']).optional() }),
   z.strictObject({
     kind: z.literal('bigram-shift'),
     ...headBase,
@@ -77,6 +77,10 @@ export const adapterSchema = z.strictObject({
   outputGelu: z.boolean().optional(),
   alpha: z.number().optional(),
   dropout: share.optional(),
+  targets: z
+    .array(z.enum(['query', 'key', 'value']))
+    .min(1)
+    .optional(),
 })
 
 const strataSchema = z.object({

@@ -1,0 +1,56 @@
+import { type HeadLabels, type PackedBatch, sequenceCount, tokenCount } from '../data/packed-batch.js'
+import { StrataError } from '../errors.js'
+import type { HeadConfig, Model, Scores } from '../model/index.js'
+
+/** Labels that ask a head for scores of every sequence, every token, or of the given places; their values say nothing. */
+function askingLabels(head: HeadConfig, batch: PackedBatch, positions?: Int32Array): HeadLabels {
+  const rows = sequenceCount(batch)
+  switch (head.kind) {
+    case 'regressor':
+      return { labels: new Int32Array(rows), values: new Float32Array(rows) }
+    case 'ranker':
+      return { labels: new Int32Array(rows), groups: Int32Array.from({ length: rows }, (_, row) => row) }
+    case 'span': {
+      // "No answer" stands for any place.
+      const spanStarts = batch.sequenceOffsets.slice(0, rows)
+      return { labels: new Int32Array(rows), spanStarts, spanEnds: spanStarts.map((start) => start + 1) }
+    }
+    case 'tagger': {
+      const places = positions ?? Int32Array.from({ length: tokenCount(batch) }, (_, place) => place)
+      return { positions: places, labels: new Int32Array(places.length) }
+    }
+    default:
+      return { labels: new Int32Array(rows) }
+  }
+}
+
+/**
+ * Scores of a task's head: (B, C) of a classifier (log-probabilities of a SAN), (B, 1) of a regressor or ranker, (T, 2) start and
+ * end of a span head, (M, C) of a tagger at `positions` (default: every token).
+ */
+export async function headScores(
+  model: Model,
+  batch: PackedBatch,
+  head: HeadConfig,
+  options: { adapter?: string; positions?: Int32Array } = {},
+): Promise<Scores> {
+  const labels = { [head.name]: askingLabels(head, batch, options.positions) }
+  const evaluation = await model.evaluate({
+    ...batch,
+    labels,
+    ...(options.adapter === undefined ? {} : { adapter: options.adapter }),
+  })
+  const { logits } = evaluation[head.name]
+  if (!logits)
+    throw new StrataError('NATIVE_ERROR', `head ${head.name} (${head.kind}) gave no scores; please report it`)
+  return logits
+}
+
+/** Probabilities of row `row` of (rows, columns) scores. */
+export function softmaxRow(values: ArrayLike<number>, row: number, columns: number): number[] {
+  const scores = Array.from({ length: columns }, (_, column) => values[row * columns + column])
+  const highest = Math.max(...scores)
+  const powers = scores.map((score) => Math.exp(score - highest))
+  const sum = powers.reduce((total, power) => total + power, 0)
+  return powers.map((power) => power / sum)
+}

@@ -1,0 +1,214 @@
+/**
+ * An adapter by itself: `adapter.json` (what it is, the base that it was made for, the heads and tasks that use it) and
+ * `adapter.safetensors` (its weights and those of the heads). Some hundred kilobytes that turn a base encoder into a task's own.
+ */
+import { createHash } from 'node:crypto'
+import { mkdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { z } from 'zod'
+import { fileError, StrataError } from '../errors.js'
+import type { AdapterConfig, EncoderConfig, HeadConfig, MixConfig, ModelConfig } from './config.js'
+import { packageVersion, readJson, syncPath, writeFileSynced } from './folder-files.js'
+import { SHARED_POOLER } from './huggingface-heads.js'
+import type { Model } from './model.js'
+import { modelParameterShapes } from './parameter-shapes.js'
+import { type SavedTask, savedTaskProblem, savedTaskSchema } from './saved-task.js'
+import { adapterSchema, headSchema, mixSchema, parseBySchema } from './strata-file.js'
+import { floatTensor, writeTensorFile } from './write-tensors.js'
+
+const DESCRIPTION_FILE = 'adapter.json'
+const WEIGHTS_FILE = 'adapter.safetensors'
+const FORMAT = 1
+
+const SHAPE_FIELDS = ['layers', 'hiddenSize', 'heads', 'intermediateSize', 'vocabSize', 'maxPositions'] as const
+
+const size = z.int().min(1)
+const fileSchema = z.object({
+  format: z.literal(FORMAT),
+  version: z.string(),
+  adapter: adapterSchema,
+  base: z.object({
+    layers: size,
+    hiddenSize: size,
+    heads: size,
+    intermediateSize: size,
+    vocabSize: size,
+    maxPositions: size,
+    sha256: z.string().regex(/^[0-9a-f]{64}$/),
+  }),
+  heads: z.array(headSchema),
+  mixes: z.array(mixSchema).default([]),
+  tasks: z.array(savedTaskSchema).default([]),
+})
+
+/** What an adapter brings to a base. */
+export interface AdapterParts {
+  adapter: AdapterConfig
+  heads: HeadConfig[]
+  mixes: MixConfig[]
+  tasks: SavedTask[]
+}
+
+/** What an adapter was made for: the encoder's shape, and a hash of its weights. */
+export type AdapterBase = Pick<EncoderConfig, (typeof SHAPE_FIELDS)[number]> & { sha256: string }
+
+export interface AdapterFolder extends AdapterParts {
+  folder: string
+  weightsFile: string
+  base: AdapterBase
+}
+
+/** Where values of parameters come from: a live model, or a file. */
+export type ValueReader = (name: string) => Promise<Float32Array> | Float32Array
+
+/** The adapter of a name with the heads, mixes and tasks that use it. Throws NOT_FOUND with the names that there are. */
+export function adapterParts(config: ModelConfig, tasks: readonly SavedTask[], name: string): AdapterParts {
+  const adapter = config.adapters?.find((one) => one.name === name)
+  if (!adapter) {
+    const known = config.adapters?.map((one) => one.name).join(', ') || 'none'
+    throw new StrataError('NOT_FOUND', `no adapter is named "${name}"; the model has: ${known}`)
+  }
+  const own = tasks.filter((task) => task.adapter === name)
+  const heads = config.heads.filter((head) =>
+    own.length > 0 ? own.some((task) => task.head === head.name) : head.name === name,
+  )
+  const mixes = (config.mixes ?? []).filter((mix) => heads.some((head) => head.tap.mix === mix.name))
+  return { adapter, heads, mixes, tasks: own }
+}
+
+/**
+ * Writes an adapter of a model, with the heads of the tasks that use it, into a folder of its own. `tasks` are the model's saved
+ * tasks; without them the head of the adapter's name goes along. Throws NOT_FOUND for an adapter that the model lacks.
+ */
+export async function saveAdapter(
+  model: Model,
+  name: string,
+  folder: string,
+  options: { tasks?: readonly SavedTask[] } = {},
+): Promise<void> {
+  const parts = adapterParts(model.config, options.tasks ?? [], name)
+  const read: ValueReader = async (parameter) =>
+    Float32Array.from((await model.readTensors('value', [parameter]))[parameter])
+  await writeAdapterFolder(folder, model.config, parts, read)
+}
+
+/** @internal Writes the folder from wherever the values are. */
+export async function writeAdapterFolder(
+  folder: string,
+  config: ModelConfig,
+  parts: AdapterParts,
+  read: ValueReader,
+): Promise<void> {
+  await mkdir(folder, { recursive: true }).catch((error) => {
+    throw fileError(error, folder, 'write the adapter')
+  })
+  const shapes = modelParameterShapes(config)
+  const heads = parts.heads.map(withOwnPooler)
+  const tensors = Object.entries(modelParameterShapes(configOf(config.encoder, { ...parts, heads })))
+    .filter(([name]) => !name.startsWith('bert.'))
+    // A pooler that the head shared with others becomes its own: the folder stands alone.
+    .map(([name, shape]) => ({
+      name,
+      shape,
+      source: shapes[name] ? name : name.replace(/^heads\..*\.pooler/, SHARED_POOLER),
+    }))
+  const sources = await Promise.all(
+    tensors.map(async ({ name, shape, source }) => floatTensor(name, shape, await read(source))),
+  )
+  const description = {
+    format: FORMAT,
+    version: packageVersion(),
+    adapter: parts.adapter,
+    base: { ...shapeOf(config.encoder), sha256: await encoderHash(config.encoder, read) },
+    heads,
+    mixes: parts.mixes,
+    tasks: parts.tasks,
+  }
+  await writeTensorFile(join(folder, WEIGHTS_FILE), sources)
+  await writeFileSynced(join(folder, DESCRIPTION_FILE), `${JSON.stringify(description, null, 2)}\n`)
+  await syncPath(folder)
+}
+
+/** Reads and checks an adapter's folder but its weights. Throws NOT_FOUND, BAD_CHECKPOINT or BAD_FILE with file and field. */
+export async function readAdapterFolder(folder: string): Promise<AdapterFolder> {
+  const file = join(folder, DESCRIPTION_FILE)
+  const { adapter, base, heads, mixes, tasks } = parseBySchema(fileSchema, await readJson(file), file)
+  for (const task of tasks) {
+    const problem = savedTaskProblem(task, heads, [adapter])
+    if (problem) throw new StrataError('BAD_CHECKPOINT', `${file}: ${problem}`)
+  }
+  return { folder, weightsFile: join(folder, WEIGHTS_FILE), adapter, base, heads, mixes, tasks }
+}
+
+/**
+ * The configuration and tasks of a base with an adapter added. Throws BAD_CHECKPOINT when the adapter was made for another shape
+ * or for other weights, BAD_ARGUMENT when a name is taken.
+ */
+export async function withAdapter(
+  base: { config: ModelConfig; tasks: readonly SavedTask[]; folder: string },
+  added: AdapterFolder,
+  read: ValueReader,
+): Promise<{ config: ModelConfig; tasks: SavedTask[] }> {
+  const { config } = base
+  for (const field of SHAPE_FIELDS) {
+    if (config.encoder[field] === added.base[field]) continue
+    throw new StrataError(
+      'BAD_CHECKPOINT',
+      `${added.folder}: the adapter was made for an encoder with ${field} ${added.base[field]}, ${base.folder} has ${config.encoder[field]}; add it to its own base`,
+    )
+  }
+  if ((await encoderHash(config.encoder, read)) !== added.base.sha256) {
+    throw new StrataError(
+      'BAD_CHECKPOINT',
+      `${added.folder}: the adapter was made for other encoder weights than those of ${base.folder} (their hashes differ); add it to the base that it was trained on`,
+    )
+  }
+  const taken = { adapter: config.adapters ?? [], head: config.heads, mix: config.mixes ?? [], task: base.tasks }
+  const news = { adapter: [added.adapter], head: added.heads, mix: added.mixes, task: added.tasks }
+  for (const what of ['adapter', 'head', 'mix', 'task'] as const) {
+    const twice = news[what].find(({ name }) => taken[what].some((one) => one.name === name))
+    if (twice) {
+      throw new StrataError(
+        'BAD_ARGUMENT',
+        `${added.folder} brings the ${what} ${twice.name}, and ${base.folder} has one of that name; names must differ`,
+      )
+    }
+  }
+  return {
+    config: {
+      ...config,
+      heads: [...config.heads, ...added.heads],
+      adapters: [...taken.adapter, added.adapter],
+      ...(taken.mix.length + added.mixes.length > 0 ? { mixes: [...taken.mix, ...added.mixes] } : {}),
+    },
+    tasks: [...base.tasks, ...added.tasks],
+  }
+}
+
+/** Names of the parameters that an adapter's folder holds. */
+export function adapterParameters(encoder: EncoderConfig, parts: AdapterParts): string[] {
+  return Object.keys(modelParameterShapes(configOf(encoder, parts))).filter((name) => !name.startsWith('bert.'))
+}
+
+function configOf(encoder: EncoderConfig, { adapter, heads, mixes }: AdapterParts): ModelConfig {
+  return { encoder, heads, mixes, adapters: [adapter] }
+}
+
+function withOwnPooler(head: HeadConfig): HeadConfig {
+  return 'pooler' in head && head.pooler === 'shared' ? { ...head, pooler: 'own' } : head
+}
+
+function shapeOf(encoder: EncoderConfig): Omit<AdapterBase, 'sha256'> {
+  return Object.fromEntries(SHAPE_FIELDS.map((field) => [field, encoder[field]])) as Omit<AdapterBase, 'sha256'>
+}
+
+/** SHA-256 over names, shapes and float32 values of the encoder's parameters. */
+async function encoderHash(encoder: EncoderConfig, read: ValueReader): Promise<string> {
+  const hash = createHash('sha256')
+  for (const [name, shape] of Object.entries(modelParameterShapes({ encoder, heads: [] }))) {
+    const values = await read(name)
+    hash.update(`${name} [${shape}]\n`)
+    hash.update(new Uint8Array(values.buffer, values.byteOffset, values.byteLength))
+  }
+  return hash.digest('hex')
+}
