@@ -381,12 +381,12 @@ describe('SQuAD data', () => {
       examples.forEach((example, i) => {
         const question = dev.questions[example]
         const window = question.windows[sequence++ - question.firstSequence]
-        const start = labels.SQuAD.spanStarts![i] - sequenceOffsets[i]
+        const start = labels['SQuAD-1.1'].spanStarts![i] - sequenceOffsets[i]
         if (start === 0) return
         const startLogits = new Float32Array(sequenceOffsets[i + 1] - sequenceOffsets[i])
         const endLogits = new Float32Array(startLogits.length)
         startLogits[start] = 5
-        endLogits[labels.SQuAD.spanEnds![i] - 1 - sequenceOffsets[i]] = 5
+        endLogits[labels['SQuAD-1.1'].spanEnds![i] - 1 - sequenceOffsets[i]] = 5
         const windows = [{ window, startLogits, endLogits }]
         predictions.set(question.id, decodeSpans({ ...question, windows, maxAnswerTokens: 60 }).text)
       })

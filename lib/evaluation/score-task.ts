@@ -3,6 +3,9 @@ import type { PackedBatch } from '../data/packed-batch.js'
 import { StrataError } from '../errors.js'
 import type { HeadConfig, Model } from '../model/index.js'
 import type { OpenedTask, TaskKind, TaskScores, TaskSet } from '../tasks/types.js'
+import { rankingScorer } from './ranking-scorer.js'
+import { spanScorer } from './span-scorer.js'
+import { taggingScorer } from './tagging-scorer.js'
 import type { TaskPrediction, TaskScorerFactory } from './task-scorer.js'
 import { classificationScorer, regressionScorer } from './text-scorers.js'
 
@@ -17,9 +20,12 @@ export interface ScoreTaskOptions {
 }
 
 /** How each kind is scored. */
-const SCORERS: Partial<Record<TaskKind, TaskScorerFactory>> = {
+const SCORERS: Record<TaskKind, TaskScorerFactory> = {
   classification: classificationScorer,
   regression: regressionScorer,
+  ranking: rankingScorer,
+  span: spanScorer,
+  tagging: taggingScorer,
 }
 
 /** Heads that can answer a task of each kind. */
@@ -46,9 +52,7 @@ export async function scoreTask(
   const set = splitOf(task, split)
   const head = options.head ?? task.head
   checkHead(model, task, head)
-  const makeScorer = SCORERS[task.kind]
-  if (!makeScorer) throw new StrataError('UNSUPPORTED', `tasks of kind ${task.kind} cannot be scored`)
-  const scorer = makeScorer({ task, split, set, predictions: options.predictions })
+  const scorer = SCORERS[task.kind]({ task, split, set, predictions: options.predictions })
   const total = set.batchCount(0)
   let lossSum = 0
   let count = 0

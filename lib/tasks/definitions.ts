@@ -3,6 +3,9 @@ import { StrataError } from '../errors.js'
 import { COLA, MRPC, QQP, SST_2, STS_B } from './glue.js'
 import { MNLI, QNLI, RTE, SCITAIL, SNLI, WNLI } from './nli.js'
 import { openTextTask } from './open-text-task.js'
+import { openRankingTask, QNLI_RANKING, SQUAD_RANKING } from './ranking-task.js'
+import { openSpanTask, SQUAD_11, SQUAD_20 } from './span-task.js'
+import { openTaggingTask, UPOS_EWT } from './tagging-task.js'
 import type { OpenedTask, OpenTaskOptions, TaskDefinition, TaskKind, TaskOpener } from './types.js'
 
 /** Every task that can be asked for by name. */
@@ -18,12 +21,20 @@ export const KNOWN_TASKS: readonly TaskDefinition[] = [
   WNLI,
   SNLI,
   SCITAIL,
+  SQUAD_11,
+  SQUAD_20,
+  SQUAD_RANKING,
+  QNLI_RANKING,
+  UPOS_EWT,
 ]
 
 // An opener reads the definition of its own kind only, which the kind tells.
-const OPENERS: Partial<Record<TaskKind, TaskOpener<any>>> = {
+const OPENERS: Record<TaskKind, TaskOpener<any>> = {
   classification: openTextTask,
   regression: openTextTask,
+  ranking: openRankingTask,
+  span: openSpanTask,
+  tagging: openTaggingTask,
 }
 
 /** The known task of this name; case and hyphens do not matter (`sst2` is SST-2). */
@@ -43,9 +54,7 @@ export function definitionOf(name: string): TaskDefinition {
 
 /** Opens a task of any kind. Throws what the kind's opener throws, see openTextTask. */
 export function openTask(options: OpenTaskOptions): Promise<OpenedTask> {
-  const open = OPENERS[options.definition.kind]
-  if (!open) throw new StrataError('UNSUPPORTED', `tasks of kind ${options.definition.kind} cannot be opened`)
-  return open(options)
+  return OPENERS[options.definition.kind](options)
 }
 
 /** Throws BAD_RECIPE when two tasks of a run have one name: heads, adapters and scores carry it. */

@@ -8,6 +8,38 @@ export { COLA, MRPC, QQP, SST_2, STS_B } from './glue.js'
 export { glueSubmission, type SubmissionRow, writeGlueSubmission } from './glue-submission.js'
 export { MNLI, QNLI, RTE, SCITAIL, SNLI, WNLI } from './nli.js'
 export { openTextTask } from './open-text-task.js'
+export { type CandidateQuestion, qnliTable, type SentencePairs, sentencePairs } from './question-candidates.js'
+export {
+  openRankingTask,
+  QNLI_RANKING,
+  RankingSet,
+  type RankingTaskDefinition,
+  SQUAD_RANKING,
+} from './ranking-task.js'
+export {
+  type DecodedSpan,
+  type DecodeSpanOptions,
+  decodeSpans,
+  type SpanCandidate,
+  type SpanWindow,
+  writeSpanPredictions,
+} from './span-decoding.js'
+export {
+  openSpanTask,
+  type SpanQuestion,
+  SpanSet,
+  type SpanTaskDefinition,
+  SQUAD_11,
+  SQUAD_20,
+} from './span-task.js'
+export { type WindowSizes, windowSizes, windowsOf } from './span-windows.js'
+export {
+  openTaggingTask,
+  type TaggedExample,
+  TaggingSet,
+  type TaggingTaskDefinition,
+  UPOS_EWT,
+} from './tagging-task.js'
 export { type TaskCorpusFile, type TaskTextSource, writeTaskCorpus } from './task-corpus.js'
 export type { TextTaskDefinition } from './text-definition.js'
 export type {

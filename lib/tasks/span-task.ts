@@ -26,7 +26,7 @@ export interface SpanTaskDefinition extends TaskDefinition, WindowSizes {
 
 /** Every question has an answer. The main metric is F1. */
 export const SQUAD_11: SpanTaskDefinition = {
-  name: 'SQuAD',
+  name: 'SQuAD-1.1',
   kind: 'span',
   metrics: ['f1', 'exactMatch'],
   files: { train: ['train-v1.1', 'train'], dev: ['dev-v1.1', 'dev', 'validation'], test: ['test-v1.1', 'test'] },
