@@ -217,6 +217,24 @@ describe('loggers', () => {
       assert.equal(written(false, 100, [evaluating]), '')
     })
 
+    it('tells the learned mixes at the end, and why a stage ended early', () => {
+      const end = { type: 'end', step: 9, status: 'completed', tokens: 2e6, elapsedSeconds: 61 } as const
+      const stageEnd = { type: 'stageEnd', step: 9, stage: 'main', reason: 'x did not get better' } as const
+      const text = written(false, 80, [
+        { ...stageEnd, endedBy: 'budget' },
+        { ...stageEnd, endedBy: 'earlyStopping' },
+        { ...end, mixes: { rte: { weights: [0.25, 0.75], gamma: 1.0625 } } },
+        end,
+      ])
+      assert.equal(
+        text,
+        'stage main ends at step 9: x did not get better\n' +
+          'mix rte: gamma 1.063, layers 0.250 0.750\n' +
+          'completed at step 9: 2.00 M tokens in 1m01s\n' +
+          'completed at step 9: 2.00 M tokens in 1m01s\n',
+      )
+    })
+
     it('durations read well', () => {
       assert.deepEqual([12.4, 185, 3725, 359_999].map(duration), ['12s', '3m05s', '1h02m', '99h59m'])
     })

@@ -348,8 +348,12 @@ describe('multi-task training', function () {
         [{ minDelta: -1 }, /minDelta is -1/],
       ] as const) {
         const earlyStopping = { ...settings.earlyStopping, ...part }
-        await assert.rejects(trained({}, { earlyStopping }), { code: 'BAD_ARGUMENT', message })
+        await assert.rejects(trained({}, { ...settings, earlyStopping }), { code: 'BAD_ARGUMENT', message })
       }
+      await assert.rejects(trained({}, { ...settings, evaluateEverySteps: 0 }), {
+        code: 'BAD_ARGUMENT',
+        message: /earlyStopping is set without evaluations on the way/,
+      })
     })
   })
 

@@ -31,7 +31,12 @@ export function checkRequest(options: TrainOptions): void {
   if (everyEpochs !== undefined && !(everyEpochs >= 0 && Number.isFinite(everyEpochs))) {
     refuse(`settings.evaluateEveryEpochs is ${everyEpochs}`, 'a number ≥ 0')
   }
-  if (settings.earlyStopping) checkEarlyStopping(settings.earlyStopping)
+  if (settings.earlyStopping) {
+    checkEarlyStopping(settings.earlyStopping)
+    if (!settings.evaluateEverySteps && !everyEpochs) {
+      refuse('earlyStopping is set without evaluations on the way', 'evaluateEverySteps or evaluateEveryEpochs')
+    }
+  }
   checkChain(stages, options.run !== undefined, settings.checkpoint.best !== undefined)
   const heads = model.config.heads.map((head) => head.name)
   for (const stage of stages) checkStage(stage, heads)
