@@ -153,6 +153,40 @@ describe('loggers', () => {
       }
     })
 
+    it('holds the scores of every task and split, their mean and the learned mixes', async () => {
+      const log = await openTensorBoardLog(folder, 0)
+      const rte = { main: 0.5, loss: 0.75, count: 8, metrics: { accuracy: 0.5, f1: 0.25 } }
+      const mixes = { rte: { weights: [0.125, 0.875], gamma: 1.5 } }
+      const mean = 0.5
+      await log.log({
+        type: 'evaluation',
+        step: 3,
+        stage: 's',
+        scores: {},
+        tasks: { rte: { dev: rte } },
+        mean,
+        mixes,
+        seconds: 1,
+      })
+      await log.close?.()
+      const bytes = readFileSync(join(folder, readdirSync(folder)[0]))
+      const expected = {
+        'evaluation/rte/dev/accuracy': 0.5,
+        'evaluation/rte/dev/f1': 0.25,
+        'evaluation/rte/dev/loss': 0.75,
+        'evaluation/mean': 0.5,
+        'mixes/rte/gamma': 1.5,
+        'mixes/rte/weight-0': 0.125,
+        'mixes/rte/weight-1': 0.875,
+      }
+      for (const [key, value] of Object.entries(expected)) {
+        // A name is followed by the tag of its float.
+        const at = bytes.indexOf(key)
+        assert.ok(at > 0, key)
+        assert.equal(bytes.readFloatLE(at + key.length + 1), value, key)
+      }
+    })
+
     // Only where a Python with the tensorboard package is named; the golden bytes above need none.
     const python = process.env.STRATABERT_TENSORBOARD_PYTHON
     const withTensorBoard = python ? it : () => {}
