@@ -17,6 +17,7 @@ import {
   writeGlueSubmission,
   writeTaskCorpus,
 } from '../lib/tasks/index.js'
+import { SQUAD_11 } from '../lib/tasks/span-task.js'
 import { Tokenizer } from '../lib/text/index.js'
 import { refuses } from './helpers/refuses.js'
 
@@ -437,6 +438,32 @@ describe('Tasks', function () {
     assert.equal(corpus.statistics.documents, 20)
     await writeTaskCorpus(path, sources)
     assert.equal((await openCorpus({ inputs: [path], tokenizer, cacheDirectory: join(folder, 'cache') })).reused, true)
+  })
+
+  it('takes the contexts of a span task, once each, and none that is held out', async () => {
+    const paragraphs = Array.from({ length: 10 }, (_, i) => ({
+      context: `The answer is number ${i}.`,
+      qas: [0, 1].map((j) => ({
+        id: `${i}-${j}`,
+        question: 'What?',
+        answers: [{ text: 'answer', answer_start: 4 }],
+      })),
+    }))
+    const data = file([JSON.stringify({ version: '1.1', data: [{ title: 't', paragraphs }] })], 'json')
+    const definition = SQUAD_11
+    const path = join(folder, 'contexts.jsonl')
+    const { documents } = await writeTaskCorpus(path, [{ definition, data: { train: data }, seed: 1 }])
+    assert.equal(documents, 10)
+    const part = await writeTaskCorpus(path, [{ definition, data, seed: 1, devShare: 3 }])
+    assert.equal(part.documents, 7)
+    const texts = readFileSync(path, 'utf8')
+    const task = await openTask({ definition, data, tokenizer, seed: 1, devShare: 3 })
+    const held = task.evaluation.dev
+    assert.equal(held.examples, 6)
+    for (let example = 0; example < held.examples; example++) {
+      const context = held.place(example).id!.split('-')[0]
+      assert.ok(!texts.includes(`number ${context}.`), `context ${context} is held out`)
+    }
   })
 
   describe('the real files', function () {

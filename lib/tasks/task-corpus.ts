@@ -1,11 +1,12 @@
 /** The texts of tasks as a pre-training corpus: pre-training on the downstream data alone, as Aksoy et al. (arXiv 2011.04451) do. */
 import { createHash } from 'node:crypto'
 import { open, rename, rm } from 'node:fs/promises'
-import { RowTally } from '../data/index.js'
+import { RowTally, readSquad } from '../data/index.js'
 import { fileError, StrataError } from '../errors.js'
 import { splitBySeed } from './data-share.js'
 import { LabelReader } from './label-reader.js'
-import { resolveTaskFiles } from './task-files.js'
+import type { SpanTaskDefinition } from './span-task.js'
+import { type ResolvedFiles, resolveTaskFiles } from './task-files.js'
 import { describeTally, endingsOf, readTaskRows, type TaskRow } from './task-rows.js'
 import type { TextTaskDefinition } from './text-definition.js'
 import type { OpenTaskOptions, TaskDefinition, TaskKind } from './types.js'
@@ -41,13 +42,14 @@ export interface TaskCorpusFile {
 const READERS: Partial<Record<TaskKind, TaskTextReader<any>>> = {
   classification: readTexts,
   regression: readTexts,
+  span: readContexts,
 }
 
 const WRITE_CHARACTERS = 1024 * 1024
 
 /**
- * Writes the texts of tasks to a JSON-lines file that openCorpus reads: a text is a document, a pair a document of two paragraphs; a
- * text that came before is left out. The same data give the same bytes, so that a cached corpus is found again. Labels are not written.
+ * Writes the texts of tasks to a JSON-lines file that openCorpus reads: a text or a context is a document, a pair a document of two
+ * paragraphs; a text that came before is left out. The same data give the same bytes, so that a cached corpus is found again. Labels are not written.
  *
  * Throws what opening the tasks throws, and DISK_FULL or READ_ONLY; an unfinished file leaves nothing behind.
  */
@@ -126,14 +128,7 @@ async function* readTexts(source: TaskTextSource<TextTaskDefinition>): AsyncGene
     for await (const rows of labelledRows(source, splits.get('train')!, labels)) count += rows.length
     held = new Set(splitBySeed(count, devShare, seed).dev)
   }
-  const missing = wanted.find((split) => !splits.has(split))
-  if (missing !== undefined) {
-    throw new StrataError(
-      'BAD_ARGUMENT',
-      `task ${name} has no split ${missing} for the corpus; there are ${[...splits.keys()].join(', ')}`,
-      { details: { task: name, split: missing } },
-    )
-  }
+  checkSplits(name, splits, wanted)
   for (const split of wanted) {
     let number = 0
     for await (const rows of labelledRows(source, splits.get(split)!, labels, source.notes)) {
@@ -159,4 +154,31 @@ async function* labelledRows(
     const bad = describeTally(`corpus from ${name}`, tally)
     if (bad) notes?.push(bad)
   }
+}
+
+/** The contexts of SQuAD files; of one file those that the task trains on. */
+async function* readContexts(source: TaskTextSource<SpanTaskDefinition>): AsyncGenerator<readonly string[]> {
+  const { definition, name = definition.name, data, splits: wanted = ['train'], seed, devShare = 0.1, signal } = source
+  const { splits, single } = resolveTaskFiles(name, data, ['json'], definition.files)
+  checkSplits(name, splits, wanted)
+  for (const split of wanted) {
+    for (const file of splits.get(split)!) {
+      if (signal?.aborted) throw new StrataError('ABORTED', `reading the texts of task ${name} was stopped`)
+      const { noAnswer = false } = definition
+      const set = await readSquad(file, { maxBadShare: source.maxBadShare, noAnswer })
+      const texts = [...new Set(set.questions.map(({ context }) => set.contexts[context].text))]
+      const kept = single ? [...splitBySeed(texts.length, devShare, seed).train].map((index) => texts[index]) : texts
+      for (const text of kept) yield [text]
+    }
+  }
+}
+
+function checkSplits(name: string, splits: ResolvedFiles['splits'], wanted: readonly string[]): void {
+  const missing = wanted.find((split) => !splits.has(split))
+  if (missing === undefined) return
+  throw new StrataError(
+    'BAD_ARGUMENT',
+    `task ${name} has no split ${missing} for the corpus; there are ${[...splits.keys()].join(', ')}`,
+    { details: { task: name, split: missing } },
+  )
 }
