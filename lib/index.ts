@@ -49,6 +49,9 @@ export {
   f1Score,
   type HeadScores,
   perplexity,
+  type ScoreTaskOptions,
+  scoreTask,
+  type TaskPrediction,
   wilsonInterval,
 } from './evaluation/index.js'
 // Trained encoders at work.
@@ -151,6 +154,26 @@ export {
   loadCore,
   resolveDevice,
 } from './runtime/index.js'
+// Tasks with labels.
+export {
+  type CustomTask,
+  customDefinition,
+  definitionOf,
+  findDefinition,
+  KNOWN_TASKS,
+  type MetricName,
+  type OpenedTask,
+  type OpenTaskOptions,
+  openTask,
+  type TaskCorpusFile,
+  type TaskDefinition,
+  type TaskFiles,
+  type TaskKind,
+  type TaskScores,
+  type TaskSet,
+  writeGlueSubmission,
+  writeTaskCorpus,
+} from './tasks/index.js'
 export { type EncodedText, type EncodeOptions, sentenceBorders, splitSentences, Tokenizer } from './text/index.js'
 // Training.
 export {
