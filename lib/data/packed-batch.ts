@@ -57,10 +57,15 @@ export function sequenceCount(batch: PackedBatch): number {
   return batch.sequenceOffsets.length - 1
 }
 
-/** How many labels of a head count in its loss. */
-export function labelCount(labels: HeadLabels): number {
+/** How many labels of a head count in its loss: places, sequences or spans; of a ranker its groups. */
+export function labelCount({ labels, groups }: HeadLabels): number {
   let count = 0
-  for (const label of labels.labels) if (label !== NO_LABEL) count++
+  let group: number | undefined
+  labels.forEach((label, index) => {
+    if (label === NO_LABEL || (groups && groups[index] === group)) return
+    group = groups?.[index]
+    count++
+  })
   return count
 }
 

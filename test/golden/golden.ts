@@ -19,7 +19,17 @@ export interface GoldenBatch {
   tokenIds: number[]
   segmentIds: number[]
   sequenceOffsets: number[]
-  labels: Record<string, { labels: number[]; positions?: number[]; spanStarts?: number[]; spanEnds?: number[] }>
+  labels: Record<
+    string,
+    {
+      labels: number[]
+      positions?: number[]
+      spanStarts?: number[]
+      spanEnds?: number[]
+      values?: number[]
+      groups?: number[]
+    }
+  >
 }
 
 export interface Digest {
@@ -155,6 +165,8 @@ export function packedBatch(golden: GoldenBatch, heads: readonly { name: string 
     if (head.positions) labels[name].positions = Int32Array.from(head.positions)
     if (head.spanStarts) labels[name].spanStarts = Int32Array.from(head.spanStarts)
     if (head.spanEnds) labels[name].spanEnds = Int32Array.from(head.spanEnds)
+    if (head.values) labels[name].values = Float32Array.from(head.values)
+    if (head.groups) labels[name].groups = Int32Array.from(head.groups)
   }
   return {
     tokenIds: Int32Array.from(golden.tokenIds),

@@ -71,6 +71,12 @@ struct HeadParts {
 HeadRef make_masked_lm(const HeadConfig& config, const HeadParts& parts);
 HeadRef make_next_sentence(const HeadConfig& config, const HeadParts& parts);
 HeadRef make_bigram_shift(const HeadConfig& config, const HeadParts& parts);
+HeadRef make_classifier(const HeadConfig& config, const HeadParts& parts);
+HeadRef make_regressor(const HeadConfig& config, const HeadParts& parts);
+HeadRef make_san(const HeadConfig& config, const HeadParts& parts);
+HeadRef make_ranker(const HeadConfig& config, const HeadParts& parts);
+HeadRef make_span(const HeadConfig& config, const HeadParts& parts);
+HeadRef make_tagger(const HeadConfig& config, const HeadParts& parts);
 
 // By config.kind; throws UNSUPPORTED for an unknown one.
 HeadRef make_head(const HeadConfig& config, const HeadParts& parts);
@@ -82,9 +88,25 @@ at::Tensor cross_entropy_sum(const ForwardPass& pass, const at::Tensor& logits_N
 // head.loss_of for every head that chooses among classes.
 void use_cross_entropy(Head& head);
 
+// Scores begin to end, exclusive, compete in one softmax; target is the place of the right one.
+struct Segment {
+  int64_t begin = 0;
+  int64_t end = 0;
+  int64_t target = 0;
+};
+
+// Sum over segments of -log softmax(scores of the segment)[target]. Segments are padded in here only.
+at::Tensor segment_cross_entropy_sum(const PackedBatch& batch, const at::Tensor& scores_N, const std::vector<Segment>& segments);
+
 // Shared checks of label arrays.
 int64_t count_labels(const std::vector<int32_t>& labels);  // without kNoLabel
+std::vector<int64_t> labelled_rows(const std::vector<int32_t>& labels);
+void check_length(const HeadConfig& head, const char* field, size_t length, int64_t expected, const char* unit);
 void check_class_labels(const HeadConfig& head, const std::vector<int32_t>& labels, size_t expected, const char* unit, int32_t classes);
 void check_positions(const HeadConfig& head, const HostBatch& batch, const HeadLabels& labels);
+
+// Checks of a task head's own switches.
+void check_classes(const HeadConfig& head);
+void check_rate(const HeadConfig& head, const char* field, double rate);
 
 }  // namespace strata

@@ -6,6 +6,7 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
+#include <limits>
 
 namespace strata {
 namespace {
@@ -55,14 +56,46 @@ void use_cross_entropy(Head& head) {
   };
 }
 
+at::Tensor segment_cross_entropy_sum(const PackedBatch& batch, const at::Tensor& scores_N, const std::vector<Segment>& segments) {
+  int64_t longest = 0;
+  for (const Segment& segment : segments) longest = std::max(longest, segment.end - segment.begin);
+  const auto count = static_cast<int64_t>(segments.size());
+  std::vector<int64_t> places(static_cast<size_t>(count * longest), 0), targets;
+  at::Tensor empty = at::ones({count, longest}, at::kBool);
+  bool* empty_data = empty.mutable_data_ptr<bool>();
+  for (int64_t s = 0; s < count; ++s) {
+    const Segment& segment = segments[s];
+    targets.push_back(segment.target - segment.begin);
+    for (int64_t i = 0; i < segment.end - segment.begin; ++i) {
+      places[s * longest + i] = segment.begin + i;
+      empty_data[s * longest + i] = false;
+    }
+  }
+  const at::Tensor scores_SL = scores_N.index_select(0, batch.index(places))
+                                   .view({count, longest})
+                                   .masked_fill(empty.to(scores_N.device()), -std::numeric_limits<double>::infinity());
+  return at::cross_entropy_loss(scores_SL, batch.index(targets), {}, at::Reduction::Sum);
+}
+
 int64_t count_labels(const std::vector<int32_t>& labels) {
   return static_cast<int64_t>(labels.size()) - std::count(labels.begin(), labels.end(), kNoLabel);
 }
 
+std::vector<int64_t> labelled_rows(const std::vector<int32_t>& labels) {
+  std::vector<int64_t> rows;
+  for (size_t i = 0; i < labels.size(); ++i)
+    if (labels[i] != kNoLabel) rows.push_back(static_cast<int64_t>(i));
+  return rows;
+}
+
+void check_length(const HeadConfig& head, const char* field, size_t length, int64_t expected, const char* unit) {
+  if (length != static_cast<size_t>(expected))
+    fail("BAD_ARGUMENT", field, " of head '", head.name, "' has ", length, " entries; ", expected, " (one a ", unit, ") were expected");
+}
+
 void check_class_labels(const HeadConfig& head, const std::vector<int32_t>& labels, size_t expected, const char* unit,
                         int32_t classes) {
-  if (labels.size() != expected)
-    fail("BAD_ARGUMENT", "labels of head '", head.name, "' has ", labels.size(), " entries; ", expected, " (one a ", unit, ") were expected");
+  check_length(head, "labels", labels.size(), static_cast<int64_t>(expected), unit);
   for (size_t i = 0; i < labels.size(); ++i)
     if (labels[i] != kNoLabel && (labels[i] < 0 || labels[i] >= classes))
       fail("BAD_ARGUMENT", "labels[", i, "] of head '", head.name, "' is ", labels[i], "; 0 to ", classes - 1, " or ", kNoLabel,
@@ -74,6 +107,15 @@ void check_positions(const HeadConfig& head, const HostBatch& batch, const HeadL
     if (labels.positions[i] < 0 || labels.positions[i] >= batch.tokens())
       fail("BAD_ARGUMENT", "positions[", i, "] of head '", head.name, "' is ", labels.positions[i], "; 0 to ", batch.tokens() - 1,
            " was expected");
+}
+
+void check_classes(const HeadConfig& head) {
+  if (head.classes < 2 || head.classes > std::numeric_limits<int32_t>::max())
+    fail("BAD_ARGUMENT", "classes of head '", head.name, "' is ", head.classes, "; at least 2 were expected, what else could be chosen");
+}
+
+void check_rate(const HeadConfig& head, const char* field, double rate) {
+  if (!(rate >= 0 && rate < 1)) fail("BAD_ARGUMENT", field, " of head '", head.name, "' is ", rate, "; 0 ≤ p < 1 was expected");
 }
 
 }  // namespace strata

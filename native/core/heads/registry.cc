@@ -15,6 +15,12 @@ HeadRef make_head(const HeadConfig& config, const HeadParts& parts) {
       {"masked-lm", make_masked_lm},
       {"next-sentence", make_next_sentence},
       {"bigram-shift", make_bigram_shift},
+      {"classifier", make_classifier},
+      {"regressor", make_regressor},
+      {"san", make_san},
+      {"ranker", make_ranker},
+      {"span", make_span},
+      {"tagger", make_tagger},
   };
   const auto factory = factories.find(config.kind);
   if (factory == factories.end()) {
@@ -25,6 +31,7 @@ HeadRef make_head(const HeadConfig& config, const HeadParts& parts) {
   const int64_t layers = parts.encoder.config().layers;
   if (config.layer < 0 || config.layer > layers)
     fail("BAD_ARGUMENT", "head '", config.name, "' taps layer ", config.layer, "; 0 to ", layers, " was expected");
+  check_rate(config, "dropout", config.dropout);
   return factory->second(config, parts);
 }
 
