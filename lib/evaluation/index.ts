@@ -5,7 +5,6 @@ export { balancedAccuracy, f1Score, perplexity, wilsonInterval } from './metrics
 export { type RankingFigures, rankingFigures } from './ranking-metrics.js'
 export { type ScoreTaskOptions, scoreTask, splitOf } from './score-task.js'
 export { type SpanFigures, spanFigures } from './span-metrics.js'
-export { type SpanScorer, spanScorer } from './span-scorer.js'
 export {
   normalizeAnswer,
   type Squad20Options,

@@ -1,13 +1,8 @@
 /** Scorer of span tasks: decodes each question once all its windows have come, then scores all as the official script does. */
 import { StrataError } from '../errors.js'
-import { type DecodedSpan, decodeSpans, type SpanSet, type SpanTaskDefinition } from '../tasks/index.js'
+import { decodeSpans, type SpanSet, type SpanTaskDefinition } from '../tasks/index.js'
 import { scoreSquad11, scoreSquad20 } from './squad-score.js'
 import type { TaskScorer, TaskScorerContext } from './task-scorer.js'
-
-/** A span scorer also keeps the decoded answers by question id, for predictions files. */
-export interface SpanScorer extends TaskScorer {
-  readonly answers: ReadonlyMap<string, DecodedSpan>
-}
 
 /** A question whose windows have not all come. */
 interface Pending {
@@ -23,7 +18,7 @@ interface Pending {
  * `finish` gives `exactMatch` and `f1` as fractions. Of sets with questions without an answer (2.0) it adds `hasAnswerF1`, `noAnswerAccuracy`, and the best
  * F1 that another threshold on the no-answer score would give, with that threshold: `bestF1`, `bestF1Threshold`.
  */
-export function spanScorer(context: TaskScorerContext): SpanScorer {
+export function spanScorer(context: TaskScorerContext): TaskScorer {
   const { task, split, predictions } = context
   const set = context.set as SpanSet
   const {
@@ -33,7 +28,8 @@ export function spanScorer(context: TaskScorerContext): SpanScorer {
     noAnswerThreshold,
   } = task.definition as SpanTaskDefinition
   const pending = new Map<number, Pending>()
-  const answers = new Map<string, DecodedSpan>()
+  /** By question; the lists of candidates are not kept. */
+  const answers = new Map<string, { text: string; bestSpan: string; noAnswerScore?: number }>()
   const decode = (example: number, { windows }: Pending): void => {
     const question = set.questions[example]
     const answer = decodeSpans({
@@ -44,7 +40,9 @@ export function spanScorer(context: TaskScorerContext): SpanScorer {
       nBest,
       noAnswerThreshold,
     })
-    answers.set(question.id, answer)
+    const { text, noAnswerScore } = answer
+    const bestSpan = answer.candidates.find((candidate) => candidate.text !== '')?.text ?? ''
+    answers.set(question.id, { text, bestSpan, noAnswerScore })
     predictions?.({
       task: task.name,
       split,
@@ -56,10 +54,10 @@ export function spanScorer(context: TaskScorerContext): SpanScorer {
         probability: answer.probability,
         ...(answer.noAnswerScore !== undefined && { noAnswer: answer.noAnswerScore }),
       },
+      span: answer,
     })
   }
   return {
-    answers,
     add(batch, index, { logits }) {
       if (logits?.shape[1] !== 2 || logits.shape[0] !== batch.tokenIds.length) {
         throw new StrataError(
@@ -103,9 +101,7 @@ export function spanScorer(context: TaskScorerContext): SpanScorer {
       }
       const { exactMatch, f1, official } = scoreSquad20(set.questions, texts)
       // The search wants the best span of every question, whatever the threshold made of it.
-      const spans = new Map(
-        [...answers].map(([id, { candidates }]) => [id, candidates.find(({ text }) => text !== '')?.text ?? '']),
-      )
+      const spans = new Map([...answers].map(([id, { bestSpan }]) => [id, bestSpan]))
       const noAnswer = new Map([...answers].map(([id, { noAnswerScore }]) => [id, noAnswerScore!]))
       const best = scoreSquad20(set.questions, spans, { noAnswer }).official
       return {

@@ -1,5 +1,6 @@
 import type { PackedBatch } from '../data/packed-batch.js'
 import type { HeadEvaluation } from '../model/index.js'
+import type { DecodedSpan } from '../tasks/span-decoding.js'
 import type { ExamplePlace, OpenedTask, TaskSet } from '../tasks/types.js'
 
 /** What the model said about one example. */
@@ -14,6 +15,8 @@ export interface TaskPrediction extends ExamplePlace {
   expected?: string | number | readonly string[]
   /** Probability of each class in the labels' order, or a kind's own scores by name. */
   scores?: readonly number[] | Readonly<Record<string, number>>
+  /** Span tasks: the answer's place and the other candidates, for `writeSpanPredictions`. */
+  span?: DecodedSpan
 }
 
 /** Collects a model's answers batch by batch. Each task kind has one. */

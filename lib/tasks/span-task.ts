@@ -109,7 +109,8 @@ class Opening {
       kind: 'span',
       head: this.#options.head ?? this.#name,
       metrics: definition.metrics,
-      definition,
+      // Whoever answers with the trained model needs the windows that it was trained on.
+      definition: { ...definition, ...this.#sizes } as SpanTaskDefinition,
       evaluation: {},
       prediction: {},
       notes: this.#notes,

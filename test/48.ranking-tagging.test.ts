@@ -1,0 +1,440 @@
+import assert from 'node:assert/strict'
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import type { PackedBatch } from '../lib/data/index.js'
+import { RowTally, readConlluTags, readSquad } from '../lib/data/index.js'
+import { StrataError } from '../lib/errors.js'
+import { scoreTask, type TaskPrediction } from '../lib/evaluation/index.js'
+import type { HeadEvaluation, Model } from '../lib/model/index.js'
+import {
+  openRankingTask,
+  openSpanTask,
+  openTaggingTask,
+  openTask,
+  QNLI,
+  QNLI_RANKING,
+  qnliTable,
+  type RankingSet,
+  SQUAD_11,
+  SQUAD_20,
+  SQUAD_RANKING,
+  sentencePairs,
+  type TaggingSet,
+  type TaggingTaskDefinition,
+  UPOS_EWT,
+} from '../lib/tasks/index.js'
+import { Tokenizer } from '../lib/text/index.js'
+
+const SHARED = process.env.STRATABERT_SHARED ?? resolve(__dirname, '../../shared')
+const CONTEXT = 'The cat sat. The dog ran home! Where is the bird?'
+
+/** The typed error that `work` throws. */
+async function failure(work: Promise<unknown>): Promise<StrataError> {
+  const error = await work.then(
+    () => assert.fail('an error was expected'),
+    (reason) => reason,
+  )
+  assert.ok(error instanceof StrataError, String(error?.stack ?? error))
+  return error
+}
+
+/** A model that answers each batch with scores made from it; the figures follow from known scores. */
+function answering(
+  head: { name: string; kind: string; classes?: number },
+  width: number,
+  scoresOf: (batch: PackedBatch, index: number) => number[],
+): Model {
+  let index = 0
+  const model = {
+    config: { heads: [head] },
+    async evaluate(batch: PackedBatch): Promise<Record<string, HeadEvaluation>> {
+      const values = Float32Array.from(scoresOf(batch, index++))
+      const count = batch.labels[head.name].labels.length
+      const logits = { shape: [values.length / width, width], values }
+      return { [head.name]: { lossSum: count, count, correct: 0, logits } }
+    },
+  }
+  return model as unknown as Model
+}
+
+const squad = (context: string, questions: { id: string; answer?: string; question?: string }[]) =>
+  JSON.stringify({
+    version: 'v2.0',
+    data: [
+      {
+        title: 't',
+        paragraphs: [
+          {
+            context,
+            qas: questions.map(({ id, answer, question = `Question ${id}?` }) => ({
+              id,
+              question,
+              answers: answer === undefined ? [] : [{ text: answer, answer_start: context.indexOf(answer) }],
+            })),
+          },
+        ],
+      },
+    ],
+  })
+
+let folder: string
+let tokenizer: Tokenizer
+before(() => {
+  folder = mkdtempSync(join(tmpdir(), 'stratabert-ranking-'))
+  const vocabulary = readFileSync(join(__dirname, 'golden/tokenizer-vocab.txt'), 'utf8')
+  tokenizer = Tokenizer.fromVocabulary(vocabulary.trimEnd().split('\n'))
+})
+after(() => rmSync(folder, { recursive: true }))
+function file(name: string, content: string): string {
+  writeFileSync(join(folder, name), content)
+  return join(folder, name)
+}
+
+describe('Ranking tasks', () => {
+  const questions = [
+    { id: 'cat', answer: 'cat' },
+    { id: 'home', answer: 'ran home!' },
+    { id: 'bird', answer: ' the bird?' },
+    { id: 'both', answer: 'sat. The dog' },
+    { id: 'none' },
+  ]
+
+  it('pairs a question with each sentence of its paragraph; causes of leaving out are counted', async () => {
+    const set = await readSquad(file('pairs.json', squad(CONTEXT, questions)))
+    const { questions: pairs, leftOut } = sentencePairs(set)
+    assert.deepEqual(
+      pairs.map(({ id, right }) => [id, right]),
+      [
+        ['cat', 0],
+        ['home', 1],
+        ['bird', 2],
+      ],
+    )
+    assert.deepEqual(pairs[0].candidates, ['The cat sat.', 'The dog ran home!', 'Where is the bird?'])
+    assert.deepEqual(leftOut, { crossing: 1, single: 0, withoutAnswer: 1 })
+    const single = await readSquad(file('single.json', squad('One cat only.', [{ id: 'a', answer: 'cat' }])))
+    assert.deepEqual(sentencePairs(single), { questions: [], leftOut: { crossing: 0, single: 1, withoutAnswer: 0 } })
+  })
+
+  it('all candidates of a question stand in one batch, one of them right', async () => {
+    const data = { train: file('train.json', squad(CONTEXT, questions)) }
+    const options = { definition: SQUAD_RANKING, data, tokenizer, name: 'rank', seed: 3 }
+    const task = await openRankingTask({ ...options, sequences: 7 })
+    const set = task.train as RankingSet
+    assert.deepEqual([set.examples, set.batchCount(0)], [3, 2])
+    for (let epoch = 0; epoch < 3; epoch++) {
+      const seen: number[] = []
+      for (let index = 0; index < 2; index++) {
+        const { labels, sequenceOffsets, segmentIds } = set.build(epoch, index)
+        const { groups, labels: right } = labels.rank
+        const size = index === 0 ? 6 : 3
+        assert.deepEqual([groups!.length, sequenceOffsets.length - 1], [size, size])
+        for (let first = 0; first < size; first += 3) {
+          assert.equal(new Set(groups!.subarray(first, first + 3)).size, 1)
+          assert.equal(right.subarray(first, first + 3).indexOf(1), set.questions[groups![first]].right)
+          assert.equal(right.subarray(first, first + 3).filter((label) => label === 1).length, 1)
+          seen.push(groups![first])
+        }
+        assert.equal(segmentIds[0], 0)
+        assert.equal(segmentIds[sequenceOffsets[1] - 1], 1)
+      }
+      assert.deepEqual(seen.sort(), [0, 1, 2])
+    }
+    // A question with more candidates than a batch has is a batch of its own.
+    const small = await openRankingTask({ ...options, sequences: 2 })
+    assert.equal(small.train!.batchCount(0), 3)
+    assert.match(task.notes.join('\n'), /1 of 5 questions whose answer crosses.*\n.*1 of 5 questions without an answer/)
+  })
+
+  it('the pairs as QNLI’s table give the same questions, and a classification of pairs', async () => {
+    const set = await readSquad(file('table.json', squad(CONTEXT, questions)))
+    const path = file('table.tsv', qnliTable(sentencePairs(set).questions))
+    const ranking = await openTask({ definition: QNLI_RANKING, data: { dev: path }, tokenizer, seed: 1 })
+    const { questions: read } = ranking.evaluation.dev as RankingSet
+    assert.deepEqual(
+      read.map(({ right, line }) => [right, line]),
+      [
+        [0, 2],
+        [1, 5],
+        [2, 8],
+      ],
+    )
+    const pairs = await openTask({ definition: QNLI, data: { dev: path }, tokenizer, seed: 1 })
+    assert.equal(pairs.evaluation.dev.examples, 9)
+  })
+
+  it('QNLI rows by question: questions without one right and one wrong sentence are counted', async () => {
+    const rows = [
+      ['q1', 'yes', 'entailment'],
+      ['q2', 'no', 'not_entailment'],
+      ['q3', 'a', 'entailment'],
+      ['q1', 'no', 'not_entailment'],
+      ['q3', 'b', 'entailment'],
+      ['q3', 'c', 'not_entailment'],
+      ['q4', 'lone', 'entailment'],
+    ]
+    const table = (list: string[][]) =>
+      `index\tquestion\tsentence\tlabel\n${list.map((row, i) => [i, ...row].join('\t')).join('\n')}\n`
+    const data = { dev: file('qnli.tsv', table(rows)) }
+    const task = await openRankingTask({ definition: QNLI_RANKING, data, tokenizer, seed: 1 })
+    assert.equal(task.evaluation.dev.examples, 1)
+    assert.match(
+      task.notes[0],
+      /3 of 4 questions are left out: 1 without a right candidate, 1 with several, 1 without a wrong/,
+    )
+    const wrong = { dev: file('wrong.tsv', table([...rows, ['q1', 'x', 'entailmnt']])) }
+    const error = await failure(openRankingTask({ definition: QNLI_RANKING, data: wrong, tokenizer, seed: 1 }))
+    assert.equal(error.code, 'BAD_DATA')
+    assert.match(error.message, /wrong.tsv:9: label "entailmnt"; entailment, 0, not_entailment, 1 were expected/)
+    const none = { dev: file('none.tsv', table(rows.slice(1, 2))) }
+    const empty = await failure(openRankingTask({ definition: QNLI_RANKING, data: none, tokenizer, seed: 1 }))
+    assert.match(empty.message, /split dev has no question with one right and one wrong candidate/)
+  })
+
+  it('scores: first places and reciprocal ranks over the whole set', async () => {
+    const data = { dev: file('dev.json', squad(CONTEXT, questions.slice(0, 3))) }
+    const task = await openTask({ definition: SQUAD_RANKING, data, tokenizer, seed: 1, name: 'rank', sequences: 6 })
+    // Right candidates are 0, 1, 2: first, second and third place.
+    const answers = [
+      [3, 1, 2, 3, 2, 1],
+      [3, 2, 1],
+    ]
+    const predictions: TaskPrediction[] = []
+    const model = answering({ name: 'rank', kind: 'ranker' }, 1, (_, index) => answers[index])
+    const scores = await scoreTask(model, task, 'dev', { predictions: (prediction) => predictions.push(prediction) })
+    assert.deepEqual(scores.metrics, { accuracyAt1: 1 / 3, meanReciprocalRank: (1 + 1 / 2 + 1 / 3) / 3 })
+    assert.equal(scores.main, 1 / 3)
+    assert.deepEqual(
+      predictions.map(({ id, predicted, expected }) => [id, predicted, expected]),
+      [
+        ['cat', 'The cat sat.', 'The cat sat.'],
+        ['home', 'The cat sat.', 'The dog ran home!'],
+        ['bird', 'The cat sat.', 'Where is the bird?'],
+      ],
+    )
+  })
+
+  it('the real files: every question is paired or counted, and the right sentence holds the answer', async function () {
+    const path = join(SHARED, 'data/squad/dev-v1.1.rebuilt.json')
+    if (!existsSync(path)) return this.skip()
+    const set = await readSquad(path)
+    const { questions: pairs, leftOut } = sentencePairs(set)
+    assert.equal(set.bad, 0)
+    assert.equal(pairs.length + leftOut.crossing + leftOut.single + leftOut.withoutAnswer, 10570)
+    assert.ok(leftOut.crossing + leftOut.single < 0.05 * 10570, JSON.stringify(leftOut))
+    const answers = new Map(set.questions.map(({ id, answers }) => [id, answers[0].text.trim()]))
+    for (const { id, candidates, right } of pairs) assert.ok(candidates[right].includes(answers.get(id!)!), id)
+  })
+})
+
+describe('Tagging tasks', () => {
+  const row = (id: string, form: string, upos: string) => [id, form, '_', upos, '_', '_', '_', '_', '_', '_'].join('\t')
+  const CONLLU = [
+    '# text = don’t go',
+    row('1-2', "don't", '_'),
+    row('1', 'do', 'AUX'),
+    row('2', "n't", 'PART'),
+    row('3', 'go', 'VERB'),
+    row('3.1', 'there', 'ADV'),
+    row('4', '\u200b', 'X'),
+    row('5', 'the', '_'),
+    '',
+    row('1', 'international', 'ADJ'),
+    row('2', 'dog', 'NOUN'),
+    '',
+  ].join('\n')
+  const definition: TaggingTaskDefinition = { name: 'pos', kind: 'tagging', metrics: ['accuracy', 'f1Macro'] }
+
+  it('CoNLL-U: multi-word ranges and empty nodes are left out, bad sentences are counted with their line', async () => {
+    const collect = async (path: string, tally?: RowTally, maxBadShare?: number) => {
+      const all = []
+      for await (const block of readConlluTags(path, { tally, maxBadShare })) all.push(...block)
+      return all
+    }
+    const sentences = await collect(file('tags.conllu', CONLLU))
+    assert.deepEqual(sentences, [
+      { line: 2, words: ['do', "n't", 'go', '\u200b', 'the'], tags: ['AUX', 'PART', 'VERB', 'X', undefined] },
+      { line: 10, words: ['international', 'dog'], tags: ['ADJ', 'NOUN'] },
+    ])
+    const bad = file('bad.conllu', `${row('1', 'a', 'X')}\n\n${row('2', 'b', 'X')}\n\n1\tc\n\nx${row('', 'd', 'X')}\n`)
+    const tally = new RowTally(bad)
+    assert.equal((await collect(bad, tally, 1)).length, 1)
+    assert.deepEqual(tally.problems, [
+      { line: 3, problem: 'word number 2, 1 was expected' },
+      { line: 5, problem: '2 columns, 10 were expected' },
+      { line: 7, problem: '"x" is no word number' },
+    ])
+    const error = await failure(collect(bad))
+    assert.equal(error.code, 'BAD_DATA')
+    assert.match(error.message, /bad.conllu:3: word number 2/)
+  })
+
+  it('the label stands at a word’s first piece; what has none is counted', async () => {
+    const data = { train: file('train.conllu', CONLLU) }
+    const task = await openTaggingTask({ definition, data, tokenizer, seed: 1, sequenceTokens: 8 })
+    assert.deepEqual(task.labels, ['ADJ', 'AUX', 'NOUN', 'PART', 'VERB', 'X'])
+    const set = task.train as TaggingSet
+    const { cls, sep } = { cls: tokenizer.specialTokens.clsId, sep: tokenizer.specialTokens.sepId }
+    const batch = set.build(0, 0)
+    const order = [...set.exampleNumbers(0, 0)]
+    const second = order.indexOf(1)
+    const from = batch.sequenceOffsets[second]
+    const to = batch.sequenceOffsets[second + 1]
+    assert.deepEqual([batch.tokenIds[from], batch.tokenIds[to - 1]], [cls, sep])
+    const pieces = (await tokenizer.encode('international', { addSpecialTokens: false })).tokenIds.length
+    const { positions, labels } = batch.labels.pos
+    const own = [...positions!]
+      .map((position, i) => [position - from, labels[i]])
+      .filter(([place]) => place > 0 && place < to - from)
+    const expected = [[1, 0], ...(pieces < 6 ? [[1 + pieces, 2]] : [])]
+    assert.deepEqual(own.slice(0, expected.length), expected)
+    const notes = task.notes.join('\n')
+    assert.match(notes, /train: 2 sentences with 7 words/)
+    assert.match(notes, /1 of 7 words become no piece/)
+    assert.match(notes, /1 of 7 words have no tag in the data|words lie beyond 8 tokens/)
+  })
+
+  it('words beyond the length have no label', async () => {
+    const lines = JSON.stringify({ tokens: ['the', 'cat', 'is', 'in', 'the'], tags: ['a', 'b', 'a', 'b', 'a'] })
+    const data = { train: file('long.jsonl', `${lines}\n`) }
+    const task = await openTaggingTask({ definition, data, tokenizer, seed: 1, sequenceTokens: 4 })
+    const { tokenIds, labels } = task.train!.build(0, 0)
+    assert.equal(tokenIds.length, 4)
+    assert.deepEqual(
+      [...labels.pos.positions!].every((place) => place < 3),
+      true,
+    )
+    assert.match(task.notes.join('\n'), /[34] of 5 words lie beyond 4 tokens/)
+    assert.equal(task.train!.truncated, 1)
+  })
+
+  it('JSON lines: lists of different lengths, unknown tags and a task of one class are refused with their place', async () => {
+    const lines = (...rows: object[]) => rows.map((entry) => `${JSON.stringify(entry)}\n`).join('')
+    const good = { tokens: ['the', 'of'], tags: ['a', 'b'] }
+    const open = (content: string, more: object = {}, dev?: string) =>
+      openTaggingTask({
+        definition: { ...definition, ...more },
+        data: { train: file('a.jsonl', content), ...(dev && { dev: file('b.jsonl', dev) }) },
+        tokenizer,
+        seed: 1,
+      })
+    const uneven = await failure(open(lines(good, { tokens: ['x'], tags: [] })))
+    assert.match(uneven.message, /a.jsonl:2: 1 words and 0 tags/)
+    const unknown = await failure(open(lines(good), {}, lines(good, { tokens: ['x'], tags: ['c'] })))
+    assert.match(unknown.message, /b.jsonl:2: task pos: unknown tag "c"; known are a, b/)
+    const single = await failure(open(lines({ tokens: ['x'], tags: ['a'] })))
+    assert.match(single.message, /task pos has 1 class/)
+    const metric = await failure(open(lines(good), { metrics: ['matthews'] }))
+    assert.match(metric.message, /metric matthews does not fit tagging/)
+    const numbers = await open(lines({ tokens: ['the', 'of'], tags: [1, 0] }), { labels: ['O', 'B-X'] })
+    assert.deepEqual((numbers.train as TaggingSet).sentences[0].classes, [1, 0])
+  })
+
+  it('scores: accuracy, macro F1 and spans over the words with a label', async () => {
+    const rows = [
+      { tokens: ['the', 'of', 'in'], tags: ['B-X', 'I-X', 'O'] },
+      { tokens: ['the', 'of'], tags: ['O', 'B-X'] },
+    ]
+    const data = { dev: file('spans.jsonl', rows.map((entry) => `${JSON.stringify(entry)}\n`).join('')) }
+    const spans = { ...definition, labels: ['O', 'B-X', 'I-X'], metrics: ['spanF1', 'accuracy', 'f1Macro'] as const }
+    const task = await openTask({ definition: spans, data, tokenizer, seed: 1, sequences: 1 })
+    // Predicted: B-X I-X O, then O O.
+    const classes = [
+      [1, 2, 0],
+      [0, 0],
+    ]
+    const predictions: TaskPrediction[] = []
+    const model = answering({ name: 'pos', kind: 'tagger', classes: 3 }, 3, (_, index) =>
+      classes[index].flatMap((best) => [0, 1, 2].map((c) => (c === best ? 2 : -1))),
+    )
+    const { metrics, main } = await scoreTask(model, task, 'dev', { predictions: (one) => predictions.push(one) })
+    assert.equal(main, 2 / 3)
+    assert.deepEqual([metrics.spanF1, metrics.accuracy], [2 / 3, 4 / 5])
+    // O: 2 right, 1 too many; B-X: 1 right, 1 missed; I-X: right.
+    assert.ok(Math.abs(metrics.f1Macro - (4 / 5 + 2 / 3 + 1) / 3) < 1e-12)
+    assert.deepEqual(predictions[1].predicted, ['O', 'O'])
+    assert.deepEqual(predictions[1].expected, ['O', 'B-X'])
+  })
+
+  it('the real treebank: counts', async function () {
+    const treebank = join(SHARED, 'data/ud_ewt')
+    if (!existsSync(treebank)) return this.skip()
+    this.timeout(60_000)
+    const real = await Tokenizer.load(join(SHARED, 'data/minilm_l6'))
+    const task = await openTask({
+      definition: UPOS_EWT,
+      data: treebank,
+      tokenizer: real,
+      seed: 1,
+      splits: ['dev', 'held-out-test'],
+    })
+    const dev = task.evaluation.dev as TaggingSet
+    assert.deepEqual([dev.examples, task.evaluation['held-out-test'].examples], [2001, 2077])
+    assert.equal(
+      dev.sentences.reduce((sum, { words }) => sum + words.length, 0),
+      // grep -cP '^\d+\t' en_ewt-ud-dev.conllu
+      25147,
+    )
+  })
+})
+
+describe('Scores of span tasks', () => {
+  const questions = [
+    { id: 'cat', answer: 'cat' },
+    { id: 'home', answer: 'ran home' },
+  ]
+
+  it('windows of a question come together; exact match and F1 over the set', async () => {
+    const data = { dev: file('spans.json', squad(CONTEXT, questions)) }
+    const definition = { ...SQUAD_11, sequenceTokens: 20, stride: 4, questionTokens: 6 }
+    const task = await openSpanTask({ definition, data, tokenizer, seed: 1, name: 'qa', sequences: 1 })
+    const windows = task.evaluation.dev.batchCount(0)
+    assert.ok(windows > 2)
+    // The right places score highest wherever they are seen, windows without the answer score nothing.
+    const model = answering({ name: 'qa', kind: 'span' }, 2, ({ tokenIds, labels }) => {
+      const { spanStarts, spanEnds } = labels.qa
+      return Array.from({ length: tokenIds.length }, (_, token) => [
+        token > 0 && spanStarts![0] === token ? 5 : 0,
+        token > 0 && spanEnds![0] - 1 === token ? 5 : 0,
+      ]).flat()
+    })
+    const predictions: TaskPrediction[] = []
+    const { metrics, main } = await scoreTask(model, task, 'dev', { predictions: (one) => predictions.push(one) })
+    assert.deepEqual([metrics, main], [{ exactMatch: 1, f1: 1 }, 1])
+    assert.equal(predictions[1].span!.start, CONTEXT.indexOf('ran home'))
+    assert.deepEqual(
+      predictions.map(({ id, predicted, expected }) => [id, predicted, expected]),
+      [
+        ['cat', 'cat', ['cat']],
+        ['home', 'ran home', ['ran home']],
+      ],
+    )
+  })
+
+  it('2.0: the threshold decides, the best one is found', async () => {
+    const data = { dev: file('spans2.json', squad(CONTEXT, [questions[0], { id: 'none' }])) }
+    const open = (noAnswerThreshold: number) => {
+      const definition = { ...SQUAD_20, noAnswerThreshold }
+      return openSpanTask({ definition, data, tokenizer, seed: 1, name: 'qa', sequences: 1 })
+    }
+    // [CLS] beats the best span by 2 for the first question (which has an answer), by 6 for the second.
+    const model = () =>
+      answering({ name: 'qa', kind: 'span' }, 2, ({ tokenIds, labels }, index) => {
+        const { spanStarts, spanEnds } = labels.qa
+        const start = spanStarts![0] || 12
+        const end = spanEnds![0] > 1 ? spanEnds![0] - 1 : 12
+        return Array.from({ length: tokenIds.length }, (_, token) => [
+          token === 0 ? (index === 0 ? 6 : 8) : token === start ? 5 : 0,
+          token === 0 ? (index === 0 ? 6 : 8) : token === end ? 5 : 0,
+        ]).flat()
+      })
+    const strict = (await scoreTask(model(), await open(0), 'dev')).metrics
+    assert.deepEqual([strict.exactMatch, strict.hasAnswerF1, strict.noAnswerAccuracy], [0.5, 0, 1])
+    assert.deepEqual([strict.bestF1, strict.bestF1Threshold], [1, 2])
+    const lenient = (await scoreTask(model(), await open(3), 'dev')).metrics
+    assert.deepEqual([lenient.exactMatch, lenient.f1], [1, 1])
+    const never = (await scoreTask(model(), await open(10), 'dev')).metrics
+    assert.deepEqual([never.hasAnswerF1, never.noAnswerAccuracy], [1, 0])
+  })
+})
