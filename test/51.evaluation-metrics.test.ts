@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { stream } from '../lib/data/index.js'
 import { balancedAccuracy, f1Score, perplexity, scoreHead, wilsonInterval } from '../lib/evaluation/index.js'
+import { ScoreHistogram } from '../lib/evaluation/score-histogram.js'
 
 const golden = JSON.parse(readFileSync(join(__dirname, 'golden/metrics.json'), 'utf8')) as {
   confusions: { classes: number; confusion: number[]; balancedAccuracy: number; f1: number[] }[]
@@ -51,5 +53,44 @@ describe('evaluation metrics', () => {
     close(scores.f1!, (2 * 5) / (10 + 15))
     assert.equal(scores.perplexity, undefined)
     assert.ok(scores.accuracyInterval![0] < 0.85 && scores.accuracyInterval![1] > 0.85)
+  })
+})
+
+describe('balanced accuracy at the prior', () => {
+  it('is that of the threshold at the share of label 1', () => {
+    const random = stream(7, 'histogram')
+    const labels = Int32Array.from({ length: 4000 }, () =>
+      random.float() < 0.05 ? 1 : random.float() < 0.1 ? -100 : 0,
+    )
+    const logits: number[] = []
+    const rows: { label: number; probability: number }[] = []
+    for (const label of labels) {
+      if (label === -100) continue
+      const difference = random.normal() * 2 - 3 + 1.5 * label
+      logits.push(0.25, 0.25 + difference)
+      rows.push({ label, probability: 1 / (1 + Math.exp(-difference)) })
+    }
+    const histogram = new ScoreHistogram()
+    histogram.add(
+      labels.subarray(0, 1000),
+      logits.slice(0, 2 * labels.subarray(0, 1000).filter((label) => label !== -100).length),
+    )
+    histogram.add(
+      labels.subarray(1000),
+      logits.slice(2 * labels.subarray(0, 1000).filter((label) => label !== -100).length),
+    )
+    const prior = rows.filter(({ label }) => label === 1).length / rows.length
+    const recall = (wanted: number) => {
+      const own = rows.filter(({ label }) => label === wanted)
+      return own.filter(({ probability }) => (probability > prior ? 1 : 0) === wanted).length / own.length
+    }
+    const expected = (recall(0) + recall(1)) / 2
+    assert.ok(
+      expected > 0.6 && Math.abs(histogram.balancedAtPrior() - expected) < 2e-3,
+      `${histogram.balancedAtPrior()} ${expected}`,
+    )
+    // The likelier class alone misses most of the rare one.
+    const likelier = rows.filter(({ label, probability }) => label === 1 && probability > 0.5).length
+    assert.ok(likelier / rows.filter(({ label }) => label === 1).length < recall(1) - 0.2)
   })
 })

@@ -3,6 +3,7 @@ import type { BatchSource } from '../data/packed-batch.js'
 import { StrataError } from '../errors.js'
 import { type HeadConfig, type HeadEvaluation, type Model, tapLayer } from '../model/index.js'
 import { balancedAccuracy, f1Score, perplexity, wilsonInterval } from './metrics.js'
+import { ScoreHistogram } from './score-histogram.js'
 
 export interface HeadScores {
   head: string
@@ -20,6 +21,11 @@ export interface HeadScores {
   accuracyInterval?: [low: number, high: number]
   /** Mean of both classes' recall, for heads with two classes. */
   balancedAccuracy?: number
+  /**
+   * The same when label 1 is said wherever its probability is above label 1's share of the labels: the threshold that is best for
+   * the mean of the recalls (Bayes), where the likelier class alone would hardly ever be the rare one.
+   */
+  balancedAccuracyAtPrior?: number
   /** Of label 1, for heads with two classes. */
   f1?: number
   /** confusion[label * 2 + prediction], for heads with two classes. */
@@ -43,23 +49,31 @@ export async function evaluateHeads(
   const total = source.batchCount(0)
   if (total === 0) throw new StrataError('BAD_DATA', 'the held-out data have no batch, at least one was expected')
   const sums: Record<string, HeadEvaluation> = {}
+  const likelihoods: Record<string, ScoreHistogram> = {}
   let batch = source.build(0, 0)
   for (let index = 0; index < total; index++) {
     if (options.signal?.aborted)
       throw new StrataError('ABORTED', `evaluation stopped after ${index} of ${total} batches`)
     const running = model.evaluate(batch)
+    const { labels } = batch
     // The next batch is built here while the model's own thread works; if that throws, its error is the one to show.
     running.catch(() => {})
     if (index + 1 < total) batch = source.build(0, index + 1)
     for (const [head, part] of Object.entries(await running)) {
-      if (!options.heads || options.heads.includes(head)) sums[head] = add(sums[head], part)
+      if (options.heads && !options.heads.includes(head)) continue
+      sums[head] = add(sums[head], part)
+      if (part.logits?.shape[1] !== 2) continue
+      likelihoods[head] ??= new ScoreHistogram()
+      likelihoods[head].add(labels[head].labels, part.logits.values)
     }
     options.onBatch?.(index + 1, total)
   }
   const scores: Record<string, HeadScores> = {}
   for (const config of model.config.heads) {
-    if (sums[config.name]?.count > 0)
-      scores[config.name] = scoreHead(config, sums[config.name], model.config.encoder.layers)
+    if (!(sums[config.name]?.count > 0)) continue
+    const score = scoreHead(config, sums[config.name], model.config.encoder.layers)
+    const histogram = likelihoods[config.name]
+    scores[config.name] = histogram ? { ...score, balancedAccuracyAtPrior: histogram.balancedAtPrior() } : score
   }
   return scores
 }

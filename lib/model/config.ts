@@ -66,6 +66,11 @@ export interface MaskedLmHeadConfig extends HeadBase {
 
 export interface NextSentenceHeadConfig extends HeadBase {
   kind: 'next-sentence'
+  /**
+   * What the pooler reads: the sequence's first state as in BERT (default), or the mean of its states (our choice, for encoders
+   * whose [CLS] says little at the tapped layer).
+   */
+  read?: 'cls' | 'mean'
 }
 
 export interface BigramShiftHeadConfig extends HeadBase {

@@ -44,7 +44,7 @@ export function isTopMaskedLm(head: HeadConfig, layers: number): head is MaskedL
 }
 
 export function isTopNextSentence(head: HeadConfig, layers: number): head is NextSentenceHeadConfig {
-  return head.kind === 'next-sentence' && head.tap.layer === layers
+  return head.kind === 'next-sentence' && head.tap.layer === layers && head.read !== 'mean'
 }
 
 function isTaskHead(head: HeadConfig): head is TaskHeadConfig {

@@ -35,6 +35,7 @@ export function heldOutTable(runs: Record<string, readonly HeldOutRow[]>): strin
     'accuracy',
     '95 %',
     'balanced',
+    'at prior',
     'chance',
   ]
   const cells = Object.entries(runs).flatMap(([name, rows]) =>
@@ -49,6 +50,7 @@ export function heldOutTable(runs: Record<string, readonly HeldOutRow[]>): strin
       row.accuracy.toFixed(3),
       row.accuracyInterval?.map((end) => end.toFixed(3)).join('–') ?? '',
       row.balancedAccuracy?.toFixed(3) ?? '',
+      row.balancedAccuracyAtPrior?.toFixed(3) ?? '',
       row.chance?.toFixed(3) ?? '',
     ]),
   )

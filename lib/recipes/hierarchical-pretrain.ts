@@ -12,6 +12,7 @@ import { defineRecipe } from './schema.js'
  * | choice | key | default |
  * |---|---|---|
  * | layer of each task | `heads.<name>.layer`, `bigramShift.layer` | next sentence at max(2, round(L / 2)), masked LM at L, bigram shift at max(2, round(L / 3)) |
+ * | what next sentence is read from | `heads.nsp.read` | the mean of the input's states: at a low layer of an encoder that was trained elsewhere [CLS] may look at nothing but itself |
  * | how next sentence reaches masked LM | `heads.mlm.transfer.mode` | `concat`: GELU(W [h ; p]), p = the next-sentence head's pooled vector |
  * | may the masked-LM loss reach the lower head | `heads.mlm.transfer.stopGradient` | false (it may) |
  * | one label a sentence or a token, or both | `bigramShift.level` | sentence |
@@ -29,6 +30,7 @@ export const hierarchicalPretrain: NamedRecipe = {
   source: 'Aksoy, Ahmetoglu, Gungor 2020, arXiv 2011.04451',
   base: defineRecipe({
     ...bertPretrain.base,
+    heads: { ...bertPretrain.base.heads, nsp: { kind: 'next-sentence', layer: 'top', weight: 1, read: 'mean' } },
     bigramShift: { level: 'sentence', layer: 'third', read: 'mean', probability: 0.5, rate: 0, weight: 1 },
   }),
   presets: {

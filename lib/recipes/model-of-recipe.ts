@@ -48,7 +48,7 @@ function headConfig([name, head]: [string, ResolvedHead]): HeadConfig {
         : { ...common, kind: head.kind, transfer: { from, mode, stopGradient } }
     }
     case 'next-sentence':
-      return { ...common, kind: head.kind }
+      return head.read === 'mean' ? { ...common, kind: head.kind, read: 'mean' } : { ...common, kind: head.kind }
     case 'bigram-shift':
       return { ...common, kind: head.kind, level: head.level, read: head.read }
   }

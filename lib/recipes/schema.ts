@@ -50,7 +50,13 @@ const head = z.discriminatedUnion('kind', [
       })
       .optional(),
   }),
-  z.strictObject({ kind: z.literal('next-sentence'), ...tap, weight: factor.default(1) }),
+  z.strictObject({
+    kind: z.literal('next-sentence'),
+    ...tap,
+    weight: factor.default(1),
+    /** What the pooler reads: [CLS] as in BERT, or the mean of the input's states. */
+    read: z.enum(['cls', 'mean']).default('cls'),
+  }),
   z.strictObject({
     kind: z.literal('bigram-shift'),
     layer: layer.default('third'),

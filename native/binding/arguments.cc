@@ -45,7 +45,7 @@ HeadConfig head_config(const Napi::Object& object) {
   head.prediction_dropout = number_field(object, "predictionDropout", 0);
   head.weight = number_field(object, "weight", 1);
   head.level = string_field(object, "level", "");
-  head.read = string_field(object, "read", "mean");
+  head.read = string_field(object, "read", "");
   const Napi::Value transfer = object.Get("transfer");
   if (transfer.IsObject()) {
     const Napi::Object fields = transfer.As<Napi::Object>();

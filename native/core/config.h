@@ -56,7 +56,7 @@ struct HeadConfig {
   double weight = 1;
   std::optional<TransferConfig> transfer;  // masked-lm
   std::string level;                       // bigram-shift: sentence | token
-  std::string read;                        // bigram-shift: mean | cls
+  std::string read;                        // next-sentence, bigram-shift: mean | cls; empty = the kind's usual one
   int64_t classes = 0;                     // classifier, san, tagger
   double dropout = 0;                      // of a task's own head
   std::string pooler = "own";              // classifier, regressor, ranker: own | shared | none

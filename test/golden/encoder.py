@@ -32,8 +32,8 @@ def mlm(layer, weight=1.0, **transfer):
     return head
 
 
-def nsp(layer, weight=1.0):
-    return {"name": "nsp", "kind": "next-sentence", "tap": {"layer": layer}, "weight": weight}
+def nsp(layer, weight=1.0, **read):
+    return {"name": "nsp", "kind": "next-sentence", "tap": {"layer": layer}, "weight": weight, **read}
 
 
 def bshift(name, layer, level, read="mean", weight=1.0):
@@ -52,6 +52,7 @@ def cases(top):
     for mode in ("concat", "add", "label"):
         for stop in (False, True):
             result[f"{mode}{'-stop' if stop else ''}"] = [mlm(top, 1.0, mode=mode, stopGradient=stop), nsp(mid, 0.7)]
+    result["concat-mean"] = [mlm(top, 1.0, mode="concat", stopGradient=False), nsp(mid, 0.7, read="mean")]
     return result
 
 

@@ -114,7 +114,11 @@ class Reference(torch.nn.Module):
         for head in self.configs:
             if head["kind"] == "next-sentence":
                 module = self.heads[head["name"]]
-                pooled[head["name"]] = torch.tanh(module.pooler(states[head["tap"]["layer"]][first]))
+                h = states[head["tap"]["layer"]]
+                read = h[first]
+                if head.get("read") == "mean":
+                    read = torch.stack([h[a:b].mean(0) for a, b in zip(offsets[:-1], offsets[1:])])
+                pooled[head["name"]] = torch.tanh(module.pooler(read))
         total = 0
         for head in self.configs:
             name, module = head["name"], self.heads[head["name"]]

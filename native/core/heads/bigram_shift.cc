@@ -68,7 +68,7 @@ void check_spans(const HeadConfig& config, const HostBatch& batch, const HeadLab
 HeadRef make_bigram_shift(const HeadConfig& config, const HeadParts& parts) {
   if (config.level != "sentence" && config.level != "token")
     fail("BAD_ARGUMENT", "level of head '", config.name, "' is '", config.level, "'; sentence or token was expected");
-  if (config.level == "sentence" && config.read != "mean" && config.read != "cls")
+  if (config.level == "sentence" && !config.read.empty() && config.read != "mean" && config.read != "cls")
     fail("BAD_ARGUMENT", "read of head '", config.name, "' is '", config.read, "'; mean or cls was expected");
   auto module = std::make_shared<BigramShift>();
   module->config = config;
@@ -91,6 +91,7 @@ HeadRef make_bigram_shift(const HeadConfig& config, const HeadParts& parts) {
     return module->labelled(input, labels, targets);
   };
   use_cross_entropy(*head);
+  head->returns_scores = true;
   return head;
 }
 
