@@ -1,7 +1,10 @@
 #!/usr/bin/env node
 import { Command, CommanderError } from 'commander'
 import { StrataError } from '../errors.js'
+import { registerAdapters } from './adapters.js'
+import { registerAnswer } from './answer.js'
 import { needOptions } from './arguments.js'
+import { registerClassify } from './classify.js'
 import { registerDoctor } from './doctor.js'
 import { registerEmbed } from './embed.js'
 import { registerEvaluate } from './evaluate.js'
@@ -9,6 +12,7 @@ import { registerFillMask } from './fill-mask.js'
 import { registerLibtorch } from './libtorch.js'
 import { reportError } from './output.js'
 import { registerRecipes } from './recipes.js'
+import { registerTag } from './tag.js'
 import { registerTokenizer } from './tokenizer.js'
 import { registerTrain } from './train.js'
 
@@ -30,6 +34,10 @@ export function createProgram(): Command {
     registerEvaluate,
     registerEmbed,
     registerFillMask,
+    registerClassify,
+    registerAnswer,
+    registerTag,
+    registerAdapters,
     registerTokenizer,
   ])
     register(program)

@@ -27,11 +27,11 @@ export interface LabelScore {
 
 /** What a head says of one text or pair. */
 export interface Classification {
-  /** The most probable class; missing for a regression, which has a number alone. */
+  /** The most probable class; missing for a regression or ranking, which has a number alone. */
   label?: string
-  /** Probability of that class; the number of a regression. */
+  /** Probability of that class; that number. */
   score: number
-  /** Classes, most probable first; empty for a regression. */
+  /** Classes, most probable first; empty without classes. */
   labels: LabelScore[]
   /** True when the text was cut at the longest input. */
   truncated: boolean
@@ -50,9 +50,9 @@ export async function classify(
 ): Promise<Classification[]> {
   const { topK } = options
   if (topK !== undefined) positive('topK', topK)
-  const task = findTask(parts, ['classifier', 'san', 'regressor'], options.task, 'classify')
+  const task = findTask(parts, ['classifier', 'san', 'regressor', 'ranker'], options.task, 'classify')
   const { encoded, rows } = await scoreRows(parts, task, texts, options)
-  if (task.head.kind === 'regressor') {
+  if (task.head.kind === 'regressor' || task.head.kind === 'ranker') {
     return rows.map(({ values, row }, index) => ({
       score: values[row] * unitOf(task),
       labels: [],

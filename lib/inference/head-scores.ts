@@ -1,5 +1,4 @@
 import { type HeadLabels, type PackedBatch, sequenceCount, tokenCount } from '../data/packed-batch.js'
-import { StrataError } from '../errors.js'
 import type { HeadConfig, Model, Scores } from '../model/index.js'
 
 /** Labels that ask a head for scores of every sequence, every token, or of the given places; their values say nothing. */
@@ -35,15 +34,8 @@ export async function headScores(
   options: { adapter?: string; positions?: Int32Array } = {},
 ): Promise<Scores> {
   const labels = { [head.name]: askingLabels(head, batch, options.positions) }
-  const evaluation = await model.evaluate({
-    ...batch,
-    labels,
-    ...(options.adapter === undefined ? {} : { adapter: options.adapter }),
-  })
-  const { logits } = evaluation[head.name]
-  if (!logits)
-    throw new StrataError('NATIVE_ERROR', `head ${head.name} (${head.kind}) gave no scores; please report it`)
-  return logits
+  const { adapter } = options
+  return model.headLogits({ ...batch, labels, ...(adapter === undefined ? {} : { adapter }) }, head.name)
 }
 
 /** Probabilities of row `row` of (rows, columns) scores. */

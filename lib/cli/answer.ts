@@ -1,0 +1,100 @@
+import { readFile } from 'node:fs/promises'
+import type { Command } from 'commander'
+import { fileError, StrataError } from '../errors.js'
+import type { Answer } from '../inference/index.js'
+import { example, gather, wholeNumber } from './arguments.js'
+import { inputLines } from './input-lines.js'
+import { printJson, printLines } from './output.js'
+import { type HeadFlags, headOptions, loadEncoder } from './text-inputs.js'
+
+interface AnswerFlags extends HeadFlags {
+  question?: string[]
+  context?: string
+  contextFile?: string
+  input?: string
+  topK: number
+  noAnswer?: boolean
+  stride?: number
+}
+
+interface Question {
+  id?: unknown
+  question: string
+  context: string
+}
+
+export function registerAnswer(program: Command): void {
+  const command = program
+    .command('answer')
+    .description('the part of a context that answers a question')
+    .argument('<checkpoint>', 'checkpoint, run or Hugging Face folder with a span head')
+    .option('--question <text>', 'a question; may be repeated', gather)
+    .option('--context <text>', 'the text that holds the answer')
+    .option('--context-file <file>', 'a file with that text')
+    .option('--input <file>', 'one JSON object a line: { "question", "context" }; - reads stdin')
+    .option('--top-k <n>', 'candidates listed', wholeNumber(1), 1)
+    .option('--no-answer', 'allow "there is no answer" (default: as the task was trained)')
+    .option('--stride <n>', "context tokens between windows (default: the task's own)", wholeNumber(1))
+  example(
+    headOptions(command, gather).action(answer),
+    'stratabert answer runs/squad --question "Where is the hat?" --context "The man has a hat on his head."',
+  )
+}
+
+async function answer(checkpoint: string, flags: AnswerFlags): Promise<void> {
+  const questions = await questionsOf(flags)
+  await using encoder = await loadEncoder(checkpoint, flags)
+  const { task, topK, maxTokens, stride } = flags
+  // Commander makes of --no-answer the value false of "answer".
+  const noAnswer = (flags as unknown as { answer: boolean }).answer === false ? true : undefined
+  const results: unknown[] = []
+  for await (const { id, question, context } of questions) {
+    const found = await encoder.answer(question, context, { task, topK, maxTokens, stride, noAnswer })
+    if (flags.json) results.push({ ...(id === undefined ? {} : { id }), question, ...found })
+    else printLines([...(topK > 1 ? [question] : []), ...lines(found, topK)])
+  }
+  if (flags.json) printJson(results)
+}
+
+function lines(found: Answer, topK: number): string[] {
+  const say = (text: string, score: number): string => `${text === '' ? '(no answer)' : text}\t${score.toFixed(3)}`
+  if (topK === 1) return [say(found.text, found.score)]
+  return found.candidates.map(({ text, score }) => `  ${say(text, score)}`)
+}
+
+async function questionsOf(flags: AnswerFlags): Promise<AsyncIterable<Question> | Question[]> {
+  if (flags.input) return questionLines(flags.input)
+  if (!flags.question)
+    throw new StrataError('BAD_ARGUMENT', 'no question came, expected --question "…" or --input FILE')
+  if ((flags.context === undefined) === (flags.contextFile === undefined)) {
+    throw new StrataError('BAD_ARGUMENT', 'expected one of --context "…" and --context-file FILE beside --question')
+  }
+  const file = flags.contextFile
+  const context =
+    flags.context ??
+    (await readFile(file!, 'utf8').catch((error) => {
+      throw fileError(error, file!, 'read the context')
+    }))
+  return flags.question.map((question) => ({ question, context }))
+}
+
+async function* questionLines(input: string): AsyncGenerator<Question> {
+  let line = 0
+  for await (const text of inputLines(input)) {
+    line++
+    if (text.trim() === '') continue
+    let value: Partial<Question> | undefined
+    try {
+      value = JSON.parse(text)
+    } catch {
+      // Told below, with the line.
+    }
+    if (typeof value?.question !== 'string' || typeof value.context !== 'string') {
+      throw new StrataError(
+        'BAD_DATA',
+        `${input === '-' ? 'stdin' : input}:${line}: expected a JSON object with the texts "question" and "context"`,
+      )
+    }
+    yield value as Question
+  }
+}
