@@ -34,12 +34,13 @@ PackedBatch::PackedBatch(const HostBatch& host, at::Device target) : device(targ
   const int64_t count = host.tokens();
   offsets.assign(host.sequence_offsets.begin(), host.sequence_offsets.end());
   sequence_of.resize(static_cast<size_t>(count));
+  segments = host.segment_ids;
   at::Tensor rows = at::empty({3, count}, at::kLong);
   int64_t* tokens = rows.mutable_data_ptr<int64_t>();
-  int64_t* segments = tokens + count;
-  int64_t* positions = segments + count;
+  int64_t* segment_row = tokens + count;
+  int64_t* positions = segment_row + count;
   std::copy(host.token_ids.begin(), host.token_ids.end(), tokens);
-  std::copy(host.segment_ids.begin(), host.segment_ids.end(), segments);
+  std::copy(host.segment_ids.begin(), host.segment_ids.end(), segment_row);
   for (int64_t b = 0; b + 1 < static_cast<int64_t>(offsets.size()); ++b) {
     longest = std::max(longest, offsets[b + 1] - offsets[b]);
     for (int64_t t = offsets[b]; t < offsets[b + 1]; ++t) {

@@ -50,6 +50,7 @@ struct PackedBatch {
   at::Tensor position_ids_T;
   std::vector<int64_t> offsets;      // (B + 1), host
   std::vector<int64_t> sequence_of;  // (T), host
+  std::vector<int32_t> segments;     // (T), host
   int64_t longest = 0;
   at::Device device = at::kCPU;
 

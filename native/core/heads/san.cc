@@ -7,6 +7,7 @@
 #include "core/error.h"
 #include "core/heads/pooler.h"
 
+#include <algorithm>
 #include <limits>
 
 namespace strata {
@@ -18,16 +19,16 @@ at::Tensor scores_of(const at::Tensor& states_BSH, const at::Tensor& vector_BH) 
   return at::bmm(states_BSH, vector_BH.to(states_BSH.scalar_type()).unsqueeze(2)).squeeze(2).to(vector_BH.scalar_type());
 }
 
-// Sum of the states by a softmax over the places that `outside` leaves; in the scores' type.
-at::Tensor attend(const at::Tensor& states_BSH, const at::Tensor& scores_BS, const at::Tensor& outside_BS) {
-  const at::Tensor weights_BS = at::softmax(scores_BS.masked_fill(outside_BS, -std::numeric_limits<double>::infinity()), 1);
+// Sum of the states by a softmax over the places that are not `empty`; in the scores' type.
+at::Tensor attend(const at::Tensor& states_BSH, const at::Tensor& scores_BS, const at::Tensor& empty_BS) {
+  const at::Tensor weights_BS = at::softmax(scores_BS.masked_fill(empty_BS, -std::numeric_limits<double>::infinity()), 1);
   return at::bmm(weights_BS.to(states_BSH.scalar_type()).unsqueeze(1), states_BSH).squeeze(1).to(scores_BS.scalar_type());
 }
 
-struct PaddedStates {
+// The states of one segment's tokens, a row a sequence.
+struct Padded {
   at::Tensor states_BSH;
-  at::Tensor no_hypothesis_BS;  // bool: not a token of it
-  at::Tensor no_premise_BS;
+  at::Tensor empty_BS;  // bool: no token here
 };
 
 struct San {
@@ -45,40 +46,39 @@ struct San {
     return layer(input.pass, x_Bn.to(input.pass.type)).to(master());
   }
 
-  PaddedStates padded(const HeadInput& input, const std::vector<int64_t>& sequences) const {
-    const auto& offsets = input.batch.offsets;
-    int64_t longest = 0;
-    for (const int64_t b : sequences) longest = std::max(longest, offsets[b + 1] - offsets[b]);
-    const auto count = static_cast<int64_t>(sequences.size());
-    std::vector<int64_t> token_of(static_cast<size_t>(count * longest), 0);
-    at::Tensor empty = at::ones({count * longest}, at::kBool);
-    bool* empty_data = empty.mutable_data_ptr<bool>();
-    for (int64_t row = 0; row < count; ++row) {
-      const int64_t first = offsets[sequences[row]], length = offsets[sequences[row] + 1] - first;
-      for (int64_t i = 0; i < length; ++i) {
-        token_of[row * longest + i] = first + i;
-        empty_data[row * longest + i] = false;
-      }
+  Padded padded(const HeadInput& input, const std::vector<int64_t>& sequences, int32_t segment) const {
+    std::vector<std::vector<int64_t>> tokens;
+    size_t longest = 0;
+    for (const int64_t b : sequences) {
+      tokens.emplace_back();
+      for (int64_t t = input.batch.offsets[b]; t < input.batch.offsets[b + 1]; ++t)
+        if (input.batch.segments[t] == segment) tokens.back().push_back(t);
+      longest = std::max(longest, tokens.back().size());
     }
-    const at::Tensor places = input.batch.index(token_of);
-    const at::Tensor segments = input.batch.segment_ids_T.index_select(0, places);
-    empty = empty.to(input.batch.device);
-    return {input.states(config).index_select(0, places).view({count, longest, -1}),
-            segments.ne(0).logical_or(empty).view({count, longest}), segments.ne(1).logical_or(empty).view({count, longest})};
+    const auto count = static_cast<int64_t>(sequences.size()), places = static_cast<int64_t>(longest);
+    std::vector<int64_t> token_of(sequences.size() * longest, 0);
+    at::Tensor empty = at::ones({count, places}, at::kBool);
+    bool* empty_data = empty.mutable_data_ptr<bool>();
+    for (size_t row = 0; row < tokens.size(); ++row) {
+      std::copy(tokens[row].begin(), tokens[row].end(), token_of.begin() + static_cast<int64_t>(row * longest));
+      std::fill_n(empty_data + row * longest, tokens[row].size(), false);
+    }
+    const at::Tensor& states_TH = input.states(config);
+    return {states_TH.index_select(0, input.batch.index(token_of)).view({count, places, states_TH.size(1)}), empty.to(input.batch.device)};
   }
 
   // s0 = sum_j alpha_j d_j over the hypothesis, alpha = softmax(w d_j + b), d the dropped-out states.
-  at::Tensor first_state(const HeadInput& input, const PaddedStates& padded) const {
-    const int64_t count = padded.states_BSH.size(0), hidden = padded.states_BSH.size(2);
+  at::Tensor first_state(const HeadInput& input, const Padded& hypothesis) const {
+    const int64_t count = hypothesis.states_BSH.size(0), hidden = hypothesis.states_BSH.size(2);
     const at::Tensor mask_BH = drop(input.pass, at::ones({count, hidden}, start.bias->master.options().requires_grad(false)), config.dropout);
-    const at::Tensor scores_BS = scores_of(padded.states_BSH, mask_BH * start.weight->master) + start.bias->master;
-    return mask_BH * attend(padded.states_BSH, scores_BS, padded.no_hypothesis_BS);
+    const at::Tensor scores_BS = scores_of(hypothesis.states_BSH, mask_BH * start.weight->master) + start.bias->master;
+    return mask_BH * attend(hypothesis.states_BSH, scores_BS, hypothesis.empty_BS);
   }
 
   // x = sum_j beta_j p_j over the premise, beta = softmax(drop(p_j) (W drop(s) + b)).
-  at::Tensor read(const HeadInput& input, const PaddedStates& padded, const at::Tensor& state_BH) const {
+  at::Tensor read(const HeadInput& input, const Padded& premise, const at::Tensor& state_BH) const {
     const at::Tensor wanted_BH = product(input, attention, drop(input.pass, state_BH, config.dropout));
-    return attend(padded.states_BSH, scores_of(padded.states_BSH, drop(input.pass, wanted_BH, config.dropout)), padded.no_premise_BS);
+    return attend(premise.states_BSH, scores_of(premise.states_BSH, drop(input.pass, wanted_BH, config.dropout)), premise.empty_BS);
   }
 
   // GRUCell as in torch.
@@ -106,11 +106,11 @@ struct San {
 
   // log of the mean distribution, (B, C) in the master type. Clamped: a step that is sure of one class gives the others 0.
   at::Tensor scores_BC(const HeadInput& input, const std::vector<int64_t>& sequences) const {
-    const PaddedStates places = padded(input, sequences);
-    at::Tensor state_BH = first_state(input, places);
+    const Padded premise = padded(input, sequences, 1);
+    at::Tensor state_BH = first_state(input, padded(input, sequences, 0));
     std::vector<at::Tensor> distributions;
     for (int64_t step = 0; step < config.steps; ++step) {
-      const at::Tensor x_BH = read(input, places, state_BH);
+      const at::Tensor x_BH = read(input, premise, state_BH);
       const at::Tensor merged = at::cat({x_BH, state_BH, (x_BH - state_BH).abs(), x_BH * state_BH}, 1);
       distributions.push_back(at::softmax(product(input, classifier, drop(input.pass, merged, config.dropout)), 1));
       if (step + 1 < config.steps) state_BH = next_state(input, x_BH, drop(input.pass, state_BH, config.dropout));
