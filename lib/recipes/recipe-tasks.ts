@@ -9,8 +9,10 @@ import {
   findDefinition,
   type OpenedTask,
   openTask,
+  type SpanTaskDefinition,
   type TaskDefinition,
   type TaskFiles,
+  type TaskKind,
   type TextTaskDefinition,
   writeTaskCorpus,
 } from '../tasks/index.js'
@@ -33,7 +35,23 @@ export function taskDefinition(recipe: ResolvedRecipe, name: string): TaskDefini
   const known = own && use === undefined ? findDefinition(name) : definitionOf(use ?? name)
   const given = Object.fromEntries(Object.entries(own ?? {}).filter(([, value]) => value !== undefined))
   if (known && given.text === undefined && given.label === undefined) return { ...known, ...given } as TaskDefinition
-  return customDefinition(name, given as unknown as CustomTask)
+  const usual = OWN_DEFAULTS[given.kind as TaskKind]
+  if (!usual) return customDefinition(name, given as unknown as CustomTask)
+  const columns = COLUMNS.flatMap((key) => (key in given ? [[key, columnChoice(given[key] as string | number)]] : []))
+  return { ...usual, ...given, ...Object.fromEntries(columns), name } as TaskDefinition
+}
+
+/** What a user's own task of these kinds has when the recipe does not say otherwise. */
+const OWN_DEFAULTS: Partial<Record<TaskKind, Omit<TaskDefinition, 'name'>>> = {
+  span: { kind: 'span', metrics: ['f1', 'exactMatch'] },
+  ranking: { kind: 'ranking', metrics: ['accuracyAt1', 'meanReciprocalRank'] },
+  tagging: { kind: 'tagging', metrics: ['accuracy', 'f1Macro'] },
+}
+
+const COLUMNS = ['question', 'candidate', 'group', 'label', 'words', 'tags']
+
+function columnChoice(column: string | number) {
+  return typeof column === 'string' ? { names: [column] } : { position: column }
 }
 
 function isPair(definition: TaskDefinition): boolean {
@@ -61,7 +79,7 @@ export async function openRecipeTasks(
         tokenizer,
         seed: recipe.seed,
         sequences: recipe.batch.sequences,
-        sequenceTokens: task.sequenceTokens ?? recipe.batch.sequenceTokens,
+        sequenceTokens: sequenceTokensOf(recipe, name, definition),
         adapter: recipe.adapter && task.adapter ? name : undefined,
         devShare: task.devShare,
         fraction: task.fraction,
@@ -73,6 +91,12 @@ export async function openRecipeTasks(
     )
   }
   return opened
+}
+
+/** What the recipe says of the task, else what its definition asks for (the windows of a span task), else the batch's limit. */
+function sequenceTokensOf(recipe: ResolvedRecipe, name: string, definition: TaskDefinition): number {
+  const { sequenceTokens } = definition as Partial<SpanTaskDefinition>
+  return recipe.tasks[name].sequenceTokens ?? sequenceTokens ?? recipe.batch.sequenceTokens
 }
 
 function headKind(recipe: ResolvedRecipe, name: string, definition: TaskDefinition): string {
@@ -98,8 +122,9 @@ export function shapesWithoutData(recipe: ResolvedRecipe, opened: readonly Opene
 /** What a checkpoint keeps of a task, so that it can be used and evaluated by itself. */
 export function savedTask(recipe: ResolvedRecipe, task: OpenedTask): SavedTask {
   const { name, kind, head, labels, metrics, definition } = task
-  const { adapter, sequenceTokens } = recipe.tasks[name]
+  const { adapter } = recipe.tasks[name]
   const { hypothesisFirst, range } = definition as Partial<TextTaskDefinition>
+  const { noAnswer, noAnswerThreshold = 0 } = definition as Partial<SpanTaskDefinition>
   return {
     name,
     kind,
@@ -109,7 +134,8 @@ export function savedTask(recipe: ResolvedRecipe, task: OpenedTask): SavedTask {
     pair: isPair(definition),
     ...(hypothesisFirst && { hypothesisFirst }),
     ...(range && { range: [...range] }),
-    sequenceTokens: sequenceTokens ?? recipe.batch.sequenceTokens,
+    ...(noAnswer && { noAnswerThreshold }),
+    sequenceTokens: sequenceTokensOf(recipe, name, definition),
     metrics: [...metrics],
     definition: { ...definition },
   }

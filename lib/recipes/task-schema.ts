@@ -75,6 +75,18 @@ const definition = z.strictObject({
   delimiter: z.string().length(1).optional(),
   /** The second text comes first. */
   hypothesisFirst: z.boolean().optional(),
+  /** `span`: a context may have no answer; tokens that two windows of a context share; longest question and answer in tokens. */
+  noAnswer: z.boolean().optional(),
+  stride: count.optional(),
+  questionTokens: count.optional(),
+  maxAnswerTokens: count.optional(),
+  /** `ranking`: columns of the question, of a candidate, and of what a question's rows have in common. */
+  question: column.optional(),
+  candidate: column.optional(),
+  group: column.optional(),
+  /** `tagging`: columns of the lists of words and tags. */
+  words: column.optional(),
+  tags: column.optional(),
   metrics: z.array(z.string()).min(1).optional(),
 })
 
@@ -91,8 +103,8 @@ export const task = z.strictObject({
   fraction: z.number().gt(0).max(1).default(1),
   /** Seed of that share; default the recipe's. */
   drawSeed: z.int().min(0).optional(),
-  /** Share of a single file that is held out. */
-  devShare: z.number().gt(0).lt(1).default(0.1),
+  /** Share (< 1) or number (≥ 1) of a single file's examples that is held out. */
+  devShare: z.union([z.number().gt(0).lt(1), z.int().min(1)]).default(0.1),
   /** Largest share of bad rows in a file. */
   maxBadShare: z.number().min(0).max(1).default(0.05),
   /** Longest input in tokens; default `batch.sequenceTokens`. */
