@@ -162,6 +162,18 @@ describe('SQuAD data', () => {
     )
   })
 
+  it('tokens know their characters in UTF-16 units, accents and wide characters included', async () => {
+    const text = 'the \u{1f600} Z\u00fcrich e\u0301x  of'
+    const [{ tokenIds, starts, ends }] = await tokenizer.encodeWithOffsets([text])
+    assert.deepEqual(tokenIds, (await tokenizer.encode(text, { addSpecialTokens: false })).tokenIds)
+    assert.equal(text.slice(starts[0], ends[0]), 'the')
+    assert.equal(text.slice(starts[1], ends[1]), '\u{1f600}')
+    assert.equal(text.slice(starts.at(-1), ends.at(-1)), 'of')
+    const z = starts.indexOf(text.indexOf('Z'))
+    const last = ends.indexOf(text.indexOf('rich') + 4)
+    assert.ok(z >= 0 && last >= z)
+  })
+
   it('bad questions are counted, shown with their id and refused beyond a share', async () => {
     const good = Array.from({ length: 95 }, (_, i) => ask(`good${i}`, 'cat', 4))
     const bad: RawQuestion[] = [

@@ -6,8 +6,9 @@ import type { PackedBatch } from '../lib/data/index.js'
 import { RowTally, readConlluTags, readSquad } from '../lib/data/index.js'
 import { StrataError } from '../lib/errors.js'
 import { scoreTask, type TaskPrediction } from '../lib/evaluation/index.js'
-import type { HeadEvaluation, Model } from '../lib/model/index.js'
+import type { HeadConfig, HeadEvaluation, Model } from '../lib/model/index.js'
 import {
+  type OpenedTask,
   openRankingTask,
   openSpanTask,
   openTaggingTask,
@@ -25,6 +26,7 @@ import {
   UPOS_EWT,
 } from '../lib/tasks/index.js'
 import { Tokenizer } from '../lib/text/index.js'
+import { adamw, smallModel } from './helpers/small-model.js'
 
 const SHARED = process.env.STRATABERT_SHARED ?? resolve(__dirname, '../../shared')
 const CONTEXT = 'The cat sat. The dog ran home! Where is the bird?'
@@ -436,5 +438,63 @@ describe('Scores of span tasks', () => {
     assert.deepEqual([lenient.exactMatch, lenient.f1], [1, 1])
     const never = (await scoreTask(model(), await open(10), 'dev')).metrics
     assert.deepEqual([never.hasAnswerF1, never.noAnswerAccuracy], [1, 0])
+  })
+})
+
+describe('Tasks that a small model learns by heart', function () {
+  this.timeout(60_000)
+  const tap = { layer: 2 }
+
+  /** Trains one head on the task's training set until nothing is left to learn, and scores that set. */
+  async function learn(task: OpenedTask, head: HeadConfig, passes: number) {
+    const encoder = { vocabSize: tokenizer.vocabSize, maxPositions: 64 }
+    await using model = await smallModel({}, encoder, [head])
+    await using optimizer = await adamw(model)
+    for (let epoch = 0; epoch < passes; epoch++) {
+      for (let index = 0; index < task.train!.batchCount(epoch); index++) {
+        await model.step(task.train!.build(epoch, index))
+        await optimizer.step({ learningRate: 2e-3, maxGradNorm: 1 })
+      }
+    }
+    return await scoreTask(model, task, 'train')
+  }
+  const common = { seed: 1, sequences: 4, sequenceTokens: 64 }
+
+  it('span: every answer', async () => {
+    const texts = [
+      ['The cat sat.', 'cat'],
+      ['A dog ran home!', 'ran home'],
+      ['Where is the bird?', 'Where'],
+    ]
+    const train = texts.map(([context, answer], i) => file(`learn${i}.json`, squad(context, [{ id: `q${i}`, answer }])))
+    const definition = { ...SQUAD_11, questionTokens: 6 }
+    const task = await openTask({ ...common, definition, data: { train }, tokenizer, name: 'qa' })
+    const head: HeadConfig = { name: 'qa', kind: 'span', tap, weight: 1, dropout: 0 }
+    const { metrics, count } = await learn(task, head, 150)
+    assert.deepEqual(metrics, { exactMatch: 1, f1: 1 })
+    assert.equal(count, 3)
+  })
+
+  it('ranking: the right sentence first', async () => {
+    const answers = ['cat', 'ran home', 'bird']
+    const questions = answers.map((answer, i) => ({ id: `q${i}`, answer, question: `${'ABC'[i]} ?` }))
+    const data = { train: file('learn-ranking.json', squad(CONTEXT, questions)) }
+    const task = await openTask({ ...common, definition: SQUAD_RANKING, data, tokenizer, name: 'rank' })
+    const head: HeadConfig = { name: 'rank', kind: 'ranker', tap, weight: 1, dropout: 0, pooler: 'own' }
+    const { metrics } = await learn(task, head, 100)
+    assert.deepEqual(metrics, { accuracyAt1: 1, meanReciprocalRank: 1 })
+  })
+
+  it('tagging: every word', async () => {
+    const rows = [
+      { tokens: ['the', 'cat', 'is', 'international'], tags: ['D', 'N', 'V', 'A'] },
+      { tokens: ['is', 'the', 'dog', 'international', 'the'], tags: ['V', 'D', 'N', 'A', 'D'] },
+    ]
+    const data = { train: file('learn.jsonl', rows.map((row) => `${JSON.stringify(row)}\n`).join('')) }
+    const definition: TaggingTaskDefinition = { name: 'pos', kind: 'tagging', metrics: ['accuracy', 'f1Macro'] }
+    const task = await openTask({ ...common, definition, data, tokenizer })
+    const head: HeadConfig = { name: 'pos', kind: 'tagger', classes: 4, tap, weight: 1, dropout: 0 }
+    const { metrics, count } = await learn(task, head, 100)
+    assert.deepEqual([metrics.accuracy, metrics.f1Macro, count], [1, 1, 9])
   })
 })

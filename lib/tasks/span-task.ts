@@ -29,6 +29,7 @@ export const SQUAD_11: SpanTaskDefinition = {
   name: 'SQuAD-1.1',
   kind: 'span',
   metrics: ['f1', 'exactMatch'],
+  sequenceTokens: 384,
   files: { train: ['train-v1.1', 'train'], dev: ['dev-v1.1', 'dev', 'validation'], test: ['test-v1.1', 'test'] },
 }
 
@@ -37,6 +38,7 @@ export const SQUAD_20: SpanTaskDefinition = {
   name: 'SQuAD-2.0',
   kind: 'span',
   metrics: ['f1', 'exactMatch'],
+  sequenceTokens: 384,
   noAnswer: true,
   files: { train: ['train-v2.0', 'train'], dev: ['dev-v2.0', 'dev', 'validation'], test: ['test-v2.0', 'test'] },
 }
