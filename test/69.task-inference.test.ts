@@ -10,6 +10,7 @@ import {
   encoderConfig,
   type HeadConfig,
   loadModel,
+  type MixConfig,
   Model,
   type SavedTask,
   saveModelFolder,
@@ -49,10 +50,10 @@ const TASKS: SavedTask[] = [
 const TEXTS = ['the man is riding a horse .', 'hat', 'the city of the river , the man in a hard hat !', 'a woman']
 const PAIRS = TEXTS.map((text, index): [string, string] => [text, TEXTS[(index + 1) % TEXTS.length]])
 
-async function writeModel(folder: string, heads: HeadConfig[], tasks: SavedTask[]): Promise<void> {
+async function writeModel(folder: string, heads: HeadConfig[], tasks: SavedTask[], mixes?: MixConfig[]): Promise<void> {
   const { vocabSize } = tokenizer
   const encoder = encoderConfig({ vocabSize, layers: 2, hiddenSize: 16, heads: 2, maxPositions: 24 })
-  await using model = await Model.create({ encoder, heads }, { device: 'cpu', seed: 3 })
+  await using model = await Model.create({ encoder, heads, mixes }, { device: 'cpu', seed: 3 })
   await writeFormula(model, () => true)
   await saveModelFolder(model, folder, {
     tasks,
@@ -321,6 +322,42 @@ describe('heads at work', function () {
     const [[word]] = await tagger.tag('hat')
     assert.match(word.tag, /^LABEL_[012]$/)
     await assert.rejects(encoder.classify('a', { task: 'tone', signal: AbortSignal.abort() }), { code: 'ABORTED' })
+  })
+
+  it('embeds by a learned mix: what a head on the mix reads', async () => {
+    const mixes: MixConfig[] = [
+      { name: 'plain', includeEmbeddings: false, layerNorm: false, init: 'uniform' },
+      { name: 'normed', includeEmbeddings: true, layerNorm: true, init: 'uniform' },
+    ]
+    const heads = mixes.map(
+      ({ name }): HeadConfig => ({ ...head, tap: { mix: name }, kind: 'regressor', name, pooler: 'none' }),
+    )
+    const path = join(folder, 'mixes')
+    await writeModel(path, heads, [], mixes)
+    await using mixed = await Encoder.load(path, { device: 'cpu' })
+    const { model: loaded } = await loadModel(path, { device: 'cpu' })
+    await using model = loaded
+    for (const { name } of mixes) {
+      const { vectors } = await mixed.embed(TEXTS, { layer: `mix:${name}`, pooling: 'cls' })
+      const [weight, bias] = [`heads.${name}.classifier.weight`, `heads.${name}.classifier.bias`]
+      const values = await model.readTensors('value', [weight, bias])
+      const numbers = await mixed.score(TEXTS, { task: name })
+      vectors.forEach((vector, index) => {
+        const product = vector.reduce((sum, value, unit) => sum + value * values[weight][unit], 0)
+        close(product + values[bias][0], numbers[index].score)
+      })
+      const unit = await mixed.embed(TEXTS, { layer: `mix:${name}`, normalize: true })
+      for (const vector of unit.vectors) close(Math.hypot(...vector), 1)
+    }
+    await assert.rejects(mixed.embed('a', { layer: 'mix' }), { code: 'BAD_ARGUMENT', message: /plain, normed/ })
+    await assert.rejects(encoder.embed('a', { layer: 'mix' }), { code: 'UNSUPPORTED', message: /no learned layer mix/ })
+    const lines = await runCli(['embed', path, '--input', '-', '--layer', 'mix:normed', '--pooling', 'max'], {
+      input: 'hat\n',
+    })
+    const [vector] = (await mixed.embed('hat', { layer: 'mix:normed', pooling: 'max' })).vectors
+    JSON.parse(lines.stdout).forEach((value: number, index: number) => {
+      close(value, vector[index])
+    })
   })
 
   describe('stratabert classify, answer and tag', () => {

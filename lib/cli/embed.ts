@@ -4,7 +4,7 @@ import { rename, rm } from 'node:fs/promises'
 import type { Writable } from 'node:stream'
 import { type Command, Option } from 'commander'
 import { fileError, StrataError } from '../errors.js'
-import { Encoder } from '../inference/index.js'
+import { type EmbedOptions, Encoder } from '../inference/index.js'
 import { example, wholeNumber } from './arguments.js'
 import { inputLines } from './input-lines.js'
 import { note } from './output.js'
@@ -38,7 +38,10 @@ export function registerEmbed(program: Command): void {
         .choices(['mean', 'cls', 'max'])
         .default('mean'),
     )
-    .option('--layer <l>', '0 = embedding output, l = output of block l (default: the top layer)')
+    .option(
+      '--layer <l>',
+      '0 = embedding output, l = output of block l, mix = the learned mix (default: the top layer)',
+    )
     .option('--normalize', 'scale vectors to unit length', false)
     .addOption(
       new Option('--precision <precision>', 'precision of the computation')
@@ -65,7 +68,7 @@ async function embed(checkpoint: string, flags: EmbedFlags): Promise<void> {
     threads: flags.threads,
     maxBatchTokens: flags.batchTokens,
   })
-  const layer = flags.layer === undefined ? undefined : layerNumber(flags.layer)
+  const layer = flags.layer === undefined ? undefined : layerOf(flags.layer)
   const truncated: number[] = []
   let lines = 0
   await writeOut(flags.output, async (write) => {
@@ -103,11 +106,10 @@ async function embedLines(encoder: Encoder, texts: string[], options: Parameters
   }
 }
 
-function layerNumber(text: string): number {
-  if (text === 'mix')
-    throw new StrataError('UNSUPPORTED', '--layer mix: this checkpoint has no learned layer mix; give a number')
+function layerOf(text: string): EmbedOptions['layer'] {
+  if (/^mix(:.+)?$/.test(text)) return text as 'mix'
   if (!/^\d+$/.test(text))
-    throw new StrataError('BAD_ARGUMENT', `--layer came as "${text}", expected a whole number ≥ 0`)
+    throw new StrataError('BAD_ARGUMENT', `--layer came as "${text}", expected a whole number ≥ 0 or mix`)
   return Number(text)
 }
 

@@ -7,14 +7,14 @@ import { headScores, softmaxRow } from './head-scores.js'
 import type { CallOptions, LoadedParts } from './loaded-parts.js'
 import { packTexts } from './packed-texts.js'
 
-export interface ScoreOptions extends CallOptions {
+export interface AskOptions extends CallOptions {
   /** Name of the task (or of its head); default: the only one that can be asked. */
   task?: string
   /** Longest input in tokens, special tokens included; default: the task's own. */
   maxTokens?: number
 }
 
-export interface ClassifyOptions extends ScoreOptions {
+export interface ClassifyOptions extends AskOptions {
   /** How many classes are listed, most probable first; default all. */
   topK?: number
 }
@@ -71,7 +71,7 @@ export async function classify(
 export async function score(
   parts: LoadedParts,
   texts: string | readonly TextInput[],
-  options: ScoreOptions = {},
+  options: AskOptions = {},
 ): Promise<TextScore[]> {
   const task = findTask(parts, ['regressor', 'ranker'], options.task, 'score')
   const { encoded, rows } = await scoreRows(parts, task, texts, options)
@@ -92,7 +92,7 @@ async function scoreRows(
   parts: LoadedParts,
   task: FoundTask,
   texts: unknown,
-  { maxTokens, signal }: ScoreOptions,
+  { maxTokens, signal }: AskOptions,
 ): Promise<{ encoded: EncodedText[]; rows: Row[] }> {
   const { model, tokenizer, maxBatchTokens } = parts
   const { head, saved } = task

@@ -18,15 +18,16 @@ import { resolveCheckpoint } from '../training/index.js'
 import { type Answer, type AnswerOptions, answer } from './answer.js'
 import { positive, type TextInput, textList, tokenLimit } from './check-arguments.js'
 import {
+  type AskOptions,
   type Classification,
   type ClassifyOptions,
   classify,
-  type ScoreOptions,
   score,
   type TextScore,
 } from './classify.js'
 import { type FilledMask, type FillMaskOptions, fillMask } from './fill-mask.js'
 import type { LoadedParts } from './loaded-parts.js'
+import { embedMix, findMix } from './mixed-states.js'
 import { packTexts } from './packed-texts.js'
 import { type TaggedWord, tag } from './tag.js'
 
@@ -46,8 +47,11 @@ export interface EncoderOptions {
 export interface EmbedOptions {
   /** How token states become one vector; default `mean`. */
   pooling?: 'mean' | 'cls' | 'max'
-  /** 0 = embedding output, l = output of block l; default the top layer. Blocks above it are not computed. */
-  layer?: number
+  /**
+   * 0 = embedding output, l = output of block l; default the top layer. Blocks above it are not computed. `mix` = the learned mix
+   * of layers, or `mix:NAME` where there are several.
+   */
+  layer?: number | 'mix' | `mix:${string}`
   /** Scales each vector to unit length; default false. */
   normalize?: boolean
   /** Longest input in tokens, [CLS] and [SEP] included; default and limit: the encoder's positions. */
@@ -131,7 +135,8 @@ export class Encoder implements AsyncDisposable {
   /** One vector per text, in input order. An empty text is [CLS] [SEP]. Throws BAD_ARGUMENT on what is no text. */
   async embed(texts: string | readonly string[], options: EmbedOptions = {}): Promise<Embeddings> {
     const { layer = this.config.encoder.layers, pooling = 'mean', normalize = false, signal } = options
-    if (!Number.isInteger(layer) || layer < 0 || layer > this.config.encoder.layers) {
+    const mix = isMix(layer) ? findMix(this.#model, layer.split(':', 2)[1]) : undefined
+    if (!mix && (!Number.isInteger(layer) || (layer as number) < 0 || (layer as number) > this.config.encoder.layers)) {
       throw new StrataError('BAD_ARGUMENT', `layer came as ${layer}, expected 0 … ${this.config.encoder.layers}`)
     }
     if (!['mean', 'cls', 'max'].includes(pooling)) {
@@ -142,7 +147,9 @@ export class Encoder implements AsyncDisposable {
     const { dimension } = this
     for (const { batch, indices } of packTexts(encoded, this.#parts.maxBatchTokens)) {
       if (signal?.aborted) throw new StrataError('ABORTED', 'embed was aborted by its signal')
-      const rows = await this.#model.embed(batch, { layer, pooling, normalize })
+      const rows = mix
+        ? await embedMix(this.#model, batch, mix, { pooling, normalize })
+        : await this.#model.embed(batch, { layer: layer as number, pooling, normalize })
       indices.forEach((index, row) => {
         vectors[index] = rows.slice(row * dimension, (row + 1) * dimension)
       })
@@ -173,7 +180,7 @@ export class Encoder implements AsyncDisposable {
   }
 
   /** The number of a regression or ranking head for each text or pair [question, candidate]. Errors as {@link Encoder.classify}. */
-  score(texts: string | readonly TextInput[], options: ScoreOptions = {}): Promise<TextScore[]> {
+  score(texts: string | readonly TextInput[], options: AskOptions = {}): Promise<TextScore[]> {
     return score(this.#parts, texts, options)
   }
 
@@ -186,7 +193,7 @@ export class Encoder implements AsyncDisposable {
    * A tag for every word of each text, by its first piece; a text may come as a list of words. Long texts are read in several
    * sequences. Errors as {@link Encoder.classify}.
    */
-  tag(texts: string | readonly (string | readonly string[])[], options: ScoreOptions = {}): Promise<TaggedWord[][]> {
+  tag(texts: string | readonly (string | readonly string[])[], options: AskOptions = {}): Promise<TaggedWord[][]> {
     return tag(this.#parts, texts, options)
   }
 
@@ -217,4 +224,8 @@ export class Encoder implements AsyncDisposable {
     }
     return encoded
   }
+}
+
+function isMix(layer: unknown): layer is string {
+  return typeof layer === 'string' && /^mix(:.+)?$/.test(layer)
 }

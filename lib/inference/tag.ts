@@ -2,7 +2,7 @@
 import { StrataError } from '../errors.js'
 import type { EncodedText, Tokenizer } from '../text/index.js'
 import { tokenLimit } from './check-arguments.js'
-import { labelNames, type ScoreOptions } from './classify.js'
+import { type AskOptions, labelNames } from './classify.js'
 import { findTask } from './find-task.js'
 import { headScores, softmaxRow } from './head-scores.js'
 import type { LoadedParts } from './loaded-parts.js'
@@ -36,7 +36,7 @@ interface Window extends EncodedText {
 export async function tag(
   parts: LoadedParts,
   texts: string | readonly (string | readonly string[])[],
-  options: ScoreOptions = {},
+  options: AskOptions = {},
 ): Promise<TaggedWord[][]> {
   const { model, tokenizer, maxBatchTokens } = parts
   const task = findTask(parts, ['tagger'], options.task, 'tag')

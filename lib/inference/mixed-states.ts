@@ -1,0 +1,86 @@
+/** Vectors of texts from a learned mix of layers. The model hands out the layers' states; summing them costs little beside them. */
+import { type PackedBatch, sequenceCount } from '../data/packed-batch.js'
+import { StrataError } from '../errors.js'
+import type { MixConfig, Model } from '../model/index.js'
+
+/** As the native mix has it. */
+const NORM_EPSILON = 1e-12
+
+/** The mix of a name, or the only one. Throws UNSUPPORTED when there is none, BAD_ARGUMENT when the choice is open. */
+export function findMix(model: Model, name: string | undefined): MixConfig {
+  const mixes = model.config.mixes ?? []
+  const found =
+    name === undefined ? (mixes.length === 1 ? mixes[0] : undefined) : mixes.find((mix) => mix.name === name)
+  if (found) return found
+  const known = mixes.map((mix) => mix.name).join(', ')
+  if (!known)
+    throw new StrataError('UNSUPPORTED', 'this checkpoint has no learned layer mix; give the number of a layer')
+  throw new StrataError(
+    'BAD_ARGUMENT',
+    `${name === undefined ? 'the checkpoint has several mixes' : `no mix is named "${name}"`}; name one of ${known}`,
+  )
+}
+
+/** One vector a sequence, (B, H) row-major: R = γ Σ softmax(w)_j N(h_j) for every token, then pooled. */
+export async function embedMix(
+  model: Model,
+  batch: PackedBatch,
+  mix: MixConfig,
+  { pooling, normalize }: { pooling: 'mean' | 'cls' | 'max'; normalize: boolean },
+): Promise<Float32Array> {
+  const { layers, hiddenSize } = model.config.encoder
+  const [weights, gamma] = [`mixes.${mix.name}.weights`, `mixes.${mix.name}.gamma`]
+  const values = await model.readTensors('value', [weights, gamma])
+  const factors = softmax(values[weights]).map((share) => share * values[gamma][0])
+  const first = mix.includeEmbeddings ? 0 : 1
+  const states = await model.hiddenStates(
+    batch,
+    Array.from({ length: layers + 1 - first }, (_, index) => first + index),
+  )
+  const sum = new Float64Array(batch.tokenIds.length * hiddenSize)
+  states.forEach((state, index) => {
+    addLayer(sum, state, factors[index], hiddenSize, mix.layerNorm)
+  })
+  const vectors = new Float32Array(sequenceCount(batch) * hiddenSize)
+  for (let row = 0; row < sequenceCount(batch); row++) {
+    const tokens = sum.subarray(batch.sequenceOffsets[row] * hiddenSize, batch.sequenceOffsets[row + 1] * hiddenSize)
+    vectors.set(pooled(tokens, hiddenSize, pooling, normalize), row * hiddenSize)
+  }
+  return vectors
+}
+
+function softmax(values: ArrayLike<number>): number[] {
+  const list = Array.from(values)
+  const highest = Math.max(...list)
+  const powers = list.map((value) => Math.exp(value - highest))
+  const total = powers.reduce((sum, power) => sum + power, 0)
+  return powers.map((power) => power / total)
+}
+
+function addLayer(sum: Float64Array, state: ArrayLike<number>, factor: number, size: number, layerNorm: boolean): void {
+  for (let start = 0; start < sum.length; start += size) {
+    let mean = 0
+    let scale = factor
+    if (layerNorm) {
+      for (let unit = 0; unit < size; unit++) mean += state[start + unit] / size
+      let variance = 0
+      for (let unit = 0; unit < size; unit++) variance += (state[start + unit] - mean) ** 2 / size
+      scale = factor / Math.sqrt(variance + NORM_EPSILON)
+    }
+    for (let unit = 0; unit < size; unit++) sum[start + unit] += scale * (state[start + unit] - mean)
+  }
+}
+
+function pooled(tokens: Float64Array, size: number, pooling: 'mean' | 'cls' | 'max', normalize: boolean): Float64Array {
+  const vector = tokens.slice(0, size)
+  if (pooling !== 'cls') {
+    for (let place = size; place < tokens.length; place++) {
+      const unit = place % size
+      vector[unit] = pooling === 'max' ? Math.max(vector[unit], tokens[place]) : vector[unit] + tokens[place]
+    }
+  }
+  let scale = pooling === 'mean' ? size / tokens.length : 1
+  // As libtorch's normalize: no division by a length of 0.
+  if (normalize) scale /= Math.max(scale * Math.sqrt(vector.reduce((sum, value) => sum + value * value, 0)), 1e-12)
+  return vector.map((value) => value * scale)
+}

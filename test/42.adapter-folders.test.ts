@@ -1,0 +1,230 @@
+/** Adapters as folders of their own: taken out, added to a base, merged into its weights. */
+import assert from 'node:assert/strict'
+import { cpSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { packSequences } from '../lib/data/packed-batch.js'
+import { StrataError } from '../lib/errors.js'
+import {
+  type AdapterConfig,
+  addAdapter,
+  computeThreads,
+  encoderConfig,
+  extractAdapter,
+  type HeadConfig,
+  listAdapters,
+  loadModel,
+  Model,
+  mergeAdapter,
+  readAdapterFolder,
+  readModelFolder,
+  type SavedTask,
+  saveAdapter,
+  saveModelFolder,
+} from '../lib/model/index.js'
+import { Tokenizer } from '../lib/text/index.js'
+import { writeFormula } from './golden/golden.js'
+import { runCli } from './helpers/cli-process.js'
+
+const ENCODER = encoderConfig({
+  vocabSize: 30,
+  layers: 2,
+  hiddenSize: 16,
+  heads: 2,
+  intermediateSize: 24,
+  maxPositions: 16,
+})
+const LAYERS = { tap: { layer: 2 }, weight: 1, dropout: 0 }
+const HEADS: HeadConfig[] = [
+  { ...LAYERS, kind: 'classifier', name: 'rte', classes: 2, pooler: 'shared' },
+  { ...LAYERS, kind: 'classifier', name: 'cola', classes: 2, pooler: 'shared' },
+  { ...LAYERS, kind: 'tagger', name: 'ner', classes: 3 },
+]
+const ADAPTERS: AdapterConfig[] = [
+  { name: 'rte', kind: 'lora', size: 3, alpha: 6 },
+  { name: 'cola', kind: 'pal', size: 8, heads: 2 },
+  { name: 'ner', kind: 'lhuc' },
+]
+const TASKS: SavedTask[] = HEADS.map(({ name, kind }) => ({
+  name,
+  kind: kind === 'tagger' ? 'tagging' : 'classification',
+  head: name,
+  adapter: name,
+  labels: kind === 'tagger' ? ['O', 'B', 'I'] : ['no', 'yes'],
+  sequenceTokens: 16,
+  metrics: ['accuracy'],
+}))
+const BATCH = packSequences([
+  [2, 17, 24, 9, 3, 8, 5, 3],
+  [2, 26, 3],
+])
+
+async function rejects(work: Promise<unknown>, code: string, ...words: string[]): Promise<void> {
+  await assert.rejects(work, (error) => {
+    assert.ok(error instanceof StrataError, String(error))
+    assert.equal(error.code, code, error.message)
+    for (const word of words) assert.ok(error.message.includes(word), `"${error.message}" names ${word}`)
+    return true
+  })
+}
+
+/** Scores of a head through an adapter. */
+async function scores(model: Model, head: string, adapter?: string): Promise<Float32Array> {
+  const labels =
+    head === 'ner' ? { positions: Int32Array.of(1, 9), labels: new Int32Array(2) } : { labels: new Int32Array(2) }
+  const { values } = await model.headLogits({ ...BATCH, labels: { [head]: labels }, ...(adapter && { adapter }) }, head)
+  return Float32Array.from(values)
+}
+
+async function scoresOf(
+  folder: string,
+  head: string,
+  adapter?: string,
+  adapterFolders?: string[],
+): Promise<Float32Array> {
+  const { model: loaded, fresh } = await loadModel(folder, { device: 'cpu', adapterFolders })
+  await using model = loaded
+  assert.deepEqual(fresh, [])
+  return scores(model, head, adapter)
+}
+
+function worst(actual: Float32Array, expected: Float32Array): number {
+  assert.equal(actual.length, expected.length)
+  return Math.max(...actual.map((value, index) => Math.abs(value - expected[index])))
+}
+
+describe('adapter folders', function () {
+  this.timeout(120_000)
+  let scratch: string
+  let all: string
+  /** The encoder alone, with the weights that the adapters were made for. */
+  let base: string
+  let model: Model
+  const at = (name: string): string => join(scratch, name)
+  before(async () => {
+    computeThreads(1)
+    scratch = mkdtempSync(join(tmpdir(), 'stratabert-adapters-'))
+    all = at('all')
+    base = at('base')
+    model = await Model.create({ encoder: ENCODER, heads: HEADS, adapters: ADAPTERS }, { device: 'cpu' })
+    await writeFormula(model, () => true)
+    const words = Array.from({ length: 25 }, (_, index) => `word${index}`)
+    const tokenizer = Tokenizer.fromVocabulary(['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]', ...words])
+    const save = async (path: string): Promise<void> => void (await tokenizer.save(path))
+    await saveModelFolder(model, all, { tasks: TASKS, tokenizer: { save } })
+    const { model: plain } = await loadModel(all, { heads: [], adapters: [], device: 'cpu' })
+    await using bare = plain
+    await saveModelFolder(bare, base, { tokenizer: { save } })
+  })
+  after(async () => {
+    await model?.dispose()
+    rmSync(scratch, { recursive: true, force: true })
+  })
+
+  it('a model folder keeps adapters bit for bit', async () => {
+    const { model: loaded, fresh, tasks, config } = await loadModel(all, { device: 'cpu', seed: 9 })
+    await using again = loaded
+    assert.deepEqual([fresh, tasks, config.adapters], [[], TASKS, ADAPTERS])
+    assert.deepEqual(await again.readTensors('value'), await model.readTensors('value'))
+  })
+
+  it('lists adapters with their sizes, tasks and heads', async () => {
+    const listed = await listAdapters(all)
+    const block = 3 * 2 * 16
+    assert.deepEqual(
+      listed.map(({ adapter, parameters, tasks, heads }) => [adapter.name, parameters, tasks, heads]),
+      [
+        ['rte', 2 * 2 * block, ['rte'], ['rte']],
+        ['cola', 8 * 16 + 8 + 16 * 8 + 16 + 2 * 3 * (8 * 8 + 8), ['cola'], ['cola']],
+        ['ner', 2 * 16, ['ner'], ['ner']],
+      ],
+    )
+    assert.deepEqual(await listAdapters(base), [])
+  })
+
+  for (const { name, kind } of ADAPTERS) {
+    it(`${kind}: taken out and added to the base, it computes the same`, async () => {
+      const expected = await scores(model, name, name)
+      await extractAdapter(all, name, at(`${name}-adapter`))
+      await saveAdapter(model, name, at(`${name}-live`), { tasks: TASKS })
+      for (const file of ['adapter.json', 'adapter.safetensors']) {
+        const [stored, live] = ['adapter', 'live'].map((way) => readFileSync(join(at(`${name}-${way}`), file)))
+        assert.ok(stored.equals(live), file)
+      }
+      assert.ok(
+        statSync(join(at(`${name}-adapter`), 'adapter.safetensors')).size <
+          statSync(join(base, 'model.safetensors')).size / 2,
+      )
+      assert.deepEqual(await scoresOf(base, name, name, [at(`${name}-adapter`)]), expected)
+      await addAdapter(base, at(`${name}-adapter`), at(`${name}-added`))
+      const added = await readModelFolder(at(`${name}-added`))
+      assert.deepEqual([added.config.adapters?.length, added.tasks.length, added.tokenizerFiles.length], [1, 1, 4])
+      assert.deepEqual(await scoresOf(at(`${name}-added`), name, name), expected)
+    })
+  }
+
+  it('several adapters are added to one base', async () => {
+    const folders = ADAPTERS.map(({ name }) => at(`${name}-adapter`))
+    for (const { name } of ADAPTERS) {
+      assert.deepEqual(await scoresOf(base, name, name, folders), await scores(model, name, name))
+    }
+    await addAdapter(at('rte-added'), at('cola-adapter'), at('two'))
+    assert.deepEqual(await scoresOf(at('two'), 'cola', 'cola'), await scores(model, 'cola', 'cola'))
+    assert.deepEqual(await scoresOf(at('two'), 'rte', 'rte'), await scores(model, 'rte', 'rte'))
+  })
+
+  for (const name of ['rte', 'ner']) {
+    it(`merges ${name} into the weights: the same scores without an adapter`, async () => {
+      const expected = await scores(model, name, name)
+      assert.ok(worst(await scores(model, name), expected) > 1e-4)
+      const { leftOut } = await mergeAdapter(all, name, at(`${name}-merged`))
+      assert.deepEqual(
+        leftOut,
+        HEADS.map((head) => head.name).filter((head) => head !== name),
+      )
+      assert.ok(worst(await scoresOf(at(`${name}-merged`), name), expected) < 2e-6)
+      const { config, tasks } = await readModelFolder(at(`${name}-merged`))
+      assert.deepEqual([config.adapters, config.heads.length, tasks[0].adapter], [undefined, 1, undefined])
+      const { architectures } = JSON.parse(readFileSync(join(at(`${name}-merged`), 'config.json'), 'utf8'))
+      assert.deepEqual(architectures, [name === 'rte' ? 'BertForSequenceClassification' : 'BertForTokenClassification'])
+    })
+  }
+
+  it('refuses to merge what no weights can express', async () => {
+    await rejects(mergeAdapter(all, 'cola', at('no')), 'UNSUPPORTED', 'cola', 'pal', 'attends by itself')
+  })
+
+  it('refuses another base, taken names and unknown adapters', async () => {
+    const adapter = at('rte-adapter')
+    await rejects(extractAdapter(all, 'mnli', at('no')), 'NOT_FOUND', 'mnli', 'rte, cola, ner')
+    await rejects(extractAdapter(all, 'rte', all), 'BAD_ARGUMENT', 'another folder')
+    await rejects(addAdapter(all, adapter, at('no')), 'BAD_ARGUMENT', 'adapter rte', 'names must differ')
+    await rejects(addAdapter(at('rte-merged'), adapter, at('no')), 'BAD_CHECKPOINT', 'other encoder weights')
+    await rejects(loadModel(at('rte-merged'), { adapterFolders: [adapter] }), 'BAD_CHECKPOINT', 'other encoder weights')
+    const copy = at('other-shape')
+    cpSync(adapter, copy, { recursive: true })
+    const json = JSON.parse(readFileSync(join(copy, 'adapter.json'), 'utf8'))
+    writeFileSync(join(copy, 'adapter.json'), JSON.stringify({ ...json, base: { ...json.base, layers: 3 } }))
+    await rejects(addAdapter(base, copy, at('no')), 'BAD_CHECKPOINT', 'layers 3', 'has 2')
+    writeFileSync(join(copy, 'adapter.json'), JSON.stringify({ ...json, adapter: { ...json.adapter, kind: 'magic' } }))
+    await rejects(readAdapterFolder(copy), 'BAD_CHECKPOINT', 'adapter.json', 'adapter.kind')
+    await rejects(readAdapterFolder(at('nowhere')), 'NOT_FOUND', 'adapter.json')
+  })
+
+  it('stratabert adapters list, extract, add and merge', async () => {
+    const run = (...args: string[]) => runCli(['adapters', ...args], { cwd: scratch })
+    const listed = await run('list', 'all')
+    assert.match(listed.stdout, /^rte {2}lora 3 {2}384 parameters {2}tasks rte\n/)
+    const [first] = JSON.parse((await run('list', 'all', '--json')).stdout)
+    assert.deepEqual([first.adapter, first.parameters], [ADAPTERS[0], 384])
+    const extracted = await run('extract', 'all', '--adapter', 'cola', '--output', 'cli-adapter', '--json')
+    assert.deepEqual([extracted.code, JSON.parse(extracted.stdout).adapter], [0, 'cola'])
+    assert.equal((await run('add', 'base', '--from', 'cli-adapter', '--output', 'cli-added')).code, 0)
+    assert.deepEqual(await scoresOf(at('cli-added'), 'cola', 'cola'), await scores(model, 'cola', 'cola'))
+    const merged = await run('merge', 'all', '--adapter', 'rte', '--output', 'cli-merged')
+    assert.deepEqual([merged.code, merged.stderr], [0, 'note: heads that did not use rte are left out: cola, ner\n'])
+    const refused = await run('merge', 'all', '--adapter', 'cola', '--output', 'cli-no')
+    assert.deepEqual([refused.code, refused.stdout], [2, ''])
+    assert.match(refused.stderr, /^error\[UNSUPPORTED\]: adapter cola is of kind pal/)
+  })
+})
