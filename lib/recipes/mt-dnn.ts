@@ -44,7 +44,7 @@ export const mtDnn: NamedRecipe = {
       { name: 'finetune', eachTask: true, startFrom: 'refine', budget: { epochs: 3 } },
     ],
     evaluation: { everyEpochs: 1 },
-    checkpoint: { everySteps: 0, keep: 1 },
+    checkpoint: { everySteps: 0, keep: 1, keepStages: true },
     log: { everySteps: 10 },
   }),
   presets: {

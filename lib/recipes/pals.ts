@@ -28,6 +28,7 @@ export const pals: NamedRecipe = {
     encoder: { hiddenDropout: 0.1, attentionDropout: 0.1 },
     adapter: { kind: 'pal', size: 204, heads: 6, outputGelu: true },
     taskDefaults: { head: { layer: 'top', pooler: 'shared', dropout: 0.1 } },
+    taskSettings: { 'sts-b': { definition: { targetDivisor: 5 } }, stsb: { definition: { targetDivisor: 5 } } },
     sampler: { kind: 'annealed', epochs: 25 },
     batch: { sequences: 32, sequenceTokens: 128 },
     optimizer: { kind: 'bert-adam', learningRate: 2e-5, beta1: 0.9, beta2: 0.999, epsilon: 1e-6, weightDecay: 0.01 },

@@ -43,7 +43,7 @@ export function taskDefinition(recipe: ResolvedRecipe, name: string): TaskDefini
 
 /** What a user's own task of these kinds has when the recipe does not say otherwise. */
 const OWN_DEFAULTS: Partial<Record<TaskKind, Omit<TaskDefinition, 'name'>>> = {
-  span: { kind: 'span', metrics: ['f1', 'exactMatch'] },
+  span: { kind: 'span', metrics: ['f1', 'exactMatch'], sequenceTokens: 384 } as Omit<SpanTaskDefinition, 'name'>,
   ranking: { kind: 'ranking', metrics: ['accuracyAt1', 'meanReciprocalRank'] },
   tagging: { kind: 'tagging', metrics: ['accuracy', 'f1Macro'] },
 }

@@ -292,6 +292,8 @@ export const recipeSchema = z.strictObject({
       everySteps: countOrZero.default(0),
       /** How many of the newest are kept; 0 = all. */
       keep: countOrZero.default(3),
+      /** Keeps the last and the best checkpoint of every stage to the end of the run. */
+      keepStages: z.boolean().default(false),
       /** Keeps the best checkpoint as well; `metric` is `<head>.<score>` like `mlm.loss` or `nsp.accuracy`. */
       best: z.strictObject({ metric: z.string().min(3), mode: z.enum(['min', 'max']) }).optional(),
     })

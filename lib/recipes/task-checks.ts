@@ -4,7 +4,7 @@ import { nearest } from './edit-distance.js'
 import type { RecipeProblem } from './recipe-problems.js'
 import { type ResolvedRecipe, stagesOf } from './resolve-recipe.js'
 
-const KNOWN_NAMES = KNOWN_TASKS.map(({ name }) => name.toLowerCase())
+const KNOWN_NAMES = KNOWN_TASKS.map(({ name }) => name.toLowerCase().replaceAll('.', ''))
 
 /** Faults of labelled tasks, mixes and stages that no single key shows. */
 export function taskFaults(recipe: ResolvedRecipe): RecipeProblem[] {

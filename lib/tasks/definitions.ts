@@ -37,9 +37,19 @@ const OPENERS: Record<TaskKind, TaskOpener<any>> = {
   tagging: openTaggingTask,
 }
 
+/** Other names that people use. */
+const ALIASES: Readonly<Record<string, TaskDefinition>> = {
+  squad: SQUAD_11,
+  squad2: SQUAD_20,
+  squadv2: SQUAD_20,
+  sts: STS_B,
+}
+
 /** The known task of this name; case and hyphens do not matter (`sst2` is SST-2). */
 export function findDefinition(name: string): TaskDefinition | undefined {
-  return KNOWN_TASKS.find((definition) => plain(definition.name) === plain(name))
+  const wanted = plain(name)
+  if (Object.hasOwn(ALIASES, wanted)) return ALIASES[wanted]
+  return KNOWN_TASKS.find((definition) => plain(definition.name) === wanted)
 }
 
 /** As {@link findDefinition}; throws BAD_ARGUMENT naming the known tasks. */
