@@ -145,22 +145,41 @@ export type TaskHeadConfig =
 
 export type HeadConfig = MaskedLmHeadConfig | NextSentenceHeadConfig | BigramShiftHeadConfig | TaskHeadConfig
 
-/** A task's own modules inside the blocks; a batch runs through the one that it names. */
+/**
+ * A task's own modules inside the blocks; a batch runs through the one that it names. h is a block's input, H its size, S = `size`.
+ * Placement and defaults are those of the code of Stickland & Murray 2019 (arXiv 1902.02671), `lora` apart:
+ *
+ * | kind | what it does | its parameters, after `adapters.<name>.` |
+ * |---|---|---|
+ * | `pal` | adds GELU(V^D MHA(V^E h)) before the last LayerNorm | `encoder.*`, `decoder.*` (shared by the layers), `layer.{i}.{query,key,value}.*` |
+ * | `low-rank` | adds V^D GELU(V^E h) there | `layer.{i}.{encoder,decoder}.*` |
+ * | `houlsby` | one such module on the attention's projection, one beside the feed-forward sublayer | `layer.{i}.{attention,output}.{encoder,decoder}.*` |
+ * | `lhuc` | a block's output times 2 sigmoid(r) | `layer.{i}.scale` (H) |
+ * | `top-attention` | after the last block: H → S, attention sublayers, S → H | `encoder.*`, `attention.{j}.{self,output}.…`, `decoder.*` |
+ * | `top-layer` | one more block on top | `top.…` as in `bert.encoder.layer.{i}.…` |
+ * | `lora` | query and value + (alpha / S) h A^T B^T (Hu et al. 2021, arXiv 2106.09685) | `layer.{i}.{query,value}.a` (S, H), `.b` (H, S) |
+ *
+ * Attention and outputs inside an adapter drop what the encoder's `attentionDropout` and `hiddenDropout` say. A number that a kind
+ * does not have is refused.
+ */
 export interface AdapterConfig {
   /** Unique name; its parameters are `adapters.<name>.…`. */
   name: string
   kind: 'pal' | 'low-rank' | 'houlsby' | 'lhuc' | 'top-attention' | 'top-layer' | 'lora'
-  /** Inner size d_s, or the rank. */
+  /** Inner size, or the rank. Required but for `lhuc` and `top-layer`, which have none. */
   size?: number
-  /** Attention heads of `pal` and `top-attention`. */
+  /** Attention heads: `pal` (default 6) and `top-attention` (default 12), a divisor of `size`; `top-layer` (default: the encoder's). */
   heads?: number
-  /** Blocks of `top-attention`. */
+  /** Sublayers of `top-attention`, default 6. */
   blocks?: number
-  /** `pal`: a GELU after the decoder, as in the published code. */
+  /** `pal`: a GELU after the decoder, as in the published code (default); false: none, as in the paper. */
   outputGelu?: boolean
-  /** `lora`: the product is scaled by alpha / size. */
+  /** `lora`: the product is scaled by alpha / size. Default: `size`, a scale of 1. */
   alpha?: number
+  /** `lora`: probability of dropping a value that A reads. Default 0. */
   dropout?: number
+  /** `lora`: which products get an update. Default: query and value. */
+  targets?: ('query' | 'key' | 'value')[]
 }
 
 export interface ModelConfig {

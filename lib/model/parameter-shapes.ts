@@ -1,5 +1,5 @@
 /** Name and shape of every parameter of a model, as the native core makes them. Legend: H hidden, F intermediate, V vocabulary. */
-import type { HeadConfig, ModelConfig } from './config.js'
+import type { AdapterConfig, EncoderConfig, HeadConfig, ModelConfig } from './config.js'
 
 type Shapes = Record<string, number[]>
 
@@ -7,6 +7,7 @@ type Shapes = Record<string, number[]>
 export function modelParameterShapes(config: ModelConfig): Shapes {
   const { layers } = config.encoder
   const shapes = encoderShapes(config)
+  for (const adapter of config.adapters ?? []) Object.assign(shapes, adapterShapes(adapter, config.encoder))
   for (const mix of config.mixes ?? []) {
     shapes[`mixes.${mix.name}.weights`] = [mix.includeEmbeddings ? layers + 1 : layers]
     shapes[`mixes.${mix.name}.gamma`] = [1]
@@ -27,13 +28,71 @@ function encoderShapes(config: ModelConfig): Shapes {
   shapes['bert.embeddings.token_type_embeddings.weight'] = [segmentTypes, H]
   layerNorm(shapes, 'bert.embeddings.LayerNorm', H)
   for (let layer = 0; layer < layers; layer++) {
-    const block = `bert.encoder.layer.${layer}`
-    for (const part of ['query', 'key', 'value']) linear(shapes, `${block}.attention.self.${part}`, H, H)
-    linear(shapes, `${block}.attention.output.dense`, H, H)
-    layerNorm(shapes, `${block}.attention.output.LayerNorm`, H)
-    linear(shapes, `${block}.intermediate.dense`, F, H)
-    linear(shapes, `${block}.output.dense`, H, F)
-    layerNorm(shapes, `${block}.output.LayerNorm`, H)
+    blockShapes(shapes, `bert.encoder.layer.${layer}`, H, F)
+  }
+  return shapes
+}
+
+function blockShapes(shapes: Shapes, name: string, H: number, F: number): void {
+  attentionShapes(shapes, `${name}.attention`, H)
+  linear(shapes, `${name}.intermediate.dense`, F, H)
+  linear(shapes, `${name}.output.dense`, H, F)
+  layerNorm(shapes, `${name}.output.LayerNorm`, H)
+}
+
+function attentionShapes(shapes: Shapes, name: string, size: number): void {
+  qkv(shapes, `${name}.self`, size)
+  linear(shapes, `${name}.output.dense`, size, size)
+  layerNorm(shapes, `${name}.output.LayerNorm`, size)
+}
+
+function qkv(shapes: Shapes, name: string, size: number): void {
+  for (const part of ['query', 'key', 'value']) linear(shapes, `${name}.${part}`, size, size)
+}
+
+/** Name and shape of an adapter's own parameters. */
+export function adapterShapes(adapter: AdapterConfig, encoder: EncoderConfig): Shapes {
+  const { hiddenSize: H, intermediateSize: F, layers } = encoder
+  const S = adapter.size ?? 0
+  const name = `adapters.${adapter.name}`
+  const shapes: Shapes = {}
+  const project = (owner: string) => {
+    linear(shapes, `${owner}.encoder`, S, H)
+    linear(shapes, `${owner}.decoder`, H, S)
+  }
+  const blocks = Array.from({ length: layers }, (_, layer) => `${name}.layer.${layer}`)
+  switch (adapter.kind) {
+    case 'pal':
+      project(name)
+      for (const block of blocks) qkv(shapes, block, S)
+      break
+    case 'low-rank':
+      for (const block of blocks) project(block)
+      break
+    case 'houlsby':
+      for (const block of blocks) {
+        project(`${block}.attention`)
+        project(`${block}.output`)
+      }
+      break
+    case 'lhuc':
+      for (const block of blocks) shapes[`${block}.scale`] = [H]
+      break
+    case 'top-attention':
+      project(name)
+      for (let index = 0; index < (adapter.blocks ?? 6); index++)
+        attentionShapes(shapes, `${name}.attention.${index}`, S)
+      break
+    case 'top-layer':
+      blockShapes(shapes, `${name}.top`, H, F)
+      break
+    case 'lora':
+      for (const block of blocks)
+        for (const target of adapter.targets ?? ['query', 'value']) {
+          shapes[`${block}.${target}.a`] = [S, H]
+          shapes[`${block}.${target}.b`] = [H, S]
+        }
+      break
   }
   return shapes
 }

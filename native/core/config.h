@@ -36,7 +36,7 @@ struct MixConfig {
   std::string init = "uniform";  // uniform | last
 };
 
-// A task's own modules inside the blocks.
+// A task's own modules inside the blocks; a number of 0 means the kind's default.
 struct AdapterConfig {
   std::string name;
   std::string kind;
@@ -45,7 +45,8 @@ struct AdapterConfig {
   int64_t blocks = 0;        // top-attention
   bool output_gelu = true;   // pal
   double alpha = 0;          // lora
-  double dropout = 0;
+  double dropout = 0;        // lora
+  std::vector<std::string> targets;  // lora
 };
 
 struct HeadConfig {

@@ -4,6 +4,7 @@
 // layer that is asked for. Legend: T tokens, H hidden size.
 #include "core/batch.h"
 #include "core/config.h"
+#include "core/encoder/block.h"
 #include "core/layers.h"
 
 #include <vector>
@@ -17,28 +18,19 @@ struct Embeddings {
   LayerNorm norm;
 };
 
-struct Block {
-  ParameterRef qkv_weight;  // (3H, H): query, key, value
-  ParameterRef qkv_bias;    // (3H)
-  Linear attention_output;
-  LayerNorm attention_norm;
-  Linear intermediate;
-  Linear output;
-  LayerNorm output_norm;
-};
-
 class Encoder {
  public:
   Encoder(const EncoderConfig& config, ParameterStore& store);
 
   // hidden[0] is the embedding output, hidden[l] the output of block l, up to `highest`; each has shape (T, H).
-  std::vector<at::Tensor> forward(const ForwardPass& pass, const PackedBatch& batch, int64_t highest) const;
+  // `hooks`: an adapter that the batch runs through, or null.
+  std::vector<at::Tensor> forward(const ForwardPass& pass, const PackedBatch& batch, int64_t highest,
+                                  const EncoderHooks* hooks = nullptr) const;
   const EncoderConfig& config() const { return config_; }
   const Embeddings& embeddings() const { return embeddings_; }
 
  private:
   at::Tensor embed(const ForwardPass& pass, const PackedBatch& batch) const;
-  at::Tensor run_block(const ForwardPass& pass, const Block& block, const PackedBatch& batch, const at::Tensor& hidden_TH) const;
 
   EncoderConfig config_;
   Embeddings embeddings_;

@@ -58,6 +58,11 @@ Model::Model(const ModelConfig& config, Precision precision, at::Device device, 
       kernels_(kernels),
       store_(precision, device, seed, config.encoder.initializer_range),
       encoder_(config.encoder, store_) {
+  for (const AdapterConfig& adapter : config_.adapters) {
+    if (adapters_.count(adapter.name))
+      fail("BAD_ARGUMENT", "two adapters are named '", adapter.name, "'; names of their own were expected");
+    adapters_[adapter.name] = make_adapter(adapter, {store_, config_.encoder});
+  }
   for (const MixConfig& mix : config_.mixes) {
     if (mixes_.count(mix.name)) fail("BAD_ARGUMENT", "two mixes are named '", mix.name, "'; names of their own were expected");
     mixes_[mix.name] = ScalarMix::create(mix, store_, config_.encoder.layers);
@@ -91,6 +96,17 @@ const Head& Model::find_head(const std::string& name) const {
   return *found->second;
 }
 
+const EncoderHooks* Model::hooks_of(const HostBatch& batch) const {
+  if (batch.adapter.empty()) return nullptr;
+  const auto found = adapters_.find(batch.adapter);
+  if (found == adapters_.end()) {
+    std::string known;
+    for (const AdapterConfig& adapter : config_.adapters) known += (known.empty() ? "" : ", ") + adapter.name;
+    fail("NOT_FOUND", "the batch names the adapter '", batch.adapter, "'; the model has ", known.empty() ? "none" : known);
+  }
+  return &found->second;
+}
+
 std::vector<Model::ActiveHead> Model::active_heads(const HostBatch& batch) const {
   check_batch(batch, config_.encoder);
   for (const auto& [name, labels] : batch.labels) find_head(name);
@@ -115,6 +131,7 @@ int64_t Model::highest_layer(const std::vector<ActiveHead>& active) {
 std::vector<HeadLoss> Model::step(const HostBatch& host, const std::map<std::string, double>& divisors,
                                   DropoutState dropout_state) {
   const auto active = active_heads(host);
+  const EncoderHooks* hooks = hooks_of(host);
   for (const auto& [name, divisor] : divisors) {
     find_head(name);
     if (!(divisor > 0 && std::isfinite(divisor)))
@@ -124,7 +141,7 @@ std::vector<HeadLoss> Model::step(const HostBatch& host, const std::map<std::str
   const PackedBatch batch(host, store_.device());
   DropoutPass dropout(dropout_state);
   ForwardPass pass{compute_type(store_.precision()), kernels_, &dropout, hidden_dropout, attention_dropout};
-  const auto hidden = encoder_.forward(pass, batch, highest_layer(active));
+  const auto hidden = encoder_.forward(pass, batch, highest_layer(active), hooks);
   const HeadInput input(pass, batch, hidden, mixes_);
   std::vector<HeadLoss> losses;
   at::Tensor total;
@@ -154,10 +171,11 @@ ForwardPass Model::evaluation_pass() const {
 
 std::vector<HeadEvaluation> Model::evaluate(const HostBatch& host) const {
   const auto active = active_heads(host);
+  const EncoderHooks* hooks = hooks_of(host);
   const at::NoGradGuard no_grad;
   const PackedBatch batch(host, store_.device());
   const ForwardPass pass = evaluation_pass();
-  const auto hidden = encoder_.forward(pass, batch, highest_layer(active));
+  const auto hidden = encoder_.forward(pass, batch, highest_layer(active), hooks);
   const HeadInput input(pass, batch, hidden, mixes_);
   std::vector<HeadEvaluation> results;
   for (const auto& [head, labels, count] : active) {
@@ -186,7 +204,7 @@ std::vector<at::Tensor> Model::hidden_states(const HostBatch& host, const std::v
   for (const int64_t layer : layers) highest = std::max(highest, check_layer(layer));
   const at::NoGradGuard no_grad;
   const PackedBatch batch(host, store_.device());
-  const auto hidden = encoder_.forward(evaluation_pass(), batch, highest);
+  const auto hidden = encoder_.forward(evaluation_pass(), batch, highest, hooks_of(host));
   std::vector<at::Tensor> results;
   for (const int64_t layer : layers)
     results.push_back(hidden[static_cast<size_t>(layer)].to(at::kCPU, master_type(store_.precision())).contiguous());
@@ -198,7 +216,7 @@ at::Tensor Model::embed(const HostBatch& host, int64_t layer, Pooling pooling, b
   check_layer(layer);
   const at::NoGradGuard no_grad;
   const PackedBatch batch(host, store_.device());
-  const at::Tensor hidden_TH = encoder_.forward(evaluation_pass(), batch, layer).back().to(master_type(store_.precision()));
+  const at::Tensor hidden_TH = encoder_.forward(evaluation_pass(), batch, layer, hooks_of(host)).back().to(master_type(store_.precision()));
   std::vector<at::Tensor> rows;
   for (int64_t b = 0; b < batch.sequences(); ++b) {
     const at::Tensor states_SH = hidden_TH.narrow(0, batch.offsets[b], batch.offsets[b + 1] - batch.offsets[b]);
@@ -222,7 +240,7 @@ at::Tensor Model::head_logits(const HostBatch& host, const std::string& name) co
   const at::NoGradGuard no_grad;
   const PackedBatch batch(host, store_.device());
   const ForwardPass pass = evaluation_pass();
-  const auto hidden = encoder_.forward(pass, batch, head.highest_layer);
+  const auto hidden = encoder_.forward(pass, batch, head.highest_layer, hooks_of(host));
   std::vector<int64_t> targets;
   return head.logits(HeadInput(pass, batch, hidden, mixes_), labels->second, targets).to(at::kCPU).contiguous();
 }

@@ -1,5 +1,6 @@
 #pragma once
 // An encoder with its heads, and what can be done with one packed batch: a training step, an evaluation, a look inside.
+#include "core/adapters/adapter.h"
 #include "core/batch.h"
 #include "core/config.h"
 #include "core/dropout.h"
@@ -70,6 +71,8 @@ class Model {
   std::vector<ActiveHead> active_heads(const HostBatch& batch) const;
   static int64_t highest_layer(const std::vector<ActiveHead>& active);
   const Head& find_head(const std::string& name) const;
+  // Of the adapter that the batch names; null when it names none.
+  const EncoderHooks* hooks_of(const HostBatch& batch) const;
   ForwardPass evaluation_pass() const;
   int64_t check_layer(int64_t layer) const;
 
@@ -77,6 +80,7 @@ class Model {
   Kernels kernels_;
   ParameterStore store_;
   Encoder encoder_;
+  std::map<std::string, EncoderHooks> adapters_;
   std::map<std::string, ScalarMix> mixes_;
   std::shared_ptr<Linear> shared_pooler_;
   std::map<std::string, HeadRef> heads_;
