@@ -1,11 +1,11 @@
 #include "core/encoder/scalar_mix.h"
 
 #include "core/error.h"
-
-#include <torch/csrc/autograd/custom_function.h>
+#include "core/kernels/scalar_mix_cpu.h"
 
 #include <ATen/ops/native_layer_norm.h>
 #include <ATen/ops/native_layer_norm_backward.h>
+#include <torch/csrc/autograd/custom_function.h>
 
 namespace strata {
 namespace {
@@ -15,8 +15,8 @@ using torch::autograd::variable_list;
 
 constexpr double kNormEpsilon = 1e-12;
 
-// sum_j c_j N(h_j): layer after layer into one tensor, without a stack and without the products as nodes of their own. What backward
-// needs is the states, which the blocks keep anyway.
+// sum_j c_j N(h_j) with operators of libtorch: layer after layer into one tensor, without a stack and without the products as nodes of
+// their own. What backward needs is the states, which the blocks keep anyway.
 struct WeightedSum : torch::autograd::Function<WeightedSum> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& factors_J, const at::TensorList& states, bool normalize) {
     const at::ScalarType wide = factors_J.scalar_type();
@@ -34,10 +34,8 @@ struct WeightedSum : torch::autograd::Function<WeightedSum> {
       const at::Tensor factor = factors_J.select(0, static_cast<int64_t>(j));
       if (j == 0) {
         at::mul_out(sum_TH, state_TH, factor);
-      } else if (factor.is_cpu()) {
-        sum_TH.add_(state_TH, factor.item());
       } else {
-        sum_TH.addcmul_(state_TH, factor);  // the factor stays on the device
+        sum_TH.addcmul_(state_TH, factor);  // the factor stays on its device
       }
     }
     context->save_for_backward(saved);
@@ -113,6 +111,8 @@ at::Tensor ScalarMix::operator()(const ForwardPass& pass, const std::vector<at::
   const at::Tensor factors_J = at::softmax(weights->master, 0) * gamma->master;
   const std::vector<at::Tensor> states(hidden.begin() + first, hidden.begin() + first + factors_J.size(0));
   if (pass.kernels == Kernels::reference) return plain_sum(factors_J, states, config.layer_norm);
+  if (pass.kernels == Kernels::fast && states[0].is_cpu() && states[0].scalar_type() != at::kHalf)
+    return scalar_mix_cpu(factors_J, states, config.layer_norm, kNormEpsilon);
   return WeightedSum::apply(factors_J, at::TensorList(states), config.layer_norm);
 }
 
