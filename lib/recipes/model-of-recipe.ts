@@ -101,5 +101,5 @@ const ADAPTER_SIZES: Record<RecipeAdapter['kind'], Omit<AdapterConfig, 'name' | 
 function adapterConfig(name: string, adapter: RecipeAdapter, encoderHeads: number): AdapterConfig {
   const given = Object.fromEntries(Object.entries(adapter).filter(([, value]) => value !== undefined))
   const heads = adapter.kind === 'top-layer' ? { heads: encoderHeads } : {}
-  return { name, ...ADAPTER_SIZES[adapter.kind], ...heads, ...(given as Omit<AdapterConfig, 'name'>) }
+  return { name, ...ADAPTER_SIZES[adapter.kind], ...heads, ...(given as unknown as Pick<AdapterConfig, 'kind'>) }
 }
