@@ -1,5 +1,6 @@
 /** What a GPU computes against what the CPU's own kernels compute; without a GPU the same operators on the CPU. */
 import assert from 'node:assert/strict'
+import { computeThreads } from '../lib/model/index.js'
 import {
   type Check,
   DEVICE_CHECKS,
@@ -9,6 +10,7 @@ import {
   sameNumbers,
   sameUpdates,
 } from './helpers/device-checks.js'
+import { adaptersAreRight, taskHeadsAreRight } from './helpers/device-task-checks.js'
 import { runChild } from './helpers/run-child.js'
 
 function holds(checks: Check[] | { error: string } | undefined): void {
@@ -25,9 +27,17 @@ function holds(checks: Check[] | { error: string } | undefined): void {
 describe('the operators that a GPU runs, on the CPU', function () {
   this.timeout(120_000)
   const portable = { device: 'cpu', kernels: 'portable' } as const
+  // More threads only wait for each other in models this small.
+  before(() => computeThreads(1))
 
   it('hidden states, losses and gradients of every kind of head in fp64, fp32 and bf16', async () => {
     holds(await sameNumbers(portable))
+  })
+  it('every task head at a layer and at learned mixes: numbers, 20 steps, dropout', async () => {
+    holds(await taskHeadsAreRight(portable))
+  })
+  it('every kind of adapter: numbers, 20 steps, dropout', async () => {
+    holds(await adaptersAreRight(portable))
   })
   it('updates with the skip and the scale left to the fused kernel', async () => {
     holds(await sameUpdates(portable))

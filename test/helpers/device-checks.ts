@@ -22,54 +22,15 @@ import {
 } from '../../lib/model/index.js'
 import { parameterGroups, train } from '../../lib/training/index.js'
 import { type LossCurve, writeFormula } from '../golden/golden.js'
-import { HEADS, normOf, relativeDistance, smallBatch, VOCABULARY } from './small-model.js'
+import { atLeast, atMost, type Check, isTrue, largestDifference, type Side, worstTensor } from './device-bounds.js'
+import { adaptersAreRight, taskHeadsAreRight } from './device-task-checks.js'
+import { HEADS, relativeDistance, smallBatch, VOCABULARY } from './small-model.js'
 import { TINY_CONFIG, tinySettings, tinyStage } from './tiny-training.js'
 import { RULES, type Rule } from './update-rules.js'
 
-/** The side that is looked at; the other one is the CPU with its own kernels. */
-export type Side = Pick<ModelOptions, 'device' | 'kernels'>
-
-export interface Check {
-  name: string
-  value: number
-  rule: 'at most' | 'at least'
-  bound: number
-  ok: boolean
-}
+export type { Check, Side } from './device-bounds.js'
 
 const GOLDEN = join(__dirname, '..', 'golden')
-
-function atMost(name: string, value: number, bound: number): Check {
-  return { name, value, rule: 'at most', bound, ok: value <= bound }
-}
-
-function atLeast(name: string, value: number, bound: number): Check {
-  return { name, value, rule: 'at least', bound, ok: value >= bound }
-}
-
-const isTrue = (name: string, value: boolean): Check => atLeast(name, value ? 1 : 0, 1)
-
-function largestDifference(a: ArrayLike<number>, b: ArrayLike<number>): number {
-  if (a.length !== b.length) return Number.POSITIVE_INFINITY
-  let largest = 0
-  for (let i = 0; i < a.length; i++) {
-    const difference = Math.abs(a[i] - b[i])
-    if (!(difference <= largest)) largest = Number.isNaN(difference) ? Number.POSITIVE_INFINITY : difference
-  }
-  return largest
-}
-
-/** ‖a − b‖ / max(‖b‖, 1e-6 · norm of all) of the tensor that differs most. */
-function worstTensor(a: Record<string, ArrayLike<number>>, b: Record<string, ArrayLike<number>>): number {
-  const floor = 1e-6 * normOf(...Object.values(b))
-  let worst = 0
-  for (const [name, tensor] of Object.entries(b)) {
-    const difference = normOf(Float64Array.from(tensor, (value, i) => a[name][i] - value))
-    const relative = difference / Math.max(normOf(tensor), floor)
-    if (!(relative <= worst)) worst = Number.isNaN(relative) ? Number.POSITIVE_INFINITY : relative
-  }
-  return worst
-}
 
 function allNames(model: Model): string[] {
   return model.parameters().map(({ name }) => name)
@@ -528,6 +489,8 @@ export async function trainerRuns(side: Side): Promise<Check[]> {
 export const DEVICE_CHECKS: Record<string, (side: Side) => Promise<Check[]>> = {
   numbers: sameNumbers,
   curves: sameCurves,
+  'task heads': taskHeadsAreRight,
+  adapters: adaptersAreRight,
   updates: sameUpdates,
   dropout: dropoutIsRight,
   memory: memoryIsKept,
