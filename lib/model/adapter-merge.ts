@@ -41,7 +41,7 @@ async function mergeLora(
   const scale = (adapter.alpha ?? rank) / rank
   const merged: Record<string, Float32Array> = {}
   for (let layer = 0; layer < layers; layer++) {
-    for (const target of (adapter as { targets?: string[] }).targets ?? ['query', 'value']) {
+    for (const target of adapter.targets ?? ['query', 'value']) {
       const name = `bert.encoder.layer.${layer}.attention.self.${target}.weight`
       const own = `adapters.${adapter.name}.layer.${layer}.${target}`
       const a = await read(`${own}.a`)

@@ -35,6 +35,11 @@ export const adapter = z.strictObject({
   outputGelu: z.boolean().optional(),
   /** `lora`: the product is scaled by alpha / size. */
   alpha: z.number().positive().optional(),
+  /** `lora`: which products it stands beside. */
+  targets: z
+    .array(z.enum(['query', 'key', 'value']))
+    .min(1)
+    .optional(),
   dropout: rate.optional(),
 })
 

@@ -1,0 +1,363 @@
+import assert from 'node:assert/strict'
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { Encoder } from '../lib/inference/index.js'
+import { readModelFolder } from '../lib/model/index.js'
+import {
+  evaluateCheckpoint,
+  mergeValues,
+  openRecipe,
+  openRunData,
+  planRun,
+  type RunResult,
+  resolveRecipe,
+  runRecipe,
+  stagesOf,
+  type Values,
+} from '../lib/recipes/index.js'
+import { TrainingEvents } from '../lib/training/index.js'
+import { SMALL_DEFINITIONS, type SmallTasks, writeSmallTasks } from './helpers/small-tasks.js'
+import { tinyValues, writeSmallCorpus } from './helpers/tiny-recipe.js'
+
+describe('recipes of labelled tasks', function () {
+  this.timeout(240_000)
+  let folder: string
+  let corpus: string
+  let init: string
+  let cacheDirectory: string
+  let files: SmallTasks
+
+  const output = (name: string) => join(folder, name)
+  const weights = (checkpoint: string | undefined) => readFileSync(join(checkpoint!, 'model.safetensors'))
+  /** A small recipe on top of a named one. */
+  const recipe = (name: string, more: Values) =>
+    openRecipe(name, {
+      overlay: mergeValues(
+        {
+          init,
+          device: 'cpu',
+          precision: 'fp32',
+          seed: 3,
+          prefetchWorkers: 0,
+          encoder: { hiddenDropout: 0, attentionDropout: 0 },
+          batch: { sequences: 16, sequenceTokens: 64 },
+          optimizer: { learningRate: 2e-3 },
+          evaluation: { everyEpochs: 0, everySteps: 0 },
+        },
+        more,
+      ),
+    })
+
+  before(async () => {
+    folder = mkdtempSync(join(tmpdir(), 'stratabert-tasks-'))
+    corpus = join(folder, 'text.txt')
+    cacheDirectory = join(folder, 'cache')
+    writeSmallCorpus(corpus)
+    files = writeSmallTasks(folder)
+    const pretrain = await openRecipe('bert-pretrain', { overlay: tinyValues(corpus) })
+    init = (await runRecipe(pretrain, { output: output('init'), cacheDirectory })).checkpoint!
+  })
+  after(() => rmSync(folder, { recursive: true, force: true }))
+
+  it("fine-tune learns a user's own CSV, keeps its classes, and the folder classifies and evaluates by itself", async () => {
+    const tuned = await recipe('fine-tune', {
+      data: { mood: files.mood },
+      tasks: { mood: SMALL_DEFINITIONS.mood },
+      budget: { steps: 40 },
+    })
+    const result = await runRecipe(tuned, { output: output('mood'), cacheDirectory })
+    const { dev } = result.tasks.mood
+    assert.equal(dev.count, 16)
+    assert.ok(dev.metrics.accuracy >= 0.9, `${dev.metrics.accuracy}`)
+
+    const found = await readModelFolder(result.checkpoint!)
+    assert.deepEqual(found.strata?.tasks?.[0].labels, ['happy', 'sad'])
+    const report = await evaluateCheckpoint(output('mood'), { device: 'cpu', precision: 'fp32' })
+    assert.deepEqual(
+      report.tasks.map(({ task, split }) => [task, split]),
+      [['mood', 'dev']],
+    )
+    assert.equal(report.tasks[0].metrics.accuracy, dev.metrics.accuracy)
+    assert.ok(Math.abs(report.tasks[0].loss - dev.loss) < 1e-5, `${report.tasks[0].loss} ${dev.loss}`)
+
+    await using encoder = await Encoder.load(result.checkpoint!, { device: 'cpu' })
+    const answers = await encoder.classify(['the music of the river', 'a stone in the forest'])
+    assert.deepEqual(
+      answers.map((one) => one.label),
+      ['happy', 'sad'],
+    )
+  })
+
+  it('one file of another set is evaluated whole', async () => {
+    const report = await evaluateCheckpoint(output('mood'), {
+      device: 'cpu',
+      precision: 'fp32',
+      heads: ['mood'],
+      data: { mood: files.mood },
+    })
+    assert.equal(report.tasks[0].count, 160)
+  })
+
+  describe('mt-dnn', () => {
+    const values = () => ({
+      data: { rte: files.rte, mood: files.mood, likeness: files.likeness },
+      tasks: SMALL_DEFINITIONS,
+      stages: [
+        { name: 'refine', budget: { epochs: 1 } },
+        { name: 'finetune', eachTask: true, startFrom: 'refine', budget: { epochs: 1 } },
+      ],
+      checkpoint: { everySteps: 7, keep: 1 },
+    })
+    let whole: RunResult
+
+    it('refines on all tasks, then tunes each from there; scores after both', async () => {
+      const resolved = await recipe('mt-dnn', values())
+      assert.deepEqual(
+        stagesOf(resolved).map(({ name, startFrom, tasks }) => [name, startFrom, tasks.join()]),
+        [
+          ['refine', undefined, 'mood,likeness,rte'],
+          ['finetune-mood', 'refine', 'mood'],
+          ['finetune-likeness', 'refine', 'likeness'],
+          ['finetune-rte', 'refine', 'rte'],
+        ],
+      )
+      whole = await runRecipe(resolved, { output: output('mt-dnn'), cacheDirectory })
+      assert.deepEqual(
+        whole.stages.map(({ name }) => name),
+        stagesOf(resolved).map(({ name }) => name),
+      )
+      assert.deepEqual(Object.keys(whole.stages[0].tasks), ['mood', 'likeness', 'rte'])
+      assert.deepEqual(Object.keys(whole.stages[3].tasks), ['rte'])
+      const { heads } = (await readModelFolder(whole.checkpoint!)).config
+      assert.deepEqual(heads.map(({ name, kind }) => `${name} ${kind}`).sort(), [
+        'likeness regressor',
+        'mood classifier',
+        'rte san',
+      ])
+      // Every task's own checkpoint is there to be used.
+      for (const stage of whole.stages) assert.ok(stage.checkpoint && existsSync(stage.checkpoint), stage.name)
+    })
+
+    it('stopped in the refinement and in a fine-tuning, it ends bit for bit the same', async () => {
+      const resolved = await recipe('mt-dnn', values())
+      const stops = [12, 41]
+      let interrupted = 0
+      for (;;) {
+        const stop = new AbortController()
+        const at = stops[interrupted]
+        const events = new TrainingEvents().on(
+          'step',
+          ({ step }) => void (at !== undefined && step >= at && stop.abort()),
+        )
+        const part = await runRecipe(
+          { ...resolved, log: { everySteps: 1 } },
+          { output: output('mt-dnn-parts'), cacheDirectory, resume: true, events, signal: stop.signal },
+        )
+        if (part.status === 'completed') {
+          assert.equal(interrupted, 2)
+          assert.ok(weights(part.checkpoint).equals(weights(whole.checkpoint)), 'final weights differ')
+          break
+        }
+        interrupted++
+      }
+    })
+  })
+
+  it('pals, a mix and hierarchical taps beside pre-training heads run in one recipe', async () => {
+    const resolved = await recipe('pals', {
+      data: { corpus, rte: files.rte, mood: files.mood },
+      heads: {
+        nsp: { kind: 'next-sentence', layer: 1 },
+        mlm: { kind: 'masked-lm', layer: 'top', transfer: { from: 'nsp' } },
+      },
+      mixes: { deep: { init: 'last' } },
+      adapter: { size: 12, heads: 2 },
+      tasks: { mood: { ...SMALL_DEFINITIONS.mood, head: { layer: 1 } }, rte: { head: { mix: 'deep' } } },
+      optimizer: { learningRate: 1e-3 },
+      budget: { steps: 30 },
+      evaluation: { everySteps: 15 },
+      batch: { tokens: 512 },
+    })
+    const mixes: unknown[] = []
+    const events = new TrainingEvents().on('evaluation', (event) => void mixes.push(event.mixes))
+    const result = await runRecipe(resolved, { output: output('joined'), cacheDirectory, events })
+    assert.deepEqual(Object.keys(result.tasks).sort(), ['mood', 'rte'])
+    assert.deepEqual(result.heldOut.map(({ head, layer }) => `${head}@${layer}`).sort(), ['mlm@2', 'nsp@1'])
+    const { config, strata } = await readModelFolder(result.checkpoint!)
+    assert.deepEqual(
+      config.adapters?.map(({ name, kind, size }) => `${name} ${kind} ${size}`),
+      ['mood pal 12', 'rte pal 12'],
+    )
+    assert.deepEqual(
+      config.mixes?.map(({ name }) => name),
+      ['deep'],
+    )
+    assert.deepEqual(
+      strata?.tasks?.map(({ name, adapter }) => [name, adapter]),
+      [
+        ['mood', 'mood'],
+        ['rte', 'rte'],
+      ],
+    )
+    const seen = mixes as Record<string, { weights: number[]; gamma: number }>[]
+    assert.ok(seen.length >= 2)
+    const [first, last] = [seen[0].deep.weights, seen.at(-1)!.deep.weights]
+    assert.ok(Math.abs(last.reduce((a, b) => a + b, 0) - 1) < 1e-6)
+    assert.ok(
+      last.some((share, index) => share !== first[index]),
+      'the mix never moved',
+    )
+    const report = await evaluateCheckpoint(result.checkpoint!, { device: 'cpu', precision: 'fp32', cacheDirectory })
+    for (const { task, split, loss } of report.tasks) {
+      assert.ok(Math.abs(loss - result.tasks[task][split].loss) < 1e-5, `${task}: ${loss}`)
+    }
+  })
+
+  it('train: adapters leaves the encoder as it was, but for its LayerNorms', async () => {
+    const resolved = await recipe('pals', {
+      data: { mood: files.mood },
+      tasks: { mood: SMALL_DEFINITIONS.mood },
+      adapter: { size: 12, heads: 2 },
+      train: 'adapters',
+      budget: { steps: 5 },
+    })
+    const trainable: number[] = []
+    const events = new TrainingEvents().on('start', (event) => void trainable.push(event.trainable))
+    const result = await runRecipe(resolved, { output: output('adapters-only'), cacheDirectory, events })
+    const plan = planRun(resolved, await openRunData(resolved, { cacheDirectory }))
+    const { hiddenSize, layers } = resolved.encoder
+    const layerNorms = (1 + 2 * layers) * 2 * hiddenSize
+    assert.deepEqual(trainable, [plan.parameters.added + layerNorms])
+    assert.equal(result.status, 'completed')
+  })
+
+  it('pre-trains on the texts of its tasks alone', async () => {
+    const resolved = await recipe('fine-tune', {
+      data: { corpus: { fromTasks: ['rte'] }, rte: files.rte },
+      stages: [{ name: 'texts', heads: ['mlm'], tasks: [], budget: { steps: 2 } }],
+      heads: { mlm: { kind: 'masked-lm' } },
+      batch: { tokens: 512 },
+    })
+    const result = await runRecipe(resolved, { output: output('from-tasks'), cacheDirectory })
+    assert.equal(result.state.step, 2)
+    assert.ok(
+      result.notes.some((note) => /documents from the texts of rte/.test(note)),
+      result.notes.join('\n'),
+    )
+  })
+
+  it("counts a BERT-base's adapters for eight tasks as published", () => {
+    // Stickland & Murray 2019 (arXiv 1902.02671): parameters a task, and the whole as a multiple of one BERT-base of 109.48 M.
+    const published = {
+      tasks: [1_819_836, '1.133'],
+      'low-rank': [1_853_616, '1.135'],
+      'top-attention': [1_320_444, '1.096'],
+      houlsby: [1_862_832, '1.136'],
+      'top-layer': [7_087_872, '1.518'],
+    } as const
+    const eight = Object.fromEntries(
+      ['cola', 'mrpc', 'mnli', 'rte', 'sts-b', 'sst-2', 'qqp', 'qnli'].map((name) => [name, {}]),
+    )
+    for (const [preset, [perTask, ratio]] of Object.entries(published)) {
+      const encoder = { layers: 12, hiddenSize: 768, heads: 12 }
+      const base = resolveRecipe({ extends: 'pals', preset, encoder, tasks: eight }, {})
+      const plan = planRun(base, {
+        tokenizer: { vocabSize: 30522 } as never,
+        tokenizerSource: '',
+        tasks: [],
+        notes: [],
+      })
+      assert.deepEqual(
+        plan.tasks.map(({ parameters }) => parameters.adapter),
+        Array(8).fill(perTask),
+        preset,
+      )
+      assert.equal(plan.parameters.encoderWithPooler, 109_482_240)
+      assert.equal(plan.parameters.adaptedRatio.toFixed(3), ratio, preset)
+    }
+  })
+
+  describe('refuses, naming the key', () => {
+    const cases: [string, string, Values, RegExp][] = [
+      [
+        'a slot without a task',
+        'fine-tune',
+        { data: { rtee: 'x' } },
+        /data\.rtee: no task has this name; did you mean "rte"\?/,
+      ],
+      ['a task without data', 'fine-tune', { tasks: { rte: {} } }, /data\.rte: is missing.*--data rte=PATH/],
+      ['an unknown task', 'fine-tune', { tasks: { rtte: {} } }, /tasks\.rtte: is no known task; did you mean "rte"\?/],
+      [
+        'a mix that is not there',
+        'fine-tune',
+        { tasks: { rte: { head: { mix: 'deep' } } } },
+        /tasks\.rte\.head\.mix: came "deep", expected one of the recipe's mixes: none/,
+      ],
+      [
+        'a layer above the encoder',
+        'fine-tune',
+        { tasks: { rte: { head: { layer: 9 } } } },
+        /tasks\.rte\.head\.layer: came 9, expected at most encoder\.layers = 2/,
+      ],
+      [
+        'a task named like a head',
+        'bert-pretrain',
+        { tasks: { mlm: { use: 'rte' } } },
+        /tasks\.mlm: is also the name of a head/,
+      ],
+      [
+        'a stage from nowhere',
+        'mt-dnn',
+        { tasks: { rte: {} }, stages: { 1: { startFrom: 'refined' } } },
+        /stages\.1\.startFrom: came "refined", expected an earlier stage: refine/,
+      ],
+      [
+        'each task first',
+        'mt-dnn',
+        { tasks: { rte: {}, cola: {} }, stages: [{ eachTask: true, budget: { steps: 1 } }] },
+        /stages\.0\.eachTask: came true for the first stage/,
+      ],
+      [
+        'a stage of an unknown task',
+        'mt-dnn',
+        { tasks: { rte: {} }, stages: { 0: { tasks: ['cola'] } } },
+        /stages\.0\.tasks: names "cola", expected some of rte/,
+      ],
+      [
+        'another batch in a stage',
+        'mt-dnn',
+        { tasks: { rte: {} }, stages: { 0: { batch: { sequences: 8 } } } },
+        /stages\.0\.batch: came 8 sequences/,
+      ],
+      ['nothing to train', 'fine-tune', {}, /heads: has no head and there is no labelled task/],
+      [
+        'a watched score of nobody',
+        'fine-tune',
+        { tasks: { rte: {} }, checkpoint: { best: { metric: 'cola.matthews', mode: 'max' } } },
+        /checkpoint\.best\.metric: came "cola\.matthews", expected .*one of rte/,
+      ],
+      [
+        'texts of no task',
+        'bert-pretrain',
+        { data: { corpus: { fromTasks: ['rte'] } } },
+        /data\.corpus\.fromTasks: names "rte", expected some of the tasks \(none\)/,
+      ],
+    ]
+    for (const [name, base, values, message] of cases) {
+      it(name, async () => {
+        await assert.rejects(
+          async () => {
+            const resolved = await recipe(base, values)
+            await openRunData(resolved, { cacheDirectory })
+          },
+          (error: Error & { code: string }) => {
+            assert.equal(error.code, 'BAD_RECIPE', error.message)
+            assert.match(error.message, message)
+            return true
+          },
+        )
+      })
+    }
+  })
+})
