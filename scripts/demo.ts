@@ -1,7 +1,8 @@
 /**
  * The demo: on a sample of Wikipedia, trains a small vocabulary, then pre-trains the same encoder twice with equal data, steps and
  * seeds: every task at the top layer (bert-pretrain), and each task at its own layer (hierarchical-pretrain). Prints what
- * every head reaches on held-out articles, and fills some masks. Needs no network.
+ * every head reaches on held-out articles, and fills some masks. Then fine-tunes the second encoder on two labelled tasks together,
+ * shows their scores beside the majority class, and tags and classifies with the result. Needs no network.
  *
  * Usage: npm run demo [-- --steps N] [--output FOLDER]
  */
@@ -15,10 +16,8 @@ import {
   heldOutTable,
   Model,
   modelConfigOf,
-  Optimizer,
   openRecipe,
   openRunData,
-  parameterGroups,
   planRun,
   type ResolvedRecipe,
   type RunData,
@@ -28,14 +27,15 @@ import {
   TrainingEvents,
   trainTokenizer,
 } from '../lib/index.js'
+import { affordableSteps } from './demo-steps.js'
+import { learnTwoTasks, showTasks } from './demo-tasks.js'
 
 const TEXT = resolve(__dirname, '../examples/data/wikipedia-sample.txt')
+const TAGGED = resolve(__dirname, '../examples/data/upos')
 const VOCABULARY = 2048
-/** Two runs, their evaluations and the rest stay below four minutes. */
+/** Two runs, their evaluations and the rest stay below four minutes, the two tasks below two. */
 const SECONDS_PER_RUN = 75
 const MOST_STEPS = 3000
-const WARMUP_STEPS = 5
-const MEASURED_STEPS = 25
 const RECIPES = {
   'bert-pretrain': 'every task at the top layer (the baseline)',
   'hierarchical-pretrain': 'each task at its own layer, next sentence handed to the masked LM',
@@ -63,7 +63,7 @@ async function main(): Promise<void> {
 
   const larger = await openRecipe('hierarchical-pretrain', { overlay: overlay(tokenizer, 1) })
   const data = await openRunData(larger)
-  const steps = asked ?? (await affordableSteps(larger, data))
+  const steps = asked ?? (await measuredSteps(larger, data))
   const plan = planRun(await openRecipe('hierarchical-pretrain', { overlay: overlay(tokenizer, steps) }), data)
   const { layers, hiddenSize } = larger.encoder
   console.log(
@@ -99,7 +99,23 @@ async function main(): Promise<void> {
     }
   }
 
-  const run = shown(resolve(folder, 'hierarchical-pretrain'))
+  const encoder = resolve(folder, 'hierarchical-pretrain')
+  const tuned = resolve(folder, 'two-tasks')
+  say(
+    '6. Two labelled tasks learned together on the hierarchical encoder: parts of speech (upos) and whether one sentence follows\n' +
+      '   from another (snli); excerpts of UD English EWT and SNLI (CC BY-SA, see ATTRIBUTION.md beside them)',
+  )
+  await learnTwoTasks(encoder, tuned, asked)
+  console.log(
+    '\n   What to expect: minutes of reading are enough to learn parts of speech far above the majority class; whether a sentence\n' +
+      '   follows from another needs far more text than this encoder has seen, and stays near chance.',
+  )
+
+  say('7. The trained folder at work')
+  await showTasks(tuned)
+
+  const run = shown(encoder)
+  const tasks = shown(tuned)
   say(
     `Done in ${((performance.now() - started) / 1000).toFixed(0)} s. The run folders are in ${shown(folder)}. What to try next:`,
   )
@@ -107,7 +123,10 @@ async function main(): Promise<void> {
     `npx stratabert evaluate ${run}`,
     `npx stratabert fill-mask ${run} --text "The capital of France is [MASK]."`,
     `echo "A sentence." | npx stratabert embed ${run} --input - --normalize`,
-    'npx stratabert recipes show hierarchical-pretrain --set preset=lower-mlm',
+    `npx stratabert evaluate ${tasks}`,
+    `npx stratabert tag ${tasks} --text "She sells sea shells."`,
+    `npx stratabert classify ${tasks} --text "A dog runs." --second "An animal moves."`,
+    `npx stratabert train fine-tune --init ${run} --data upos=${shown(TAGGED)} --output runs/tagger --set optimizer.learningRate=1e-3`,
     `npx stratabert train hierarchical-pretrain --output runs/mine --data corpus=YOUR-TEXT.txt --dry-run`,
     `tensorboard --logdir ${shown(folder)}`,
   ]) {
@@ -133,23 +152,17 @@ function overlay(tokenizer: string, steps: number) {
 }
 
 /** As many steps as this machine does in {@link SECONDS_PER_RUN}, at most {@link MOST_STEPS}: both runs then get the same number. */
-async function affordableSteps(recipe: ResolvedRecipe, { text, tokenizer }: RunData): Promise<number> {
-  const view = text!.training
+async function measuredSteps(recipe: ResolvedRecipe, { text, tokenizer }: RunData): Promise<number> {
   const heads = Object.keys(recipe.heads)
-  const source = recipeSource(recipe, { view, tokenizer, heads, batch: recipe.batch, evaluation: false })
+  const source = recipeSource(recipe, {
+    view: text!.training,
+    tokenizer,
+    heads,
+    batch: recipe.batch,
+    evaluation: false,
+  })
   await using model = await Model.create(modelConfigOf(recipe, tokenizer.vocabSize), { device: 'cpu' })
-  const groups = parameterGroups(model.parameters(), recipe.optimizer)
-  const optimizer = await Optimizer.create(model, { ...recipe.optimizer, groups })
-  let measured = 0
-  for (let step = 0; step < WARMUP_STEPS + MEASURED_STEPS; step++) {
-    const started = performance.now()
-    await model.step(source.build(0, step))
-    await (await optimizer.step({ learningRate: 0 })).read()
-    if (step >= WARMUP_STEPS) measured += (performance.now() - started) / 1000
-  }
-  await optimizer.dispose()
-  const affordable = (SECONDS_PER_RUN / measured) * MEASURED_STEPS
-  return Math.max(50, Math.min(MOST_STEPS, 50 * Math.round(affordable / 50)))
+  return affordableSteps(model, [source], recipe.optimizer, { seconds: SECONDS_PER_RUN, most: MOST_STEPS })
 }
 
 /** runs/demo, or the first of runs/demo-2, … that does not exist: nothing of the user's is overwritten. */
