@@ -1,8 +1,9 @@
 /**
  * The GPU machine check, called by scripts/gpu-check.sh once the addons are built:
  *   gpu-check --device cuda|cpu --python PYTHON --peers FOLDER --work FOLDER
- * Numbers, losses, updates, dropout, memory and training of the device against the CPU's own kernels; then tokens/s and peak memory beside
- * Hugging Face on the same device. Progress goes to stderr; stdout is one JSON document. Ends with 0 when every bound holds, else 1.
+ * Numbers, losses, updates, dropout, memory and training of the device against the CPU's own kernels; then tokens/s of pre-training,
+ * examples/s of fine-tuning and peak memory beside Hugging Face on the same device. Progress goes to stderr; stdout is one JSON document.
+ * Ends with 0 when every bound holds, else 1.
  * On `cpu` the operators are those that a GPU runs (`kernels: 'portable'`) and the shape is tiny: a dry run.
  */
 import { spawnSync } from 'node:child_process'
@@ -26,6 +27,7 @@ import { loadRuntime } from '../lib/runtime/index.js'
 import { programArguments } from '../lib/runtime/program.js'
 import { parameterGroups } from '../lib/training/index.js'
 import { type Check, DEVICE_CHECKS, type Side } from '../test/helpers/device-checks.js'
+import { finetuneSpeed } from './gpu-check-finetune.js'
 
 const VOCABULARY = 30522
 const SHAPES = {
@@ -286,6 +288,26 @@ async function main(): Promise<void> {
       ]
     }),
   )
+  say('fine-tuning: pairs of the lengths of MRPC')
+  const finetuning = await finetuneSpeed({
+    ...setting,
+    encoder: SHAPES[setting.shape],
+    rounds: dry ? 1 : 2,
+    work: values.work!,
+    say,
+  })
+  report(
+    'fine-tuning',
+    finetuning.rows
+      .filter(({ skipped }) => !skipped)
+      .map(({ who, precision, best, problem }) => ({
+        name: `${who}, ${precision}: fine-tunes${problem ? ` (${problem})` : ''}`,
+        value: best,
+        rule: 'at least',
+        bound: 1,
+        ok: best >= 1,
+      })),
+  )
   const failed = Object.values(groups).flatMap((checks) => checks.filter(({ ok }) => !ok))
   // What matters most stands last, where a cut log still shows it.
   const document = {
@@ -301,6 +323,7 @@ async function main(): Promise<void> {
     node: process.version,
     seconds: Math.round((performance.now() - started) / 1000),
     speed: { shape: setting.shape, tokensPerStep: batches[0].tokenIds.length, rows, ratiosTo: rival, ratios },
+    finetuning,
     bounds: { held: Object.values(groups).flat().length - failed.length, broken: failed.length },
     failed,
     ok: failed.length === 0,
