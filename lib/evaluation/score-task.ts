@@ -72,7 +72,10 @@ export async function scoreTask(
     scorer.add(batch, index, evaluation)
     options.onBatch?.(index + 1, total)
   }
-  const metrics = scorer.finish()
+  const figures = scorer.finish()
+  // The main one first, as tables and logs show them.
+  const ordered = [...task.metrics, ...Object.keys(figures)].filter((name) => name in figures)
+  const metrics = Object.fromEntries(ordered.map((name) => [name, figures[name]]))
   return {
     task: task.name,
     split,
