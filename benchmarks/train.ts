@@ -8,15 +8,23 @@
  * (rate of a 2048 × 768 → 3072 matmul in torch in the same precision, measured in the same rounds). Where bf16 products are slower than
  * float32 ones (no AVX-512 BF16 or AMX to be had), `--precision fp32` lets all programs use the faster kind.
  */
-import { execFileSync, spawnSync } from 'node:child_process'
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
-import os from 'node:os'
 import path from 'node:path'
 import { readBatchFile } from './batch-file.js'
 import { enwikiBatches } from './enwiki-batches.js'
 import { PeerProcess } from './peer-process.js'
+import {
+  instructionSet,
+  median,
+  type Precision,
+  python,
+  ratioOf,
+  runFacts,
+  saveResult,
+  sum,
+  THREADS,
+  takeTurns,
+} from './rounds.js'
 
-const ROOT = path.resolve(__dirname, '..')
 const PEERS = ['hf-eager', 'hf-compile', 'torch-tuned'] as const
 const NAMES = ['stratabert', ...PEERS] as const
 type Name = (typeof NAMES)[number]
@@ -26,19 +34,15 @@ const SHAPES = {
   base: { layers: 12, hiddenSize: 768, intermediateSize: 3072 },
 } as const
 type Shape = keyof typeof SHAPES
-type Precision = 'bf16' | 'fp32'
 
 const VOCABULARY = 30522
 const BATCH_TOKENS = 2048
-const THREADS = 2
 /** Steps of one turn: enough for about two seconds each, so that a round stays short. */
 const STEPS: Record<Shape, Record<Name, number>> = {
   small: { stratabert: 4, 'hf-eager': 2, 'hf-compile': 2, 'torch-tuned': 4 },
   base: { stratabert: 2, 'hf-eager': 1, 'hf-compile': 1, 'torch-tuned': 2 },
 }
 const WARM_UP_STEPS = 3
-/** Above this share of foreign work on the machine just before a round, the round is marked as disturbed. */
-const BUSY_SHARE = 0.1
 
 interface Row {
   shape: Shape
@@ -79,22 +83,6 @@ function parseArguments(list: string[]): Options {
   return options
 }
 
-function python(): string {
-  const candidates = [process.env.STRATABERT_PYTHON, path.join(ROOT, '.venv/bin/python')]
-  const found = candidates.find((candidate) => candidate && existsSync(candidate))
-  if (!found) throw new Error('the peers need Python: run `npm run bench:setup`, or set STRATABERT_PYTHON')
-  return found
-}
-
-/** Some virtual machines advertise AMX that oneDNN cannot use and dies on; then all programs run without it. */
-function instructionSet(interpreter: string): Record<string, string> {
-  if (process.env.ONEDNN_MAX_CPU_ISA) return {}
-  const code =
-    'import torch; x=torch.ones(64,768).bfloat16(); torch.nn.functional.linear(x, torch.ones(768,768).bfloat16())'
-  const probe = spawnSync(interpreter, ['-c', code], { stdio: 'ignore' })
-  return probe.signal === 'SIGILL' ? { ONEDNN_MAX_CPU_ISA: 'AVX512_CORE_FP16' } : {}
-}
-
 function startPeers(
   interpreter: string,
   batchFile: string,
@@ -121,29 +109,6 @@ function startPeers(
   ]
 }
 
-async function busyShare(): Promise<number> {
-  const read = () => {
-    const [user, nice, system, idle, wait] = readFileSync('/proc/stat', 'utf8')
-      .split('\n')[0]
-      .split(/\s+/)
-      .slice(1)
-      .map(Number)
-    return { busy: user + nice + system, all: user + nice + system + idle + wait }
-  }
-  const before = read()
-  await new Promise((resolve) => setTimeout(resolve, 400))
-  const after = read()
-  return (after.busy - before.busy) / Math.max(1, after.all - before.all)
-}
-
-const median = (values: number[]): number => {
-  const sorted = [...values].sort((a, b) => a - b)
-  const middle = sorted.length >> 1
-  return sorted.length % 2 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2
-}
-
-const sum = (values: number[]): number => values.reduce((total, value) => total + value, 0)
-
 /** Forward and backward FLOPs of a token: 6 × the weights it meets, the decoder at masked positions only. */
 function trainingFlopsPerToken(shape: Shape, maskedShare: number): number {
   const { layers, hiddenSize: H, intermediateSize: F } = SHAPES[shape]
@@ -158,42 +123,18 @@ async function benchmarkShape(shape: Shape, options: Options, interpreter: strin
   const flops = trainingFlopsPerToken(shape, maskedShare)
   const rounds = options.short ? 3 : 5
   const peers = startPeers(interpreter, batchFile, shape, options.precision, isa)
-  const say = (text: string) => process.stderr.write(`${text}\n`)
+  const gemm: number[] = []
   try {
-    for (const peer of peers) {
-      say(`${shape}: warming up ${peer.name}`)
-      await peer.ready()
-      await peer.steps(0, WARM_UP_STEPS)
-    }
-    const turns = new Map(
-      peers.map((peer) => [peer.name, [] as { rate: number; ms: number; padding: number; loss: number }[]]),
-    )
-    const gemm: number[] = []
-    let disturbed = 0
-    for (let round = 0; round < rounds; round++) {
-      const busy = await busyShare()
-      if (busy > BUSY_SHARE) {
-        disturbed++
-        say(`${shape}: round ${round + 1}: the machine is busy with other work (${Math.round(100 * busy)} %)`)
-      }
-      gemm.push((await peers[3].ask<{ gflops: number }>({ command: 'gemm', precision: options.precision })).gflops)
-      // Each round starts with another program, so that no one always follows the same neighbour.
-      for (let turn = 0; turn < peers.length; turn++) {
-        const peer = peers[(turn + round) % peers.length]
-        const count = STEPS[shape][peer.name as Name]
-        const result = await peer.steps(WARM_UP_STEPS + round * count, count)
-        const seconds = sum(result.seconds)
-        turns.get(peer.name)!.push({
-          rate: result.tokens / seconds,
-          ms: (1000 * seconds) / count,
-          padding: result.slots / result.tokens - 1,
-          loss: result.loss,
-        })
-      }
-      say(
-        `${shape}: round ${round + 1}/${rounds}: ${peers.map((peer) => `${peer.name} ${turns.get(peer.name)![round].rate.toFixed(0)} tok/s`).join(', ')}`,
-      )
-    }
+    const { turns, disturbed } = await takeTurns(peers, {
+      label: shape,
+      rounds,
+      warmUpSteps: WARM_UP_STEPS,
+      stepsOf: (program) => STEPS[shape][program as Name],
+      tell: (rate) => `${rate.toFixed(0)} tok/s`,
+      beforeRound: async () => {
+        gemm.push((await peers[3].ask<{ gflops: number }>({ command: 'gemm', precision: options.precision })).gflops)
+      },
+    })
     const matmulRate = median(gemm)
     const rows: Row[] = []
     for (const peer of peers) {
@@ -210,8 +151,7 @@ async function benchmarkShape(shape: Shape, options: Options, interpreter: strin
         lastLoss: own.at(-1)!.loss,
       })
     }
-    const ratio = (above: Name, below: Name) =>
-      median(turns.get(above)!.map((turn, round) => turn.rate / turns.get(below)![round].rate))
+    const ratio = (above: Name, below: Name) => ratioOf(turns, above, below)
     const ratios = Object.fromEntries(PEERS.map((peer) => [peer, ratio('stratabert', peer)]))
     const rival = { tunedOverCompile: ratio('torch-tuned', 'hf-compile'), tunedPadding: rows[3].paddingShare }
     return {
@@ -230,14 +170,6 @@ async function benchmarkShape(shape: Shape, options: Options, interpreter: strin
   }
 }
 
-function commit(): string {
-  try {
-    return execFileSync('git', ['rev-parse', '--short', 'HEAD'], { cwd: ROOT, encoding: 'utf8' }).trim()
-  } catch {
-    return 'unknown'
-  }
-}
-
 async function main(): Promise<void> {
   const options = parseArguments(process.argv.slice(2))
   const interpreter = python()
@@ -246,15 +178,7 @@ async function main(): Promise<void> {
   for (const shape of options.shapes) shapes.push(await benchmarkShape(shape, options, interpreter, isa))
   const result = {
     name: 'train',
-    date: new Date().toISOString().slice(0, 10),
-    commit: commit(),
-    machine: {
-      cpu: os.cpus()[0].model.trim(),
-      threads: THREADS,
-      memoryGiB: Math.round(os.totalmem() / 2 ** 30),
-      node: process.version,
-      ...isa,
-    },
+    ...runFacts(isa),
     batchTokens: BATCH_TOKENS,
     precision: options.precision,
     rows: shapes.flatMap((shape) => shape.rows),
@@ -265,14 +189,7 @@ async function main(): Promise<void> {
     ),
     shapes: shapes.map(({ rows: _, ...rest }) => rest),
   }
-  if (options.save) {
-    const folder = path.join(__dirname, 'results')
-    mkdirSync(folder, { recursive: true })
-    writeFileSync(
-      path.join(folder, `train-${options.precision}-${result.date}.json`),
-      `${JSON.stringify(result, null, 2)}\n`,
-    )
-  }
+  if (options.save) saveResult(result)
   if (options.json) {
     console.log(JSON.stringify(result, null, 2))
     return
