@@ -10,108 +10,14 @@ import { gzipSync } from 'node:zlib'
 import fc from 'fast-check'
 import { inputLines } from '../lib/cli/input-lines.js'
 import { emptyReadStatistics, readDocuments } from '../lib/data/index.js'
-import { StrataError } from '../lib/errors.js'
 import { inspectSafetensors, readModelFolder } from '../lib/model/index.js'
 import { makeHeader, parseHeader } from '../lib/model/safetensors.js'
 import { loadRecipe, overlayOfSetOptions, parseRecipeText, resolveRecipe } from '../lib/recipes/index.js'
 import { Tokenizer } from '../lib/text/index.js'
+import { FACTOR, Fuzzing, mutate, mutations, odd } from './helpers/fuzz.js'
 
-const FACTOR = process.env.STRATABERT_LONG === '1' ? 10 : 1
-const SEED = Number(process.env.STRATABERT_FUZZ_SEED ?? 20201109)
-
-/** Cases that ran, accepted and refused ones. */
-const counts = { cases: 0, refused: 0 }
-
-/** Runs a reader on one case; anything but a StrataError fails the property. */
-async function survives(read: () => unknown): Promise<void> {
-  counts.cases++
-  try {
-    await read()
-  } catch (error) {
-    if (!(error instanceof StrataError)) throw error
-    counts.refused++
-    assert.ok(error.message.length < 5000, `a message of ${error.message.length} characters`)
-    assert.notEqual(error.code, 'NATIVE_ERROR', error.message)
-  }
-}
-
-/** Changes of bytes: overwritten, cut, doubled and inserted pieces. */
-const mutation = fc.record({
-  kind: fc.constantFrom('set', 'cut', 'insert', 'double', 'truncate'),
-  at: fc.double({ min: 0, max: 1, noNaN: true }),
-  bytes: fc.oneof(
-    fc.uint8Array({ minLength: 1, maxLength: 6 }),
-    fc
-      .constantFrom(
-        ...[
-          '{',
-          '}',
-          '[',
-          ']',
-          '"',
-          ':',
-          ',',
-          '-',
-          '0',
-          '9'.repeat(20),
-          '\\',
-          '\n',
-          '\0',
-          'null',
-          '1e999',
-          '\u00ff',
-          '&a',
-          '*a',
-          '? ',
-          '!!x',
-          '<<',
-        ],
-      )
-      .map((text) => new TextEncoder().encode(text)),
-  ),
-})
-type Mutation = typeof mutation extends fc.Arbitrary<infer T> ? T : never
-
-function mutate(bytes: Buffer, mutations: readonly Mutation[]): Buffer {
-  let result = bytes
-  for (const { kind, at, bytes: piece } of mutations) {
-    const place = Math.floor(at * result.length)
-    const [head, tail] = [result.subarray(0, place), result.subarray(place)]
-    if (kind === 'set') result = Buffer.concat([head, piece, tail.subarray(piece.length)])
-    else if (kind === 'cut') result = Buffer.concat([head, tail.subarray(piece.length)])
-    else if (kind === 'insert') result = Buffer.concat([head, piece, tail])
-    else if (kind === 'double') result = Buffer.concat([head, tail, tail.subarray(0, 200)])
-    else result = Buffer.from(head)
-  }
-  return result
-}
-
-const mutations = fc.array(mutation, { minLength: 1, maxLength: 4 })
-
-/** Values like those of a file that somebody wrote by hand. */
-const odd = fc.oneof(
-  fc.constantFrom<unknown>(
-    null,
-    true,
-    '',
-    'x',
-    '12',
-    0,
-    -1,
-    0.5,
-    1e300,
-    2 ** 53,
-    [],
-    {},
-    [[]],
-    { a: 1 },
-    '\u0000',
-    '__proto__',
-  ),
-  fc.integer(),
-  fc.string({ unit: 'binary', maxLength: 8 }),
-  fc.jsonValue({ maxDepth: 3 }),
-)
+const fuzzing = new Fuzzing()
+const check = fuzzing.check.bind(fuzzing)
 
 describe('fuzzing', function () {
   this.timeout(120_000 * FACTOR)
@@ -120,19 +26,6 @@ describe('fuzzing', function () {
     folder = mkdtempSync(join(tmpdir(), 'stratabert-fuzz-'))
   })
   after(() => rmSync(folder, { recursive: true, force: true }))
-
-  async function check<T>(arbitrary: fc.Arbitrary<T>, cases: number, read: (value: T) => unknown): Promise<void> {
-    await fc.assert(
-      fc.asyncProperty(arbitrary, (value) => survives(() => read(value))),
-      {
-        numRuns: cases * FACTOR,
-        seed: SEED,
-        endOnFailure: false,
-        interruptAfterTimeLimit: 110_000 * FACTOR,
-        markInterruptAsFailure: true,
-      },
-    )
-  }
 
   describe('safetensors', () => {
     const header = makeHeader(
@@ -420,10 +313,8 @@ describe('fuzzing', function () {
   // In a suite of its own: a suite's tests run before those of the suites inside it.
   describe('altogether', () => {
     it(`at least ${10_000 * FACTOR} cases ran, and a good part of them was refused`, function () {
-      console.log(`      ${counts.cases} cases, ${counts.refused} refused, seed ${SEED}`)
-      if (counts.cases === 0) this.skip() // only this test was chosen
-      assert.ok(counts.cases >= 10_000 * FACTOR)
-      assert.ok(counts.refused > counts.cases / 3 && counts.refused < counts.cases)
+      if (fuzzing.cases === 0) this.skip() // only this test was chosen
+      fuzzing.ranAtLeast(10_000)
     })
   })
 })

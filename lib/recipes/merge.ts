@@ -11,17 +11,18 @@ export function isValues(value: unknown): value is Values {
 
 /**
  * `overlay` over `base`: objects are joined key by key, a list's entries by number (`stages.0.budget`), other values
- * replace, `null` removes a key. Neither is changed.
+ * replace, `null` removes a key. Neither is changed. `place` is the dotted path of both, for messages.
  */
-export function mergeValues(base: Values, overlay: Values): Values {
+export function mergeValues(base: Values, overlay: Values, place = ''): Values {
   const merged: Values = { ...base }
   for (const [key, value] of Object.entries(overlay)) {
-    refuseMagic(key)
+    const path = place === '' ? key : `${place}.${key}`
+    refuseMagic(key, path)
     const before = Object.hasOwn(base, key) ? base[key] : undefined
     if (value === null) delete merged[key]
-    else if (isValues(value) && Array.isArray(before)) merged[key] = mergeEntries(before, value, key)
+    else if (isValues(value) && Array.isArray(before)) merged[key] = mergeEntries(before, value, path)
     else if (isValues(value)) {
-      merged[key] = mergeValues(isValues(before) && !REPLACED_WHOLE.includes(key) ? before : {}, value)
+      merged[key] = mergeValues(isValues(before) && !REPLACED_WHOLE.includes(key) ? before : {}, value, path)
     } else if (value !== undefined) merged[key] = value
   }
   return merged
@@ -41,21 +42,21 @@ export function setAt(target: Values, path: readonly string[], value: unknown): 
   inner[last] = value
 }
 
-function mergeEntries(base: readonly unknown[], overlay: Values, key: string): unknown[] {
+function mergeEntries(base: readonly unknown[], overlay: Values, path: string): unknown[] {
   const merged = [...base]
   for (const [index, value] of Object.entries(overlay)) {
     if (!/^\d+$/.test(index) || Number(index) >= base.length) {
-      throw new StrataError('BAD_RECIPE', `${key}.${index}: no such entry, expected a number below ${base.length}`)
+      throw new StrataError('BAD_RECIPE', `${path}.${index}: no such entry, expected a number below ${base.length}`)
     }
     const before = base[Number(index)]
-    merged[Number(index)] = isValues(value) && isValues(before) ? mergeValues(before, value) : value
+    merged[Number(index)] = isValues(value) && isValues(before) ? mergeValues(before, value, `${path}.${index}`) : value
   }
   return merged
 }
 
 /** Keys that would reach an object's prototype are refused, whatever the schema says. */
-function refuseMagic(key: string): void {
+function refuseMagic(key: string, path = key): void {
   if (key === '__proto__' || key === 'constructor' || key === 'prototype') {
-    throw new StrataError('BAD_RECIPE', `${key}: unknown key; a recipe has no key of this name, remove it`)
+    throw new StrataError('BAD_RECIPE', `${path}: unknown key; a recipe has no key of this name, remove it`)
   }
 }
