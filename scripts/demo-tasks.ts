@@ -91,7 +91,8 @@ async function measuredSteps(recipe: ResolvedRecipe, data: RunData): Promise<num
   }))
   await using model = await Model.create(modelConfigOf(recipe, data.tokenizer.vocabSize, shapes), { device: 'cpu' })
   const sources = data.tasks.map(({ train }) => train!)
-  return affordableSteps(model, sources, recipe.optimizer, { seconds: SECONDS, most: MOST_STEPS })
+  // Awaited here: the model lives to the end of this function.
+  return await affordableSteps(model, sources, recipe.optimizer, { seconds: SECONDS, most: MOST_STEPS })
 }
 
 /** Each task's held-out accuracy beside that of always saying the class that is most frequent in training. */

@@ -162,7 +162,8 @@ async function measuredSteps(recipe: ResolvedRecipe, { text, tokenizer }: RunDat
     evaluation: false,
   })
   await using model = await Model.create(modelConfigOf(recipe, tokenizer.vocabSize), { device: 'cpu' })
-  return affordableSteps(model, [source], recipe.optimizer, { seconds: SECONDS_PER_RUN, most: MOST_STEPS })
+  // Awaited here: the model lives to the end of this function.
+  return await affordableSteps(model, [source], recipe.optimizer, { seconds: SECONDS_PER_RUN, most: MOST_STEPS })
 }
 
 /** runs/demo, or the first of runs/demo-2, … that does not exist: nothing of the user's is overwritten. */

@@ -150,4 +150,13 @@ describe('named recipes', () => {
       /tokenizer\.train: a new vocabulary does not fit/,
     )
   })
+
+  it('a sampler or an adapter of another kind does not keep the fields of the one below', async () => {
+    const { sampler, adapter } = await resolved('pals', 'preset=tasks', 'sampler.kind=sqrt', 'adapter.kind=lora')
+    assert.deepEqual(sampler, { kind: 'sqrt' })
+    assert.deepEqual(adapter, { kind: 'lora' })
+    const same = await resolved('pals', 'preset=tasks', 'sampler.kind=annealed', 'adapter.size=96')
+    assert.deepEqual(same.sampler, { kind: 'annealed', epochs: 25 })
+    assert.deepEqual(same.adapter, { kind: 'pal', size: 96, heads: 6, outputGelu: true })
+  })
 })

@@ -75,7 +75,48 @@ describe('examples and demo', function () {
     assert.deepEqual(JSON.parse(stdout).budget, { hours: 0.5 })
   })
 
-  it('the demo, shortened, ends in one table of both runs, filled masks and what to try next', async () => {
+  it('recipe-tasks.yaml resolves to both stages of three tasks', async () => {
+    const { code, stdout } = await runCli(['recipes', 'show', join(root, 'examples/recipe-tasks.yaml'), '--json'])
+    assert.equal(code, 0)
+    const { tasks, stages } = JSON.parse(stdout)
+    assert.deepEqual(Object.keys(tasks).sort(), ['moods', 'snli', 'upos'])
+    assert.deepEqual(
+      stages.map(({ name, startFrom }: { name: string; startFrom?: string }) => [name, startFrom]),
+      [
+        ['together', undefined],
+        ['alone', 'together'],
+      ],
+    )
+  })
+
+  it('fine-tune-csv.ts scores the held-out rows and classifies texts', async () => {
+    const table = join(root, 'examples/data/reviews.csv')
+    const { code, stdout, stderr } = await run(
+      'examples/fine-tune-csv.ts',
+      ['model', table, 'review', 'mood', 'moods', 'A lovely soup.', 'A rude waiter.'],
+      folder,
+    )
+    assert.equal(code, 0, stderr)
+    const lines = stdout.trimEnd().split('\n')
+    assert.match(lines[0], /^[01]\.\d{3} of 8 held-out rows are right$/)
+    // The more probable of two classes.
+    assert.match(lines[1], /^(good|bad) {2}(0\.[5-9]\d\d|1\.000) {2}A lovely soup\.$/)
+    assert.match(lines[2], /^(good|bad) {2}(0\.[5-9]\d\d|1\.000) {2}A rude waiter\.$/)
+  })
+
+  it('multi-task.ts tells scores, the learned mix and the adapters', async () => {
+    const { code, stdout, stderr } = await run('examples/multi-task.ts', ['model', 'multi', '2'], folder)
+    assert.equal(code, 0, stderr)
+    assert.match(stdout, /^snli: accuracy 0\.\d{3} on 600 labels$/m)
+    assert.match(stdout, /^upos: accuracy 0\.\d{3} on 2\d{3} labels$/m)
+    const shares = /^shares of layers 1 … 2: ([\d.]+) ([\d.]+)$/m.exec(stdout)!.slice(1).map(Number)
+    assert.ok(Math.abs(shares[0] + shares[1] - 1) < 0.002 && shares[1] > shares[0], `${shares}`)
+    // V^E and V^D once, three projections a layer: (32 · 24 + 24) + (24 · 32 + 32) + 2 · 3 (24² + 24).
+    for (const task of ['snli', 'upos'])
+      assert.match(stdout, new RegExp(`^adapter ${task}: pal 24, 5192 parameters$`, 'm'))
+  })
+
+  it('the demo, shortened, ends in tables of all runs, filled masks, tags, classes and what to try next', async () => {
     const { code, stdout, stderr } = await run('scripts/demo.ts', ['--steps', '2', '--output', 'demo'], folder)
     assert.equal(code, 0, stderr)
     for (const [run, heads] of Object.entries({
@@ -87,6 +128,11 @@ describe('examples and demo', function () {
       assert.match(stdout, new RegExp(`${run} +He was born in the \\[MASK\\] of London\\. +→ +\\S+ 0\\.\\d\\d`))
       assert.ok(existsSync(join(folder, 'demo', run, 'latest')))
     }
+    assert.match(stdout, /^ +upos +2\d{3} +\d\.\d{3} +0\.\d{3} +0\.\d{3}…0\.\d{3} +0\.1\d\d \(NOUN\)$/m)
+    assert.match(stdout, /^ +snli +600 +\d\.\d{3} +0\.\d{3} +0\.\d{3}…0\.\d{3} +0\.3\d\d \(entailment\)$/m)
+    assert.match(stdout, /^ +upos +The\/[A-Z]+ old\/[A-Z]+ man\/[A-Z]+ /m)
+    assert.match(stdout, /^ +snli +A man is playing .* → +(entailment|neutral|contradiction) 0\.\d\d, /m)
+    assert.ok(existsSync(join(folder, 'demo/two-tasks/latest')))
     assert.match(stdout, /What to try next:\n +npx stratabert evaluate /)
   })
 })

@@ -126,7 +126,7 @@ function presetValues(base: NamedRecipe | undefined, preset: string, label: stri
  * again, so that `heads.bshift.layer=3` and `heads.bshift=null` have the last word.
  */
 function expandShorthands(layers: readonly Values[]): Values {
-  const merged = layers.reduce((below, layer) => mergeValues(withoutOtherBudget(below, layer), layer), {})
+  const merged = layers.reduce((below, layer) => mergeValues(withoutReplaced(below, layer), layer), {})
   const shift = isValues(merged.bigramShift) ? merged.bigramShift : {}
   const pick = (...keys: string[]) =>
     Object.fromEntries(keys.flatMap((key) => (key in shift ? [[key, shift[key]]] : [])))
@@ -140,6 +140,21 @@ function expandShorthands(layers: readonly Values[]): Values {
   if (merged.heads !== undefined && !isValues(merged.heads)) return merged
   const own = layers.flatMap((layer) => (isValues(layer.heads) ? [layer.heads] : []))
   return { ...merged, heads: own.reduce(mergeValues, heads) }
+}
+
+/** What a layer replaces as a whole: budget by stages, a sampler or an adapter by one of another kind. */
+function withoutReplaced(below: Values, layer: Values): Values {
+  const { sampler, adapter, ...rest } = withoutOtherBudget(below, layer)
+  return {
+    ...rest,
+    ...(sampler !== undefined && !isOtherKind(sampler, layer.sampler) && { sampler }),
+    ...(adapter !== undefined && !isOtherKind(adapter, layer.adapter) && { adapter }),
+  }
+}
+
+/** The fields of one kind mean nothing to another. */
+function isOtherKind(below: unknown, above: unknown): boolean {
+  return isValues(below) && isValues(above) && above.kind !== undefined && above.kind !== below.kind
 }
 
 /** Budget and stages exclude each other: what a layer says replaces the other one below it. */
