@@ -264,8 +264,8 @@ describe('Tagging tasks', () => {
     assert.equal((await collect(bad, tally, 1)).length, 1)
     assert.deepEqual(tally.problems, [
       { line: 3, problem: 'word number 2, 1 was expected' },
-      { line: 5, problem: '2 columns, 10 were expected' },
-      { line: 7, problem: '"x" is no word number' },
+      { line: 5, problem: '2 columns, 10 were expected with one tab between two' },
+      { line: 7, problem: '"x" is no word number; 1, a range (1-2) or an empty node (0.1) was expected' },
     ])
     const error = await failure(collect(bad))
     assert.equal(error.code, 'BAD_DATA')

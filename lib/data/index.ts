@@ -1,6 +1,7 @@
 // Text to token corpora.
 
 export { BatchPool, type RemoteSource } from './batch-pool.js'
+export { readConllu, readConlluBlocks } from './conllu-file.js'
 export { type ConlluColumn, readConlluTags, type TaggedWords } from './conllu-tags.js'
 export { type CorpusOptions, defaultCorpusDirectory, type OpenedCorpus, openCorpus } from './corpus-builder.js'
 export type { CorpusStatistics } from './corpus-files.js'

@@ -1,3 +1,27 @@
+export {
+  annotate,
+  CONLLU_COLUMNS,
+  type ConlluColumnName,
+  type ConlluRow,
+  type ConlluSentence,
+  commentValue,
+  enhancedArcs,
+  findCycle,
+  namedValues,
+  type SentenceText,
+  sentenceText,
+  spaceAfter,
+} from './conllu.js'
+export { type ConlluOptions, ConlluParser, parseConllu } from './conllu-reader.js'
+export { formatConllu, makeSentence, type NewWord, writeConllu } from './conllu-writer.js'
+export {
+  CLEARNLP_RELATIONS,
+  detectScheme,
+  isRelation,
+  type LabelScheme,
+  UD_RELATIONS,
+  UPOS_TAGS,
+} from './dependency-labels.js'
 export type { EncodedText, EncodeInput, EncodeOptions } from './encoded-text.js'
 export { sentenceBorders, splitSentences } from './sentence-splitter.js'
 export type { TokenOffsets } from './token-offsets.js'

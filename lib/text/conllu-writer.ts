@@ -1,0 +1,105 @@
+/** Sentences to CoNLL-U text: what was read is written back byte for byte. */
+import { createWriteStream } from 'node:fs'
+import { rename, rm } from 'node:fs/promises'
+import { Readable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
+import { createGzip } from 'node:zlib'
+import { fileError, StrataError } from '../errors.js'
+import { CONLLU_COLUMNS, type ConlluRow, type ConlluSentence } from './conllu.js'
+
+/** The sentence with its comments and the blank line that ends it. Throws BAD_DATA for a cell that no column can hold. */
+export function formatConllu(sentence: Pick<ConlluSentence, 'comments' | 'rows'> & { lineEnd?: string }): string {
+  const { lineEnd = '\n' } = sentence
+  let text = ''
+  for (const comment of sentence.comments) {
+    if (!comment.startsWith('#') || /[\r\n]/.test(comment)) {
+      throw new StrataError(
+        'BAD_DATA',
+        `comment ${JSON.stringify(comment.slice(0, 60))} cannot be written; one line that begins with # was expected`,
+      )
+    }
+    text += comment + lineEnd
+  }
+  for (const row of sentence.rows) {
+    const cells = CONLLU_COLUMNS.map((column) => row[column])
+    const bad = cells.findIndex((cell) => cell === '' || /[\t\r\n]/.test(cell))
+    if (bad >= 0) {
+      throw new StrataError(
+        'BAD_DATA',
+        `row ${row.id}: ${CONLLU_COLUMNS[bad]} is ${JSON.stringify(cells[bad].slice(0, 60))}; text without tabs and line ends, or "_", was expected`,
+      )
+    }
+    text += cells.join('\t') + lineEnd
+  }
+  return text + lineEnd
+}
+
+/** A word to be written. */
+export interface NewWord {
+  form: string
+  upos?: string
+  /** Word number from 1, 0 for the root. */
+  head?: number
+  deprel?: string
+  /** Default true. */
+  spaceAfter?: boolean
+  /** Words that follow one another with the same number are the words of one token ("don't"): they get a range. */
+  token?: number
+}
+
+/** A sentence of words that were not read from a file. */
+export function makeSentence(words: readonly NewWord[], comments: readonly string[] = []): ConlluSentence {
+  const rows: ConlluRow[] = []
+  const all: ConlluRow[] = []
+  const blank = { lemma: '_', upos: '_', xpos: '_', feats: '_', head: '_', deprel: '_', deps: '_', misc: '_', line: 0 }
+  const gap = (space: boolean): string => (space ? '_' : 'SpaceAfter=No')
+  for (let first = 0; first < words.length; ) {
+    let end = first + 1
+    const { token } = words[first]
+    while (token !== undefined && end < words.length && words[end].token === token) end++
+    const parts = words.slice(first, end)
+    const misc = gap(parts[parts.length - 1].spaceAfter ?? true)
+    if (parts.length > 1) {
+      const form = parts.map((part) => part.form).join('')
+      rows.push({ ...blank, kind: 'range', id: `${first + 1}-${end}`, form, misc })
+    }
+    for (const { form, upos = '_', head, deprel = '_' } of parts) {
+      const id = String(all.length + 1)
+      const word: ConlluRow = { ...blank, kind: 'word', id, form, upos, deprel, misc: parts.length > 1 ? '_' : misc }
+      if (head !== undefined) word.head = String(head)
+      rows.push(word)
+      all.push(word)
+    }
+    first = end
+  }
+  const heads = Int32Array.from(words, ({ head }) => head ?? -1)
+  return { source: 'text', line: 0, comments: [...comments], rows, words: all, heads, lineEnd: '\n' }
+}
+
+/**
+ * Writes a file (gzipped if its name ends in .gz) as the sentences come, beside its place, and moves it there when it is whole.
+ * Returns the number of sentences. Throws BAD_DATA and the errors of files.
+ */
+export async function writeConllu(
+  path: string,
+  sentences: Iterable<ConlluSentence> | AsyncIterable<ConlluSentence>,
+): Promise<number> {
+  const partial = `${path}.partial-${process.pid}`
+  let count = 0
+  const texts = async function* (): AsyncGenerator<string> {
+    for await (const sentence of sentences) {
+      count++
+      yield formatConllu(sentence)
+    }
+  }
+  try {
+    const out = createWriteStream(partial)
+    if (/\.gz$/i.test(path)) await pipeline(Readable.from(texts()), createGzip(), out)
+    else await pipeline(Readable.from(texts()), out)
+    await rename(partial, path)
+  } catch (error) {
+    await rm(partial, { force: true })
+    throw fileError(error, path, 'write the CoNLL-U file')
+  }
+  return count
+}
