@@ -1,5 +1,12 @@
 export { accuracy, confusionMatrix, macroF1, matthews, microF1 } from './classification-metrics.js'
 export { averageRanks, pearson, spearman } from './correlation.js'
+export {
+  DEPENDENCY_METRICS,
+  type DependencyFigure,
+  type DependencyMetric,
+  type DependencyScores,
+  scoreDependencies,
+} from './dependency-score.js'
 export { type EvaluateOptions, evaluateHeads, type HeadScores, scoreHead } from './evaluate-heads.js'
 export { balancedAccuracy, f1Score, perplexity, wilsonInterval } from './metrics.js'
 export { type RankingFigures, rankingFigures } from './ranking-metrics.js'
