@@ -33,6 +33,7 @@ export {
   SQUAD_20,
 } from './span-task.js'
 export { type WindowSizes, windowSizes, windowsOf } from './span-windows.js'
+export { maximumSpanningTree } from './spanning-tree.js'
 export {
   openTaggingTask,
   type TaggedExample,
