@@ -3,7 +3,7 @@ import { pathToFileURL } from 'node:url'
 import { parentPort } from 'node:worker_threads'
 import { StrataError } from '../errors.js'
 import { type BatchSource, type PackedBatch, transferList } from './packed-batch.js'
-import type { PrefetchReply, PrefetchRequest } from './prefetch-protocol.js'
+import { buildBatch, type PrefetchReply, type PrefetchRequest } from './prefetch-protocol.js'
 import type { SourceDescription } from './source-description.js'
 
 interface SourceModule {
@@ -59,7 +59,7 @@ async function answer(request: PrefetchRequest): Promise<void> {
     if (request.kind === 'count') {
       reply = { id, value: source.batchCount(epoch) }
     } else {
-      const batch: PackedBatch = source.build(epoch, request.index)
+      const batch: PackedBatch = buildBatch(source, epoch, request.index)
       transfer = transferList(batch)
       reply = { id, value: batch }
     }

@@ -2,6 +2,7 @@
 import { StrataError } from '../errors.js'
 import { BatchPool, type RemoteSource } from './batch-pool.js'
 import type { BatchSource, PackedBatch } from './packed-batch.js'
+import { buildBatch } from './prefetch-protocol.js'
 import { isDescribed } from './source-description.js'
 
 export interface PrefetchOptions {
@@ -63,7 +64,7 @@ function checkInteger(name: string, value: number, least: number): void {
 function inThisThread(source: BatchSource): RemoteSource {
   return {
     batchCount: async (epoch) => source.batchCount(epoch),
-    build: async (epoch, index) => source.build(epoch, index),
+    build: async (epoch, index) => buildBatch(source, epoch, index),
   }
 }
 

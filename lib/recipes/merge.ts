@@ -11,9 +11,14 @@ export function isValues(value: unknown): value is Values {
 
 /**
  * `overlay` over `base`: objects are joined key by key, a list's entries by number (`stages.0.budget`), other values
- * replace, `null` removes a key. Neither is changed. `place` is the dotted path of both, for messages.
+ * replace, `null` removes a key. Neither is changed.
  */
-export function mergeValues(base: Values, overlay: Values, place = ''): Values {
+export function mergeValues(base: Values, overlay: Values): Values {
+  return mergeAt('', base, overlay)
+}
+
+/** `place` is the dotted path of both, for messages. */
+function mergeAt(place: string, base: Values, overlay: Values): Values {
   const merged: Values = { ...base }
   for (const [key, value] of Object.entries(overlay)) {
     const path = place === '' ? key : `${place}.${key}`
@@ -22,7 +27,7 @@ export function mergeValues(base: Values, overlay: Values, place = ''): Values {
     if (value === null) delete merged[key]
     else if (isValues(value) && Array.isArray(before)) merged[key] = mergeEntries(before, value, path)
     else if (isValues(value)) {
-      merged[key] = mergeValues(isValues(before) && !REPLACED_WHOLE.includes(key) ? before : {}, value, path)
+      merged[key] = mergeAt(path, isValues(before) && !REPLACED_WHOLE.includes(key) ? before : {}, value)
     } else if (value !== undefined) merged[key] = value
   }
   return merged
@@ -49,7 +54,7 @@ function mergeEntries(base: readonly unknown[], overlay: Values, path: string): 
       throw new StrataError('BAD_RECIPE', `${path}.${index}: no such entry, expected a number below ${base.length}`)
     }
     const before = base[Number(index)]
-    merged[Number(index)] = isValues(value) && isValues(before) ? mergeValues(before, value, `${path}.${index}`) : value
+    merged[Number(index)] = isValues(value) && isValues(before) ? mergeAt(`${path}.${index}`, before, value) : value
   }
   return merged
 }

@@ -98,7 +98,8 @@ const ADAPTER_SIZES: Record<RecipeAdapter['kind'], Omit<AdapterConfig, 'name' | 
   lora: { size: 8, alpha: 16 },
 }
 
-function adapterConfig(name: string, adapter: RecipeAdapter, encoderHeads: number): AdapterConfig {
+/** The adapter of one task: what the recipe says, else the sizes as published. */
+export function adapterConfig(name: string, adapter: RecipeAdapter, encoderHeads: number): AdapterConfig {
   const given = Object.fromEntries(Object.entries(adapter).filter(([, value]) => value !== undefined))
   const heads = adapter.kind === 'top-layer' ? { heads: encoderHeads } : {}
   return { name, ...ADAPTER_SIZES[adapter.kind], ...heads, ...(given as unknown as Pick<AdapterConfig, 'kind'>) }

@@ -54,7 +54,8 @@ function columnChoice(column: string | number) {
   return typeof column === 'string' ? { names: [column] } : { position: column }
 }
 
-function isPair(definition: TaskDefinition): boolean {
+/** Whether an example has two texts. */
+export function isPair(definition: TaskDefinition): boolean {
   return 'texts' in definition && (definition as TextTaskDefinition).texts.length === 2
 }
 

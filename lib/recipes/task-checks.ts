@@ -1,7 +1,10 @@
-import { findDefinition, KNOWN_TASKS } from '../tasks/index.js'
+import type { TaskHeadConfig } from '../model/index.js'
+import { findDefinition, KNOWN_TASKS, type TaskDefinition, type TaskKind } from '../tasks/index.js'
 import { TEXT_SLOTS } from './active-tasks.js'
 import { nearest } from './edit-distance.js'
+import { adapterConfig } from './model-of-recipe.js'
 import type { RecipeProblem } from './recipe-problems.js'
+import { isPair, taskDefinition } from './recipe-tasks.js'
 import { type ResolvedRecipe, stagesOf } from './resolve-recipe.js'
 
 const KNOWN_NAMES = KNOWN_TASKS.map(({ name }) => name.toLowerCase().replaceAll('.', ''))
@@ -13,6 +16,8 @@ export function taskFaults(recipe: ResolvedRecipe): RecipeProblem[] {
     ...corpusFaults(recipe),
     ...tapFaults(recipe),
     ...nameFaults(recipe),
+    ...headKindFaults(recipe),
+    ...adapterFaults(recipe),
     ...stageFaults(recipe),
   ]
 }
@@ -73,6 +78,40 @@ function nameFaults(recipe: ResolvedRecipe): RecipeProblem[] {
     }
   }
   return problems
+}
+
+/** Kinds of head whose labels each kind of task has. */
+const HEAD_KINDS: Record<TaskKind, readonly TaskHeadConfig['kind'][]> = {
+  classification: ['classifier', 'san'],
+  regression: ['regressor'],
+  ranking: ['ranker'],
+  span: ['span'],
+  tagging: ['tagger'],
+}
+
+function headKindFaults(recipe: ResolvedRecipe): RecipeProblem[] {
+  return Object.entries(recipe.tasks).flatMap(([name, { head }]) => {
+    const { kind } = head
+    if (kind === 'auto') return []
+    let definition: TaskDefinition
+    try {
+      definition = taskDefinition(recipe, name)
+    } catch {
+      return [] // a fault of its own
+    }
+    const pairs = definition.kind !== 'classification' || isPair(definition)
+    const fitting = HEAD_KINDS[definition.kind].filter((known) => known !== 'san' || pairs)
+    if (fitting.includes(kind)) return []
+    const what = pairs ? `a ${definition.kind} task` : 'a classification of single texts'
+    return [{ key: `tasks.${name}.head.kind`, message: `came "${kind}", expected ${fitting.join(' or ')} for ${what}` }]
+  })
+}
+
+function adapterFaults({ adapter }: ResolvedRecipe): RecipeProblem[] {
+  if (!adapter || (adapter.kind !== 'pal' && adapter.kind !== 'top-attention')) return []
+  const { size, heads } = adapterConfig('', adapter, 1)
+  if (size! % heads! === 0) return []
+  return [{ key: 'adapter.size', message: `came ${size}, expected a multiple of adapter.heads = ${heads}` }]
 }
 
 function stageFaults(recipe: ResolvedRecipe): RecipeProblem[] {
