@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process'
 import { closeSync, existsSync, mkdirSync, openSync, renameSync } from 'node:fs'
 import { homedir } from 'node:os'
 import path from 'node:path'
-import { openCorpus } from '../lib/data/corpus-builder.js'
+import { openCorpus, trainTokenizer } from '../lib/data/index.js'
 import { pretrainingSource } from '../lib/objectives/index.js'
 import { Tokenizer } from '../lib/text/index.js'
 import { writeBatchFile } from './batch-file.js'
@@ -24,9 +24,13 @@ export function benchmarkCache(): string {
   return folder
 }
 
+/** BERT's uncased vocabulary; another size is trained from the benchmark's text. */
+const BERT_VOCABULARY = 30522
+
 /** Path of the batch file; made by our own data side on first use. */
-export async function enwikiBatches(batchTokens: number): Promise<string> {
-  const file = path.join(benchmarkCache(), `enwiki-${batchTokens}-v1.safetensors`)
+export async function enwikiBatches(batchTokens: number, vocabulary = BERT_VOCABULARY): Promise<string> {
+  const size = vocabulary === BERT_VOCABULARY ? '' : `-V${vocabulary}`
+  const file = path.join(benchmarkCache(), `enwiki-${batchTokens}${size}-v1.safetensors`)
   if (existsSync(file)) return file
   const archive = path.join(sharedData(), 'enwiki/enwiki_docs.txt.xz')
   if (!existsSync(archive)) {
@@ -36,7 +40,10 @@ export async function enwikiBatches(batchTokens: number): Promise<string> {
   }
   const text = path.join(benchmarkCache(), 'enwiki.txt')
   if (!existsSync(text)) unpackStart(archive, text)
-  const tokenizer = await Tokenizer.load(path.join(sharedData(), 'bert_uncased'))
+  const tokenizer =
+    vocabulary === BERT_VOCABULARY
+      ? await Tokenizer.load(path.join(sharedData(), 'bert_uncased'))
+      : (await trainTokenizer({ inputs: [text], vocabSize: vocabulary, lowercase: true })).tokenizer
   const corpus = await openCorpus({ inputs: [text], tokenizer, cacheDirectory: path.join(benchmarkCache(), 'corpora') })
   const source = pretrainingSource({
     corpus,

@@ -6,6 +6,7 @@ import { parameterGroups } from '../lib/training/index.js'
 import { readBatchFile } from './batch-file.js'
 
 const SIZES = {
+  mini: { layers: 6, hiddenSize: 256, heads: 4, vocabSize: 8192 },
   small: { layers: 4, hiddenSize: 512, heads: 8 },
   base: { layers: 12, hiddenSize: 768, heads: 12 },
 } as const

@@ -15,10 +15,13 @@ import torch
 from safetensors.numpy import load_file
 
 SHAPES = {
+    "mini": {"hidden_size": 256, "num_hidden_layers": 6, "num_attention_heads": 4, "intermediate_size": 1024},
     "small": {"hidden_size": 512, "num_hidden_layers": 4, "num_attention_heads": 8, "intermediate_size": 2048},
     "base": {"hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12, "intermediate_size": 3072},
 }
 VOCABULARY = 30522
+# Shapes whose batches are made with a vocabulary of their own.
+VOCABULARIES = {"mini": 8192}
 MAX_LENGTH = 128
 LEARNING_RATE = 1e-4
 WEIGHT_DECAY = 0.01

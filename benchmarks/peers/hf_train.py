@@ -9,7 +9,7 @@ import argparse
 import torch
 from transformers import BertConfig, BertForPreTraining
 
-from common import LEARNING_RATE, MAX_GRAD_NORM, MAX_LENGTH, SHAPES, VOCABULARY, Batches, decay_groups, padded, serve
+from common import LEARNING_RATE, MAX_GRAD_NORM, MAX_LENGTH, SHAPES, VOCABULARIES, VOCABULARY, Batches, decay_groups, padded, serve
 
 
 def main():
@@ -25,7 +25,10 @@ def main():
 
     batches = Batches(options.batches)
     config = BertConfig(
-        vocab_size=VOCABULARY, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0, **SHAPES[options.shape]
+        vocab_size=VOCABULARIES.get(options.shape, VOCABULARY),
+        hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0,
+        **SHAPES[options.shape],
     )
     model = BertForPreTraining(config).train()
     forward = torch.compile(model) if options.compile else model

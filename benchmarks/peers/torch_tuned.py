@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from common import LEARNING_RATE, MAX_GRAD_NORM, MAX_LENGTH, SHAPES, VOCABULARY, Batches, decay_groups, serve
+from common import LEARNING_RATE, MAX_GRAD_NORM, MAX_LENGTH, SHAPES, VOCABULARIES, VOCABULARY, Batches, decay_groups, serve
 
 
 class Block(nn.Module):
@@ -36,9 +36,9 @@ class Block(nn.Module):
 
 
 class PackedBert(nn.Module):
-    def __init__(self, hidden_size, num_hidden_layers, num_attention_heads, intermediate_size):
+    def __init__(self, vocabulary, hidden_size, num_hidden_layers, num_attention_heads, intermediate_size):
         super().__init__()
-        self.word = nn.Embedding(VOCABULARY, hidden_size)
+        self.word = nn.Embedding(vocabulary, hidden_size)
         self.position = nn.Embedding(512, hidden_size)
         self.segment = nn.Embedding(2, hidden_size)
         self.norm = nn.LayerNorm(hidden_size, eps=1e-12)
@@ -47,7 +47,7 @@ class PackedBert(nn.Module):
         )
         self.transform = nn.Linear(hidden_size, hidden_size)
         self.transform_norm = nn.LayerNorm(hidden_size, eps=1e-12)
-        self.decoder_bias = nn.Parameter(torch.zeros(VOCABULARY))
+        self.decoder_bias = nn.Parameter(torch.zeros(vocabulary))
         self.pooler = nn.Linear(hidden_size, hidden_size)
         self.next_sentence = nn.Linear(hidden_size, 2)
         for module in self.modules():
@@ -104,7 +104,7 @@ def main():
     batches = Batches(options.batches)
     rows, masked = batches.limits()
     tokens = max(len(batches[k]["tokenIds"]) for k in range(batches.count))
-    model = PackedBert(**SHAPES[options.shape]).train()
+    model = PackedBert(VOCABULARIES.get(options.shape, VOCABULARY), **SHAPES[options.shape]).train()
     forward = torch.compile(model)
     optimizer = torch.optim.AdamW(decay_groups(model), lr=LEARNING_RATE, fused=True)
     parameters = list(model.parameters())
