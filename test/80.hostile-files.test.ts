@@ -7,9 +7,9 @@ import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, truncateSync, wri
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { gzipSync } from 'node:zlib'
-import { main } from '../lib/cli/main.js'
 import { saveModelFolder } from '../lib/model/index.js'
 import { Tokenizer } from '../lib/text/index.js'
+import { runHere } from './helpers/cli-here.js'
 import { runCli } from './helpers/cli-process.js'
 import { smallModel } from './helpers/small-model.js'
 
@@ -27,27 +27,6 @@ const WORDS = [
   'and',
   'in',
 ]
-
-/** {@link runCli} without a process of its own. */
-async function runHere(...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
-  const before = [process.stdout.write, process.stderr.write] as const
-  let [stdout, stderr] = ['', '']
-  process.stdout.write = ((text: string) => {
-    stdout += text
-    return true
-  }) as typeof process.stdout.write
-  process.stderr.write = ((text: string) => {
-    stderr += text
-    return true
-  }) as typeof process.stderr.write
-  try {
-    await main(['node', 'stratabert', ...args])
-    return { code: Number(process.exitCode ?? 0), stdout, stderr }
-  } finally {
-    ;[process.stdout.write, process.stderr.write] = before
-    process.exitCode = undefined
-  }
-}
 
 describe('hostile files', function () {
   this.timeout(120_000)

@@ -61,7 +61,13 @@ export function parseRecipeText(text: string, label: string): RecipeSource {
   if (fault) {
     const line = fault.linePos?.[0]
     const place = line ? ` line ${line.line}, column ${line.col}` : ''
-    throw new StrataError('BAD_RECIPE', `${label}${place}: no valid YAML or JSON: ${fault.message.split('\n')[0]}`)
+    const key = /^[^:\n]*/.exec(text.slice(fault.pos[0]))![0].trim()
+    throw new StrataError(
+      'BAD_RECIPE',
+      fault.code === 'DUPLICATE_KEY'
+        ? `${label}${place}: ${key.slice(0, 60)} stands here a second time, keys must be unique; rename or remove one`
+        : `${label}${place}: no valid YAML or JSON: ${fault.message.split('\n')[0]}`,
+    )
   }
   if (!isValues(values)) {
     throw new StrataError(

@@ -89,6 +89,13 @@ function spelling(came: unknown, issue: any): string {
   return near ? `; did you mean "${near}"?` : ''
 }
 
+/** What values with a length consist of: one of it, several. */
+const PARTS: Record<string, [string, string]> = { string: ['character', 'characters'], array: ['entry', 'entries'] }
+
+function counted(count: number, origin: string): string {
+  return `${count} ${PARTS[origin][count === 1 ? 0 : 1]}`
+}
+
 function expectation(issue: any): string {
   switch (issue.code) {
     case 'invalid_type':
@@ -99,13 +106,16 @@ function expectation(issue: any): string {
     case 'invalid_value':
       return issue.values.length === 1 ? JSON.stringify(issue.values[0]) : `one of ${issue.values.join(', ')}`
     case 'invalid_union':
-      return issue.options ? `one of ${issue.options.join(', ')}` : 'another type'
+      if (issue.options) return `one of ${issue.options.join(', ')}`
+      return [...new Set((issue.errors ?? []).map((all: any[]) => expectation(all[0])))].join(' or ') || 'another type'
     case 'too_small':
-      return issue.origin === 'string' || issue.origin === 'array'
-        ? `at least ${issue.minimum} ${issue.origin === 'string' ? 'character' : 'entry'}`
+      return PARTS[issue.origin]
+        ? `at least ${counted(issue.minimum, issue.origin)}`
         : `a number ${issue.inclusive ? '≥' : '>'} ${issue.minimum}`
     case 'too_big':
-      return `a number ${issue.inclusive ? '≤' : '<'} ${issue.maximum}`
+      return PARTS[issue.origin]
+        ? `at most ${counted(issue.maximum, issue.origin)}`
+        : `a number ${issue.inclusive ? '≤' : '<'} ${issue.maximum}`
     case 'invalid_format':
       return /^Invalid/.test(issue.message) ? `text like ${issue.pattern}` : issue.message
     default:

@@ -30,19 +30,26 @@ export function drawShare(count: number, fraction: number, drawSeed: number, cla
  * Parts the examples into training and held-out ones by seed, both ascending. Classes are not balanced between them.
  * `devShare` below 1 is a share, from 1 on a number of examples. Throws BAD_ARGUMENT on one that is neither, BAD_DATA when no
  * example would be left for training.
+ *
+ * @param what is parted, for messages: `task mood (mood.csv): examples`
  */
-export function splitBySeed(count: number, devShare: number, seed: number): { train: Uint32Array; dev: Uint32Array } {
+export function splitBySeed(
+  count: number,
+  devShare: number,
+  seed: number,
+  what = 'examples',
+): { train: Uint32Array; dev: Uint32Array } {
   if (!(devShare > 0 && (devShare < 1 || Number.isInteger(devShare)))) {
     throw new StrataError(
       'BAD_ARGUMENT',
-      `devShare is ${devShare}; a share between 0 and 1, or a number of examples from 1 on was expected`,
+      `${what}: devShare is ${devShare}; a share between 0 and 1, or a number from 1 on was expected`,
     )
   }
   const held = devShare < 1 ? Math.max(1, Math.floor(count * devShare)) : devShare
   if (held >= count) {
     throw new StrataError(
       'BAD_DATA',
-      `${count} examples, of which ${held} are held out, leave none for training; give more or a smaller devShare`,
+      `${what}: there are ${count}, of which ${held} would be held out; that leaves none for training, give more or a smaller devShare`,
     )
   }
   const order = drawOrder(count, seed, 'split')

@@ -130,7 +130,7 @@ class Opening {
     let train: Uint32Array = Uint32Array.from({ length: count }, (_, row) => row)
     let dev: Uint32Array | undefined
     if (single) {
-      const parts = splitBySeed(count, devShare, seed)
+      const parts = splitBySeed(count, devShare, seed, `task ${this.#name} (${this.#options.data}): examples`)
       train = parts.train
       dev = parts.dev
       this.#notes.push(

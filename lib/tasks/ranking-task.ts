@@ -130,7 +130,12 @@ class Opening {
         // Questions of one paragraph share their candidates: they stay on one side.
         const source = ({ context, line }: Read): number => context ?? line
         const sources = [...new Set(questions.map(source))]
-        const parts = splitBySeed(sources.length, devShare, seed)
+        const parts = splitBySeed(
+          sources.length,
+          devShare,
+          seed,
+          `task ${this.#name} (${this.#options.data}): questions or contexts`,
+        )
         const held = new Set(pick(sources, parts.dev))
         const dev = questions.filter((question) => held.has(source(question)))
         this.#notes.push(`dev: ${dev.length} of ${questions.length} questions of the one file, drawn by seed ${seed}`)

@@ -123,7 +123,12 @@ class Opening {
       const data = await this.#read(split, files, unlabelled)
       if (single) {
         const contexts = [...new Set(data.map(({ context }) => context))]
-        const parts = splitBySeed(contexts.length, devShare, seed)
+        const parts = splitBySeed(
+          contexts.length,
+          devShare,
+          seed,
+          `task ${this.#name} (${this.#options.data}): contexts`,
+        )
         const held = new Set([...parts.dev].map((index) => contexts[index]))
         const dev = data.filter(({ context }) => held.has(context))
         this.#notes.push(

@@ -134,7 +134,12 @@ class Opening {
       for (const file of files) sentences.push(...(await this.#read(split, file, unlabelled)))
       this.#settleLabels(split, sentences)
       if (single) {
-        const parts = splitBySeed(sentences.length, devShare, seed)
+        const parts = splitBySeed(
+          sentences.length,
+          devShare,
+          seed,
+          `task ${this.#name} (${this.#options.data}): sentences`,
+        )
         this.#notes.push(
           `dev: ${parts.dev.length} of ${sentences.length} sentences of the one file, drawn by seed ${seed}`,
         )

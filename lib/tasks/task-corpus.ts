@@ -126,7 +126,7 @@ async function* readTexts(source: TaskTextSource<TextTaskDefinition>): AsyncGene
   if (single) {
     let count = 0
     for await (const rows of labelledRows(source, splits.get('train')!, labels)) count += rows.length
-    held = new Set(splitBySeed(count, devShare, seed).dev)
+    held = new Set(splitBySeed(count, devShare, seed, `task ${name} (${data}): examples`).dev)
   }
   checkSplits(name, splits, wanted)
   for (const split of wanted) {
@@ -167,7 +167,8 @@ async function* readContexts(source: TaskTextSource<SpanTaskDefinition>): AsyncG
       const { noAnswer = false } = definition
       const set = await readSquad(file, { maxBadShare: source.maxBadShare, noAnswer })
       const texts = [...new Set(set.questions.map(({ context }) => set.contexts[context].text))]
-      const kept = single ? [...splitBySeed(texts.length, devShare, seed).train].map((index) => texts[index]) : texts
+      const parts = single && splitBySeed(texts.length, devShare, seed, `task ${name} (${file}): contexts`)
+      const kept = parts ? [...parts.train].map((index) => texts[index]) : texts
       for (const text of kept) yield [text]
     }
   }
