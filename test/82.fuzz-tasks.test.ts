@@ -20,7 +20,7 @@ import {
 import type { StrataError } from '../lib/errors.js'
 import { parseRecipeText, resolveRecipe } from '../lib/recipes/index.js'
 import { taskDefinition } from '../lib/recipes/recipe-tasks.js'
-import { customDefinition, openTask } from '../lib/tasks/index.js'
+import { type CustomTask, customDefinition, openTask } from '../lib/tasks/index.js'
 import { Tokenizer } from '../lib/text/index.js'
 import { FACTOR, Fuzzing, mutate, mutations, odd } from './helpers/fuzz.js'
 
@@ -420,21 +420,32 @@ describe('fuzzing task data', function () {
       const tokenizer = Tokenizer.fromVocabulary(['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]', 'the', 'one', 'x', 'y'])
       write('in.csv', 'text,a,label\nthe one,the,x\none,y,y\nthe,"x, y",x\n')
       write('in.tsv', 'the\tone\tx\none\ty\ty\n')
-      const usual = fc.record(
-        {
-          kind: fc.constantFrom('classification', 'regression'),
-          text: fc.constantFrom<any>('text', 'a', 'none', 0, 1, 7, ['text', 'a'], [0, 1]),
-          label: fc.constantFrom<any>('label', 'none', 2, 9),
-          labels: fc.constantFrom(['x', 'y'], ['x', 'z'], ['x'], ['a', 'b', 'c']),
-          range: fc.constantFrom<any>([0, 5], [5, 0]),
-          metrics: fc.constantFrom(['accuracy'], ['f1'], ['pearson'], ['none']),
-          delimiter: fc.constantFrom(',', ';', '\t'),
-          header: fc.boolean(),
-          noLabel: fc.constantFrom(['x'], ['y']),
-          hypothesisFirst: fc.boolean(),
-        },
-        { requiredKeys: ['text', 'label'] },
+      const columns = fc.record({
+        text: fc.constantFrom<any>('text', 'text', 'a', ['text', 'a'], 'none', 0, 1, 7, [0, 1]),
+        label: fc.constantFrom<any>('label', 'label', 'label', 2, 2, 'none', 9),
+      })
+      const odds = fc.record({
+        kind: fc.constantFrom('classification', 'regression'),
+        labels: fc.constantFrom(['x', 'y'], ['x', 'z'], ['x'], ['a', 'b', 'c']),
+        range: fc.constantFrom<any>([0, 5], [5, 0]),
+        metrics: fc.constantFrom(['accuracy'], ['f1'], ['pearson'], ['none']),
+        delimiter: fc.constantFrom(',', ';', '\t'),
+        header: fc.boolean(),
+        noLabel: fc.constantFrom(['x'], ['y']),
+        hypothesisFirst: fc.boolean(),
+      })
+      const some = fc.subarray(
+        ['kind', 'labels', 'range', 'metrics', 'delimiter', 'header', 'noLabel', 'hypothesisFirst'] as const,
+        { maxLength: 2 },
       )
+      // At most two of them at once: most definitions open.
+      const usual = fc
+        .tuple(columns, odds, some)
+        .map(
+          ([named, all, keys]): CustomTask =>
+            ({ ...named, ...Object.fromEntries(keys.map((key) => [key, all[key]])) }) as CustomTask,
+        )
+      let openedCount = 0
       const more = fc.record({
         devShare: fc.constantFrom(undefined, 0.5, 1, 2, 3, 7),
         fraction: fc.constantFrom(undefined, 0.01, 0.7),
@@ -455,6 +466,7 @@ describe('fuzzing task data', function () {
             seed: 1,
             ...options,
           })
+          openedCount++
           for (const set of [opened.train, ...Object.values(opened.evaluation)]) {
             if (!set) continue
             let count = 0
@@ -464,6 +476,7 @@ describe('fuzzing task data', function () {
         },
         ({ message }) => assert.match(message, /task mine|in\.[ct]sv/),
       )
+      assert.ok(openedCount > 30, `${openedCount} opened`)
     })
   })
 

@@ -62,8 +62,21 @@ export function definitionOf(name: string): TaskDefinition {
   )
 }
 
-/** Opens a task of any kind. Throws what the kind's opener throws, see openTextTask. */
-export function openTask(options: OpenTaskOptions): Promise<OpenedTask> {
+/** What a tokenizer needs to cut a pair: [CLS], two [SEP] and a token. */
+const LEAST_TOKENS = 4
+
+/** Opens a task of any kind. Throws BAD_ARGUMENT on sizes that no example fits, and what the kind's opener throws, see openTextTask. */
+export async function openTask(options: OpenTaskOptions): Promise<OpenedTask> {
+  const { name = options.definition.name, sequenceTokens = LEAST_TOKENS, sequences = 1 } = options
+  if (!(Number.isInteger(sequenceTokens) && sequenceTokens >= LEAST_TOKENS)) {
+    throw new StrataError(
+      'BAD_ARGUMENT',
+      `task ${name}: sequenceTokens is ${sequenceTokens}; a whole number of at least ${LEAST_TOKENS} was expected`,
+    )
+  }
+  if (!(Number.isInteger(sequences) && sequences >= 1)) {
+    throw new StrataError('BAD_ARGUMENT', `task ${name}: ${sequences} sequences a batch; at least one was expected`)
+  }
   return OPENERS[options.definition.kind](options)
 }
 
