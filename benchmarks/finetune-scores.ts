@@ -6,14 +6,14 @@
  * Each run appends one line to DIR/results.jsonl, and a run whose line is there is skipped; seed 1 comes first for all tasks, so that what is
  * there at any time is of use. An interrupted run goes on from its checkpoint; a finished run's checkpoints are deleted.
  */
-import { execFileSync } from 'node:child_process'
 import { appendFileSync, existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs'
 import path from 'node:path'
 import { parseArgs } from 'node:util'
 import { openRecipe, overlayOfSetOptions, runRecipe, type Values } from '../lib/recipes/index.js'
-import { createProgressLine, TrainingEvents } from '../lib/training/index.js'
+import { createProgressLine, type TrainingEvent, TrainingEvents } from '../lib/training/index.js'
 import { sharedData } from './enwiki-batches.js'
 import { meanInterval } from './mean-interval.js'
+import { commit } from './rounds.js'
 
 interface KnownTask {
   folder: string
@@ -36,7 +36,7 @@ interface ResultLine {
   set: string[]
   /** Of the last epoch, as fractions. */
   metrics: Record<string, number>
-  /** The main metric at the end of each epoch that this process saw. */
+  /** The main metric at the end of each epoch. */
   byEpoch: number[]
   steps: number
   tokens: number
@@ -85,21 +85,18 @@ const SECTIONS = ['optimizer', 'schedule', 'clip', 'encoder', 'batch']
 async function runOne(task: string, seed: number, options: Options): Promise<ResultLine | undefined> {
   const output = path.join(options.output, `${task}-${seed}`)
   const recipe = await openRecipe(options.recipe, { overlay: settings(task, seed, options) })
-  const byEpoch: number[] = []
-  const events = new TrainingEvents().addLogger(createProgressLine()).on('evaluation', ({ tasks }) => {
-    byEpoch.push(Object.values(tasks[task])[0].main)
-  })
   const result = await runRecipe(recipe, {
     output,
     resume: true,
     handleSignals: true,
-    events,
+    events: new TrainingEvents().addLogger(createProgressLine()),
     onNote: (note) => console.error(`note: ${note}`),
   })
   if (result.status === 'interrupted') return undefined
   const { step, tokens, elapsedSeconds } = result.state
   const { metrics } = Object.values(result.tasks[task])[0]
   const { batch } = recipe
+  const byEpoch = mainMetrics(path.join(output, 'metrics.jsonl'), task)
   rmSync(output, { recursive: true })
   return {
     task,
@@ -119,23 +116,20 @@ async function runOne(task: string, seed: number, options: Options): Promise<Res
   }
 }
 
-function commit(): string {
-  try {
-    const root = path.resolve(__dirname, '..')
-    return execFileSync('git', ['rev-parse', '--short', 'HEAD'], { cwd: root, encoding: 'utf8' }).trim()
-  } catch {
-    return 'unknown'
-  }
+/** The task's main metric at each evaluation of a run's log. */
+function mainMetrics(log: string, task: string): number[] {
+  const events = readLines<TrainingEvent>(log)
+  return events.flatMap((event) => (event.type === 'evaluation' ? [Object.values(event.tasks[task])[0].main] : []))
 }
 
-function readResults(file: string): ResultLine[] {
+function readLines<Line>(file: string): Line[] {
   if (!existsSync(file)) return []
   // The last line may be cut short by a kill.
   return readFileSync(file, 'utf8')
     .split('\n')
     .flatMap((line) => {
       try {
-        return line ? [JSON.parse(line) as ResultLine] : []
+        return line ? [JSON.parse(line) as Line] : []
       } catch {
         return []
       }
@@ -213,7 +207,7 @@ async function main(): Promise<void> {
   if (!values.table) {
     for (let seed = 1; seed <= options.seeds; seed++) {
       for (const task of options.tasks) {
-        if (readResults(file).some((line) => isOf(line) && line.task === task && line.seed === seed)) continue
+        if (readLines<ResultLine>(file).some((line) => isOf(line) && line.task === task && line.seed === seed)) continue
         console.error(`${new Date().toISOString().slice(11, 19)} ${task}, seed ${seed}`)
         const line = await runOne(task, seed, options)
         if (!line) {
@@ -222,11 +216,11 @@ async function main(): Promise<void> {
           return
         }
         appendFileSync(file, `${JSON.stringify(line)}\n`)
-        console.log(`${table(readResults(file).filter(isOf), options.tasks)}\n`)
+        console.log(`${table(readLines<ResultLine>(file).filter(isOf), options.tasks)}\n`)
       }
     }
   }
-  console.log(table(readResults(file).filter(isOf), options.tasks))
+  console.log(table(readLines<ResultLine>(file).filter(isOf), options.tasks))
 }
 
 main().catch((error) => {
