@@ -1,3 +1,22 @@
+export { chunkWithoutParse } from './chunk-fallback.js'
+export { chunksOfPieces, cutAtChunks, wordsOfPieces } from './chunk-pieces.js'
+export {
+  type ChunkRelations,
+  chunkRelations,
+  RELATION_PRESETS,
+  type RelationGroups,
+  type RelationOptions,
+} from './chunk-relations.js'
+export {
+  CHUNK_KINDS,
+  type Chunk,
+  type ChunkKind,
+  type Chunks,
+  chunkWords,
+  isMarker,
+  type ParsedWords,
+  parsedWords,
+} from './chunker.js'
 export {
   annotate,
   CONLLU_COLUMNS,
@@ -27,5 +46,6 @@ export { sentenceBorders, splitSentences } from './sentence-splitter.js'
 export type { TokenOffsets } from './token-offsets.js'
 export { SPECIAL_TOKENS, Tokenizer } from './tokenizer.js'
 export { learnVocabulary, type VocabularyOptions, WordCounter } from './tokenizer-training.js'
+export { type SplitWord, splitWords } from './word-splitter.js'
 export { type PackedPieces, WordPieceEncoder } from './wordpiece-encoder.js'
 export type { LoadOptions, TokenizerDefinition } from './wordpiece-files.js'
