@@ -1,7 +1,7 @@
 /**
  * Generated task data for the readers of tables, SQuAD files and tagged sentences, and generated task definitions: whatever comes, the
- * answer is a value or a StrataError that names the file and the place; what is well formed comes back as it was written. 10,000
- * cases by default, ten times as many with STRATABERT_LONG=1.
+ * answer is a value or a StrataError that names the file and the place; what is well formed comes back as it was written. 6,000
+ * cases by default, 120,000 with STRATABERT_LONG=1.
  */
 import assert from 'node:assert/strict'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
@@ -24,7 +24,7 @@ import { type CustomTask, customDefinition, openTask } from '../lib/tasks/index.
 import { Tokenizer } from '../lib/text/index.js'
 import { FACTOR, Fuzzing, mutate, mutations, odd } from './helpers/fuzz.js'
 
-const fuzzing = new Fuzzing()
+const fuzzing = new Fuzzing(0.5)
 const check = fuzzing.check.bind(fuzzing)
 
 /** A refusal of a file's rows says where: `FILE:LINE`; one of the whole file names it. */
@@ -476,13 +476,13 @@ describe('fuzzing task data', function () {
         },
         ({ message }) => assert.match(message, /task mine|in\.[ct]sv/),
       )
-      assert.ok(openedCount > 30, `${openedCount} opened`)
+      assert.ok(openedCount > 20, `${openedCount} opened`)
     })
   })
 
   // In a suite of its own: a suite's tests run before those of the suites inside it.
   describe('altogether', () => {
-    it(`at least ${10_000 * FACTOR} cases ran, and a good part of them was refused`, function () {
+    it(`at least ${10_000 * fuzzing.factor} cases ran, and a good part of them was refused`, function () {
       if (fuzzing.cases === 0) this.skip() // only this test was chosen
       fuzzing.ranAtLeast(10_000)
     })
