@@ -59,11 +59,11 @@ export class CkaTable {
     const lefts = this.#shift('left', left, rows)
     const rights = this.#shift('right', right ?? [], rows)
     for (const [i, states] of lefts.entries()) {
-      addProduct(this.#selves.left[i], states, states, rows, true)
+      addProduct(this.#selves.left[i], states, states, padded(rows), true)
       for (const [j, others] of (this.#symmetric ? lefts : rights).entries())
-        if (this.#crosses[i][j].length > 0) addProduct(this.#crosses[i][j], states, others, rows, false)
+        if (this.#crosses[i][j].length > 0) addProduct(this.#crosses[i][j], states, others, padded(rows), false)
     }
-    for (const [j, states] of rights.entries()) addProduct(this.#selves.right[j], states, states, rows, true)
+    for (const [j, states] of rights.entries()) addProduct(this.#selves.right[j], states, states, padded(rows), true)
     this.#rows += rows
   }
 
@@ -96,7 +96,7 @@ export class CkaTable {
 
   /**
    * States minus the first block's mean, with their sums taken. Sums of products about 0 would lose the digits of states whose
-   * mean is far from it; the mean that is left is taken off at the end.
+   * mean is far from it; the mean that is left is taken off at the end. Rows of zeros, which add nothing, fill up the last four.
    */
   #shift(side: 'left' | 'right', blocks: readonly StateBlock[], rows: number): Float64Array[] {
     return blocks.map((block, layer) => {
@@ -104,7 +104,7 @@ export class CkaTable {
       this.#centres[side][layer] ??= meanRow(block, rows, width)
       const centre = this.#centres[side][layer]
       const sums = this.#sums[side][layer]
-      const shifted = new Float64Array(rows * width)
+      const shifted = new Float64Array(padded(rows) * width)
       for (let row = 0, at = 0; row < rows; row++) {
         for (let column = 0; column < width; column++, at++) {
           shifted[at] = block[at] - centre[column]
@@ -133,7 +133,9 @@ function meanRow(block: StateBlock, rows: number, width: number): Float64Array {
   return mean.map((value, column) => value + block[column])
 }
 
-/** product += leftᵀ right, (leftWidth, rightWidth); its upper triangle only when both are the same. Four rows at a time. */
+const padded = (rows: number): number => 4 * Math.ceil(rows / 4)
+
+/** product += leftᵀ right, (leftWidth, width); its upper triangle only when both are the same. Rows come in fours. */
 function addProduct(
   product: Float64Array,
   left: Float64Array,
@@ -143,27 +145,37 @@ function addProduct(
 ): void {
   const leftWidth = left.length / rows
   const width = right.length / rows
-  let row = 0
-  for (; row + 4 <= rows; row += 4) {
+  for (let row = 0; row < rows; row += 4) {
     const b0 = row * width
     const b1 = b0 + width
     const b2 = b1 + width
     const b3 = b2 + width
-    for (let i = 0; i < leftWidth; i++) {
+    // Two features at once: each number of the right side is read once for both.
+    for (let i = 0; i < leftWidth; i += 2) {
+      // The last of an odd width is its own partner, with nothing to add.
+      const paired = i + 1 < leftWidth ? 1 : 0
       const a = row * leftWidth + i
       const a0 = left[a]
       const a1 = left[a + leftWidth]
       const a2 = left[a + 2 * leftWidth]
       const a3 = left[a + 3 * leftWidth]
+      const c = a + paired
+      const c0 = paired * left[c]
+      const c1 = paired * left[c + leftWidth]
+      const c2 = paired * left[c + 2 * leftWidth]
+      const c3 = paired * left[c + 3 * leftWidth]
       const to = i * width
-      for (let j = upper ? i : 0; j < width; j++)
-        product[to + j] += a0 * right[b0 + j] + a1 * right[b1 + j] + a2 * right[b2 + j] + a3 * right[b3 + j]
+      const next = to + paired * width
+      for (let j = upper ? i : 0; j < width; j++) {
+        const r0 = right[b0 + j]
+        const r1 = right[b1 + j]
+        const r2 = right[b2 + j]
+        const r3 = right[b3 + j]
+        product[to + j] += a0 * r0 + a1 * r1 + a2 * r2 + a3 * r3
+        product[next + j] += c0 * r0 + c1 * r1 + c2 * r2 + c3 * r3
+      }
     }
   }
-  for (; row < rows; row++)
-    for (let i = 0; i < leftWidth; i++)
-      for (let j = upper ? i : 0; j < width; j++)
-        product[i * width + j] += left[row * leftWidth + i] * right[row * width + j]
 }
 
 /** Squared Frobenius norm of the product about the means: each entry less sumᵢ sumⱼ / rows. */

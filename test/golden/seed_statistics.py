@@ -25,7 +25,7 @@ def quantiles():
 
 
 def tails():
-    points = [0.0, 1e-8, 0.3, 1.0, 2.5, 12.0, 400.0]
+    points = [0.0, 0.001, 0.3, 1.0, 2.5, 12.0, 400.0]
     return [
         {"degrees": d, "points": points, "tails": (2 * stats.t.sf(points, d)).tolist()} for d in [1, 2, 3, 9, 50, 200]
     ]
