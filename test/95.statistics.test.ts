@@ -269,6 +269,11 @@ describe('paired bootstrap', () => {
     assert.ok(Math.abs(many.deviation / one.deviation - 1) < 0.05)
     // The deviation of a mean of 40 draws with share 0.2.
     close(one.deviation, Math.sqrt((0.2 * 0.8) / 40), 0.003)
+    // Quantiles of Binomial(40, 0.2): 3 and 13 at 2.5 % and 97.5 %, 4 and 12 at 5 % and 95 %.
+    const hits = ({ low, high }: { low: number; high: number }) => [Math.round(low * 40), Math.round(high * 40)]
+    const options = { layers: 'examples', draws: 40_000 } as const
+    assert.deepEqual(hits(pairedBootstrap([row], [zeros], options)), [3, 13])
+    assert.deepEqual(hits(pairedBootstrap([row], [zeros], { ...options, level: 0.9 })), [4, 12])
   })
 
   it('no spread, NaN, one seed, unequal tables', () => {
@@ -430,8 +435,10 @@ describe('linear CKA', () => {
     }
   })
 
-  it('rotation and scale change nothing', () => {
-    const [x] = pair(goldens.ckas[1])
+  it('rotation, scale and a mean far from 0 change nothing', () => {
+    const [x, y] = pair(goldens.ckas[1])
+    const far = x.map((value) => value + 1e8)
+    close(linearCka(far, 16, y, 24), linearCka(x, 16, y, 24))
     const turned = Float64Array.from(x)
     for (let at = 0; at < x.length; at += 2) {
       turned[at] = 3 * (0.6 * x[at] - 0.8 * x[at + 1])

@@ -1,4 +1,20 @@
+export {
+  type ComparisonOptions,
+  type ComparisonRow,
+  compareToBaseline,
+  type ScoreTable,
+  type SeedScores,
+} from './baseline-comparison.js'
+export { CkaTable, linearCka, type StateBlock } from './cka.js'
 export { accuracy, confusionMatrix, macroF1, matthews, microF1 } from './classification-metrics.js'
+export {
+  type Convergence,
+  type ConvergencePair,
+  convergence,
+  medianInterval,
+  type PairConvergence,
+  type ScoreCurve,
+} from './convergence.js'
 export { averageRanks, pearson, spearman } from './correlation.js'
 export {
   DEPENDENCY_METRICS,
@@ -9,6 +25,22 @@ export {
 } from './dependency-score.js'
 export { type EvaluateOptions, evaluateHeads, type HeadScores, scoreHead } from './evaluate-heads.js'
 export { balancedAccuracy, f1Score, perplexity, wilsonInterval } from './metrics.js'
+export {
+  type BootstrapLayers,
+  type ExampleScore,
+  type PairedBootstrap,
+  type PairedBootstrapOptions,
+  pairedBootstrap,
+  pairedBootstrapOf,
+} from './paired-bootstrap.js'
+export {
+  holm,
+  type PairedTTest,
+  pairedTTest,
+  type SignFlipOptions,
+  type SignFlipTest,
+  signFlipTest,
+} from './paired-tests.js'
 export { type RankingFigures, rankingFigures } from './ranking-metrics.js'
 export { type ScoreTaskOptions, scoreTask, splitOf } from './score-task.js'
 export { type SpanFigures, spanFigures } from './span-metrics.js'
@@ -21,4 +53,15 @@ export {
   scoreSquad11,
   scoreSquad20,
 } from './squad-score.js'
+export { studentQuantile, studentTail } from './student-t.js'
+export {
+  median,
+  type PowerOptions,
+  pairedEffectSize,
+  type Summary,
+  smallestPairedEffect,
+  smallestUnpairedEffect,
+  summarize,
+  unpairedEffectSize,
+} from './summary.js'
 export type { TaskPrediction, TaskScorer, TaskScorerContext, TaskScorerFactory } from './task-scorer.js'
