@@ -1,5 +1,7 @@
 #include "core/dropout.h"
 
+#include "core/kernels/dropout_rows.h"
+
 #include <ATen/detail/AcceleratorHooksInterface.h>
 
 #include <algorithm>
@@ -10,7 +12,9 @@ namespace strata {
 void dropout_factors(float* out, int64_t count, double p, PhiloxKey key, uint64_t offset) {
   const auto threshold = static_cast<uint32_t>(std::min(p * 0x1p32, 4294967295.0));
   const auto keep = static_cast<float>(1 / (1 - p));
-  for (int64_t i = 0; i < count; i += 4) {
+  const int64_t blocks = count / kernels::kDropoutBlock * kernels::kDropoutBlock;
+  kernels::dropout_blocks(out, blocks, key, offset / 4, threshold, keep);
+  for (int64_t i = blocks; i < count; i += 4) {
     const auto bits = philox4x32(key, (offset + static_cast<uint64_t>(i)) / 4);
     const int64_t n = std::min<int64_t>(4, count - i);
     for (int64_t j = 0; j < n; ++j) out[i + j] = bits[j] < threshold ? 0.0f : keep;
