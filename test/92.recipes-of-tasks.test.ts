@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Encoder } from '../lib/inference/index.js'
@@ -137,6 +137,25 @@ describe('recipes of labelled tasks', function () {
       ])
       // Every task's own checkpoint is there to be used.
       for (const stage of whole.stages) assert.ok(stage.checkpoint && existsSync(stage.checkpoint), stage.name)
+    })
+
+    it('writes the submission of an unlabelled test file under its official name', async () => {
+      const test = join(folder, 'rte-test.tsv')
+      const rows = [0, 1, 2].map((index) => `${index}\tthe music is by the river\ta house of the forest`)
+      writeFileSync(test, `index\tsentence1\tsentence2\n${rows.join('\n')}\n`)
+      const written: string[] = []
+      await evaluateCheckpoint(whole.checkpoint!, {
+        device: 'cpu',
+        precision: 'fp32',
+        heads: ['rte'],
+        data: { rte: { test } },
+        submissions: output('submissions'),
+        onSubmission: (file) => void written.push(file),
+      })
+      assert.deepEqual(written, [join(output('submissions'), 'RTE.tsv')])
+      const lines = readFileSync(written[0], 'utf8').trim().split('\n')
+      assert.equal(lines[0], 'index\tprediction')
+      assert.match(lines.slice(1).join(' '), /^0\t(not_)?entailment 1\t(not_)?entailment 2\t(not_)?entailment$/)
     })
 
     it('stopped in the refinement and in a fine-tuning, it ends bit for bit the same', async () => {

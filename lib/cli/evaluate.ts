@@ -12,6 +12,7 @@ interface EvaluateFlags {
   task?: string[]
   data?: string[]
   predictions?: string
+  submissions?: string
   device: string
   precision: 'auto' | 'fp32' | 'bf16' | 'fp16' | 'fp64'
   json: boolean
@@ -29,6 +30,7 @@ export function registerEvaluate(program: Command): void {
       gather,
     )
     .option('--predictions <file>', 'write every label or example and what the model said, one JSON object a line')
+    .option('--submissions <folder>', "write predictions as GLUE's submissions and SQuAD's scorer take them")
     .option('--device <device>', 'auto, cpu, cuda or cuda:N', 'auto')
     .option('--precision <precision>', 'auto, fp32, bf16, fp16 or fp64', 'auto')
     .option('--json', 'print one JSON document', false)
@@ -50,6 +52,11 @@ async function evaluate(checkpoint: string, flags: EvaluateFlags): Promise<void>
     precision: flags.precision,
     onProgress: progress.say,
     onPrediction: predictions?.write,
+    submissions: flags.submissions,
+    onSubmission: (file) => {
+      progress.done()
+      note(`wrote ${file}`)
+    },
     onTaskPrediction: predictions && ((prediction) => void predictions.write(prediction)),
   })
   await predictions?.close()

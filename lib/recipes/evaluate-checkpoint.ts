@@ -26,6 +26,10 @@ export interface EvaluateCheckpointOptions {
   onPrediction?: (prediction: Prediction) => void | Promise<void>
   /** Gets every example of the labelled tasks with what the model said, those of sets without labels too. */
   onTaskPrediction?: (prediction: TaskPrediction) => void
+  /** Folder for predictions in the forms of GLUE's submissions and SQuAD's scorer; sets without labels are predicted too. */
+  submissions?: string
+  /** Gets the path of every such file. */
+  onSubmission?: (file: string) => void
 }
 
 export interface Prediction {

@@ -1,6 +1,6 @@
 import { stat } from 'node:fs/promises'
 import { StrataError } from '../errors.js'
-import { scoreTask } from '../evaluation/index.js'
+import { scoreTask, type TaskPrediction } from '../evaluation/index.js'
 import type { Model, ModelFolder, SavedTask } from '../model/index.js'
 import {
   type OpenedTask,
@@ -13,6 +13,7 @@ import {
 import type { Tokenizer } from '../text/index.js'
 import type { EvaluateCheckpointOptions } from './evaluate-checkpoint.js'
 import type { ResolvedRecipe } from './resolve-recipe.js'
+import { hasOfficialForm, writeOfficialForm } from './submissions.js'
 
 /** Opens the held-out data of a checkpoint's tasks; the answer scores them. */
 export async function openTaskEvaluation(
@@ -29,18 +30,37 @@ export async function openTaskEvaluation(
   return async (model) => {
     const scores: TaskScores[] = []
     for (const task of opened) {
-      const common = { signal: options.signal, predictions: options.onTaskPrediction }
-      for (const split of Object.keys(task.evaluation)) {
-        const onBatch = (done: number, total: number) =>
-          options.onProgress?.(`${task.name}: evaluated ${done} of ${total} batches`)
-        scores.push(await scoreTask(model, task, split, { ...common, onBatch }))
-      }
-      if (options.onTaskPrediction) {
-        for (const split of Object.keys(task.prediction)) await scoreTask(model, task, split, common)
-      }
+      for (const split of Object.keys(task.evaluation)) scores.push(await scoreSplit(model, task, split, options))
+      if (!options.onTaskPrediction && options.submissions === undefined) continue
+      for (const split of Object.keys(task.prediction)) await scoreSplit(model, task, split, options)
     }
     return scores
   }
+}
+
+/** Scores one split, tells its predictions and writes them in their official form, where one is asked for and there is one. */
+async function scoreSplit(
+  model: Model,
+  task: OpenedTask,
+  split: string,
+  options: EvaluateCheckpointOptions,
+): Promise<TaskScores> {
+  const { onTaskPrediction, onProgress, onSubmission, submissions, signal } = options
+  const wanted = submissions !== undefined && hasOfficialForm(task, split)
+  const kept: TaskPrediction[] = []
+  const scores = await scoreTask(model, task, split, {
+    signal,
+    onBatch: (done, total) => onProgress?.(`${task.name}: evaluated ${done} of ${total} batches`),
+    predictions:
+      onTaskPrediction || wanted
+        ? (prediction) => {
+            onTaskPrediction?.(prediction)
+            if (wanted) kept.push(prediction)
+          }
+        : undefined,
+  })
+  if (wanted) for (const file of await writeOfficialForm(submissions, task, split, kept)) onSubmission?.(file)
+  return scores
 }
 
 async function openSaved(
