@@ -9,10 +9,10 @@
 import { appendFileSync, existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs'
 import path from 'node:path'
 import { parseArgs } from 'node:util'
+import { summarize } from '../lib/evaluation/index.js'
 import { openRecipe, overlayOfSetOptions, runRecipe, type Values } from '../lib/recipes/index.js'
 import { createProgressLine, type TrainingEvent, TrainingEvents } from '../lib/training/index.js'
 import { sharedData } from './enwiki-batches.js'
-import { meanInterval } from './mean-interval.js'
 import { commit } from './rounds.js'
 
 interface KnownTask {
@@ -144,14 +144,14 @@ function table(lines: readonly ResultLine[], tasks: readonly string[]): string {
     const mean = (values: number[]) => values.reduce((sum, value) => sum + value, 0) / values.length
     return Object.keys(own[0].metrics).map((metric) => {
       const values = own.map(({ metrics }) => 100 * metrics[metric])
-      const { mean: centre, half } = meanInterval(values)
+      const { mean: centre, low, high } = summarize(values)
       const reference = TASKS[task].reference[metric]
       return [
         task,
         metric,
         `${own.length}`,
         centre.toFixed(1),
-        half === undefined ? '' : `± ${half.toFixed(1)}`,
+        values.length < 2 ? '' : `± ${((high - low) / 2).toFixed(1)}`,
         values.map((value) => value.toFixed(1)).join(', '),
         reference ? reference.join(', ') : '',
         reference ? (centre - mean(reference)).toFixed(1) : '',

@@ -1,5 +1,6 @@
 #include "core/kernels/scalar_mix_cpu.h"
 
+#include "core/kernels/row_chunks.h"
 #include "core/kernels/scalar_mix_rows.h"
 
 #include <c10/util/SmallVector.h>
@@ -13,19 +14,6 @@ namespace {
 using kernels::Bf16;
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
-
-// A fixed cut, so that the sums over rows do not depend on the number of threads.
-constexpr int64_t kChunks = 16;
-
-// Calls body(chunk, first row, end row) in parallel.
-template <typename Body>
-void each_chunk(int64_t rows, const Body& body) {
-  const int64_t per_chunk = (rows + kChunks - 1) / kChunks;
-  at::parallel_for(0, kChunks, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t chunk = begin; chunk < end; ++chunk)
-      body(chunk, std::min(rows, chunk * per_chunk), std::min(rows, (chunk + 1) * per_chunk));
-  });
-}
 
 template <typename Value, typename Wide>
 void forward_rows(const at::Tensor& factors_J, const variable_list& states, bool normalize, double epsilon, at::Tensor& out) {

@@ -5,19 +5,6 @@
 namespace strata::kernels {
 namespace {
 
-// Sums are taken in 16 lanes: the compiler may not reorder a single running sum.
-template <typename Wide, typename Term>
-STRATA_INLINE Wide lane_sum(int64_t size, const Term& term) {
-  Wide lanes[kLanes] = {};
-  int64_t i = 0;
-  for (; i + kLanes <= size; i += kLanes)
-    for (int l = 0; l < kLanes; ++l) lanes[l] += term(i + l);
-  Wide total = 0;
-  for (int l = 0; l < kLanes; ++l) total += lanes[l];
-  for (; i < size; ++i) total += term(i);
-  return total;
-}
-
 template <typename Value, typename Wide>
 STRATA_INLINE void statistics(const Value* row, int64_t size, Wide epsilon, Wide& mean, Wide& rstd) {
   const Wide centre = lane_sum<Wide>(size, [&](int64_t i) __attribute__((always_inline)) { return widen(row[i]); }) / static_cast<Wide>(size);

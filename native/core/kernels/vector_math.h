@@ -14,6 +14,19 @@ namespace strata::kernels {
 
 constexpr int kLanes = 16;
 
+// Sums are taken in 16 lanes: the compiler may not reorder a single running sum.
+template <typename Wide, typename Term>
+STRATA_INLINE Wide lane_sum(int64_t size, const Term& term) {
+  Wide lanes[kLanes] = {};
+  int64_t i = 0;
+  for (; i + kLanes <= size; i += kLanes)
+    for (int l = 0; l < kLanes; ++l) lanes[l] += term(i + l);
+  Wide total = 0;
+  for (int l = 0; l < kLanes; ++l) total += lanes[l];
+  for (; i < size; ++i) total += term(i);
+  return total;
+}
+
 // e^x to about 2 units in the last place (range reduction and polynomial after Cephes' expf), without branches.
 STRATA_INLINE float fast_exp(float x) {
   x = x < -87.3f ? -87.3f : x;
