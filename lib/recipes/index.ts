@@ -8,12 +8,14 @@ export {
   type Prediction,
 } from './evaluate-checkpoint.js'
 export { alignedTable, type HeldOutRow, heldOutRows, heldOutTable } from './held-out-table.js'
-export { loadRecipe, parseRecipeText, type RecipeSource } from './load-recipe.js'
-export { mergeValues, type Values } from './merge.js'
+export { loadRecipe, loadSettingsFile, parseRecipeText, type RecipeSource } from './load-recipe.js'
+export { isValues, mergeValues, setAt, type Values } from './merge.js'
 export { modelConfigOf, type TaskShape } from './model-of-recipe.js'
 export { findNamedRecipe, type NamedRecipe, namedRecipes } from './named-recipes.js'
 export { checkResumedRecipe, type OpenRecipeOptions, openRecipe } from './open-recipe.js'
 export { recipeSource, type SourceOptions } from './pretraining-sources.js'
+export { type Locate, type RecipeProblem, recipeError, schemaProblems } from './recipe-problems.js'
+export { openRecipeTasks } from './recipe-tasks.js'
 export {
   type ResolvedHead,
   type ResolvedRecipe,

@@ -24,22 +24,28 @@ export async function loadRecipe(nameOrFile: string): Promise<RecipeSource> {
   const extension = extname(nameOrFile).toLowerCase()
   const looksLikeFile = /[\\/]/.test(nameOrFile) || extension !== ''
   if (!looksLikeFile) throw unknownRecipe(nameOrFile)
-  const path = resolve(nameOrFile)
-  if (['.js', '.mjs', '.cjs', '.ts', '.mts', '.cts'].includes(extension)) return recipeModule(path, nameOrFile)
+  return loadSettingsFile(nameOrFile, 'recipe')
+}
+
+/** The values of a .yaml, .yml or .json file, or of a module .js, .mjs, .cjs or .ts with them as default export. */
+export async function loadSettingsFile(file: string, what: 'recipe' | 'experiment'): Promise<RecipeSource> {
+  const path = resolve(file)
+  const extension = extname(file).toLowerCase()
+  if (['.js', '.mjs', '.cjs', '.ts', '.mts', '.cts'].includes(extension)) return settingsModule(path, file, what)
   let text: string
   try {
     const { size } = await stat(path)
     if (size > MAX_RECIPE_BYTES) {
       throw new StrataError(
         'BAD_RECIPE',
-        `${nameOrFile} has ${size} bytes, a recipe has at most ${MAX_RECIPE_BYTES}; is it the right file?`,
+        `${file} has ${size} bytes, ${what === 'recipe' ? 'a recipe' : 'an experiment'} has at most ${MAX_RECIPE_BYTES}; is it the right file?`,
       )
     }
     text = await readFile(path, 'utf8')
   } catch (error) {
-    throw fileError(error, nameOrFile, 'read the recipe')
+    throw fileError(error, file, `read the ${what}`)
   }
-  return parseRecipeText(text, nameOrFile)
+  return parseRecipeText(text, file)
 }
 
 /** Reads YAML or JSON (a subset of YAML) and remembers the lines of the keys. */
@@ -85,25 +91,25 @@ export function parseRecipeText(text: string, label: string): RecipeSource {
   return { values, label, locate }
 }
 
-async function recipeModule(path: string, label: string): Promise<RecipeSource> {
+async function settingsModule(path: string, label: string, what: string): Promise<RecipeSource> {
   let loaded: any
   try {
     await stat(path)
     loaded = await import(pathToFileURL(path).href)
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).syscall === 'stat') throw fileError(error, label, 'read the recipe')
-    const hint = /\.[mc]?ts$/.test(path) ? '; a TypeScript recipe needs a loader: NODE_OPTIONS="--import tsx"' : ''
+    if ((error as NodeJS.ErrnoException).syscall === 'stat') throw fileError(error, label, `read the ${what}`)
+    const hint = /\.[mc]?ts$/.test(path) ? '; TypeScript needs a loader: NODE_OPTIONS="--import tsx"' : ''
     throw new StrataError('BAD_RECIPE', `${label}: the module failed to load: ${(error as Error).message}${hint}`, {
       cause: error,
     })
   }
   // A CommonJS module arrives with its exports under `default`, once or twice.
-  let values = loaded.default ?? loaded.recipe
+  let values = loaded.default ?? loaded[what]
   if (isValues(values) && '__esModule' in values && 'default' in values) values = values.default
   if (!isValues(values)) {
     throw new StrataError(
       'BAD_RECIPE',
-      `${label}: the module has no recipe; write "export default defineRecipe({ … })"`,
+      `${label}: the module has no ${what}; write "export default define${what === 'recipe' ? 'Recipe' : 'Experiment'}({ … })"`,
     )
   }
   return { values, label }

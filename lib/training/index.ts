@@ -9,6 +9,7 @@ export {
   type SaveCheckpointOptions,
   saveCheckpoint,
 } from './checkpoints.js'
+export { makeFolder, replaceFile } from './durable-files.js'
 export {
   type EventOf,
   type Listener,
@@ -26,6 +27,7 @@ export { optimizerOptions } from './optimizer-options.js'
 export { parameterGroups, reachedParameters } from './parameter-groups.js'
 export { createProgressLine, type ProgressLineOptions } from './progress-line.js'
 export { openRunFolder, type RunFolder, type RunFolderOptions, readResolvedRecipe } from './run-folder.js'
+export { lockRun, type RunLock, runHolder } from './run-lock.js'
 export { type SchedulePlace, scheduleFactor } from './schedules.js'
 export { interruptedExitCode } from './stop-request.js'
 export type { StageResult, TrainOptions, TrainResult } from './train-options.js'

@@ -56,6 +56,13 @@ export async function lockRun(runPath: string): Promise<RunLock> {
   }
 }
 
+/** The live process that holds a run folder; undefined when none does. */
+export async function runHolder(runPath: string): Promise<{ pid: number; host: string } | undefined> {
+  const path = join(runPath, '.lock')
+  const holder = await readHolder(path)
+  return holder && (await isAlive(holder, path)) ? { pid: holder.pid, host: holder.host } : undefined
+}
+
 async function linked(own: string, path: string): Promise<boolean> {
   try {
     await link(own, path)
