@@ -17,7 +17,7 @@ import { SPECIAL, syntheticCorpus } from './helpers/synthetic-corpus.js'
 const inMemory = syntheticCorpus({ documents: 30 })
 
 /** Writes the corpus as the text pipeline does. */
-function writeCorpus(directory: string): void {
+async function writeCorpus(directory: string): Promise<void> {
   const writer = new CorpusWriter(directory)
   const { documentOffsets, sentenceOffsets, tokenIds, tokenFlags } = inMemory
   for (let document = 0; document < inMemory.documentCount; document++) {
@@ -27,7 +27,7 @@ function writeCorpus(directory: string): void {
     writer.addSentences(tokenIds.slice(start, end), tokenFlags.slice(start, end), lengths)
     writer.endDocument()
   }
-  const files = writer.finish()
+  const files = await writer.finish()
   const statistics = {
     documents: inMemory.documentCount,
     sentences: inMemory.sentenceCount,
@@ -55,7 +55,7 @@ describe('reopening a corpus', () => {
 
   it('maps the same arrays, and workers build the same batches from the folder', async function () {
     this.timeout(10_000)
-    writeCorpus(directory)
+    await writeCorpus(directory)
     const corpus = reopenCorpus(directory)
     assert.deepEqual({ ...corpus, directory: '' }, inMemory)
     const options = {
@@ -72,14 +72,14 @@ describe('reopening a corpus', () => {
     }
   })
 
-  it('names the file that is missing, damaged or of another size', () => {
+  it('names the file that is missing, damaged or of another size', async () => {
     assert.throws(() => reopenCorpus(directory), { code: 'NOT_FOUND', message: /manifest\.json/ })
     writeFileSync(join(directory, 'manifest.json'), '{')
     assert.throws(() => reopenCorpus(directory), { code: 'BAD_FILE', message: /manifest\.json/ })
     writeFileSync(join(directory, 'manifest.json'), 'null')
     assert.throws(() => reopenCorpus(directory), { code: 'BAD_FILE', message: /no corpus of version/ })
     rmSync(join(directory, 'manifest.json'))
-    writeCorpus(directory)
+    await writeCorpus(directory)
     appendFileSync(join(directory, CORPUS_FILES.tokenFlags), 'x')
     assert.throws(() => reopenCorpus(directory), { code: 'BAD_FILE', message: /token-flags/ })
     rmSync(join(directory, CORPUS_FILES.tokenFlags))

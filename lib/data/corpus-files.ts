@@ -1,8 +1,9 @@
-import { createHash, type Hash } from 'node:crypto'
+import { createHash } from 'node:crypto'
 import { closeSync, createReadStream, fsyncSync, openSync, readFileSync, statSync, writeSync } from 'node:fs'
 import { open } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileError, StrataError } from '../errors.js'
+import { ArrayWriter } from './array-writer.js'
 import type { ReadStatistics } from './document-reader.js'
 import type { SpecialTokens } from './token-corpus.js'
 
@@ -49,55 +50,6 @@ export interface CorpusManifest {
   inputs: CorpusInput[]
   statistics: CorpusStatistics
   files: Record<CorpusArray, { bytes: number; sha256: string }>
-}
-
-const BUFFER_BYTES = 1024 * 1024
-
-/** Appends to one array's file and hashes what it writes. */
-class ArrayWriter {
-  readonly #descriptor: number
-  readonly #hash: Hash = createHash('sha256')
-  readonly #buffer = Buffer.allocUnsafe(BUFFER_BYTES)
-  #used = 0
-  #bytes = 0
-  #closed = false
-
-  constructor(readonly path: string) {
-    this.#descriptor = openSync(path, 'wx')
-  }
-
-  append(array: Int32Array | Uint8Array | Uint32Array): void {
-    const bytes = new Uint8Array(array.buffer, array.byteOffset, array.byteLength)
-    for (let start = 0; start < bytes.length; ) {
-      const count = Math.min(bytes.length - start, BUFFER_BYTES - this.#used)
-      this.#buffer.set(bytes.subarray(start, start + count), this.#used)
-      this.#used += count
-      start += count
-      if (this.#used === BUFFER_BYTES) this.#flush()
-    }
-  }
-
-  /** Flushes to disk and closes. */
-  finish(): { bytes: number; sha256: string } {
-    this.#flush()
-    fsyncSync(this.#descriptor)
-    this.close()
-    return { bytes: this.#bytes, sha256: this.#hash.digest('hex') }
-  }
-
-  close(): void {
-    // A second close could hit a file that took the same number.
-    if (!this.#closed) closeSync(this.#descriptor)
-    this.#closed = true
-  }
-
-  #flush(): void {
-    const part = this.#buffer.subarray(0, this.#used)
-    for (let start = 0; start < part.length; ) start += writeSync(this.#descriptor, part, start)
-    this.#hash.update(part)
-    this.#bytes += part.length
-    this.#used = 0
-  }
 }
 
 /** Offsets are 32 bits wide. */
@@ -151,10 +103,10 @@ export class CorpusWriter {
     return true
   }
 
-  finish(): CorpusManifest['files'] {
-    return Object.fromEntries(
-      Object.entries(this.#writers).map(([name, writer]) => [name, writer.finish()]),
-    ) as CorpusManifest['files']
+  async finish(): Promise<CorpusManifest['files']> {
+    const files: Partial<CorpusManifest['files']> = {}
+    for (const [name, writer] of Object.entries(this.#writers)) files[name as CorpusArray] = await writer.finish()
+    return files as CorpusManifest['files']
   }
 
   /** Closes what finish() has not closed. */
@@ -163,8 +115,8 @@ export class CorpusWriter {
   }
 }
 
-/** Writes and flushes the manifest: the last file of a corpus. */
-export function writeManifest(directory: string, manifest: CorpusManifest): void {
+/** Writes and flushes the manifest: the last file of a corpus, or of another folder of the cache. */
+export function writeManifest(directory: string, manifest: object): void {
   const descriptor = openSync(join(directory, MANIFEST_FILE), 'wx')
   try {
     writeSync(descriptor, `${JSON.stringify(manifest, null, 2)}\n`)
@@ -227,6 +179,8 @@ export async function verifyCorpus(
   return manifest
 }
 
+const READ_BYTES = 4 * 1024 * 1024
+
 /** SHA-256 of a file's content. `stopped` is asked between blocks. */
 export async function hashFile(
   path: string,
@@ -245,7 +199,7 @@ export async function hashFile(
     } finally {
       await file.close()
     }
-    for await (const chunk of createReadStream(path, { highWaterMark: 4 * BUFFER_BYTES })) {
+    for await (const chunk of createReadStream(path, { highWaterMark: READ_BYTES })) {
       hash.update(chunk)
       bytes += chunk.length
       options.onBytes?.(chunk.length)

@@ -1,10 +1,10 @@
-import { createHash, randomBytes } from 'node:crypto'
-import { closeSync, fsyncSync, mkdirSync, openSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs'
-import { hostname } from 'node:os'
+import { createHash } from 'node:crypto'
+import { rmSync, statSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { parentPort, workerData } from 'node:worker_threads'
 import { fileError, StrataError } from '../errors.js'
 import { splitSentences, type TokenizerDefinition, WordPieceEncoder } from '../text/index.js'
+import { makeTemporary, publishFolder, syncDirectory } from './cache-folder.js'
 import {
   CORPUS_VERSION,
   type CorpusInput,
@@ -97,11 +97,8 @@ async function openOrBuild(): Promise<CorpusMessage> {
   const found = job.rebuild ? undefined : await verify(directory, key)
   if (typeof found === 'object') return { kind: 'done', directory, manifest: found, reused: true, warnings }
   if (typeof found === 'string') warnings.push(`the cached corpus ${directory} is rebuilt: ${found}`)
-  makeDirectory(job.cacheDirectory)
-  removeLeftovers()
-  const temporary = join(job.cacheDirectory, temporaryName())
+  const temporary = makeTemporary(job.cacheDirectory, 'corpus')
   try {
-    mkdirSync(temporary)
     const manifest = await build(temporary, key, inputs)
     job.inputs.forEach((path, index) => {
       if (modificationOf(path) !== times[index]) {
@@ -112,7 +109,10 @@ async function openOrBuild(): Promise<CorpusMessage> {
     })
     writeManifest(temporary, manifest)
     syncDirectory(temporary)
-    return { kind: 'done', directory, ...(await publish(temporary, directory, key, manifest)), warnings }
+    const other = await publishFolder(temporary, directory, 'corpus', async (attempt) =>
+      job.rebuild && attempt === 1 ? 'a rebuild was asked for' : verify(directory, key),
+    )
+    return { kind: 'done', directory, manifest: other ?? manifest, reused: false, warnings }
   } finally {
     rmSync(temporary, { recursive: true, force: true })
   }
@@ -199,7 +199,7 @@ async function build(directory: string, key: string, inputs: CorpusInput[]): Pro
     if (writer.documents === 0) {
       throw new StrataError('BAD_DATA', `${job.inputs.join(', ')}: no document has a token; text was expected`)
     }
-    const files = writer.finish()
+    const files = await writer.finish()
     Object.assign(statistics, read, {
       documents: writer.documents,
       sentences: writer.sentences,
@@ -266,88 +266,6 @@ function countTokens(tokenIds: Int32Array, tokenFlags: Uint8Array, statistics: C
   for (let index = 0; index < tokenIds.length; index++) {
     if (tokenIds[index] === unkId) statistics.unknownTokens++
     statistics.words += tokenFlags[index] & TOKEN_FLAGS.wordStart
-  }
-}
-
-/** Moves the finished folder to its place. When another process was faster, its copy stays if it is whole. */
-async function publish(
-  temporary: string,
-  directory: string,
-  key: string,
-  manifest: CorpusManifest,
-): Promise<{ manifest: CorpusManifest; reused: boolean }> {
-  for (let attempt = 1; ; attempt++) {
-    try {
-      renameSync(temporary, directory)
-      syncDirectory(job.cacheDirectory)
-      return { manifest, reused: false }
-    } catch (error) {
-      const { code } = error as NodeJS.ErrnoException
-      if (attempt === 5 || !['ENOTEMPTY', 'EEXIST', 'ENOTDIR'].includes(code ?? '')) {
-        throw fileError(error, directory, 'put the corpus into the cache')
-      }
-    }
-    const other = job.rebuild && attempt === 1 ? 'a rebuild was asked for' : await verify(directory, key)
-    if (typeof other === 'object') return { manifest: other, reused: false }
-    if (other === undefined) continue
-    const aside = join(job.cacheDirectory, temporaryName())
-    try {
-      // A rename leaves maps of the old files intact.
-      renameSync(directory, aside)
-    } catch {
-      continue
-    }
-    rmSync(aside, { recursive: true, force: true })
-  }
-}
-
-const TEMPORARY = /^tmp-([0-9a-f]{8})-(\d+)-[0-9a-f]{12}$/
-const HOST = createHash('sha256').update(hostname()).digest('hex').slice(0, 8)
-const STALE_MILLISECONDS = 24 * 3600 * 1000
-
-function temporaryName(): string {
-  return `tmp-${HOST}-${process.pid}-${randomBytes(6).toString('hex')}`
-}
-
-/** Removes what killed processes left: of this host when the process is gone, of another one after a day. */
-function removeLeftovers(): void {
-  for (const name of readdirSync(job.cacheDirectory)) {
-    const match = TEMPORARY.exec(name)
-    if (match === null) continue
-    const path = join(job.cacheDirectory, name)
-    try {
-      const stale =
-        match[1] === HOST ? !isAlive(Number(match[2])) : Date.now() - statSync(path).mtimeMs > STALE_MILLISECONDS
-      if (stale) rmSync(path, { recursive: true, force: true })
-    } catch {
-      // Another process was faster.
-    }
-  }
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0)
-    return true
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM'
-  }
-}
-
-function makeDirectory(path: string): void {
-  try {
-    mkdirSync(path, { recursive: true })
-  } catch (error) {
-    throw fileError(error, path, 'make the folder of the corpus cache')
-  }
-}
-
-function syncDirectory(path: string): void {
-  const descriptor = openSync(path, 'r')
-  try {
-    fsyncSync(descriptor)
-  } finally {
-    closeSync(descriptor)
   }
 }
 

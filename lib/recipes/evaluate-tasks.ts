@@ -96,6 +96,8 @@ async function openSaved(
     adapter: saved.adapter,
     devShare: task?.devShare,
     maxBadShare: task?.maxBadShare,
+    memoryBytes: recipe?.taskMegabytes === undefined ? undefined : recipe.taskMegabytes * 2 ** 20,
+    cacheDirectory: options.cacheDirectory,
     signal: options.signal,
     splits: heldOutSplits(definition, files),
   })

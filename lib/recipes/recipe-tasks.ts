@@ -23,6 +23,8 @@ import type { ResolvedRecipe } from './resolve-recipe.js'
 export interface OpenTasksOptions {
   /** Only these splits are read; default all. */
   splits?: readonly string[]
+  /** Where examples go that memory is not to hold; default the user's cache. */
+  cacheDirectory?: string
   /** Leaves tasks out that have no data, in place of an error. */
   planOnly?: boolean
   signal?: AbortSignal
@@ -87,6 +89,8 @@ export async function openRecipeTasks(
         drawSeed: task.drawSeed,
         maxBadShare: task.maxBadShare,
         splits: options.splits,
+        memoryBytes: recipe.taskMegabytes * 2 ** 20,
+        cacheDirectory: options.cacheDirectory,
         signal: options.signal,
       }),
     )

@@ -208,6 +208,11 @@ export const recipeSchema = z.strictObject({
   onNonFinite: z.enum(['stop', 'skip', 'rollback']).default('stop'),
   /** Worker threads that build batches ahead; 0 = built on the main thread. */
   prefetchWorkers: countOrZero.max(64).default(1),
+  /**
+   * Megabytes of a labelled set's tokenised examples that memory holds; a larger set lies in memory-mapped files in the user's cache.
+   * Classification and regression; batches do not depend on it.
+   */
+  taskMegabytes: countOrZero.default(256),
   /** Data slots by name: file, folder or list of them. */
   data: z
     .object({

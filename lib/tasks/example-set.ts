@@ -2,14 +2,14 @@
 import { type DescribedSource, NO_LABEL, type PackedBatch, type SourceDescription, stream } from '../data/index.js'
 import type { HeadLabels } from '../data/packed-batch.js'
 import { StrataError } from '../errors.js'
-import type { ExampleStore } from './example-store.js'
+import { mapExamples } from './example-folder.js'
+import { type ExampleStore, exampleId } from './example-store.js'
 import type { ExamplePlace, TaskSet } from './types.js'
 
-/** Anything here can be copied to a thread; the store's arrays are shared. */
 export interface ExampleSetOptions {
   split: string
   store: ExampleStore
-  /** Examples of the store that belong to the set, in the order of evaluation. */
+  /** Examples of the store that belong to the set, in the order of evaluation; in shared memory where threads build batches. */
   rows: Uint32Array
   kind: 'classification' | 'regression'
   /** Key of the labels in the batches. */
@@ -24,6 +24,11 @@ export interface ExampleSetOptions {
   seed: number
   /** False: every label is a stand-in of 0, so that the head answers for every sequence. */
   labelled: boolean
+}
+
+/** What goes to a thread: arrays in shared memory, or the folder that they are mapped from. */
+type DescribedOptions = Omit<ExampleSetOptions, 'store'> & {
+  store: ExampleStore | Required<Pick<ExampleStore, 'directory' | 'files'>>
 }
 
 /** The running pass and the one that prefetching has reached. */
@@ -99,7 +104,8 @@ export class ExampleSet implements TaskSet, DescribedSource {
       file: store.files.findLast(({ firstExample }) => firstExample <= row)!.file,
       line: store.lines[row],
     }
-    if (store.ids[row]) place.id = store.ids[row]
+    const id = exampleId(store, row)
+    if (id !== undefined) place.id = id
     return place
   }
 
@@ -109,8 +115,10 @@ export class ExampleSet implements TaskSet, DescribedSource {
   }
 
   describe(): SourceDescription {
-    // Identifiers are for predictions; batches do without.
-    const options: ExampleSetOptions = { ...this.#options, store: { ...this.#options.store, ids: [] } }
+    const { store, ...rest } = this.#options
+    const { directory, files } = store
+    // Mapped arrays would be copied: a thread maps them itself.
+    const options: DescribedOptions = { ...rest, store: directory === undefined ? store : { directory, files } }
     return { module: __filename, options }
   }
 
@@ -138,5 +146,8 @@ export class ExampleSet implements TaskSet, DescribedSource {
 
 /** Rebuilds a set from its description; called in prefetch workers. */
 export function createSource(options: unknown): ExampleSet {
-  return new ExampleSet(options as ExampleSetOptions)
+  const { store, ...rest } = options as DescribedOptions
+  if ('tokenIds' in store) return new ExampleSet({ ...rest, store })
+  const names = store.files.map(({ file }) => file)
+  return new ExampleSet({ ...rest, store: mapExamples(store.directory, names) })
 }

@@ -1,11 +1,11 @@
 /**
- * Tokenised examples end to end in a few arrays of shared memory, so that prefetch threads read them without a copy. A token takes
- * 2 bytes (4 with a vocabulary above 65,536), an example 21 more: the whole of MNLI's training set takes about 40 MB. A set must fit into memory.
+ * Tokenised examples end to end in a few arrays, which prefetch threads read without a copy: in shared memory, or in memory-mapped
+ * files where the set is large (see example-builder.ts). A token takes 2 bytes (4 with a vocabulary above 65,536), an example 21 more:
+ * the whole of MNLI's training set takes about 40 MB.
  */
-import { StrataError } from '../errors.js'
 import type { EncodedText } from '../text/index.js'
 
-/** N examples, T tokens. All arrays lie in shared memory. */
+/** N examples, T tokens, I bytes of identifiers. */
 export interface ExampleStore {
   /** Shape (T). */
   tokenIds: Uint16Array | Int32Array
@@ -19,114 +19,117 @@ export interface ExampleStore {
   lines: Uint32Array
   /** 1 where the longest sequence cut something off. Shape (N). */
   truncated: Uint8Array
+  /** The rows' own identifiers in UTF-8, shape (I); empty where they are not kept. */
+  ids: Uint8Array
+  /** Shape (N + 1). */
+  idOffsets: Uint32Array
   /** Each file and its first example. */
   files: { file: string; firstExample: number }[]
-  /** The rows' own identifiers; empty where they are not kept. */
-  ids: string[]
+  /** Folder of the files that the arrays are mapped from; undefined in shared memory. */
+  directory?: string
 }
 
-const MOST_TOKENS = 2 ** 32 - 1
+/** Names of the arrays. */
+export type ExampleArray = Exclude<keyof ExampleStore, 'files' | 'directory'>
 
-/** Collects examples; `finish` hands them over. */
-export class ExampleStoreBuilder {
-  readonly #narrow: boolean
-  readonly #tokens: (Uint16Array | Int32Array)[] = []
-  readonly #lengths: Uint32Array[] = []
-  readonly #secondStarts: Uint32Array[] = []
-  readonly #truncated: Uint8Array[] = []
-  readonly #targets: number[] = []
-  readonly #lines: number[] = []
-  readonly #ids: string[] = []
-  readonly #files: ExampleStore['files'] = []
-  #tokenCount = 0
-  #count = 0
+export type ExampleArrays = Pick<ExampleStore, ExampleArray>
 
-  constructor(vocabSize: number) {
-    this.#narrow = vocabSize <= 65536
-  }
+/** Arrays of some examples; the offsets count from the block's own start and lack their leading 0. */
+export type ExampleBlock = ExampleArrays
 
-  /** Examples added from here on are of this file. */
-  beginFile(file: string): void {
-    this.#files.push({ file, firstExample: this.#count })
-  }
+/** What is known of rows beside their texts. */
+export interface RowFacts {
+  targets: number[]
+  lines: number[]
+  /** Left out where they are not kept. */
+  ids?: string[]
+}
 
-  add(encoded: readonly EncodedText[], rows: { targets: number[]; lines: number[]; ids?: string[] }): void {
-    const lengths = Uint32Array.from(encoded, ({ tokenIds }) => tokenIds.length)
-    const total = lengths.reduce((sum, length) => sum + length, 0)
-    this.#tokenCount += total
-    this.#count += encoded.length
-    if (this.#tokenCount > MOST_TOKENS) {
-      throw new StrataError(
-        'UNSUPPORTED',
-        `a task's examples have more than ${MOST_TOKENS} tokens; use a share (fraction)`,
-      )
-    }
-    const tokens = this.#narrow ? new Uint16Array(total) : new Int32Array(total)
-    let offset = 0
-    for (const { tokenIds } of encoded) {
-      tokens.set(tokenIds, offset)
-      offset += tokenIds.length
-    }
-    this.#tokens.push(tokens)
-    this.#lengths.push(lengths)
-    this.#secondStarts.push(
-      Uint32Array.from(encoded, ({ segmentIds }) => {
-        const start = segmentIds.indexOf(1)
-        return start < 0 ? segmentIds.length : start
-      }),
-    )
-    this.#truncated.push(Uint8Array.from(encoded, ({ truncated }) => (truncated ? 1 : 0)))
-    for (const target of rows.targets) this.#targets.push(target)
-    for (const line of rows.lines) this.#lines.push(line)
-    for (const id of rows.ids ?? []) this.#ids.push(id)
-  }
-
-  finish(): ExampleStore {
-    const count = this.#count
-    const offsets = shared(Uint32Array, count + 1)
-    let example = 0
-    for (const lengths of this.#lengths) {
-      for (const length of lengths) {
-        offsets[example + 1] = offsets[example] + length
-        example++
-      }
-    }
-    return {
-      tokenIds: this.#narrow
-        ? joined(Uint16Array, this.#tokens, this.#tokenCount)
-        : joined(Int32Array, this.#tokens, this.#tokenCount),
-      offsets,
-      secondStarts: joined(Uint32Array, this.#secondStarts, count),
-      truncated: joined(Uint8Array, this.#truncated, count),
-      targets: joined(Float64Array, [this.#targets], count),
-      lines: joined(Uint32Array, [this.#lines], count),
-      files: this.#files,
-      ids: this.#ids,
-    }
+/** Packs encoded rows. */
+export function exampleBlock(encoded: readonly EncodedText[], rows: RowFacts, narrow: boolean): ExampleBlock {
+  const offsets = endsOf(encoded, ({ tokenIds }) => tokenIds.length)
+  const total = offsets.at(-1) ?? 0
+  const tokenIds = narrow ? new Uint16Array(total) : new Int32Array(total)
+  encoded.forEach((one, index) => {
+    tokenIds.set(one.tokenIds, offsets[index] - one.tokenIds.length)
+  })
+  const ids = (rows.ids ?? []).map((id) => Buffer.from(id))
+  return {
+    tokenIds,
+    offsets,
+    secondStarts: Uint32Array.from(encoded, ({ segmentIds }) => {
+      const start = segmentIds.indexOf(1)
+      return start < 0 ? segmentIds.length : start
+    }),
+    truncated: Uint8Array.from(encoded, ({ truncated }) => (truncated ? 1 : 0)),
+    targets: Float64Array.from(rows.targets),
+    lines: Uint32Array.from(rows.lines),
+    ids: Buffer.concat(ids),
+    idOffsets: rows.ids ? endsOf(ids, ({ length }) => length) : new Uint32Array(encoded.length),
   }
 }
 
-interface ArrayType<A> {
-  new (buffer: SharedArrayBuffer): A
-  readonly BYTES_PER_ELEMENT: number
+function endsOf<T>(items: readonly T[], lengthOf: (item: T) => number): Uint32Array {
+  let end = 0
+  return Uint32Array.from(items, (item) => {
+    end += lengthOf(item)
+    return end
+  })
 }
 
-function shared<A>(type: ArrayType<A>, length: number): A {
+/** Bytes of a block's arrays. */
+export function blockBytes(block: ExampleBlock): number {
+  return Object.values(block).reduce((sum: number, array: ArrayBufferView) => sum + array.byteLength, 0)
+}
+
+/** Blocks end to end in shared memory. They are let go one by one, so that memory holds little more than one copy. */
+export function joinBlocks(blocks: ExampleBlock[], narrow: boolean): ExampleArrays {
+  const count = sum(blocks, ({ lines }) => lines.length)
+  const tokens = sum(blocks, ({ tokenIds }) => tokenIds.length)
+  const store: ExampleArrays = {
+    tokenIds: narrow ? shared(Uint16Array, tokens) : shared(Int32Array, tokens),
+    offsets: shared(Uint32Array, count + 1),
+    secondStarts: shared(Uint32Array, count),
+    truncated: shared(Uint8Array, count),
+    targets: shared(Float64Array, count),
+    lines: shared(Uint32Array, count),
+    ids: shared(
+      Uint8Array,
+      sum(blocks, ({ ids }) => ids.length),
+    ),
+    idOffsets: shared(Uint32Array, count + 1),
+  }
+  let [example, token, id] = [0, 0, 0]
+  blocks.reverse()
+  for (let block = blocks.pop(); block; block = blocks.pop()) {
+    store.tokenIds.set(block.tokenIds, token)
+    store.ids.set(block.ids, id)
+    store.offsets.set(shifted(block.offsets, token), example + 1)
+    store.idOffsets.set(shifted(block.idOffsets, id), example + 1)
+    for (const name of ['secondStarts', 'truncated', 'targets', 'lines'] as const) store[name].set(block[name], example)
+    token += block.tokenIds.length
+    id += block.ids.length
+    example += block.lines.length
+  }
+  return store
+}
+
+/** Ends that count from a later start. */
+export function shifted(ends: Uint32Array, start: number): Uint32Array {
+  return ends.map((end) => end + start)
+}
+
+function sum<T>(items: readonly T[], sizeOf: (item: T) => number): number {
+  return items.reduce((total, item) => total + sizeOf(item), 0)
+}
+
+/** An array that threads read without a copy. */
+export function shared<A>(type: { new (buffer: SharedArrayBuffer): A; BYTES_PER_ELEMENT: number }, length: number): A {
   return new type(new SharedArrayBuffer(length * type.BYTES_PER_ELEMENT))
 }
 
-function joined<A extends { set(part: ArrayLike<number>, offset: number): void }>(
-  type: ArrayType<A>,
-  parts: ArrayLike<number>[],
-  length: number,
-): A {
-  const whole = shared(type, length)
-  let offset = 0
-  for (const part of parts) {
-    whole.set(part, offset)
-    offset += part.length
-  }
-  // Parts are let go one list at a time, so that memory holds little more than one copy.
-  parts.length = 0
-  return whole
+/** A row's own identifier, where it has one. */
+export function exampleId({ ids, idOffsets }: ExampleStore, row: number): string | undefined {
+  const bytes = ids.slice(idOffsets[row], idOffsets[row + 1])
+  return bytes.length === 0 ? undefined : Buffer.from(bytes).toString()
 }

@@ -18,6 +18,7 @@ export class LabelReader {
   readonly #definition: TextTaskDefinition
   readonly #classes = new Map<string, number>()
   #collecting: boolean
+  #settled: readonly string[] | undefined
 
   constructor(task: string, definition: TextTaskDefinition) {
     this.#task = task
@@ -87,18 +88,29 @@ export class LabelReader {
     return this.#definition.labels?.[number] ?? [...this.#classes].find(([, known]) => known === number)![0]
   }
 
+  /** Class names by number, once they are known. */
+  get names(): readonly string[] | undefined {
+    return this.#definition.labels ?? this.#settled
+  }
+
   /**
    * Ends collecting: sorts the names (as numbers when all are) and returns the final number of each provisional one; undefined when
-   * the definition has the names already.
+   * the names were known already.
    */
   settle(): { labels: string[]; renumbered: Int32Array } | undefined {
     if (!this.#collecting) return undefined
-    this.#collecting = false
     const names = [...this.#classes.keys()]
     const numeric = names.every((name) => name !== '' && Number.isFinite(Number(name)))
     const labels = [...names].sort(numeric ? (a, b) => Number(a) - Number(b) : (a, b) => (a < b ? -1 : a > b ? 1 : 0))
     const renumbered = Int32Array.from(names, (name) => labels.indexOf(name))
-    for (const [index, label] of labels.entries()) this.#classes.set(label, index)
+    this.restore(labels)
     return { labels, renumbered }
+  }
+
+  /** Ends collecting with names from an earlier time. */
+  restore(labels: readonly string[]): void {
+    this.#collecting = false
+    this.#settled = labels
+    for (const [index, label] of labels.entries()) this.#classes.set(label, index)
   }
 }

@@ -1,10 +1,13 @@
 /** Opens tasks of one text or a pair of texts: reads the files, numbers the labels, tokenises, makes the sets. */
+import { createHash } from 'node:crypto'
 import { RowTally } from '../data/index.js'
 import { StrataError } from '../errors.js'
 import type { EncodeInput, Tokenizer } from '../text/index.js'
 import { drawShare, splitBySeed } from './data-share.js'
+import { ExampleBuilder } from './example-builder.js'
+import type { FileCounts } from './example-folder.js'
 import { ExampleSet } from './example-set.js'
-import { type ExampleStore, ExampleStoreBuilder } from './example-store.js'
+import { type ExampleStore, shared } from './example-store.js'
 import { LabelReader } from './label-reader.js'
 import { isPredictionSplit, resolveTaskFiles } from './task-files.js'
 import { describeTally, endingsOf, readTaskRows, type TaskRow } from './task-rows.js'
@@ -13,8 +16,9 @@ import type { OpenedTask, OpenTaskOptions } from './types.js'
 
 type Options = OpenTaskOptions<TextTaskDefinition>
 
-/** Rows that go to the tokenizer's thread together. */
+/** Rows, and characters of their texts, that go to the tokenizer's thread together. */
 const ROWS_PER_REQUEST = 2048
+const CHARACTERS_PER_REQUEST = 4 * 1024 * 1024
 
 /** Examples of the training part, and of the part held out of the same file. */
 interface TrainingPlan {
@@ -23,7 +27,8 @@ interface TrainingPlan {
 }
 
 /**
- * Opens a classification or regression task. Examples are tokenised in a worker thread and kept in memory (see ExampleStore).
+ * Opens a classification or regression task. Examples are tokenised in a worker thread, in one pass over the rows, and kept in memory or,
+ * from `memoryBytes` on, in files (see ExampleStore).
  * A pair is [CLS] A [SEP] B [SEP] with segments 0 and 1; too long ones lose the end of the longer text and are counted in the notes.
  *
  * Throws BAD_RECIPE (a definition that contradicts itself), NOT_FOUND, BAD_FILE, and BAD_DATA with file and line: unknown or
@@ -100,14 +105,11 @@ class Opening {
     if (keep && plan) plan = { train: renumber(plan.train, keep), dev: plan.dev && renumber(plan.dev, keep) }
     else plan = this.#plan(store.targets, single)
     this.#checkClasses(store, plan.train, files)
-    const settled = this.#labels.settle()
-    if (settled) {
-      checkLabels(this.#name, settled.labels, this.#definition.metrics)
-      task.labels = settled.labels
-      task.definition = { ...this.#definition, labels: settled.labels }
-      store.targets.forEach((target, row) => {
-        store.targets[row] = settled.renumbered[target]
-      })
+    const labels = this.#labels.names
+    if (labels && !this.#definition.labels) {
+      checkLabels(this.#name, labels, this.#definition.metrics)
+      task.labels = labels
+      task.definition = { ...this.#definition, labels }
     }
     const train = this.#set('train', store, plan.train, true, true)
     const dev = plan.dev && this.#set('dev', store, plan.dev, false, true)
@@ -117,9 +119,10 @@ class Opening {
   /** Targets of all usable training rows. */
   async #scan(files: readonly string[]): Promise<Float64Array> {
     const targets: number[] = []
-    await this.#read('train', files, { collect: true }, async (_file, rows) => {
+    const counts = await this.#read(files, { collect: true }, async (rows) => {
       for (const { label } of rows) targets.push(label ?? Number.NaN)
     })
+    this.#noteCounts('train', files, counts)
     this.#checkNotEmpty('train', targets.length, files)
     return Float64Array.from(targets)
   }
@@ -167,39 +170,77 @@ class Opening {
     files: readonly string[],
     options: { collect?: boolean; labelOptional?: boolean; keep?: Uint8Array; quiet?: boolean },
   ): Promise<ExampleStore> {
-    const { tokenizer } = this.#options
-    const builder = new ExampleStoreBuilder(tokenizer.vocabSize)
-    const encoding = new EncodingQueue(builder, tokenizer, this.#options.sequenceTokens ?? 128, options.labelOptional)
-    let ordinal = 0
-    let currentFile: string | undefined
-    const reversed = this.#definition.hypothesisFirst && this.#definition.texts.length === 2
-    await this.#read(split, files, options, async (file, rows) => {
-      if (file !== currentFile) {
-        await encoding.flush()
-        builder.beginFile(file)
-        currentFile = file
-      }
-      for (const row of rows) {
-        if (options.keep && options.keep[ordinal++] === 0) continue
-        await encoding.add(reversed ? { ...row, texts: [row.texts[1], row.texts[0]] } : row)
-      }
+    const { tokenizer, sequenceTokens = 128, memoryBytes, cacheDirectory, signal, maxBadShare } = this.#options
+    const { keep, ...how } = options
+    const { name: _, ...definition } = this.#definition
+    const names = this.#labels.names
+    const drawn = keep && createHash('sha256').update(keep).digest('hex')
+    const builder = new ExampleBuilder({
+      task: this.#name,
+      files,
+      vocabSize: tokenizer.vocabSize,
+      memoryBytes,
+      cacheDirectory,
+      origin: { definition, names, tokenizer: tokenizer.fingerprint, sequenceTokens, maxBadShare, ...how, drawn },
+      signal,
     })
-    await encoding.flush()
-    const store = builder.finish()
-    this.#checkNotEmpty(split, store.lines.length, files)
-    return store
+    const found = await builder.find()
+    if (found) {
+      if (found.labels) this.#labels.restore(found.labels)
+      if (!options.quiet) this.#noteCounts(split, files, found.counts)
+      return found.store
+    }
+    try {
+      const counts = await this.#encode(files, options, builder)
+      if (!options.quiet) this.#noteCounts(split, files, counts)
+      this.#checkNotEmpty(split, builder.count, files)
+      const settled = options.collect ? this.#labels.settle() : undefined
+      return await builder.finish({ labels: settled?.labels, counts }, settled?.renumbered)
+    } finally {
+      builder.discard()
+    }
   }
 
-  /** Reads the files of a split and notes what was left out. */
-  async #read(
-    split: string,
+  /** Tokenises the rows of a split in one pass. */
+  async #encode(
     files: readonly string[],
-    { collect, labelOptional, quiet }: { collect?: boolean; labelOptional?: boolean; quiet?: boolean },
-    take: (file: string, rows: TaskRow[]) => Promise<void>,
-  ): Promise<void> {
+    options: { collect?: boolean; labelOptional?: boolean; keep?: Uint8Array },
+    builder: ExampleBuilder,
+  ): Promise<FileCounts[]> {
+    const { tokenizer, sequenceTokens = 128 } = this.#options
+    const encoding = new EncodingQueue(builder, tokenizer, sequenceTokens, options.labelOptional)
+    let ordinal = 0
+    const reversed = this.#definition.hypothesisFirst && this.#definition.texts.length === 2
+    const counts = await this.#read(
+      files,
+      options,
+      async (rows) => {
+        for (const row of rows) {
+          if (options.keep && options.keep[ordinal++] === 0) continue
+          await encoding.add(reversed ? { ...row, texts: [row.texts[1], row.texts[0]] } : row)
+        }
+      },
+      async () => {
+        await encoding.flush()
+        return builder.count
+      },
+    )
+    await encoding.flush()
+    return counts
+  }
+
+  /** Reads the files of a split. `begin` is asked before each file how many examples there are so far. */
+  async #read(
+    files: readonly string[],
+    { collect, labelOptional }: { collect?: boolean; labelOptional?: boolean },
+    take: (rows: TaskRow[]) => Promise<void>,
+    begin: () => Promise<number> = async () => 0,
+  ): Promise<FileCounts[]> {
     const { maxBadShare, signal } = this.#options
+    const counts: FileCounts[] = []
     for (const file of files) {
       const tally = new RowTally(file)
+      const firstExample = await begin()
       let unlabelled = 0
       const blocks = readTaskRows({
         definition: this.#definition,
@@ -215,20 +256,32 @@ class Opening {
         if (signal?.aborted) throw new StrataError('ABORTED', `opening task ${this.#name} was stopped`)
         const rows = labelOptional ? block : block.filter(({ label }) => label !== undefined)
         unlabelled += block.length - rows.length
-        await take(file, rows)
+        await take(rows)
       }
-      if (quiet) continue
-      const bad = describeTally(split, tally)
-      if (bad) this.#notes.push(bad)
-      if (unlabelled > 0) this.#notes.push(`${split}: ${unlabelled} rows of ${file} without a label are left out`)
+      const { rows, bad, problems } = tally
+      counts.push({ firstExample, rows, bad, problems, unlabelled })
     }
+    return counts
+  }
+
+  /** Notes what was left out. */
+  #noteCounts(split: string, files: readonly string[], counts: readonly FileCounts[]): void {
+    counts.forEach(({ rows, bad, problems, unlabelled }, index) => {
+      const file = files[index]
+      const told = describeTally(split, Object.assign(new RowTally(file), { rows, bad, problems }))
+      if (told) this.#notes.push(told)
+      if (unlabelled > 0) this.#notes.push(`${split}: ${unlabelled} rows of ${file} without a label are left out`)
+    })
   }
 
   #set(split: string, store: ExampleStore, rows: Uint32Array, shuffle: boolean, labelled: boolean): ExampleSet {
     const { sequences = 32, sequenceTokens = 128, seed, head = this.#name, adapter } = this.#options
     const kind = this.#definition.kind
     const task = this.#name
-    const set = new ExampleSet({ split, store, rows, kind, head, adapter, sequences, shuffle, task, seed, labelled })
+    const numbers = shared(Uint32Array, rows.length)
+    numbers.set(rows)
+    const options = { split, store, rows: numbers, kind, head, adapter, sequences, shuffle, task, seed, labelled }
+    const set = new ExampleSet(options)
     if (set.truncated > 0) {
       this.#notes.push(
         `${split}: ${set.truncated} of ${set.examples} examples are longer than ${sequenceTokens} tokens and were cut`,
@@ -260,14 +313,15 @@ class Opening {
 
 /** Sends rows to the tokenizer's thread in blocks, one under way while the next is read. */
 class EncodingQueue {
-  readonly #builder: ExampleStoreBuilder
+  readonly #builder: ExampleBuilder
   readonly #tokenizer: Tokenizer
   readonly #maxTokens: number
   readonly #keepIds: boolean
   #rows: TaskRow[] = []
+  #characters = 0
   #running: Promise<void> = Promise.resolve()
 
-  constructor(builder: ExampleStoreBuilder, tokenizer: Tokenizer, maxTokens: number, keepIds = false) {
+  constructor(builder: ExampleBuilder, tokenizer: Tokenizer, maxTokens: number, keepIds = false) {
     this.#builder = builder
     this.#tokenizer = tokenizer
     this.#maxTokens = maxTokens
@@ -276,7 +330,8 @@ class EncodingQueue {
 
   async add(row: TaskRow): Promise<void> {
     this.#rows.push(row)
-    if (this.#rows.length === ROWS_PER_REQUEST) await this.#send()
+    for (const text of row.texts) this.#characters += text.length
+    if (this.#rows.length === ROWS_PER_REQUEST || this.#characters >= CHARACTERS_PER_REQUEST) await this.#send()
   }
 
   async flush(): Promise<void> {
@@ -287,6 +342,7 @@ class EncodingQueue {
   async #send(): Promise<void> {
     const rows = this.#rows
     this.#rows = []
+    this.#characters = 0
     await this.#running
     if (rows.length === 0) return
     this.#running = this.#encode(rows)

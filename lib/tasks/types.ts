@@ -122,6 +122,13 @@ export interface OpenTaskOptions<D extends TaskDefinition = TaskDefinition> {
   maxBadShare?: number
   /** Only these splits are read; default all there are. */
   splits?: readonly string[]
+  /**
+   * Classification and regression: a split whose tokenised examples take more bytes lies in memory-mapped files instead of memory;
+   * default 256 MiB. Batches do not depend on it.
+   */
+  memoryBytes?: number
+  /** Where those files are kept for the next time; default `$XDG_CACHE_HOME/stratabert/tasks`. */
+  cacheDirectory?: string
   signal?: AbortSignal
 }
 
