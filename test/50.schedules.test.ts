@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { StrataError } from '../lib/errors.js'
+import { batchesAt, batchesOfSteps, batchesTaken, checkRamp, stepsOfBatches } from '../lib/training/accumulation.js'
 import { budgetProgress, budgetUnit, secondsLeft } from '../lib/training/budgets.js'
 import { parameterGroups, reachedParameters } from '../lib/training/parameter-groups.js'
 import { checkSchedule, scheduleFactor } from '../lib/training/schedules.js'
@@ -43,6 +44,26 @@ describe('schedules', () => {
     assert.equal(scheduleFactor({ ...triangle, warmup: 10 }, { step: 5, progress: 0 }), 0.125)
   })
 
+  it('the other triangles of Cramming have their corners where they belong', () => {
+    const at = (kind: ScheduleConfig['kind'], progress: number, finalFactor = 0) =>
+      scheduleFactor({ kind, warmup: 0, finalFactor }, { step: 5, progress })
+    assert.deepEqual(
+      [0, 0.375, 0.75, 0.875, 1].map((x) => at('triangle1', x)),
+      [0.5, 0.75, 1, 0.5, 0],
+    )
+    for (const x of [0, 0.1, 0.75, 0.9, 1]) assert.equal(at('triangle2', x), at('triangle', x))
+    assert.deepEqual(
+      [0, 0.25, 0.5, 0.75, 1].map((x) => at('one-cycle', x)),
+      [0, 0.5, 1, 0.5, 0],
+    )
+    assert.deepEqual(
+      [0, 1 / 32, 1 / 16, 1 / 8, 3 / 16, 15 / 16, 1].map((x) => at('multi-cycle', x)),
+      [0, 0.5, 1, 0, 1, 1, 0],
+    )
+    assert.equal(at('one-cycle', 1, 0.1), 0.1)
+    checkSchedule({ kind: 'multi-cycle', warmup: 0, finalFactor: 0 })
+  })
+
   it('bert jumps from nearly 1 to 0.9 at the end of a warm-up of 0.1', () => {
     const bert: ScheduleConfig = { kind: 'bert', warmup: 0.1, finalFactor: 0 }
     const at = (step: number) => scheduleFactor(bert, { step, progress: step / 1000 })
@@ -68,6 +89,53 @@ describe('schedules', () => {
     refused({ warmup: 2.5 }, /warmup is 2.5/)
     refused({ finalFactor: 2 }, /finalFactor is 2/)
     refused({ kind: 'wave' as 'linear' }, /kind is wave/)
+  })
+})
+
+describe('a growing batch', () => {
+  // min((floor(x * 8192 / (0.6 * 128)) + 1) * 128, 8192) of Cramming's bert-o4, in sequences.
+  const target = { accumulation: 64, accumulationRamp: 0.6 }
+
+  it('has the sizes of the published ramp', () => {
+    const sequences = (x: number) => 128 * batchesAt(target, x, 0)
+    assert.deepEqual(
+      [0, 0.001, 0.01, 0.1, 0.31, 0.59, 0.6, 1].map(sequences),
+      [128, 128, 256, 1408, 4352, 8064, 8192, 8192],
+    )
+    for (let x = 0; x <= 1; x += 1 / 512) {
+      assert.equal(sequences(x), Math.min((Math.floor((x * 8192) / (0.6 * 128)) + 1) * 128, 8192), `x = ${x}`)
+    }
+  })
+
+  it('counts batches when the ramp is given in batches, as bert-o3 does', () => {
+    const ramp = { accumulation: 32, accumulationRamp: 300_000 }
+    assert.deepEqual(
+      [0, 9374, 9375, 150_000, 290_624, 290_625, 300_000, 600_000].map((batches) => batchesAt(ramp, 0.5, batches)),
+      [1, 1, 2, 17, 31, 32, 32, 32],
+    )
+    const tasks = {
+      a: { epoch: 2, index: 3, batches: 10, steps: 4 },
+      b: { epoch: 0, index: 5, batches: 7, steps: 1 },
+    }
+    assert.equal(batchesTaken({ tasks }), 28)
+  })
+
+  it('is forecast step by step', () => {
+    const ramp = { accumulation: 4, accumulationRamp: 0.5 }
+    // Ten steps see x = 0, 0.1, … 0.9: floor(8 x) + 1 = 1, 1, 2, 3, 4, then 4.
+    assert.equal(batchesOfSteps(ramp, 10), 1 + 1 + 2 + 3 + 4 + 5 * 4)
+    // Twenty batches: 0, 1, 2, 3, 5, 8 taken ones give floor(0.4 taken) + 1 = 1, 1, 1, 2, 3, 4; then 12, 16, 20.
+    assert.equal(stepsOfBatches(ramp, 20), 8)
+    assert.deepEqual([batchesOfSteps({ accumulation: 3 }, 5), stepsOfBatches({ accumulation: 3 }, 16)], [15, 6])
+  })
+
+  it('refuses what is neither a share nor a number of batches', () => {
+    for (const accumulationRamp of [-0.1, 1.5, Number.NaN]) {
+      assert.throws(() => checkRamp({ accumulation: 2, accumulationRamp }), {
+        code: 'BAD_ARGUMENT',
+        message: /accumulationRamp is/,
+      })
+    }
   })
 })
 

@@ -74,6 +74,11 @@ describe('resume', function () {
       () => ({ stages: [tinyStage({ accumulation: 3 })], settings: { prefetchWorkers: 1 } }),
     ],
     [
+      'a growing batch by share of the budget',
+      () => ({ stages: [tinyStage({ accumulation: 4, accumulationRamp: 0.75 })], settings: { prefetchWorkers: 1 } }),
+    ],
+    ['a growing batch by batches', () => ({ stages: [tinyStage({ accumulation: 3, accumulationRamp: 9 })] })],
+    [
       'two sampled tasks, budget in tokens',
       () => ({ stages: [tinyStage({ tasks: twoTasks(), budget: { tokens: 2600 } })] }),
     ],

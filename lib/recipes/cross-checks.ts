@@ -125,6 +125,12 @@ function inputFaults(recipe: ResolvedRecipe): RecipeProblem[] {
         message: `came ${batch.sequenceTokens}, expected at most encoder.maxPositions = ${encoder.maxPositions}`,
       })
     }
+    if (batch.accumulationRamp >= 1 && !Number.isInteger(batch.accumulationRamp)) {
+      problems.push({
+        key: `${key}.accumulationRamp`,
+        message: `came ${batch.accumulationRamp}, expected a share of the budget below 1 or a whole number of batches`,
+      })
+    }
     if (batch.tokens < batch.sequenceTokens) {
       problems.push({
         key: `${key}.tokens`,

@@ -1,5 +1,6 @@
 import type { CorpusView } from '../data/index.js'
 import { type ModelConfig, modelParameterShapes } from '../model/index.js'
+import { batchesOfSteps, stepsOfBatches } from '../training/index.js'
 import { modelConfigOf, type TaskShape } from './model-of-recipe.js'
 import { recipeSource } from './pretraining-sources.js'
 import { shapeOf, shapesWithoutData } from './recipe-tasks.js'
@@ -100,11 +101,10 @@ function stagePlan(recipe: ResolvedRecipe, stage: ResolvedStage, data: RunData):
     inputs += statistics.inputs
     if (stage.tasks.length === 0) tokensPerEpoch = statistics.tokens
   }
-  const stepsPerEpoch = batches / stage.batch.accumulation
-  const tokensPerStep = tokensPerEpoch === null ? null : tokensPerEpoch / stepsPerEpoch
-  const planned =
-    steps ??
-    (tokens && tokensPerStep ? Math.ceil(tokens / tokensPerStep) : epochs ? Math.ceil(epochs * stepsPerEpoch) : null)
+  const tokensPerBatch = tokensPerEpoch === null ? null : tokensPerEpoch / batches
+  const planned = tokens && tokensPerBatch ? tokens / tokensPerBatch : epochs ? epochs * batches : null
+  const plannedSteps = steps ?? (planned === null ? null : stepsOfBatches(stage.batch, Math.ceil(planned)))
+  const plannedBatches = plannedSteps === null ? null : batchesOfSteps(stage.batch, plannedSteps)
   return {
     name: stage.name,
     heads: stage.heads,
@@ -113,9 +113,9 @@ function stagePlan(recipe: ResolvedRecipe, stage: ResolvedStage, data: RunData):
     batchesPerEpoch: batches,
     inputsPerEpoch: inputs,
     tokensPerEpoch,
-    steps: planned,
-    tokens: planned === null || tokensPerStep === null ? null : Math.round(planned * tokensPerStep),
-    epochs: planned === null || stepsPerEpoch === 0 ? null : planned / stepsPerEpoch,
+    steps: plannedSteps,
+    tokens: plannedBatches === null || tokensPerBatch === null ? null : Math.round(plannedBatches * tokensPerBatch),
+    epochs: plannedBatches === null || batches === 0 ? null : plannedBatches / batches,
   }
 }
 

@@ -200,6 +200,7 @@ function trainingStage(recipe: ResolvedRecipe, stage: ResolvedStage, data: RunDa
     clip: stage.clip,
     budget: stage.budget,
     accumulation: stage.batch.accumulation,
+    accumulationRamp: stage.batch.accumulationRamp,
     freeze: stage.freeze,
     train: stage.train,
     startFrom: stage.startFrom,

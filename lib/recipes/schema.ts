@@ -117,6 +117,8 @@ const batch = z.strictObject({
   sequences: count.default(32),
   /** Batches of one optimiser step. */
   accumulation: count.default(1),
+  /** Over what a step's batches grow from 1 to that: a share of the budget (< 1) or a number of batches; 0 = no growth. */
+  accumulationRamp: factor.default(0),
   /** Most tokens of one input, [CLS] and [SEP] included. */
   sequenceTokens: z.int().min(8).default(128),
 })
@@ -143,7 +145,9 @@ const optimizer = z.strictObject({
 })
 
 const schedule = z.strictObject({
-  kind: z.enum(['linear', 'cosine', 'constant', 'triangle', 'bert']).default('linear'),
+  kind: z
+    .enum(['linear', 'cosine', 'constant', 'triangle', 'triangle1', 'triangle2', 'one-cycle', 'multi-cycle', 'bert'])
+    .default('linear'),
   /** Share of the budget (< 1) or number of steps (≥ 1) over which the rate rises. */
   warmup: factor.default(0.06),
   /** Factor of the learning rate at the end of the budget. */

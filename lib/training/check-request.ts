@@ -1,5 +1,6 @@
 /** What a training request must fulfil before anything is read or written. */
 import { StrataError } from '../errors.js'
+import { checkRamp } from './accumulation.js'
 import { budgetUnit } from './budgets.js'
 import { checkSchedule } from './schedules.js'
 import { checkChain } from './stage-chain.js'
@@ -72,6 +73,13 @@ function checkStage(stage: Stage, heads: readonly string[]): void {
   checkSizes(stage, at)
   if (!(Number.isInteger(stage.accumulation) && stage.accumulation >= 1)) {
     refuse(`${at}: accumulation is ${stage.accumulation}`, 'a whole number ≥ 1')
+  }
+  checkRamp(stage)
+  if (stage.accumulationRamp && stage.sampler.kind === 'shuffled') {
+    refuse(
+      `${at}: accumulationRamp is ${stage.accumulationRamp} with the shuffled sampler`,
+      'no ramp (0), or another sampler',
+    )
   }
   const { learningRate, weightDecay, layerDecay } = stage.optimizer
   if (!(learningRate > 0 && Number.isFinite(learningRate)))

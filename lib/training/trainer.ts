@@ -5,6 +5,7 @@
 import { performance } from 'node:perf_hooks'
 import { tokenCount } from '../data/packed-batch.js'
 import { createTaskSampler, type SampledTask } from '../data/task-sampler.js'
+import { batchesAt, batchesTaken } from './accumulation.js'
 import { openBatchStreams } from './batch-streams.js'
 import { epochsSpent } from './budgets.js'
 import { checkRequest } from './check-request.js'
@@ -49,7 +50,7 @@ async function trainStage(run: TrainingRun): Promise<void> {
     const started = performance.now()
     const epochsBefore = epochsSpent(place)
     const task = stage.tasks[sampler.taskAt(place.draws++, progress)]
-    const step = await batches.take(task, batchesOfStep(stage, task, place))
+    const step = await batches.take(task, batchesOfStep(stage, task, place, progress))
     const waitSeconds = (performance.now() - started) / 1000
 
     const losses = await addGradients(model, step)
@@ -94,10 +95,10 @@ function sampledTasks({ tasks, accumulation }: Stage): SampledTask[] {
 }
 
 /** Under `shuffled` the last step of a pass takes what is left of it: each batch comes once an epoch. */
-function batchesOfStep({ sampler, accumulation }: Stage, { name, source }: TrainingTask, place: StageState): number {
-  if (sampler.kind !== 'shuffled') return accumulation
+function batchesOfStep(stage: Stage, { name, source }: TrainingTask, place: StageState, progress: number): number {
+  if (stage.sampler.kind !== 'shuffled') return batchesAt(stage, progress, batchesTaken(place))
   const { epoch, index } = place.tasks[name]
-  return Math.min(accumulation, source.batchCount(epoch) - index)
+  return Math.min(stage.accumulation, source.batchCount(epoch) - index)
 }
 
 /** Whether a multiple of `every` lies in (before, after]. */

@@ -23,8 +23,12 @@ export interface Budget {
 }
 
 export interface ScheduleConfig {
-  /** `bert` is BERTAdam's, as PALs use it: a linear decay over the whole budget that the warm-up's end jumps onto. */
-  kind: 'linear' | 'cosine' | 'constant' | 'triangle' | 'bert'
+  /**
+   * `bert` is BERTAdam's, as PALs use it: a linear decay over the whole budget that the warm-up's end jumps onto. The triangles are
+   * Cramming's, over the whole budget x: `triangle` = `triangle2` = min(0.25 + x, 4 - 4x), `triangle1` = min(0.5 + 2x/3, 4 - 4x),
+   * `one-cycle` = min(2x, 2 - 2x), `multi-cycle` eight of those.
+   */
+  kind: 'linear' | 'cosine' | 'constant' | 'triangle' | 'triangle1' | 'triangle2' | 'one-cycle' | 'multi-cycle' | 'bert'
   /** Share of the budget (< 1) or number of optimiser steps (≥ 1) over which the rate rises from 0. */
   warmup: number
   /** Factor at the end of the budget; linear, cosine and bert end there. */
@@ -133,6 +137,11 @@ export interface Stage {
   budget: Budget
   /** Batches per optimiser step. */
   accumulation: number
+  /**
+   * Over what the batches of a step grow from 1 to `accumulation`, linearly: a share of the budget (< 1) or a number of batches
+   * (≥ 1). Default 0: `accumulation` from the first step on.
+   */
+  accumulationRamp?: number
   /** Parameters whose name starts with one of these stay as they are. */
   freeze: string[]
   /** Default `all`. */

@@ -1,8 +1,9 @@
 """Learning-rate factors of transformers' and torch's schedulers: writes schedules.json beside this script.
 
 Each row is the factor of the step that follows `step` finished ones, as a training loop sees it.
-The triangle is Cramming's budget-triangle2 (Geiping & Goldstein 2023), bert the warmup_linear of BERTAdam (Stickland & Murray
-2019), both through torch's LambdaLR.
+The triangles are Cramming's (Geiping & Goldstein 2022: get_budget_triangle, get_budget_one_cycle and get_budget_multi_cycle of
+its schedulers.py, with steps in place of hours), bert the warmup_linear of BERTAdam (Stickland & Murray 2019), all through torch's
+LambdaLR.
 """
 
 import json
@@ -29,10 +30,21 @@ def factors(make, steps):
     return values
 
 
-def triangle(steps):
+def triangle(steps, base=0.25, falloff=0.25):
     def factor(step):
-        x = step / steps
-        return min(0.25 + x, 4 - 4 * x)
+        return min(
+            base + step * (1 - base) / (1 - falloff) / steps, float(1 / falloff - step / (steps * falloff))
+        )
+
+    return lambda optimizer: torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+
+
+def cycles(steps, count):
+    length = int(steps / count)
+
+    def factor(step):
+        step = step % length
+        return step / (length / 2) if step < length / 2 else 2 - step / (length / 2)
 
     return lambda optimizer: torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
 
@@ -76,6 +88,10 @@ def main():
     add("linear", 0.2, 0, lambda o: get_linear_schedule_with_warmup(o, 8, steps))
     add("cosine", 0.2, 0, lambda o: get_cosine_schedule_with_warmup(o, 8, steps))
     add("triangle", 0, 0, triangle(steps))
+    add("triangle1", 0, 0, triangle(steps, base=0.5))
+    add("triangle2", 0, 0, triangle(steps))
+    add("one-cycle", 0, 0, cycles(steps, 1))
+    add("multi-cycle", 0, 0, cycles(steps, 8))
     add("bert", 0.1, 0, bert(0.1, steps))
     add("bert", 0, 0, lambda o: torch.optim.lr_scheduler.LambdaLR(o, lambda step: 1.0 - step / steps))
     add("bert", 8, 0.2, bert(8 / steps, steps, 0.2))
