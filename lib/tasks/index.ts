@@ -8,6 +8,29 @@ export { COLA, MRPC, QQP, SST_2, STS_B } from './glue.js'
 export { glueSubmission, type SubmissionRow, writeGlueSubmission } from './glue-submission.js'
 export { MNLI, QNLI, RTE, SCITAIL, SNLI, WNLI } from './nli.js'
 export { openTextTask } from './open-text-task.js'
+export {
+  BUILDABLE_PROBES,
+  type BuildProbesOptions,
+  buildProbeSets,
+  DEFAULT_PROBE_SIZES,
+  type OpenProbesOptions,
+  openProbeSets,
+  type PairProbeExample,
+  type PairProbeSet,
+  PROBE_SPLITS,
+  type ProbeKind,
+  type ProbeSet,
+  type ProbeSplit,
+  probeSize,
+  readProbeSets,
+  readSentEval,
+  SENTEVAL_FILES,
+  type SentenceProbeExample,
+  type SentenceProbeSet,
+  type TokenProbeExample,
+  type TokenProbeSet,
+  writeProbeSets,
+} from './probing/index.js'
 export { type CandidateQuestion, qnliTable, type SentencePairs, sentencePairs } from './question-candidates.js'
 export {
   openRankingTask,
@@ -41,7 +64,8 @@ export {
   type TaggingTaskDefinition,
   UPOS_EWT,
 } from './tagging-task.js'
-export { type TaskCorpusFile, type TaskTextSource, writeTaskCorpus } from './task-corpus.js'
+export { type TaskCorpusFile, writeTaskCorpus } from './task-corpus.js'
+export type { TaskTextSource } from './task-texts.js'
 export type { TextTaskDefinition } from './text-definition.js'
 export type {
   ExamplePlace,
