@@ -11,6 +11,7 @@ import { registerEvaluate } from './evaluate.js'
 import { registerFillMask } from './fill-mask.js'
 import { registerLibtorch } from './libtorch.js'
 import { reportError } from './output.js'
+import { registerProbes } from './probes.js'
 import { registerRecipes } from './recipes.js'
 import { registerTag } from './tag.js'
 import { registerTokenizer } from './tokenizer.js'
@@ -38,6 +39,7 @@ export function createProgram(): Command {
     registerAnswer,
     registerTag,
     registerAdapters,
+    registerProbes,
     registerTokenizer,
   ])
     register(program)
