@@ -12,8 +12,12 @@ import {
   type OpenedTask,
   type OpenTaskOptions,
   openTask,
+  type RankingSet,
+  SQUAD_RANKING,
+  type TaggingSet,
   type TaskFiles,
   type TaskSet,
+  UPOS_EWT,
   writeGlueSubmission,
   writeTaskCorpus,
 } from '../lib/tasks/index.js'
@@ -464,6 +468,81 @@ describe('Tasks', function () {
       const context = held.place(example).id!.split('-')[0]
       assert.ok(!texts.includes(`number ${context}.`), `context ${context} is held out`)
     }
+  })
+
+  const documentsOf = (path: string): string[] =>
+    readFileSync(path, 'utf8')
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line).text)
+
+  it('takes questions and candidates of a ranking, of SQuAD files the contexts', async () => {
+    const path = join(folder, 'ranking.jsonl')
+    const rows = [0, 1, 2, 3, 4].flatMap((i) => [`ask ${i}?\tright ${i}\t1`, `ask ${i}?\twrong ${i}\t0`])
+    const table = file(['q\tc\tl', ...rows, 'alone?\tright\t1', 'odd?\tx\tmaybe'])
+    const [question, candidate, label] = ['q', 'c', 'l'].map((name) => ({ names: [name] }))
+    const definition = { ...SQUAD_RANKING, name: 'mine', question, candidate, label }
+    const written = await writeTaskCorpus(path, [{ definition, data: { train: table }, seed: 1, maxBadShare: 0.2 }])
+    assert.deepEqual(
+      documentsOf(path),
+      [0, 1, 2, 3, 4].map((i) => `ask ${i}?\nright ${i}\nwrong ${i}`),
+    )
+    assert.equal(written.notes.length, 2)
+    const whole = { definition, data: table, seed: 1, devShare: 2, maxBadShare: 0.2 }
+    await writeTaskCorpus(path, [whole])
+    const task = await openTask({ ...whole, tokenizer })
+    const { questions } = task.train as RankingSet
+    assert.deepEqual(
+      documentsOf(path).map((text) => text.split('\n')[0]),
+      questions.map((asked) => asked.question),
+    )
+    const paragraphs = [0, 1, 2, 3].map((i) => ({
+      context: `The answer is number ${i}. Another sentence follows.`,
+      qas: [{ id: `${i}`, question: 'What?', answers: [{ text: 'answer', answer_start: 4 }] }],
+    }))
+    const squad = file([JSON.stringify({ version: '1.1', data: [{ title: 't', paragraphs }] })], 'json')
+    await writeTaskCorpus(path, [{ definition: SQUAD_RANKING, data: squad, seed: 3, devShare: 1 }])
+    const held = (await openTask({ definition: SQUAD_RANKING, data: squad, tokenizer, seed: 3, devShare: 1 }))
+      .evaluation
+    const left = paragraphs.filter((_, i) => held.dev.place(0).id !== `${i}`)
+    assert.deepEqual(
+      documentsOf(path),
+      left.map(({ context }) => context),
+    )
+  })
+
+  it('takes the sentences of a tagging task: documents of CoNLL-U, lists of words', async () => {
+    const path = join(folder, 'tagging.jsonl')
+    const row = (id: number, form: string, misc = '_'): string =>
+      [id, form, form, 'NOUN', ...'_____'.split(''), misc].join('\t')
+    const sentence = (i: number, comments: string[] = []): string[] => [
+      ...comments,
+      row(1, `Word${i}`),
+      row(2, 'ends', 'SpaceAfter=No'),
+      row(3, '.'),
+      '',
+    ]
+    const conllu = file(
+      [0, 1, 2, 3, 4, 5].flatMap((i) => sentence(i, i === 1 || i === 4 ? [`# newdoc id = d${i}`] : [])),
+      'conllu',
+    )
+    const text = (i: number): string => `Word${i} ends.`
+    const written = await writeTaskCorpus(path, [{ definition: UPOS_EWT, data: { train: conllu }, seed: 1 }])
+    assert.deepEqual(documentsOf(path), [text(0), [1, 2, 3].map(text).join('\n'), [4, 5].map(text).join('\n')])
+    assert.equal(written.documents, 3)
+    const whole = { definition: UPOS_EWT, data: conllu, seed: 2, devShare: 2 }
+    await writeTaskCorpus(path, [whole])
+    const { train } = await openTask({ ...whole, tokenizer })
+    assert.deepEqual(
+      documentsOf(path).flatMap((document) => document.split('\n')),
+      (train as TaggingSet).sentences.map(({ words: [first] }) => `${first} ends.`),
+    )
+    const lists = file(
+      [0, 1].map((i) => JSON.stringify({ tokens: ['Word', `${i}`, '.'], tags: ['NOUN', 'NUM', 'PUNCT'] })),
+      'jsonl',
+    )
+    await writeTaskCorpus(path, [{ definition: UPOS_EWT, data: { train: lists }, seed: 1 }])
+    assert.deepEqual(documentsOf(path), ['Word 0 .', 'Word 1 .'])
   })
 
   describe('the real files', function () {

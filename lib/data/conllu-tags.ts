@@ -1,5 +1,6 @@
 /** Words and one tag a word out of CoNLL-U: a view for tagging tasks. */
 import type { StrataError } from '../errors.js'
+import type { ConlluSentence } from '../text/conllu.js'
 import { readConlluBlocks } from './conllu-file.js'
 import { RowTally } from './table-reader.js'
 
@@ -14,15 +15,21 @@ export interface TaggedWords {
   tags: (string | undefined)[]
 }
 
+interface SentenceOptions {
+  tally?: RowTally
+  maxBadShare?: number
+  signal?: AbortSignal
+}
+
 /**
  * Reads the sentences of a CoNLL-U file, gzipped or not, in blocks. A sentence that breaks the format is bad: counted in `tally` with
  * its line, the tally's `check` refuses beyond a share. Throws NOT_FOUND, BAD_FILE and BAD_DATA.
  */
-export async function* readConlluTags(
+export async function* readConlluSentences(
   file: string,
-  options: { column?: ConlluColumn; tally?: RowTally; maxBadShare?: number; signal?: AbortSignal } = {},
-): AsyncGenerator<TaggedWords[]> {
-  const { column = 'upos', tally = new RowTally(file), maxBadShare = 0.05, signal } = options
+  options: SentenceOptions = {},
+): AsyncGenerator<ConlluSentence[]> {
+  const { tally = new RowTally(file), maxBadShare = 0.05, signal } = options
   const onBadSentence = ({ message, details }: StrataError): void => {
     tally.rows++
     const line = details.line as number
@@ -30,11 +37,22 @@ export async function* readConlluTags(
   }
   for await (const block of readConlluBlocks(file, { tolerant: true, onBadSentence, signal })) {
     tally.rows += block.length
+    yield block
+  }
+  tally.check(maxBadShare)
+}
+
+/** As {@link readConlluSentences}: their words with the tags of a column. */
+export async function* readConlluTags(
+  file: string,
+  options: SentenceOptions & { column?: ConlluColumn } = {},
+): AsyncGenerator<TaggedWords[]> {
+  const { column = 'upos' } = options
+  for await (const block of readConlluSentences(file, options)) {
     yield block.map(({ rows, words }) => ({
       line: rows[0].line,
       words: words.map(({ form }) => form),
       tags: words.map((word) => (word[column] === '_' ? undefined : word[column])),
     }))
   }
-  tally.check(maxBadShare)
 }

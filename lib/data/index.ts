@@ -4,7 +4,7 @@ export { ArrayWriter } from './array-writer.js'
 export { BatchPool, type RemoteSource } from './batch-pool.js'
 export { makeTemporary, publishFolder, syncDirectory } from './cache-folder.js'
 export { readConllu, readConlluBlocks } from './conllu-file.js'
-export { type ConlluColumn, readConlluTags, type TaggedWords } from './conllu-tags.js'
+export { type ConlluColumn, readConlluSentences, readConlluTags, type TaggedWords } from './conllu-tags.js'
 export { type CorpusOptions, defaultCorpusDirectory, type OpenedCorpus, openCorpus } from './corpus-builder.js'
 export { type CorpusStatistics, hashFile, MANIFEST_FILE, writeManifest } from './corpus-files.js'
 export {

@@ -1,9 +1,10 @@
 /** Relevance ranking: which of a question's candidates is the right one? (Liu et al. 2019, arXiv 1901.11504 §3.1, eq. 8 and 9) */
-import { type ColumnChoice, RowTally, readSquad, readTable, type TableFormat, tableFormatOf } from '../data/index.js'
+import type { ColumnChoice, TableFormat } from '../data/index.js'
 import type { HeadLabels } from '../data/packed-batch.js'
 import { StrataError } from '../errors.js'
-import { drawShare, splitBySeed } from './data-share.js'
-import { type CandidateQuestion, sentencePairs } from './question-candidates.js'
+import { drawShare } from './data-share.js'
+import type { CandidateQuestion } from './question-candidates.js'
+import { rankingEndings, readRankingQuestions, splitQuestions } from './ranking-questions.js'
 import { SequencePacker, SequenceSet, type SequenceSetOptions } from './sequence-set.js'
 import { isPredictionSplit, resolveTaskFiles } from './task-files.js'
 import type { ExamplePlace, OpenedTask, OpenTaskOptions, TaskDefinition } from './types.js'
@@ -103,8 +104,7 @@ class Opening {
 
   async open(): Promise<OpenedTask> {
     const { definition, data, splits: wanted, seed, devShare = 0.1 } = this.#options
-    const endings = definition.question ? ['tsv', 'csv', 'jsonl', 'ndjson', 'parquet'] : ['json']
-    const { splits, single } = resolveTaskFiles(this.#name, data, endings, definition.files)
+    const { splits, single } = resolveTaskFiles(this.#name, data, rankingEndings(definition), definition.files)
     const isWanted = (split: string): boolean => !wanted || wanted.includes(split)
     const task: OpenedTask = {
       name: this.#name,
@@ -120,27 +120,16 @@ class Opening {
       if (!isWanted(split) && !(single && isWanted('dev'))) continue
       const unlabelled = isPredictionSplit(split)
       const questions: Read[] = []
+      const { maxBadShare, signal } = this.#options
       for (const file of files) {
-        const read = definition.question
-          ? await this.#readTable(split, file, unlabelled)
-          : await this.#readSquad(split, file)
-        for (const question of read) questions.push({ ...question, file })
+        const request = { definition, file, split, unlabelled, maxBadShare, signal, notes: this.#notes }
+        for (const question of (await readRankingQuestions(request)).questions) questions.push({ ...question, file })
       }
       if (single) {
-        // Questions of one paragraph share their candidates: they stay on one side.
-        const source = ({ context, line }: Read): number => context ?? line
-        const sources = [...new Set(questions.map(source))]
-        const parts = splitBySeed(
-          sources.length,
-          devShare,
-          seed,
-          `task ${this.#name} (${this.#options.data}): questions or contexts`,
-        )
-        const held = new Set(pick(sources, parts.dev))
-        const dev = questions.filter((question) => held.has(source(question)))
+        const what = `task ${this.#name} (${this.#options.data}): questions or contexts`
+        const { train, dev } = splitQuestions(questions, devShare, seed, what)
         this.#notes.push(`dev: ${dev.length} of ${questions.length} questions of the one file, drawn by seed ${seed}`)
-        if (isWanted('train'))
-          task.train = await this.#train(questions.filter((question) => !held.has(source(question))))
+        if (isWanted('train')) task.train = await this.#train(train)
         if (isWanted('dev')) task.evaluation.dev = await this.#open('dev', dev)
       } else if (split === 'train') task.train = await this.#train(questions)
       else if (questions.some(({ right }) => right < 0)) task.prediction[split] = await this.#open(split, questions)
@@ -148,97 +137,6 @@ class Opening {
       else task.evaluation[split] = await this.#open(split, questions)
     }
     return task
-  }
-
-  async #readSquad(split: string, file: string): Promise<CandidateQuestion[]> {
-    const set = await readSquad(file, { maxBadShare: this.#options.maxBadShare })
-    if (set.bad > 0) {
-      this.#notes.push(
-        `${split}: ${set.bad} of ${set.entries} questions of ${file} cannot be used:\n  ${set.problems.join('\n  ')}`,
-      )
-    }
-    const { questions, leftOut } = sentencePairs(set)
-    const causes = [
-      [leftOut.crossing, 'whose answer crosses the border of two sentences'],
-      [leftOut.single, 'whose paragraph has one sentence only'],
-      [leftOut.withoutAnswer, 'without an answer'],
-    ] as const
-    for (const [count, cause] of causes) {
-      if (count > 0) this.#notes.push(`${split}: ${count} of ${set.questions.length} questions ${cause} are left out`)
-    }
-    return questions
-  }
-
-  async #readTable(split: string, file: string, unlabelled: boolean): Promise<CandidateQuestion[]> {
-    const { maxBadShare, signal, definition } = this.#options
-    const {
-      question,
-      candidate,
-      label,
-      group,
-      positive = ['1'],
-      negative = ['0'],
-      noLabel = [],
-      delimiter,
-    } = definition
-    const columns = [question!, candidate!, { ...label!, optional: unlabelled || label!.optional }]
-    if (group) columns.push(group)
-    const tally = new RowTally(file)
-    const groups = new Map<
-      string,
-      { question: string; candidates: string[]; rights: number[]; line: number; labels: number }
-    >()
-    const format = definition.format ?? tableFormatOf(file)
-    for await (const block of readTable({ source: file, format, delimiter, columns, maxBadShare, tally, signal })) {
-      for (const { line, cells } of block) {
-        const [text, answer, cell] = cells
-        const mark = cell === undefined || noLabel.includes(cell.trim()) ? undefined : cell.trim()
-        const problem =
-          !text?.trim() || !answer?.trim()
-            ? 'the question or the candidate is blank'
-            : mark === undefined && !unlabelled
-              ? 'no label'
-              : mark !== undefined && !positive.includes(mark) && !negative.includes(mark)
-                ? `label "${mark.slice(0, 60)}"; ${[...positive, ...negative].join(', ')} were expected`
-                : undefined
-        if (problem !== undefined || !text || !answer) {
-          tally.reject(line, problem!)
-          continue
-        }
-        const key = group ? (cells[3] ?? '') : text
-        let entry = groups.get(key)
-        if (!entry) {
-          entry = { question: text, candidates: [], rights: [], line, labels: 0 }
-          groups.set(key, entry)
-        }
-        if (mark !== undefined) entry.labels++
-        if (mark !== undefined && positive.includes(mark)) entry.rights.push(entry.candidates.length)
-        entry.candidates.push(answer)
-      }
-    }
-    tally.check(maxBadShare ?? 0.05)
-    if (tally.bad > 0) {
-      this.#notes.push(
-        `${split}: ${tally.bad} of ${tally.rows} rows cannot be used and are left out:\n  ${tally.shown()}`,
-      )
-    }
-    const all = [...groups.values()]
-    const plain = (entry: (typeof all)[number], right: number): CandidateQuestion => ({
-      question: entry.question,
-      candidates: entry.candidates,
-      right,
-      line: entry.line,
-    })
-    if (unlabelled && all.every(({ labels }) => labels === 0)) return all.map((entry) => plain(entry, -1))
-    const usable = all.filter(({ candidates, rights }) => rights.length === 1 && candidates.length > 1)
-    if (usable.length < all.length) {
-      const none = all.filter(({ rights }) => rights.length === 0).length
-      const several = all.filter(({ rights }) => rights.length > 1).length
-      this.#notes.push(
-        `${split}: ${all.length - usable.length} of ${all.length} questions are left out: ${none} without a right candidate, ${several} with several, ${all.length - usable.length - none - several} without a wrong one`,
-      )
-    }
-    return usable.map((entry) => plain(entry, entry.rights[0]))
   }
 
   async #train(all: Read[]): Promise<RankingSet> {

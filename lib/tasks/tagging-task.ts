@@ -2,18 +2,12 @@
  * One class a word: parts of speech, names, chunks. A word's class is read from its first piece (Devlin et al. 2019, arXiv 1810.04805
  * §5.3); its other pieces have no label.
  */
-import {
-  type ColumnChoice,
-  type ConlluColumn,
-  RowTally,
-  readConlluTags,
-  readTable,
-  tableFormatOf,
-} from '../data/index.js'
+import { type ColumnChoice, type ConlluColumn, RowTally, readConlluTags } from '../data/index.js'
 import type { HeadLabels } from '../data/packed-batch.js'
 import { StrataError } from '../errors.js'
 import { drawShare, splitBySeed } from './data-share.js'
 import { SequencePacker, SequenceSet, type SequenceSetOptions } from './sequence-set.js'
+import { isConllu, readWordLists } from './tagged-words.js'
 import { isPredictionSplit, resolveTaskFiles } from './task-files.js'
 import { checkLabels } from './text-definition.js'
 import type { ExamplePlace, MetricName, OpenedTask, OpenTaskOptions, TaskDefinition } from './types.js'
@@ -74,6 +68,9 @@ interface Read {
   line: number
 }
 
+/** Endings of the files, in the order in which a folder is searched. */
+export const TAGGING_ENDINGS = ['conllu', 'conll', 'jsonl', 'ndjson', 'parquet']
+
 const METRICS: readonly MetricName[] = ['accuracy', 'f1Macro', 'spanF1']
 
 /**
@@ -111,8 +108,7 @@ class Opening {
 
   async open(): Promise<OpenedTask> {
     const { definition, data, splits: wanted, seed, devShare = 0.1 } = this.#options
-    const endings = ['conllu', 'conll', 'jsonl', 'ndjson', 'parquet']
-    const { splits, single } = resolveTaskFiles(this.#name, data, endings, definition.files)
+    const { splits, single } = resolveTaskFiles(this.#name, data, TAGGING_ENDINGS, definition.files)
     const isWanted = (split: string): boolean => !wanted || wanted.includes(split)
     const task: OpenedTask = {
       name: this.#name,
@@ -161,32 +157,11 @@ class Opening {
     const { maxBadShare = 0.05, signal, definition } = this.#options
     const tally = new RowTally(file)
     const sentences: Read[] = []
-    if (/\.conllu?(\.gz)?$/i.test(file)) {
-      const { column } = definition
-      for await (const block of readConlluTags(file, { column, tally, maxBadShare, signal })) {
-        for (const { line, words, tags } of block) sentences.push({ words, tags, file, line })
-      }
-    } else {
-      const words = { names: ['tokens', 'words'], ...definition.words, list: true }
-      const tags = { names: ['tags', 'ner_tags', 'pos_tags'], ...definition.tags, list: true, optional: unlabelled }
-      const format = tableFormatOf(file)
-      for await (const block of readTable({
-        source: file,
-        format,
-        columns: [words, tags],
-        maxBadShare,
-        tally,
-        signal,
-      })) {
-        for (const { line, lists } of block) {
-          const [list, marks] = lists ?? []
-          if (!list || list.length === 0) tally.reject(line, 'a sentence without words')
-          else if (marks && marks.length !== list.length) {
-            tally.reject(line, `${list.length} words and ${marks.length} tags; one tag a word was expected`)
-          } else sentences.push({ words: list, tags: marks, file, line })
-        }
-      }
-      tally.check(maxBadShare)
+    const blocks = isConllu(file)
+      ? readConlluTags(file, { column: definition.column, tally, maxBadShare, signal })
+      : readWordLists(file, definition, { unlabelled, tally, maxBadShare, signal })
+    for await (const block of blocks) {
+      for (const { line, words, tags } of block) sentences.push({ words, tags, file, line })
     }
     if (tally.bad > 0) {
       this.#notes.push(
