@@ -37,6 +37,7 @@ export {
   tokenCount,
   transferList,
 } from './packed-batch.js'
+export { type Fragment, PackedPlan, type PackedPlanOptions } from './packed-plan.js'
 export {
   buildPairPlan,
   type InputKind,
@@ -48,6 +49,7 @@ export {
 export { type Prefetch, type PrefetchedBatch, type PrefetchOptions, prefetch } from './prefetch.js'
 export { philox4x32, RandomStream, type StreamKey, stream } from './random.js'
 export { reopenCorpus } from './reopen-corpus.js'
+export { type SequenceOrder, unigramScores } from './sequence-order.js'
 export { type DescribedSource, isDescribed, type SourceDescription } from './source-description.js'
 export {
   readSquad,

@@ -7,4 +7,5 @@ export {
   pretrainingSource,
 } from './joint-pretraining.js'
 export { MaskedLm, type MaskedLmOptions } from './masked-lm.js'
+export { type PackedMaskedLmOptions, packedMaskedLmSource } from './packed-masked-lm.js'
 export { type UnigramEntropy, unigramEntropy } from './unigram-entropy.js'

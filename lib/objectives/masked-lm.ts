@@ -1,6 +1,7 @@
 /**
  * Masked language model (Devlin et al. 2019, section 3.1 and `create_masked_lm_predictions`): 15 % of an input's tokens are
- * predicted; of these 80 % become [MASK], 10 % a random token, 10 % stay. `exact` counts as in cramming (Geiping & Goldstein 2022).
+ * predicted; of these 80 % become [MASK], 10 % a random token, 10 % stay. `exact`, `exactSplit` and `includeSpecial` together are what
+ * Cramming does (Geiping & Goldstein 2022, arXiv 2212.14034).
  */
 import { IntList } from '../data/int-list.js'
 import type { HeadLabels } from '../data/packed-batch.js'
@@ -21,6 +22,13 @@ export interface MaskedLmOptions {
   wholeWord?: boolean
   /** True: round(share · length) tokens of every input; false (BERT's rule): at least one. Default false. */
   exact?: boolean
+  /**
+   * True: of n predicted tokens of an input exactly round(0.8 n) become [MASK] and, up to round(0.9 n), the next random ones (with the
+   * shares above); false: each token's fate is drawn by itself. Default false.
+   */
+  exactSplit?: boolean
+  /** True: special tokens may be chosen for prediction as any other. Default false. */
+  includeSpecial?: boolean
 }
 
 /** Chooses, corrupts and remembers the predicted tokens of one batch after the other. */
@@ -29,6 +37,8 @@ export class MaskedLm {
   readonly #maskBelow: number
   readonly #randomBelow: number
   readonly #wholeWord: boolean
+  readonly #exactSplit: boolean
+  readonly #includeSpecial: boolean
   readonly #fewest: number
   readonly #special: SpecialTokens
   readonly #isSpecial: Uint8Array
@@ -62,6 +72,8 @@ export class MaskedLm {
     this.#maskBelow = maskTokenShare
     this.#randomBelow = maskTokenShare + randomTokenShare
     this.#wholeWord = options.wholeWord ?? false
+    this.#exactSplit = options.exactSplit ?? false
+    this.#includeSpecial = options.includeSpecial ?? false
     this.#fewest = options.exact ? 0 : 1
   }
 
@@ -74,11 +86,21 @@ export class MaskedLm {
     else this.#chooseTokens(draft, start, end, wanted, random)
     // Ascending, so that the encoder's states are gathered in memory order.
     this.#positions.view().subarray(first).sort()
-    for (let i = first; i < this.#positions.length; i++) {
-      const position = this.#positions.at(i)
+    const count = this.#positions.length - first
+    let masksLeft = Math.round(this.#maskBelow * count)
+    let changesLeft = Math.round(this.#randomBelow * count)
+    for (let i = 0; i < count; i++) {
+      const position = this.#positions.at(first + i)
+      const tokenId = draft.tokenIds[position]
       draft.predicted[position] = 1
-      this.#labels.push(draft.tokenIds[position])
-      draft.tokenIds[position] = this.#replacement(draft.tokenIds[position], random)
+      this.#labels.push(tokenId)
+      // An exact split draws without replacement from the fates that are left.
+      const fate = this.#exactSplit ? random.float() * (count - i) : random.float()
+      const maskBelow = this.#exactSplit ? masksLeft : this.#maskBelow
+      const randomBelow = this.#exactSplit ? changesLeft : this.#randomBelow
+      draft.tokenIds[position] = this.#replacement(tokenId, fate, maskBelow, randomBelow, random)
+      if (fate < masksLeft) masksLeft--
+      if (fate < changesLeft) changesLeft--
     }
   }
 
@@ -94,6 +116,8 @@ export class MaskedLm {
   }
 
   #mayMask(draft: BatchDraft, position: number): boolean {
+    // What a swap protects stays protected.
+    if (this.#includeSpecial) return draft.added[position] === 1 || draft.protectedFromMask[position] === 0
     return draft.protectedFromMask[position] === 0 && this.#isSpecial[draft.tokenIds[position]] === 0
   }
 
@@ -142,10 +166,9 @@ export class MaskedLm {
     return i
   }
 
-  #replacement(tokenId: number, random: RandomStream): number {
-    const fate = random.float()
-    if (fate < this.#maskBelow) return this.#special.maskId
-    if (fate >= this.#randomBelow) return tokenId
+  #replacement(tokenId: number, fate: number, maskBelow: number, randomBelow: number, random: RandomStream): number {
+    if (fate < maskBelow) return this.#special.maskId
+    if (fate >= randomBelow) return tokenId
     let other = random.below(this.#special.vocabSize)
     while (this.#isSpecial[other]) other = random.below(this.#special.vocabSize)
     return other

@@ -96,6 +96,12 @@ function inputFaults(recipe: ResolvedRecipe): RecipeProblem[] {
         message: `came "${inputs.kind}", expected "pairs" because heads.${name} predicts next sentences`,
       })
     }
+    if (head.kind === 'bigram-shift' && inputs.kind === 'packed') {
+      problems.push({
+        key: 'inputs.kind',
+        message: `came "packed", expected another kind because heads.${name} needs whole sentences; packed text is for masked LM alone`,
+      })
+    }
     if (
       head.kind === 'bigram-shift' &&
       head.level === 'sentence' &&

@@ -1,5 +1,10 @@
 import type { CorpusView } from '../data/index.js'
-import { type PretrainingHeads, type PretrainingSource, pretrainingSource } from '../objectives/index.js'
+import {
+  type PretrainingHeads,
+  type PretrainingSource,
+  packedMaskedLmSource,
+  pretrainingSource,
+} from '../objectives/index.js'
 import type { Tokenizer } from '../text/index.js'
 import type { ResolvedRecipe } from './resolve-recipe.js'
 
@@ -17,6 +22,7 @@ export interface SourceOptions {
 export function recipeSource(recipe: ResolvedRecipe, options: SourceOptions): PretrainingSource {
   const { view, tokenizer, batch, evaluation } = options
   const { kind } = recipe.inputs
+  if (kind === 'packed') return packedSource(recipe, options)
   // A stage without next-sentence labels still sees the recipe's pairs, so that stages differ in their heads alone.
   const pairs = Object.values(recipe.heads).some((head) => head.kind === 'next-sentence')
   return pretrainingSource({
@@ -31,6 +37,24 @@ export function recipeSource(recipe: ResolvedRecipe, options: SourceOptions): Pr
     evaluation,
     input: kind === 'auto' ? (pairs ? 'pairs' : 'segments') : kind,
     shortShare: recipe.inputs.shortShare,
+  })
+}
+
+function packedSource(
+  recipe: ResolvedRecipe,
+  { view, tokenizer, heads, batch, evaluation }: SourceOptions,
+): PretrainingSource {
+  return packedMaskedLmSource({
+    corpus: view.corpus,
+    documents: view.documents,
+    special: tokenizer.specialTokens,
+    mlm: objectivesOf(recipe, heads).mlm!,
+    batchTokens: batch.tokens,
+    sequenceTokens: batch.sequenceTokens,
+    order: recipe.inputs.order,
+    fullStopId: tokenizer.tokenToId('.'),
+    seed: recipe.seed,
+    evaluation,
   })
 }
 

@@ -90,11 +90,20 @@ const masking = z.strictObject({
   wholeWord: z.boolean().default(false),
   /** True: exactly round(maskShare × tokens) of every input. */
   exact: z.boolean().default(false),
+  /** True: of n predicted tokens exactly round(maskTokenShare × n) become [MASK], and so on; else each fate is drawn by itself. */
+  exactSplit: z.boolean().default(false),
+  /** True: [SEP], [UNK] and the like may be predicted as any other token. */
+  includeSpecial: z.boolean().default(false),
 })
 
 const inputs = z.strictObject({
-  /** `pairs` = BERT's two segments, `segments` = one run of sentences, `sentences` = one sentence; `auto` = pairs with a next-sentence head, else segments. */
-  kind: z.enum(['auto', 'pairs', 'segments', 'sentences']).default('auto'),
+  /**
+   * `pairs` = BERT's two segments, `segments` = one run of sentences, `sentences` = one sentence, `packed` = documents in a row, a [SEP]
+   * behind each, cut every `batch.sequenceTokens` tokens; `auto` = pairs with a next-sentence head, else segments.
+   */
+  kind: z.enum(['auto', 'pairs', 'segments', 'sentences', 'packed']).default('auto'),
+  /** Of `packed`: how the sequences are met; `unigram` = likely ones first, `sentence-length` = most full stops first. */
+  order: z.enum(['shuffle', 'text', 'unigram', 'sentence-length']).default('shuffle'),
   /** Share of the inputs with a random shorter target length. */
   shortShare: share.default(0.1),
 })

@@ -1,0 +1,208 @@
+import assert from 'node:assert/strict'
+import { PackedPlan, prefetch, type SequenceOrder, type TokenCorpus, unigramScores } from '../lib/data/index.js'
+import { type PackedMaskedLmOptions, packedMaskedLmSource } from '../lib/objectives/index.js'
+import { corpusOf, SPECIAL, syntheticCorpus } from './helpers/synthetic-corpus.js'
+
+const LENGTH = 128
+const FULL_STOP = 5
+const corpus = syntheticCorpus({ documents: 120, sentences: [1, 12] })
+
+/** All documents in a row, a [SEP] behind each, by hand. */
+function rowOf(
+  { documentCount, documentOffsets, sentenceOffsets, tokenIds }: TokenCorpus,
+  documents?: number[],
+): number[] {
+  const row: number[] = []
+  for (const document of documents ?? Array.from({ length: documentCount }, (_, index) => index)) {
+    const tokens = tokenIds.subarray(
+      sentenceOffsets[documentOffsets[document]],
+      sentenceOffsets[documentOffsets[document + 1]],
+    )
+    if (tokens.length > 0) row.push(...tokens, SPECIAL.sepId)
+  }
+  return row
+}
+
+function cut(row: number[], length: number): number[][] {
+  return Array.from({ length: Math.floor(row.length / length) }, (_, i) => row.slice(i * length, (i + 1) * length))
+}
+
+describe('packed sequences', () => {
+  const base: PackedMaskedLmOptions = {
+    corpus,
+    special: SPECIAL,
+    mlm: { name: 'mlm', maskShare: 0.25, exact: true, exactSplit: true, includeSpecial: true },
+    batchTokens: 8 * LENGTH + 100,
+    seed: 4,
+  }
+  const sequences = cut(rowOf(corpus), LENGTH)
+
+  /** The uncorrupted sequences of an epoch in the order in which they come. */
+  function epochOf(options: Partial<PackedMaskedLmOptions> = {}, epoch = 0): string[] {
+    const source = packedMaskedLmSource({ ...base, ...options })
+    const found: string[] = []
+    for (let index = 0; index < source.batchCount(epoch); index++) {
+      const { tokenIds, labels, sequenceOffsets } = source.build(epoch, index)
+      labels.mlm.positions!.forEach((position, i) => {
+        tokenIds[position] = labels.mlm.labels[i]
+      })
+      for (let i = 0; i + 1 < sequenceOffsets.length; i++) {
+        found.push(tokenIds.subarray(sequenceOffsets[i], sequenceOffsets[i + 1]).join())
+      }
+    }
+    return found
+  }
+
+  it('are the documents in a row, a [SEP] behind each, cut every 128 tokens', () => {
+    assert.deepEqual(
+      epochOf({ order: 'text' }),
+      sequences.map((sequence) => sequence.join()),
+    )
+    const source = packedMaskedLmSource(base)
+    const { inputs, tokens, cutTokens, emptyDocuments, batches } = source.statistics(0)
+    assert.deepEqual(
+      [inputs, tokens, tokens + cutTokens, emptyDocuments],
+      [sequences.length, sequences.length * LENGTH, rowOf(corpus).length, 0],
+    )
+    assert.equal(batches, Math.ceil(sequences.length / 8))
+    const { sequenceOffsets, segmentIds } = source.build(0, 0)
+    assert.deepEqual(
+      [...sequenceOffsets],
+      [0, 1, 2, 3, 4, 5, 6, 7, 8].map((i) => i * LENGTH),
+    )
+    assert.ok(segmentIds.every((id) => id === 0))
+  })
+
+  it('take only the documents of the view and leave empty ones out', () => {
+    const documents = Int32Array.of(3, 7, 8, 9, 15, 40)
+    const expected = cut(rowOf(corpus, [...documents]), 32).map((sequence) => sequence.join())
+    assert.deepEqual(epochOf({ documents, sequenceTokens: 32, order: 'text' }), expected)
+    const holes = corpusOf([[[{ ids: [20, 21] }]], [], [[], [{ ids: [22] }]], []])
+    const source = packedMaskedLmSource({ ...base, corpus: holes, sequenceTokens: 5, batchTokens: 5 })
+    assert.equal(source.statistics(0).emptyDocuments, 2)
+    assert.deepEqual(epochOf({ corpus: holes, sequenceTokens: 5, batchTokens: 5 }), ['20,21,3,22,3'])
+  })
+
+  it('are shuffled by seed and epoch, each once an epoch', () => {
+    const [first, again, later, other] = [epochOf(), epochOf(), epochOf({}, 1), epochOf({ seed: 5 })]
+    assert.deepEqual(first, again)
+    assert.notDeepEqual(first, later)
+    assert.notDeepEqual(first, other)
+    for (const epoch of [first, later, other]) {
+      assert.deepEqual([...epoch].sort(), sequences.map((sequence) => sequence.join()).sort())
+    }
+  })
+
+  it('have exactly round(share · 128) targets: 26 become [MASK], 3 random, 3 stay; [SEP] is not exempt', () => {
+    const source = packedMaskedLmSource({ ...base, order: 'text' })
+    let separators = 0
+    for (let index = 0; index < source.batchCount(0); index++) {
+      const { tokenIds, labels, sequenceOffsets } = source.build(0, index)
+      const { positions, labels: targets } = labels.mlm
+      assert.deepEqual(
+        [...positions!],
+        [...positions!].sort((a, b) => a - b),
+      )
+      for (let i = 0; i + 1 < sequenceOffsets.length; i++) {
+        const mine = [...positions!.keys()].filter(
+          (j) => positions![j] >= sequenceOffsets[i] && positions![j] < sequenceOffsets[i + 1],
+        )
+        assert.equal(mine.length, 32)
+        assert.equal(mine.filter((j) => tokenIds[positions![j]] === SPECIAL.maskId).length, 26)
+        const kept = mine.filter((j) => tokenIds[positions![j]] === targets[j]).length
+        // A random token may happen to be the same one.
+        assert.ok(kept === 3 || kept === 4, `${kept} kept`)
+        separators += mine.filter((j) => targets[j] === SPECIAL.sepId).length
+      }
+    }
+    assert.ok(separators > 0)
+  })
+
+  it('exempt special tokens when asked to, and draw each fate by itself without exactSplit', () => {
+    const mlm = { name: 'mlm', maskShare: 0.15, exact: true }
+    const source = packedMaskedLmSource({ ...base, mlm })
+    const masked: number[] = []
+    for (let index = 0; index < source.batchCount(0); index++) {
+      const { tokenIds, labels, sequenceOffsets } = source.build(0, index)
+      assert.equal(labels.mlm.labels.length, (sequenceOffsets.length - 1) * 19)
+      assert.ok(!labels.mlm.labels.includes(SPECIAL.sepId))
+      masked.push(labels.mlm.positions!.filter((position) => tokenIds[position] === SPECIAL.maskId).length)
+    }
+    assert.ok(new Set(masked).size > 1)
+  })
+
+  it('are met likely first or with most full stops first, ties in the order of the text', () => {
+    const counts = new Map<number, number>()
+    for (const id of sequences.flat()) counts.set(id, (counts.get(id) ?? 0) + 1)
+    const total = sequences.length * LENGTH + SPECIAL.vocabSize
+    const scores = sequences.map((sequence) => {
+      return sequence.reduce((sum, id) => sum + Math.log2((counts.get(id)! + 1) / total), 0) / LENGTH
+    })
+    const stops = sequences.map((sequence) => sequence.filter((id) => id === FULL_STOP).length)
+    const sorted = (values: number[]) =>
+      sequences
+        .map((sequence, index) => ({ key: sequence.join(), value: values[index], index }))
+        .sort((a, b) => b.value - a.value || a.index - b.index)
+        .map(({ key }) => key)
+    const fullStopId = FULL_STOP
+    assert.deepEqual(epochOf({ order: 'unigram' }), sorted(scores))
+    assert.deepEqual(epochOf({ order: 'sentence-length', fullStopId }), sorted(stops))
+    assert.deepEqual(epochOf({ order: 'unigram' }, 3), sorted(scores))
+    const plan = new PackedPlan(corpus, {
+      sequenceTokens: LENGTH,
+      batchTokens: LENGTH,
+      separatorId: SPECIAL.sepId,
+      vocabSize: SPECIAL.vocabSize,
+      seed: 1,
+    })
+    unigramScores(plan, SPECIAL.vocabSize).forEach((score, index) => {
+      assert.ok(Math.abs(score / Math.LN2 - scores[index]) < 1e-12)
+    })
+  })
+
+  it('of held-out documents come in the order of the text, with the same masks in every epoch', () => {
+    const source = packedMaskedLmSource({ ...base, order: 'unigram', evaluation: true })
+    assert.deepEqual(source.build(6, 1), source.build(0, 1))
+    assert.deepEqual(epochOf({ evaluation: true }), epochOf({ order: 'text' }))
+    assert.notDeepEqual(source.build(0, 0).labels, packedMaskedLmSource({ ...base, order: 'text' }).build(0, 0).labels)
+  })
+
+  it('are the same whatever the batch size is and however many workers build them', async function () {
+    this.timeout(20_000)
+    const inputs = (batchTokens: number) => {
+      const source = packedMaskedLmSource({ ...base, batchTokens })
+      const found: string[] = []
+      for (let index = 0; index < source.batchCount(1); index++) {
+        const { tokenIds, sequenceOffsets } = source.build(1, index)
+        for (let i = 0; i + 1 < sequenceOffsets.length; i++) {
+          found.push(tokenIds.subarray(sequenceOffsets[i], sequenceOffsets[i + 1]).join())
+        }
+      }
+      return found
+    }
+    assert.deepEqual(inputs(LENGTH), inputs(11 * LENGTH))
+    const source = packedMaskedLmSource({ ...base, order: 'unigram' })
+    for (const workers of [1, 2]) {
+      const seen: unknown[] = []
+      for await (const { epoch, index, batch } of prefetch(source, { workers, index: 2, epochs: 1 })) {
+        seen.push(epoch)
+        assert.deepEqual(batch, source.build(epoch, index), `batch ${index} with ${workers} workers`)
+      }
+      assert.equal(seen.length, source.batchCount(0) - 2)
+    }
+  })
+
+  it('are refused with the reason where they cannot be', () => {
+    const refuses = (change: Partial<PackedMaskedLmOptions>, code: string, message: RegExp): void => {
+      assert.throws(() => packedMaskedLmSource({ ...base, ...change }).build(0, 0), { code, message })
+    }
+    refuses({ batchTokens: 100 }, 'BAD_ARGUMENT', /sequenceTokens \(128\)/)
+    refuses({ sequenceTokens: 1 }, 'BAD_ARGUMENT', /sequenceTokens 1/)
+    refuses({ documents: Int32Array.of(500) }, 'BAD_ARGUMENT', /document 500/)
+    refuses({ documents: new Int32Array(0) }, 'BAD_DATA', /at least one sequence of 128/)
+    refuses({ order: 'sentence-length' }, 'BAD_ARGUMENT', /the token "\."/)
+    refuses({ order: 'length' as SequenceOrder }, 'BAD_ARGUMENT', /order is "length"/)
+    refuses({ special: { ...SPECIAL, vocabSize: 100 } }, 'BAD_DATA', /the vocabulary has 100/)
+    assert.throws(() => packedMaskedLmSource(base).build(0, 9999), { code: 'BAD_ARGUMENT', message: /batch 9999/ })
+  })
+})
