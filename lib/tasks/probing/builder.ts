@@ -29,7 +29,7 @@ export interface ProbeBuilder {
 export function tooLittle(task: string, source: string, problem: string): StrataError {
   return new StrataError(
     'BAD_DATA',
-    `task ${task}: ${source} is too little text: ${problem}; give more text or leave the task out`,
+    `task ${task}: too little text (${source}): ${problem}; give more text or leave the task out`,
     { details: { task } },
   )
 }

@@ -2,7 +2,7 @@
  * Tense, SubjNum and ObjNum: properties of the main clause, Conneau et al. 2018. The target forms are of middle frequency and none stands
  * in two splits. The main clause is the root of the dependency tree and its children.
  */
-import type { ProbeBuilder, ProbeContext } from './builder.js'
+import { type ProbeBuilder, type ProbeContext, tooLittle } from './builder.js'
 import { Draws } from './draws.js'
 import { type FormSplits, LEAST_FREQUENT, partForms } from './form-splits.js'
 import { childrenOf, type ProbeSentence, type ProbeTree } from './sentence.js'
@@ -41,6 +41,8 @@ export class MainClauseProbe implements ProbeBuilder {
 
   settle(): void {
     const { sizes, counts, source } = this.#context
+    const empty = this.#classes.find((_, label) => this.#candidates[label].size === 0)
+    if (empty !== undefined) throw tooLittle(this.#name, source, `no sentence is of class ${empty}`)
     const frequency = (form: string): number => counts.count(form)
     this.#forms = partForms({ candidates: this.#candidates, frequency }, sizes, this.#draws)
     this.#pools = new SentencePools({

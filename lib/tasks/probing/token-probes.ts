@@ -13,6 +13,9 @@ import { PROBE_SPLITS, type ProbeSet, type ProbeSplit, type TokenProbeExample } 
 /** The class of a word; undefined where it is no target. */
 export type WordClass = (sentence: ProbeSentence, word: number) => string | undefined
 
+/** More than an even share, in case a class falls out. */
+const SPARE = 1.25
+
 interface Target {
   sentence: ProbeSentence
   word: number
@@ -61,7 +64,7 @@ export class TokenProbe implements ProbeBuilder {
     this.#dropped = dropped
     this.#labels = new Map(kept.map((name, label) => [name, label]))
     this.#pools = kept.map(() => {
-      const pool = (split: ProbeSplit) => new Reservoir<Target>(Math.ceil(sizes[split] / kept.length))
+      const pool = (split: ProbeSplit) => new Reservoir<Target>(Math.ceil((SPARE * sizes[split]) / kept.length))
       return { train: pool('train'), dev: pool('dev'), test: pool('test') }
     })
   }
@@ -80,8 +83,9 @@ export class TokenProbe implements ProbeBuilder {
 
   finish(): ProbeSet {
     const { sizes, source } = this.#context
+    this.#dropScarce()
     const classes = [...this.#labels.keys()]
-    const available = this.#pools.map(({ train, dev, test }) => ({ train: train.size, dev: dev.size, test: test.size }))
+    const available = this.#pools.map(sizesOf)
     const share = filledShare(available, sizes)
     const counts = shrunkSizes(this.#name, share, sizes, classes)
     const splits: Record<ProbeSplit, TokenProbeExample[]> = { train: [], dev: [], test: [] }
@@ -109,6 +113,28 @@ export class TokenProbe implements ProbeBuilder {
     if (shrunk) notes.push(shrunk)
     return { name: this.#name, kind: 'token', classes, source, notes, splits }
   }
+
+  /** A rare class may have been counted often enough, but stand in too few sentences of a split. */
+  #dropScarce(): void {
+    const { sizes, source } = this.#context
+    const names = [...this.#labels.keys()]
+    const fills = this.#pools.map((pools) =>
+      filledShare(
+        names.map(() => sizesOf(pools)),
+        sizes,
+      ),
+    )
+    const median = [...fills].sort((left, right) => left - right)[Math.floor(fills.length / 2)]
+    const kept = names.filter((_, label) => fills[label] > 0 && fills[label] >= median / 2)
+    if (kept.length < 2) throw tooLittle(this.#name, source, 'fewer than two classes stand in all splits')
+    for (const name of names) if (!kept.includes(name)) this.#dropped.push([name, this.#counts.get(name)!])
+    this.#pools = kept.map((name) => this.#pools[this.#labels.get(name)!])
+    this.#labels = new Map(kept.map((name, label) => [name, label]))
+  }
+}
+
+function sizesOf(pools: Record<ProbeSplit, Reservoir<Target>>): ProbeSizes {
+  return { train: pools.train.size, dev: pools.dev.size, test: pools.test.size }
 }
 
 function scarcest(classes: readonly string[], available: readonly ProbeSizes[], sizes: ProbeSizes): string {
