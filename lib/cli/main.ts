@@ -5,6 +5,7 @@ import { registerAdapters } from './adapters.js'
 import { registerAnswer } from './answer.js'
 import { needOptions } from './arguments.js'
 import { registerClassify } from './classify.js'
+import { registerCompare } from './compare.js'
 import { registerDoctor } from './doctor.js'
 import { registerEmbed } from './embed.js'
 import { registerEvaluate } from './evaluate.js'
@@ -13,6 +14,7 @@ import { registerLibtorch } from './libtorch.js'
 import { reportError } from './output.js'
 import { registerProbes } from './probes.js'
 import { registerRecipes } from './recipes.js'
+import { registerReport } from './report.js'
 import { registerTag } from './tag.js'
 import { registerTokenizer } from './tokenizer.js'
 import { registerTrain } from './train.js'
@@ -33,6 +35,7 @@ export function createProgram(): Command {
     registerRecipes,
     registerTrain,
     registerEvaluate,
+    registerCompare,
     registerEmbed,
     registerFillMask,
     registerClassify,
@@ -40,6 +43,7 @@ export function createProgram(): Command {
     registerTag,
     registerAdapters,
     registerProbes,
+    registerReport,
     registerTokenizer,
   ])
     register(program)
@@ -68,5 +72,10 @@ function commanderExit(error: CommanderError): number {
 if (require.main === module) {
   // A reader that has seen enough (`| head`) is no failure.
   process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1))
+  // A run that `compare` started stops with it, as after SIGTERM: a training run writes its checkpoint.
+  if (process.env.STRATABERT_STOP_WITH_PARENT === '1' && process.connected) {
+    process.once('disconnect', () => process.kill(process.pid, 'SIGTERM'))
+    process.channel?.unref()
+  }
   void main(process.argv)
 }

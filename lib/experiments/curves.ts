@@ -1,0 +1,79 @@
+/** Development scores of a run over its steps, for the convergence factor. */
+import { join } from 'node:path'
+import { StrataError } from '../errors.js'
+import { type Convergence, convergence, type ScoreCurve } from '../evaluation/index.js'
+import { namedScores, type TrainingEvent } from '../training/index.js'
+import { readLines, readResult } from './job-folder.js'
+import type { Measure } from './load-experiment.js'
+import type { Majorities } from './majority.js'
+import type { Job } from './plan.js'
+
+/** The convergence factor of a variant, or why there is none. */
+export type ConvergenceOutcome = { found: Convergence; notes: string[] } | { problem: string }
+
+/** One pair a seed, both runs done. `value` and the measure's stage say what is looked at. */
+export async function convergenceOf(
+  measure: Measure,
+  values: { own: string; baseline: string },
+  pairs: readonly { seed: number; own: Job; baseline: Job }[],
+  majorities: Majorities,
+): Promise<ConvergenceOutcome> {
+  const notes: string[] = []
+  try {
+    const { level, note } = await levelOf(measure, values.baseline, pairs[0].baseline, majorities)
+    if (note) notes.push(note)
+    const curves = []
+    for (const { seed, own, baseline } of pairs) {
+      curves.push({
+        seed,
+        baseline: await curveOf(baseline, measure, values.baseline),
+        other: await curveOf(own, measure, values.own),
+      })
+    }
+    return { found: convergence(curves, level), notes }
+  } catch (error) {
+    if (!(error instanceof StrataError)) throw error
+    return { problem: error.message }
+  }
+}
+
+/** Scores at the evaluations of the measure's stage; of a measure that falls, its negative. */
+async function curveOf(job: Job, { stage, better }: Measure, value: string): Promise<ScoreCurve> {
+  const events = await readLines<TrainingEvent>(join(job.folder, 'metrics.jsonl'))
+  const steps: number[] = []
+  const scores: number[] = []
+  for (const event of events) {
+    if (event.type !== 'evaluation' || (stage !== undefined && event.stage !== stage)) continue
+    const score = Number(namedScores({ heads: event.scores, tasks: event.tasks }).get(value) ?? Number.NaN)
+    if (steps.at(-1) === event.step) {
+      steps.pop()
+      scores.pop()
+    }
+    steps.push(event.step)
+    scores.push(better === 'lower' ? -score : score)
+  }
+  return { steps, scores }
+}
+
+/** The score that a run must leave to be comparable. */
+async function levelOf(
+  { better }: Measure,
+  value: string,
+  job: Job,
+  majorities: Majorities,
+): Promise<{ level: number; note?: string }> {
+  const result = readResult(job)!
+  const [name, figure] = value.split('.')
+  if (better === 'lower') {
+    const unigram = result.values[`${name}.unigramLoss`]
+    if (unigram !== undefined && figure === 'loss') return { level: -unigram }
+  } else if (name in result.splits) {
+    const floor = await majorities.floorOf(job, result, name).catch((error: unknown) => {
+      if (error instanceof StrataError) return undefined
+      throw error
+    })
+    if (floor?.value === value) return { level: floor.score }
+  } else if (result.values[`${name}.chance`] !== undefined && figure === 'accuracy')
+    return { level: result.values[`${name}.chance`] }
+  return { level: -Number.MAX_VALUE, note: `no majority score of ${value} is known: every pair counts as comparable` }
+}

@@ -1,0 +1,163 @@
+/** How long an experiment will take, from a few real steps of each variant. */
+import { mkdir, readFile, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { StrataError } from '../errors.js'
+import { median } from '../evaluation/index.js'
+import { openRunData, planRun, type ResolvedRecipe, type RunResult, stagesOf } from '../recipes/index.js'
+import { replaceFile, resolveCheckpoint, type TrainingEvent } from '../training/index.js'
+import { readJson, readLines, readResult } from './job-folder.js'
+import { startOwnCommand } from './own-command.js'
+import { checkpointPlace, type Job, type TrainJob } from './plan.js'
+
+/** Steps of each measurement; the first is left out of the time. */
+const MEASURED_STEPS = 4
+
+export interface StepEstimate {
+  variant: string
+  step: string
+  kind: Job['kind']
+  /** Runs that are still to be done; those that are done. */
+  missing: number
+  done: number
+  /** Of one run. Unknown (null) for a step that can only be told when it has run once. */
+  secondsPerRun: number | null
+  /** Where that is from: finished runs, or measured steps and what the plan says. */
+  from: string
+}
+
+export interface Estimate {
+  steps: StepEstimate[]
+  missing: number
+  /** Of the runs whose time is known. */
+  seconds: number
+  /** Runs whose time is not known. */
+  unknown: number
+}
+
+export interface EstimateOptions {
+  /** Folder for the measurements; it is removed at the end. */
+  folder: string
+  parallel: number
+  threads?: number
+  signal?: AbortSignal
+  onProgress?: (line: string) => void
+}
+
+/** Measures each variant's training steps that are not done yet, in child processes. */
+export async function estimateJobs(jobs: readonly Job[], options: EstimateOptions): Promise<Estimate> {
+  const groups = new Map<string, Job[]>()
+  for (const job of jobs) {
+    const key = JSON.stringify([job.variant, job.step])
+    groups.set(key, [...(groups.get(key) ?? []), job])
+  }
+  const measured = new Map<Job, string>()
+  const steps: StepEstimate[] = []
+  try {
+    for (const group of groups.values()) {
+      const [first] = group
+      const results = group.flatMap((job) => readResult(job) ?? [])
+      const missing = group.length - results.length
+      const common = { variant: first.variant, step: first.step, kind: first.kind, missing, done: results.length }
+      if (missing === 0 || results.length > 0) {
+        const secondsPerRun = median(results.map(({ commandSeconds }) => commandSeconds))
+        steps.push({ ...common, secondsPerRun, from: `${results.length} finished runs` })
+      } else if (first.kind !== 'train') {
+        steps.push({ ...common, secondsPerRun: null, from: 'known when it has run once' })
+      } else {
+        options.onProgress?.(`measuring ${first.variant}, step ${first.step}`)
+        steps.push({ ...common, ...(await measure(first, measured, options)) })
+      }
+    }
+  } finally {
+    await rm(options.folder, { recursive: true, force: true })
+  }
+  const sum = steps.reduce((total, { missing, secondsPerRun }) => total + missing * (secondsPerRun ?? 0), 0)
+  return {
+    steps,
+    missing: steps.reduce((total, { missing }) => total + missing, 0),
+    seconds: sum / options.parallel,
+    unknown: steps.reduce((total, { missing, secondsPerRun }) => total + (secondsPerRun === null ? missing : 0), 0),
+  }
+}
+
+async function measure(
+  job: TrainJob,
+  measured: Map<Job, string>,
+  options: EstimateOptions,
+): Promise<Pick<StepEstimate, 'secondsPerRun' | 'from'>> {
+  const recipe = await startable(job, measured, options)
+  const plan = planRun(recipe, await openRunData(recipe, { signal: options.signal, onProgress: options.onProgress }))
+  const output = join(options.folder, job.id.slice(0, 12))
+  const { result, seconds } = await fewSteps(recipe, output, options)
+  measured.set(job, output)
+  const events = await readLines<TrainingEvent>(join(output, 'metrics.jsonl'))
+  let total = 0
+  const told: string[] = []
+  plan.stages.forEach((stage, index) => {
+    const own = events.filter((event) => 'stage' in event && event.stage === stage.name)
+    const times = own.flatMap((event) => (event.type === 'step' ? event.millisecondsPerStep : []))
+    const step = median(times.slice(times.length > 1 ? 1 : 0)) / 1000
+    const evaluation = median(own.flatMap((event) => (event.type === 'evaluation' ? event.seconds : []))) || 0
+    const { budget } = stagesOf(recipe)[index]
+    const evaluations = evaluationCount(recipe, stage.steps, stage.epochs)
+    total += budget.hours === undefined ? (stage.steps ?? 0) * step + evaluations * evaluation : budget.hours * 3600
+    told.push(
+      `${plan.stages.length > 1 ? `${stage.name}: ` : ''}${budget.hours === undefined ? `${stage.steps} steps` : `${budget.hours} hours`} of ${(1000 * step).toFixed(0)} ms, ${evaluations} evaluations of ${evaluation.toFixed(1)} s`,
+    )
+  })
+  const start = Math.max(0, seconds - result.state.elapsedSeconds)
+  return {
+    secondsPerRun: total + start,
+    from: `${MEASURED_STEPS} measured steps: ${told.join('; ')}; start ${start.toFixed(1)} s`,
+  }
+}
+
+function evaluationCount({ evaluation }: ResolvedRecipe, steps: number | null, epochs: number | null): number {
+  const bySteps = evaluation.everySteps > 0 ? Math.floor((steps ?? 0) / evaluation.everySteps) : 0
+  const byEpochs = evaluation.everyEpochs > 0 ? Math.floor((epochs ?? 0) / evaluation.everyEpochs + 1e-9) : 0
+  return Math.max(1, bySteps + byEpochs)
+}
+
+/** A run that starts from one that is not there yet starts from that one's measurement. */
+async function startable(job: TrainJob, measured: Map<Job, string>, options: EstimateOptions): Promise<ResolvedRecipe> {
+  const { recipe, parent } = job
+  if (!parent) return recipe
+  let place = readResult(parent) ? checkpointPlace(parent, job.fromBest) : measured.get(parent)
+  if (place === undefined && parent.kind === 'train') {
+    place = join(options.folder, parent.id.slice(0, 12))
+    await fewSteps(await startable(parent, measured, options), place, options)
+    measured.set(parent, place)
+  }
+  const { folder } = await resolveCheckpoint(place!)
+  return { ...recipe, init: folder, ...(recipe.tokenizer === recipe.init && { tokenizer: folder }) }
+}
+
+async function fewSteps(recipe: ResolvedRecipe, output: string, { folder, threads, signal }: EstimateOptions) {
+  await mkdir(folder, { recursive: true })
+  const few = { steps: MEASURED_STEPS }
+  const short = {
+    ...recipe,
+    ...(recipe.budget && { budget: few }),
+    ...(recipe.stages && { stages: recipe.stages.map((stage) => ({ ...stage, budget: few })) }),
+    evaluation: { ...recipe.evaluation, everySteps: 0, everyEpochs: 0 },
+    checkpoint: { everySteps: 0, keep: 1, keepStages: recipe.checkpoint.keepStages },
+    log: { everySteps: 1 },
+    earlyStopping: undefined,
+  }
+  const [file, stdout, stderr] = ['json', 'out', 'log'].map((end) => `${output}.${end}`)
+  await replaceFile(file, JSON.stringify(short))
+  const started = performance.now()
+  const command = startOwnCommand(['train', file, '--output', output, '--json'], { stdout, stderr, threads })
+  signal?.addEventListener('abort', command.stop)
+  const { code } = await command.ended
+  signal?.removeEventListener('abort', command.stop)
+  const result = readJson<RunResult>(stdout)
+  if (code !== 0 || !result) {
+    const said = (await readFile(stderr, 'utf8').catch(() => '')).trim().split('\n').slice(-3).join(' | ')
+    throw new StrataError(
+      signal?.aborted ? 'ABORTED' : 'NATIVE_ERROR',
+      `measuring a step of ${recipe.name} failed: ${said}`,
+    )
+  }
+  return { result, seconds: (performance.now() - started) / 1000 }
+}

@@ -1,0 +1,10 @@
+/** Experiments: recipes × seeds → a table with intervals. The only door of this room. */
+
+export type { ComparedRun, Comparison, ComparisonTableRow } from './comparison.js'
+export type { Estimate, StepEstimate } from './estimate.js'
+export { type LoadedExperiment, loadExperiment } from './load-experiment.js'
+export type { Job } from './plan.js'
+export { type CompareOptions, type CompareResult, compareExperiment, estimateExperiment } from './run-experiment.js'
+export type { JobEvent } from './run-jobs.js'
+export { defineExperiment, type Experiment, type ExperimentInput, experimentSchema } from './schema.js'
+export { comparisonLines } from './write-comparison.js'

@@ -1,0 +1,226 @@
+/** Which runs an experiment needs: every step of every variant with every seed, equal ones once. */
+import { resolve } from 'node:path'
+import { StrataError } from '../errors.js'
+import { isValues, mergeValues, openRecipe, type ResolvedRecipe, type Values } from '../recipes/index.js'
+import { resolveCheckpoint } from '../training/index.js'
+import { Fingerprints, hashOf } from './fingerprint.js'
+import { type FolderNames, jobFolder } from './job-folder.js'
+import { type LoadedExperiment, stringsOf } from './load-experiment.js'
+import type { ExperimentStep } from './schema.js'
+import { joinOverlays, undotted } from './settings.js'
+import { fillVariables } from './variables.js'
+
+interface JobBase {
+  /** SHA-256 of all that its result follows from. */
+  id: string
+  /** Variant, step and seed that need it first. */
+  variant: string
+  step: string
+  seed: number
+  /** Where it writes. */
+  folder: string
+  /** Job whose checkpoint it starts from. */
+  parent?: Job
+  /** Takes the best checkpoint of the parent. */
+  fromBest: boolean
+}
+
+export interface TrainJob extends JobBase {
+  kind: 'train'
+  /** With `parent`, `init` and `tokenizer` are its run folder until it is there. */
+  recipe: ResolvedRecipe
+}
+
+export interface CheckpointJob extends JobBase {
+  kind: 'evaluate' | 'probe'
+  /** Checkpoint to look at where there is no parent. */
+  init?: string
+  tasks: string[]
+  data: Values
+  options: Record<string, string | number | boolean>
+  predictions: boolean
+}
+
+export type Job = TrainJob | CheckpointJob
+
+export interface ExperimentPlan {
+  /** In the order in which they are run: all variants with the first seed, then with the next. */
+  jobs: Job[]
+  /** The jobs by variant, seed and step. */
+  runs: { variant: string; seed: number; jobs: Record<string, Job> }[]
+  /** What a reader of the table should know: budgets that differ. */
+  notes: string[]
+}
+
+/** Resolves every run. Throws BAD_RECIPE, NOT_FOUND … naming variant and step. `names` finds the folders that there are. */
+export async function planExperiment(experiment: LoadedExperiment, names: FolderNames): Promise<ExperimentPlan> {
+  const fingerprints = new Fingerprints()
+  const jobs = new Map<string, Job>()
+  const runs: ExperimentPlan['runs'] = []
+  for (const seed of experiment.seeds) {
+    for (const variant of Object.keys(experiment.variants)) {
+      const own: Record<string, Job> = {}
+      for (const step of Object.keys(experiment.steps)) {
+        try {
+          const job = await planJob(experiment, { variant, step, seed }, own, fingerprints, names)
+          if (!jobs.has(job.id)) jobs.set(job.id, job)
+          own[step] = jobs.get(job.id)!
+        } catch (error) {
+          if (!(error instanceof StrataError)) throw error
+          const message = `${experiment.label}: variant ${variant}, step ${step}: ${error.message}`
+          throw new StrataError(error.code, message, { cause: error, details: error.details })
+        }
+      }
+      runs.push({ variant, seed, jobs: own })
+    }
+  }
+  return { jobs: [...jobs.values()], runs, notes: budgetNotes(experiment, runs) }
+}
+
+interface Place {
+  variant: string
+  step: string
+  seed: number
+}
+
+async function planJob(
+  experiment: LoadedExperiment,
+  place: Place,
+  before: Readonly<Record<string, Job>>,
+  fingerprints: Fingerprints,
+  names: FolderNames,
+): Promise<Job> {
+  const { variant: variantName, step: stepName } = place
+  const variant = experiment.variants[variantName]
+  const variables = stringsOf(variant.variables)
+  const step = fillVariables(experiment.steps[stepName], variables)
+  const own = variant.steps[stepName] ?? {}
+  const whole = { ...step, ...defined(own) } as ExperimentStep
+  const seed = whole.seed ?? place.seed
+  const parent = whole.from === undefined ? undefined : before[whole.from]
+  const base = { variant: variantName, step: stepName, seed, fromBest: whole.fromBest ?? false, parent }
+  const data = dataOf([step, own])
+  if (whole.kind !== 'train') {
+    if (parent === undefined && whole.init === undefined)
+      throw new StrataError(
+        'BAD_RECIPE',
+        'has no checkpoint to look at, expected from (an earlier step) or init (a folder)',
+      )
+    const settings = {
+      kind: whole.kind,
+      ...(whole.init !== undefined && { init: resolve(whole.init) }),
+      tasks: whole.tasks ?? [],
+      options: { ...step.options, ...own.options },
+      predictions: whole.predictions ?? false,
+    }
+    const start = parent?.id ?? (await fingerprints.ofPath((await resolveCheckpoint(settings.init!)).folder))
+    const files = Object.fromEntries(
+      await Promise.all(Object.entries(data).map(async ([slot, value]) => [slot, await fingerprints.ofSlot(value)])),
+    )
+    // A probe draws its start from the seed; an evaluation draws nothing.
+    const drawn = whole.kind === 'probe' ? seed : undefined
+    const id = hashOf([settings, { init: start, best: base.fromBest, data: files, seed: drawn }])
+    return { ...base, ...settings, data, id, folder: jobFolder(names, base, id) }
+  }
+  const common = fillVariables(experiment.common, variables)
+  // What holds for all, for the step, for the variant, for the step of the variant.
+  const layers = [{ ...common, budget: common.budget ?? experiment.budget }, step, variant, own]
+  const recipe = await resolveJobRecipe(layers, { ...base, data: dataOf(layers) })
+  const id = await trainId(recipe, base, fingerprints)
+  return { ...base, kind: 'train', recipe, id, folder: jobFolder(names, base, id) }
+}
+
+type Layer = Partial<Pick<ExperimentStep, 'recipe' | 'set' | 'data' | 'init' | 'budget'>>
+
+async function resolveJobRecipe(
+  layers: readonly Layer[],
+  { parent, fromBest, seed, data }: { parent?: Job; fromBest: boolean; seed: number; data: Values },
+): Promise<ResolvedRecipe> {
+  const last = <Key extends keyof Layer>(key: Key): Layer[Key] =>
+    layers.findLast((layer) => layer[key] !== undefined)?.[key]
+  const name = last('recipe')
+  if (name === undefined)
+    throw new StrataError(
+      'BAD_RECIPE',
+      'recipe is missing, expected a recipe name or file in common, the step or the variant',
+    )
+  let overlay: Values = {}
+  for (const { budget, set } of layers) {
+    if (budget !== undefined) overlay.budget = budget
+    if (set !== undefined) overlay = joinOverlays(overlay, undotted(set))
+  }
+  overlay = joinOverlays(overlay, { seed, ...(Object.keys(data).length > 0 && { data }) })
+  const init = parent ? checkpointPlace(parent, fromBest) : last('init')
+  if (init !== undefined) overlay.init = init
+  // The parent may not have been run: its recipe tells the shape of what will be there.
+  const resumed = parent?.kind === 'train' ? { ...parent.recipe, init: resolve(init!) } : undefined
+  return openRecipe(name, { overlay, resumed })
+}
+
+/** A run folder stands for its newest checkpoint. */
+export function checkpointPlace(parent: Job, best: boolean): string {
+  return best ? resolve(parent.folder, 'best') : parent.folder
+}
+
+/** Keys that decide about speed, disk and logs, not about what is computed. */
+const FREE = [
+  'name',
+  'description',
+  'extends',
+  'preset',
+  'resolved',
+  'threads',
+  'prefetchWorkers',
+  'log',
+  'device',
+  'init',
+  'tokenizer',
+  'data',
+]
+
+async function trainId(
+  recipe: ResolvedRecipe,
+  { parent, fromBest }: { parent?: Job; fromBest: boolean },
+  fingerprints: Fingerprints,
+): Promise<string> {
+  const { checkpoint, tokenizer, init, data } = recipe
+  const settings = Object.fromEntries(Object.entries(recipe).filter(([key]) => !FREE.includes(key)))
+  const files = Object.entries(data).map(async ([slot, value]) => [slot, await fingerprints.ofSlot(value)])
+  return hashOf({
+    ...settings,
+    // A best checkpoint is written besides; how many are kept changes nothing.
+    checkpoint: checkpoint.best,
+    order: [Object.keys(recipe.heads), Object.keys(recipe.tasks)],
+    init: parent ? [parent.id, fromBest] : init === undefined ? null : await fingerprints.ofPath(init),
+    tokenizer:
+      typeof tokenizer !== 'string' ? tokenizer : tokenizer === init ? 'init' : await fingerprints.ofPath(tokenizer),
+    data: Object.fromEntries(await Promise.all(files)),
+  })
+}
+
+function dataOf(layers: readonly Layer[]): Values {
+  return layers.reduce((joined, { data }) => (isValues(data) ? mergeValues(joined, data) : joined), {} as Values)
+}
+
+function defined<T extends object>(value: T): Partial<T> {
+  return Object.fromEntries(Object.entries(value).filter(([, inner]) => inner !== undefined)) as Partial<T>
+}
+
+/** Variants are to be compared at equal budgets; where they are not, the table says so. */
+function budgetNotes({ baseline }: LoadedExperiment, runs: ExperimentPlan['runs']): string[] {
+  const budgetOf = ({ jobs }: ExperimentPlan['runs'][number], step: string) => {
+    const job = jobs[step]
+    if (job?.kind !== 'train') return ''
+    const { budget, stages } = job.recipe
+    return JSON.stringify(stages ? stages.map((stage) => stage.budget) : budget)
+  }
+  const reference = runs.find(({ variant }) => variant === baseline)!
+  const notes = new Set<string>()
+  for (const run of runs) {
+    for (const step of Object.keys(run.jobs)) {
+      const [own, other] = [budgetOf(run, step), budgetOf(reference, step)]
+      if (own !== other) notes.add(`budget of ${run.variant}, step ${step}: ${own}; of ${baseline}: ${other}`)
+    }
+  }
+  return [...notes]
+}

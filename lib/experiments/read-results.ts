@@ -1,0 +1,106 @@
+/** Every number that a run gave, by name. */
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { fileError, StrataError } from '../errors.js'
+import { median } from '../evaluation/index.js'
+import type { EvaluationReport, HeldOutRow, RunResult } from '../recipes/index.js'
+import { namedScores, type SplitScores, type TrainingEvent } from '../training/index.js'
+import { PROBES_FILE } from './job-command.js'
+import { type JobResult, readLines } from './job-folder.js'
+import type { Job } from './plan.js'
+import { probeNumbers } from './probe-numbers.js'
+
+type Numbers = Record<string, number>
+type Found = Pick<JobResult, 'values' | 'stages' | 'splits' | 'steps' | 'tokens' | 'seconds'>
+
+/** Reads what the job's command left: its JSON document in `stdout`, its files in the folder. Throws BAD_FILE. */
+export async function readJobNumbers(job: Job, stdout: string, commandSeconds: number): Promise<Found> {
+  if (job.kind === 'train') return trainNumbers(job.folder, (await document(stdout)) as RunResult)
+  const rest = { stages: {}, steps: 0, tokens: 0, seconds: commandSeconds }
+  if (job.kind === 'evaluate') return { ...rest, ...evaluationNumbers((await document(stdout)) as EvaluationReport) }
+  const values = probeNumbers(await document(join(job.folder, PROBES_FILE)))
+  return { ...rest, splits: {}, values: finite({ ...values, seconds: commandSeconds }) }
+}
+
+async function document(path: string): Promise<unknown> {
+  const text = await readFile(path, 'utf8').catch((error) => {
+    throw fileError(error, path, 'read the result of a run')
+  })
+  try {
+    return JSON.parse(text)
+  } catch (error) {
+    throw new StrataError('BAD_FILE', `${path} is no JSON document: ${(error as Error).message}`, { cause: error })
+  }
+}
+
+async function trainNumbers(folder: string, result: RunResult): Promise<Found> {
+  if (result.status !== 'completed') throw new StrataError('ABORTED', `the run in ${folder} was interrupted`)
+  const events = await readLines<TrainingEvent>(join(folder, 'metrics.jsonl'))
+  const stages: Record<string, Numbers> = {}
+  const splits: Record<string, string[]> = {}
+  for (const { name, scores, tasks } of result.stages) {
+    stages[name] = finite({ ...Object.fromEntries(namedScores({ heads: scores, tasks })), ...counts(tasks) })
+    for (const [task, scored] of Object.entries(tasks)) splits[task] = Object.keys(scored)
+  }
+  const { step, tokens, elapsedSeconds } = result.state
+  const whole: Numbers = { ...figures(events), ...levels(result.heldOut), steps: step, tokens, seconds: elapsedSeconds }
+  const values = finite(Object.assign({}, ...Object.values(stages), whole))
+  return { values, stages, splits, steps: step, tokens, seconds: elapsedSeconds }
+}
+
+/** What a run costs, from its log. */
+function figures(events: readonly TrainingEvent[]): Numbers {
+  const steps = events.filter((event) => event.type === 'step')
+  const start = events.findLast((event) => event.type === 'start')
+  // The first steps read data and warm caches up.
+  const times = steps.slice(steps.length > 2 ? 1 : 0).map(({ millisecondsPerStep }) => millisecondsPerStep / 1000)
+  const density = (steps.at(-1) as { pruning?: { density?: number } } | undefined)?.pruning?.density
+  return {
+    ...(start && { parameters: start.parameters, trainedParameters: start.trainable }),
+    secondsPerStep: median(times),
+    tokensPerSecond: median(steps.map(({ tokensPerSecond }) => tokensPerSecond)),
+    memoryBytes: Math.max(...steps.map(({ memoryBytes }) => memoryBytes)),
+    density: density ?? 1,
+  }
+}
+
+/** What a guess without the text would reach. */
+function levels(rows: readonly HeldOutRow[]): Numbers {
+  return Object.fromEntries(
+    rows.flatMap(({ head, unigramLoss, chance }) => [
+      ...(unigramLoss === undefined ? [] : [[`${head}.unigramLoss`, unigramLoss] as const]),
+      ...(chance === undefined ? [] : [[`${head}.chance`, chance] as const]),
+    ]),
+  )
+}
+
+function counts(tasks: Record<string, Record<string, SplitScores>>): Numbers {
+  return Object.fromEntries(
+    Object.entries(tasks).flatMap(([task, splits]) =>
+      Object.entries(splits).flatMap(([split, { count }], index) => [
+        [`${task}.${split}.count`, count] as const,
+        ...(index === 0 ? [[`${task}.count`, count] as const] : []),
+      ]),
+    ),
+  )
+}
+
+function evaluationNumbers({ rows, tasks }: EvaluationReport): Pick<Found, 'values' | 'splits'> {
+  const byTask: Record<string, Record<string, SplitScores>> = {}
+  for (const scores of tasks) {
+    byTask[scores.task] ??= {}
+    byTask[scores.task][scores.split] = scores
+  }
+  const heads = Object.fromEntries(rows.map((row) => [row.head, row]))
+  const numbers = Object.fromEntries(namedScores({ heads, tasks: byTask }))
+  const splits = Object.entries(byTask).map(([task, scored]) => [task, Object.keys(scored)])
+  return {
+    values: finite({ ...numbers, ...counts(byTask), ...levels(rows) }),
+    splits: Object.fromEntries(splits),
+  }
+}
+
+/** JSON has no NaN, and a table no use for it: such a number is left out, and its measure says that it is missing. */
+function finite(numbers: Numbers): Numbers {
+  return Object.fromEntries(Object.entries(numbers).filter(([, value]) => Number.isFinite(value)))
+}

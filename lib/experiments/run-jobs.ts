@@ -1,0 +1,215 @@
+/** Runs what is missing: one job after the other, or several at a time, so that nothing done is done again. */
+import { existsSync } from 'node:fs'
+import { open, readdir, readFile, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { StrataError } from '../errors.js'
+import { makeFolder, runHolder } from '../training/index.js'
+import { hasCheckpoint, jobArguments } from './job-command.js'
+import {
+  clearFailure,
+  type JobResult,
+  readFailure,
+  readResult,
+  removeRun,
+  writeFailure,
+  writeResult,
+} from './job-folder.js'
+import { type RunningCommand, startOwnCommand } from './own-command.js'
+import type { Job } from './plan.js'
+import { readJobNumbers } from './read-results.js'
+import { removeCheckpoints } from './retention.js'
+import type { Keep } from './schema.js'
+
+export interface RunJobsOptions {
+  /** Jobs at a time, 1. */
+  parallel?: number
+  /** Compute threads of each job; default all. */
+  threads?: number
+  keep: Keep
+  /** An abort lets running jobs write their checkpoints and starts no other. */
+  signal?: AbortSignal
+  /** An abort ends them at once. */
+  kill?: AbortSignal
+  onEvent?: (event: JobEvent) => void
+  /** After each job that ended. */
+  onEnd?: (job: Job) => Promise<void>
+}
+
+export type JobEvent =
+  | { type: 'start'; job: Job; index: number; of: number }
+  | { type: 'progress'; job: Job; line: string }
+  | { type: 'wait'; job: Job; line: string }
+  | { type: 'end'; job: Job; status: JobStatus; seconds: number; message?: string }
+
+export type JobStatus = 'done' | 'failed' | 'skipped' | 'interrupted' | 'missing'
+
+/** What a job's folder says. */
+export function statusOf(job: Job): JobStatus {
+  if (readResult(job)) return 'done'
+  if (readFailure(job)) return 'failed'
+  return job.parent && ['failed', 'skipped'].includes(statusOf(job.parent)) ? 'skipped' : 'missing'
+}
+
+/** Memory that one more job is given when none has told yet what it takes. */
+const USUAL_BYTES = 1.5e9
+
+/** Runs the jobs that are not done, in their order; a failed one takes those that need its checkpoint with it. */
+export async function runJobs(jobs: readonly Job[], options: RunJobsOptions): Promise<void> {
+  const { parallel = 1, signal, onEvent } = options
+  await removeWhatLacksItsCheckpoint(jobs)
+  const waiting = jobs.filter((job) => !readResult(job))
+  for (const job of waiting) await clearFailure(job.folder)
+  const of = waiting.length
+  const active = new Map<Job, Promise<void>>()
+  let largestBytes = 0
+  let index = 0
+  while (!signal?.aborted && (waiting.length > 0 || active.size > 0)) {
+    for (const job of waiting.filter(({ parent }) => parent && ['failed', 'skipped'].includes(statusOf(parent)))) {
+      waiting.splice(waiting.indexOf(job), 1)
+      onEvent?.({ type: 'end', job, status: 'skipped', seconds: 0, message: `step ${job.parent!.step} failed` })
+    }
+    const ready = waiting.find(({ parent }) => !parent || readResult(parent))
+    const room = active.size < parallel && (active.size === 0 || hasMemory(largestBytes || USUAL_BYTES))
+    if (ready && room) {
+      waiting.splice(waiting.indexOf(ready), 1)
+      index++
+      onEvent?.({ type: 'start', job: ready, index, of })
+      const run = runJob(ready, options).then(async () => {
+        largestBytes = Math.max(largestBytes, readResult(ready)?.values.memoryBytes ?? 0)
+        await removeCheckpoints(jobs, options.keep)
+        await options.onEnd?.(ready)
+      })
+      active.set(ready, run)
+      // A rejection is met at the race below, or after the loop.
+      run.catch(() => {})
+      void run.finally(() => active.delete(ready)).catch(() => {})
+      continue
+    }
+    if (active.size === 0) break
+    await Promise.race(active.values())
+  }
+  await Promise.all(active.values())
+}
+
+function hasMemory(bytes: number): boolean {
+  return process.availableMemory() > 1.25 * bytes
+}
+
+/** With `keep: none` a parent may have lost the checkpoint that a new or changed step needs: it is run again. */
+async function removeWhatLacksItsCheckpoint(jobs: readonly Job[]): Promise<void> {
+  for (const job of jobs.toReversed()) {
+    const needed = jobs.some((child) => child.parent === job && !readResult(child))
+    if (needed && readResult(job) && !hasCheckpoint(job)) await removeRun(job.folder)
+  }
+}
+
+async function runJob(job: Job, options: RunJobsOptions): Promise<void> {
+  const { signal, kill, onEvent, threads } = options
+  const started = performance.now()
+  const seconds = () => (performance.now() - started) / 1000
+  await makeFolder(job.folder)
+  await waitForHolder(job, options)
+  if (signal?.aborted) return
+  await removeOldOutputs(job.folder)
+  const [stdout, stderr] = [join(job.folder, `job.${process.pid}.out`), join(job.folder, 'job.log')]
+  let command: RunningCommand | undefined
+  const stop = () => command?.stop()
+  const end = () => command?.kill()
+  try {
+    command = startOwnCommand(await jobArguments(job), { stdout, stderr, threads })
+    signal?.addEventListener('abort', stop)
+    kill?.addEventListener('abort', end)
+    if (signal?.aborted) stop()
+    const watch = setInterval(
+      () => void progressOf(job).then((line) => line && onEvent?.({ type: 'progress', job, line })),
+      1000,
+    )
+    const { code, signal: by } = await command.ended.finally(() => clearInterval(watch))
+    if (code !== 0) {
+      if (signal?.aborted) return onEvent?.({ type: 'end', job, status: 'interrupted', seconds: seconds() })
+      const ended = by === null ? `exit code ${code}` : `signal ${by}${by === 'SIGKILL' ? ' (out of memory?)' : ''}`
+      throw new StrataError('NATIVE_ERROR', `${await lastError(stderr)} (${ended})`, { details: { ended } })
+    }
+    const found = await readJobNumbers(job, stdout, seconds())
+    const { id, kind, variant, step, seed, folder } = job
+    const result: JobResult = {
+      format: 1,
+      id,
+      kind,
+      variant,
+      step,
+      seed,
+      ...found,
+      commandSeconds: seconds(),
+      finishedAt: new Date().toISOString(),
+    }
+    await writeResult(folder, result)
+    await rm(stdout, { force: true })
+    onEvent?.({ type: 'end', job, status: 'done', seconds: seconds() })
+  } catch (error) {
+    // A disk that takes no result takes no failure either: that is no matter of this one job.
+    if (error instanceof StrataError && ['DISK_FULL', 'READ_ONLY'].includes(error.code)) throw error
+    const message = error instanceof Error ? error.message : String(error)
+    const ended = error instanceof StrataError ? String(error.details.ended ?? error.code) : 'NATIVE_ERROR'
+    await writeFailure(job.folder, { id: job.id, ended, message })
+    onEvent?.({ type: 'end', job, status: 'failed', seconds: seconds(), message })
+  } finally {
+    signal?.removeEventListener('abort', stop)
+    kill?.removeEventListener('abort', end)
+  }
+}
+
+/** After a kill the run's process may still be writing its last checkpoint. */
+async function waitForHolder(job: Job, { signal, onEvent }: RunJobsOptions): Promise<void> {
+  let told = false
+  for (;;) {
+    const holder = await runHolder(job.folder)
+    if (!holder || signal?.aborted) return
+    if (!told)
+      onEvent?.({ type: 'wait', job, line: `process ${holder.pid} on ${holder.host} is at it; waiting for its end` })
+    told = true
+    await sleep(200)
+  }
+}
+
+async function removeOldOutputs(folder: string): Promise<void> {
+  for (const name of await readdir(folder))
+    if (/^job\.\d+\.out$/.test(name)) await rm(join(folder, name), { force: true })
+}
+
+const LOG_END_BYTES = 8192
+
+async function endOf(path: string): Promise<string> {
+  if (!existsSync(path)) return ''
+  const file = await open(path)
+  try {
+    const { size } = await file.stat()
+    const buffer = Buffer.alloc(Math.min(size, LOG_END_BYTES))
+    const { bytesRead } = await file.read(buffer, 0, buffer.length, size - buffer.length)
+    return buffer.toString('utf8', 0, bytesRead)
+  } finally {
+    await file.close()
+  }
+}
+
+/** Where a training run stands, from the last line of its log. */
+async function progressOf(job: Job): Promise<string | undefined> {
+  const lines = (await endOf(join(job.folder, 'metrics.jsonl')).catch(() => '')).split('\n')
+  for (const line of lines.reverse()) {
+    try {
+      const event = JSON.parse(line)
+      if (event.type !== 'step') continue
+      return `step ${event.step}, ${(100 * event.progress).toFixed(0)} % of stage ${event.stage}`
+    } catch {}
+  }
+  return undefined
+}
+
+/** The command's own words for its end. */
+async function lastError(log: string): Promise<string> {
+  const text = existsSync(log) ? await readFile(log, 'utf8') : ''
+  const at = text.lastIndexOf('error[')
+  if (at >= 0) return text.slice(at).trim().slice(0, 2000)
+  return text.trim().split('\n').slice(-3).join(' | ').slice(-500) || 'ended without a word'
+}
