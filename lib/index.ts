@@ -191,6 +191,8 @@ export {
   type TaskShape,
   taskTable,
 } from './recipes/index.js'
+// Reports.
+export { type ReportOptions, type WrittenReport, writeReport } from './report/index.js'
 // libtorch and devices.
 export {
   type Diagnosis,

@@ -7,6 +7,7 @@ import { createHash } from 'node:crypto'
 import { chmodSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join, resolve } from 'node:path'
+import { buildPage } from './build-page.js'
 
 const root = resolve(__dirname, '..')
 const dist = join(root, 'dist')
@@ -23,6 +24,7 @@ export function buildDist(force = false): void {
     stdio: ['ignore', 2, 2],
   })
   writeEsmWrapper()
+  buildPage()
   const executable = join(dist, 'cli', 'main.js')
   if (existsSync(executable)) chmodSync(executable, 0o755)
   writeFileSync(stamp, sources)
@@ -49,7 +51,7 @@ function sourcesHash(): string {
   for (const name of ['package.json', 'tsconfig.json', 'tsconfig.build.json'])
     hash.update(readFileSync(join(root, name)))
   const files = (readdirSync(join(root, 'lib'), { recursive: true }) as string[])
-    .filter((name) => /\.[mc]?ts$|\.json$/.test(name))
+    .filter((name) => /\.[mc]?ts$|\.json$|\.css$/.test(name))
     .sort()
   for (const name of files) hash.update(name).update(readFileSync(join(root, 'lib', name)))
   return hash.digest('hex')

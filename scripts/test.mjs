@@ -15,7 +15,7 @@ function run(command, args, environment = {}) {
 
 /** Dependencies, libtorch, addons, dist/; a fresh clone has none of them. */
 function setUp() {
-  const installed = ['mocha', 'tsx', 'cmake-js', 'typescript'].every((name) =>
+  const installed = ['mocha', 'tsx', 'cmake-js', 'typescript', '@observablehq/plot'].every((name) =>
     existsSync(join(root, 'node_modules', name)),
   )
   if (!installed) return run('npm', ['install'])

@@ -22,6 +22,7 @@ export {
   resolveDevice,
 } from './load-core.js'
 export type { NativeCore } from './native-core.js'
+export { packageRoot } from './package-root.js'
 export { cacheDirectory } from './platform.js'
 export { progressPrinter } from './progress.js'
 export { spawnWorker } from './spawn-worker.js'

@@ -1,0 +1,160 @@
+/** Recipes over seeds: means with intervals, and differences from the baseline. */
+import type { ComparisonInput, ComparisonTableRow } from './comparison-input.js'
+import { brief, figureId } from './curves.js'
+import type { Cell, Column, IntervalFigure, Table } from './figure.js'
+import { finite } from './read-file.js'
+
+export function comparisonFigures(inputs: readonly ComparisonInput[]): IntervalFigure[] {
+  return inputs.flatMap((input) => {
+    const suffix = inputs.length > 1 ? `, ${input.report.name}` : ''
+    const measures = [...new Set(input.report.table.map(({ measure }) => measure))]
+    return measures.flatMap((measure) =>
+      [meanFigure(input, measure, suffix) ?? [], differenceFigure(input, measure, suffix) ?? []].flat(),
+    )
+  })
+}
+
+/** Variants of which a run did not learn, by the experiment's own rule. */
+const weakVariants = ({ report }: ComparisonInput): Set<string> =>
+  new Set(report.variants.filter(({ runs }) => runs.some(({ learned }) => learned === false)).map(({ name }) => name))
+
+function meanFigure(input: ComparisonInput, measure: string, suffix: string): IntervalFigure | undefined {
+  const { baseline } = input.report
+  const rows = input.report.table.filter((row) => row.measure === measure)
+  const reference = finite(rows.find(({ variant }) => variant === baseline)?.mean)
+  return intervals(input, rows, {
+    title: `${measure}: mean and 95 % interval${suffix}`,
+    xLabel: measure,
+    id: figureId('mean', input.folder, measure),
+    value: ({ mean }) => mean,
+    interval: ({ interval }) => interval,
+    reference: reference === null ? undefined : { value: reference, label: `mean of ${baseline}` },
+  })
+}
+
+function differenceFigure(input: ComparisonInput, measure: string, suffix: string): IntervalFigure | undefined {
+  const rows = input.report.table.filter((row) => row.measure === measure && finite(row.difference) !== null)
+  return intervals(input, rows, {
+    title: `${measure}: difference from ${input.report.baseline ?? 'the baseline'}, paired by seed, 95 % interval${suffix}`,
+    xLabel: `difference in ${measure}`,
+    id: figureId('difference', input.folder, measure),
+    value: ({ difference }) => difference,
+    interval: ({ differenceInterval }) => differenceInterval,
+    reference: { value: 0, label: 'no difference' },
+  })
+}
+
+interface IntervalFields {
+  title: string
+  xLabel: string
+  id: string
+  value: (row: ComparisonTableRow) => ComparisonTableRow['mean']
+  interval: (row: ComparisonTableRow) => ComparisonTableRow['interval']
+  reference?: IntervalFigure['reference']
+}
+
+function intervals(
+  input: ComparisonInput,
+  rows: readonly ComparisonTableRow[],
+  { title, xLabel, id, value, interval, reference }: IntervalFields,
+): IntervalFigure | undefined {
+  const weak = weakVariants(input)
+  const drawn = rows.flatMap((row) => {
+    const mean = finite(value(row))
+    if (mean === null) return []
+    const [low, high] = interval(row) ?? [null, null]
+    return { label: row.variant, value: mean, low: finite(low), high: finite(high), weak: weak.has(row.variant) }
+  })
+  if (drawn.length === 0) return undefined
+  const told = drawn.map(({ label, value, low, high }) =>
+    low === null ? `${label} ${brief(value)}` : `${label} ${brief(value)} (${brief(low)} to ${brief(high)})`,
+  )
+  const captions = [
+    drawn.some((row) => row.low === null) && 'No interval where too few seeds ran.',
+    drawn.some((row) => row.weak) && 'Hollow: at least one run did not learn, so it supports no comparison.',
+  ]
+  return {
+    kind: 'intervals',
+    id,
+    title,
+    description: `${title}. ${told.join('; ')}.`,
+    caption: captions.filter(Boolean).join(' '),
+    xLabel,
+    rows: drawn,
+    reference,
+    table: {
+      columns: [
+        { label: 'variant' },
+        { label: 'seeds', numeric: true },
+        { label: 'value', numeric: true },
+        { label: 'low', numeric: true },
+        { label: 'high', numeric: true },
+      ],
+      rows: rows.map((row): Cell[] => {
+        const [low, high] = interval(row) ?? [null, null]
+        return [row.variant, row.n, value(row) ?? null, low ?? null, high ?? null]
+      }),
+    },
+  }
+}
+
+/** The whole table of the experiment, rounded to four digits for reading; comparison.json and the figures' tables are exact. */
+export function comparisonTable(input: ComparisonInput): Table {
+  const weak = weakVariants(input)
+  const columns: (Column & { read: (row: ComparisonTableRow) => Cell })[] = [
+    { label: 'variant', read: ({ variant }) => (weak.has(variant) ? `${variant} (not learned)` : variant) },
+    { label: 'measure', read: ({ measure }) => measure },
+    { label: 'seeds', numeric: true, read: ({ n }) => n },
+    { label: 'mean', numeric: true, read: ({ mean }) => brief(mean) },
+    { label: 'standard deviation', numeric: true, read: (row) => brief(row.standardDeviation) },
+    { label: '95 % interval', numeric: true, read: ({ interval }) => span(interval) },
+    { label: 'difference', numeric: true, read: ({ difference }) => brief(difference) },
+    { label: 'its 95 % interval', numeric: true, read: ({ differenceInterval }) => span(differenceInterval) },
+    { label: 'p', numeric: true, read: ({ pValue }) => brief(pValue) },
+    { label: 'p after Holm', numeric: true, read: ({ adjustedPValue }) => brief(adjustedPValue) },
+    { label: 'smallest effect it could show', numeric: true, read: (row) => brief(row.smallestDetectable) },
+    { label: 'convergence factor', numeric: true, read: (row) => brief(row.convergenceFactor) },
+  ]
+  const rows = input.report.table.map((row) => columns.map(({ read }) => read(row)))
+  const used = columns.map((_, i) => i < 4 || rows.some((row) => row[i] !== '–'))
+  return {
+    columns: columns.filter((_, i) => used[i]).map(({ label, numeric }) => ({ label, numeric })),
+    rows: rows.map((row) => row.filter((_, i) => used[i])),
+  }
+}
+
+const span = (interval: ComparisonTableRow['interval']): string =>
+  interval ? `${brief(interval[0])} … ${brief(interval[1])}` : '–'
+
+/** A run a row, with what it reached. */
+export function comparisonRuns({ report }: ComparisonInput): Table {
+  const measures = [
+    ...new Set(report.variants.flatMap(({ runs }) => runs.flatMap(({ values }) => Object.keys(values)))),
+  ]
+  return {
+    columns: [
+      { label: 'variant' },
+      { label: 'seed', numeric: true },
+      { label: 'status' },
+      { label: 'learned' },
+      { label: 'steps', numeric: true },
+      { label: 'tokens', numeric: true },
+      { label: 'seconds', numeric: true },
+      ...measures.map((label) => ({ label, numeric: true })),
+      { label: 'folder' },
+    ],
+    rows: report.variants.flatMap(({ name, runs }) =>
+      runs.map((run): Cell[] => [
+        name,
+        run.seed,
+        run.status,
+        run.learned === true ? 'yes' : run.learned === false ? 'no' : '–',
+        run.steps ?? null,
+        run.tokens ?? null,
+        run.seconds ?? null,
+        ...measures.map((measure) => run.values[measure] ?? null),
+        run.folder ?? '–',
+      ]),
+    ),
+  }
+}

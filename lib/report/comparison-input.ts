@@ -1,0 +1,58 @@
+/** comparison.json: recipes over seeds beside their baseline. */
+import { join } from 'node:path'
+import { z } from 'zod'
+import { loggedNumber, readJson } from './read-file.js'
+
+/** A bound that the test could not give, as with one seed, is null or not there. */
+const number = loggedNumber.nullish()
+const interval = z.tuple([number, number]).nullish()
+
+const row = z.looseObject({
+  variant: z.string(),
+  measure: z.string(),
+  n: z.number(),
+  mean: number,
+  standardDeviation: number,
+  interval,
+  /** Against the baseline, paired by seed. */
+  difference: number,
+  differenceInterval: interval,
+  pValue: number,
+  /** After Holm's correction over the table. */
+  adjustedPValue: number,
+  smallestDetectable: number,
+  convergenceFactor: number,
+})
+export type ComparisonTableRow = z.infer<typeof row>
+
+const run = z.looseObject({
+  seed: z.number(),
+  folder: z.string().optional(),
+  status: z.string(),
+  learned: z.boolean().nullish(),
+  values: z.record(z.string(), loggedNumber.nullable()).default({}),
+  tokens: z.number().nullish(),
+  steps: z.number().nullish(),
+  seconds: z.number().nullish(),
+})
+
+const comparison = z.looseObject({
+  format: z.literal(1),
+  name: z.string(),
+  measures: z.array(z.union([z.string(), z.looseObject({ name: z.string() })])),
+  baseline: z.string().nullish(),
+  variants: z.array(z.looseObject({ name: z.string(), runs: z.array(run) })),
+  table: z.array(row),
+})
+
+export interface ComparisonInput {
+  name: string
+  folder: string
+  file: string
+  report: z.infer<typeof comparison>
+}
+
+export async function readComparison(folder: string, name: string): Promise<ComparisonInput> {
+  const file = join(folder, 'comparison.json')
+  return { name, folder, file, report: await readJson(file, 'the output of stratabert compare', comparison) }
+}
