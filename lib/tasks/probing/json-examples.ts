@@ -18,6 +18,7 @@ const pairLine = z.object({
   pairs: z.array(z.object({ first: place, second: place, label: place })).min(1),
 })
 
+type JsonLine = z.infer<typeof tokenLine> | z.infer<typeof pairLine>
 type Examples = Record<ProbeSplit, (TokenProbeExample | PairProbeExample)[]>
 
 /** Throws NOT_FOUND, BAD_FILE, and BAD_DATA with file and line. */
@@ -27,7 +28,7 @@ export async function readJsonExamples(
   classes: readonly string[],
 ): Promise<Examples> {
   const examples: Examples = { train: [], dev: [], test: [] }
-  const schema = kind === 'token' ? tokenLine : pairLine
+  const schema: z.ZodType<JsonLine> = kind === 'token' ? tokenLine : pairLine
   const seen = new Map<ProbeSplit, Set<number>>(PROBE_SPLITS.map((split) => [split, new Set()]))
   let line = 0
   for await (const { lines, firstLine } of readLines(file)) {
@@ -40,10 +41,10 @@ export async function readJsonExamples(
       if (text.trim() === '') continue
       const { split: mark, ...example } = parseLine(file, line, text, schema)
       const split = PROBE_SPLITS.find((of) => MARK_OF_SPLIT[of] === mark)!
-      const problem = problemOf(example as TokenProbeExample | PairProbeExample, classes.length)
+      const problem = problemOf(example, classes.length)
       if (problem) throw bad(file, line, problem)
-      for (const { label } of labelled(example as TokenProbeExample | PairProbeExample)) seen.get(split)!.add(label)
-      examples[split].push(example as TokenProbeExample | PairProbeExample)
+      for (const { label } of labelled(example)) seen.get(split)!.add(label)
+      examples[split].push(example)
     }
   }
   for (const split of PROBE_SPLITS) {
@@ -54,7 +55,7 @@ export async function readJsonExamples(
   return examples
 }
 
-function parseLine<T>(file: string, line: number, text: string, schema: z.ZodType<T>): T {
+function parseLine(file: string, line: number, text: string, schema: z.ZodType<JsonLine>): JsonLine {
   let value: unknown
   try {
     value = JSON.parse(text)

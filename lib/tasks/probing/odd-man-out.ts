@@ -33,8 +33,9 @@ export class OddManOut implements ProbeBuilder {
   readonly #context: ProbeContext
   readonly #draws: Draws
   readonly #pools: SentencePools
-  /** By tag, then word: occurrences as this part of speech, in lower case. */
+  /** By tag, then word: occurrences as this part of speech; and those as any. */
   readonly #tagged = new Map<string, Map<string, number>>()
+  readonly #occurrences = new Map<string, number>()
   /** By tag: the words that may stand in or be replaced. */
   readonly #words = new Map<string, TaggedWords>()
   #leastFrequent = LEAST_FREQUENT
@@ -55,11 +56,12 @@ export class OddManOut implements ProbeBuilder {
 
   count(sentence: ProbeSentence): void {
     for (let word = 1; word < sentence.words.length; word++) {
+      const form = sentence.words[word]
+      this.#occurrences.set(form, (this.#occurrences.get(form) ?? 0) + 1)
       const tag = tagOf(sentence, word)
       if (!tag) continue
       const counts = this.#tagged.get(tag) ?? new Map<string, number>()
       this.#tagged.set(tag, counts)
-      const form = sentence.words[word]
       counts.set(form, (counts.get(form) ?? 0) + 1)
     }
   }
@@ -73,7 +75,8 @@ export class OddManOut implements ProbeBuilder {
       for (const [tag, tagged] of this.#tagged) {
         const words = [...tagged.keys()].filter((word) => {
           const all = counts.count(word)
-          return all >= least && all <= MOST_FREQUENT && 2 * tagged.get(word)! >= all
+          const mostly = 2 * tagged.get(word)! >= this.#occurrences.get(word)!
+          return all >= least && all <= MOST_FREQUENT && mostly
         })
         if (words.length < 2) continue
         words.sort()
