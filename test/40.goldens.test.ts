@@ -9,8 +9,15 @@ import { existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import type { PackedBatch } from '../lib/data/packed-batch.js'
-import type { HeadConfig } from '../lib/model/config.js'
-import { computeThreads, loadModel, Model, Optimizer, type Precision } from '../lib/model/index.js'
+import { encoderConfig, type HeadConfig } from '../lib/model/config.js'
+import {
+  computeThreads,
+  loadModel,
+  Model,
+  modelParameterShapes,
+  Optimizer,
+  type Precision,
+} from '../lib/model/index.js'
 import { parameterGroups } from '../lib/training/index.js'
 import {
   type Digest,
@@ -182,6 +189,34 @@ describe('goldens: random 4 × 256 encoder', function () {
         )
       })
     }
+  })
+})
+
+describe('goldens: random 4 × 256 crammed encoder', function () {
+  this.timeout(60_000)
+  const goldens = readGoldens<EncoderGoldens & { publishedShapeParameters: number }>(
+    path.join(__dirname, 'golden/crammed.json.gz'),
+  )
+  before(() => {
+    computeThreads(1)
+  })
+  goldenSuite(goldens, async (heads, precision) => {
+    const model = await Model.create({ encoder: goldenEncoder(goldens.encoder), heads }, { precision, device: 'cpu' })
+    await writeFormula(model, () => true)
+    return model
+  })
+
+  it('the published shape has the parameters of the independent script', () => {
+    const encoder = encoderConfig({
+      kind: 'crammed',
+      vocabSize: 32_768,
+      layers: 16,
+      hiddenSize: 768,
+      intermediateSize: 3072,
+    })
+    const shapes = Object.values(modelParameterShapes({ encoder, heads: [] }))
+    const count = shapes.reduce((sum, shape) => sum + shape.reduce((product, size) => product * size, 1), 0)
+    assert.equal(count, goldens.publishedShapeParameters)
   })
 })
 

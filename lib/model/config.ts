@@ -1,15 +1,22 @@
 /** Shapes and switches of a model: an encoder and the heads that tap it. Legend: L layers, H hidden size, V vocabulary. */
 
-/** BERT as published (post-LN); field names follow Hugging Face's config.json where they mean the same. */
+/** Field names follow Hugging Face's config.json where they mean the same. */
 export interface EncoderConfig {
-  kind: 'bert'
+  /**
+   * `bert`: BERT as published, post-LN. `crammed`: the pre-LN encoder of Crammed BERT (Geiping & Goldstein 2022, arXiv 2212.14034):
+   * gated feed-forward part, no biases, sinusoidal positions with one learned scale, no segment embeddings, a closing LayerNorm that
+   * the top layer's state has gone through.
+   */
+  kind: 'bert' | 'crammed'
   vocabSize: number
   layers: number
   hiddenSize: number
   heads: number
+  /** Width of the feed-forward part's first product. `crammed`: an even number, half values and half gates. */
   intermediateSize: number
   /** Longest sequence in tokens. */
   maxPositions: number
+  /** Segment ids run from 0 to this − 1; `crammed` takes them and does not read them. */
   segmentTypes: number
   layerNormEpsilon: number
   /** Probability of dropping a value of the embeddings and of each sublayer's output. */
@@ -61,6 +68,8 @@ export interface TransferConfig {
 
 export interface MaskedLmHeadConfig extends HeadBase {
   kind: 'masked-lm'
+  /** False: the state is decoded as it is, without transform and bias, as in Crammed BERT; excludes a transfer. Default true. */
+  transform?: boolean
   transfer?: TransferConfig
 }
 

@@ -5,6 +5,9 @@ import { exportMapping } from './huggingface.js'
 import { publishedTaskHead } from './huggingface-heads.js'
 import type { SavedTask } from './saved-task.js'
 
+/** config.json's model_type of the Crammed BERT encoder: transformers has no such class, and its BertModel must not open it. */
+const CRAMMED_TYPE = 'stratabert-crammed'
+
 const ACTIVATIONS: Record<string, EncoderConfig['activation']> = {
   gelu: 'gelu',
   gelu_new: 'gelu_tanh',
@@ -36,10 +39,12 @@ export function parseHuggingFaceConfig(json: unknown, file: string): EncoderConf
   const unsupported = (field: string, expected: string): StrataError =>
     new StrataError(
       'UNSUPPORTED',
-      `${file}: ${field} is ${JSON.stringify(fields[field])}, expected ${expected}; this package computes the published BERT only`,
+      `${file}: ${field} is ${JSON.stringify(fields[field])}, expected ${expected}; this package computes the published BERT and its own crammed encoder only`,
       { details: { file, field } },
     )
-  if (fields.model_type !== undefined && fields.model_type !== 'bert') throw unsupported('model_type', '"bert"')
+  const kind = fields.model_type === CRAMMED_TYPE ? 'crammed' : 'bert'
+  if (kind === 'bert' && fields.model_type !== undefined && fields.model_type !== 'bert')
+    throw unsupported('model_type', `"bert" or "${CRAMMED_TYPE}"`)
   if ((fields.position_embedding_type ?? 'absolute') !== 'absolute') {
     throw unsupported('position_embedding_type', '"absolute"')
   }
@@ -75,7 +80,7 @@ export function parseHuggingFaceConfig(json: unknown, file: string): EncoderConf
   const heads = count('num_attention_heads')
   if (hiddenSize % heads !== 0) throw bad('num_attention_heads', `a divisor of hidden_size ${hiddenSize}`)
   return {
-    kind: 'bert',
+    kind,
     vocabSize: count('vocab_size'),
     layers: count('num_hidden_layers', undefined, MOST_LAYERS),
     hiddenSize,
@@ -100,7 +105,7 @@ export function huggingFaceConfig(config: ModelConfig, tasks: readonly SavedTask
   const { head } = publishedTaskHead(config) ?? {}
   return {
     architectures: [exportMapping(config).architecture],
-    model_type: 'bert',
+    model_type: encoder.kind === 'crammed' ? CRAMMED_TYPE : 'bert',
     attention_probs_dropout_prob: encoder.attentionDropout,
     classifier_dropout: head?.dropout ?? null,
     hidden_act: ACTIVATION_NAMES[encoder.activation],
@@ -114,7 +119,7 @@ export function huggingFaceConfig(config: ModelConfig, tasks: readonly SavedTask
     num_attention_heads: encoder.heads,
     num_hidden_layers: encoder.layers,
     pad_token_id: 0,
-    position_embedding_type: 'absolute',
+    ...(encoder.kind === 'bert' ? { position_embedding_type: 'absolute' } : {}),
     tie_word_embeddings: true,
     torch_dtype: 'float32',
     type_vocab_size: encoder.segmentTypes,

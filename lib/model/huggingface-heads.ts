@@ -58,7 +58,8 @@ function isTaskHead(head: HeadConfig): head is TaskHeadConfig {
 export function publishedTaskHead(
   config: ModelConfig,
 ): { head: TaskHeadConfig; architecture: TaskArchitecture } | undefined {
-  const { layers } = config.encoder
+  const { kind, layers } = config.encoder
+  if (kind !== 'bert') return undefined
   const heads = config.heads.filter(isTaskHead)
   const [head] = heads
   if (heads.length !== 1 || head.tap.layer !== layers || config.adapters?.length) return undefined
@@ -71,7 +72,8 @@ export function publishedTaskHead(
 
 /** Our names → Hugging Face's, for all parameters that a published class has beside the encoder. */
 export function publishedNames(config: ModelConfig): Record<string, string> {
-  const { layers } = config.encoder
+  const { kind, layers } = config.encoder
+  if (kind !== 'bert') return {}
   const names: Record<string, string> = {}
   const linear = (ours: string, theirs: string): void => {
     for (const part of ['weight', 'bias']) names[`${ours}.${part}`] = `${theirs}.${part}`

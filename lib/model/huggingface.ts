@@ -5,7 +5,7 @@
  * `cls.predictions.…` (its decoder is the word embedding and is not written); the first next-sentence head at the top
  * layer is `bert.pooler.dense` and `cls.seq_relationship`; a model's only task head, on the top layer, is `classifier` or
  * `qa_outputs` (huggingface-heads.ts); a shared pooler is `bert.pooler.dense` where no other head is; every other parameter keeps
- * its name. So a model with both pre-training heads at the top opens as BertForPreTraining and a fine-tuned one as the class of
+ * its name. An encoder of another kind keeps all names: no class of transformers computes it. So a model with both pre-training heads at the top opens as BertForPreTraining and a fine-tuned one as the class of
  * its task with the same logits, and every model opens as BertModel.
  */
 import { StrataError } from '../errors.js'
@@ -29,6 +29,10 @@ export type BertArchitecture =
   | 'BertForNextSentencePrediction'
   | 'BertForPreTraining'
   | TaskArchitecture
+  | typeof CRAMMED_ARCHITECTURE
+
+/** Of a model that no class of transformers opens. */
+export const CRAMMED_ARCHITECTURE = 'StratabertCrammedModel'
 
 /** The name in the written file of every parameter, and the class that opens it in transformers. */
 export function exportMapping(config: ModelConfig): {
@@ -42,6 +46,7 @@ export function exportMapping(config: ModelConfig): {
 }
 
 function architectureOf(config: ModelConfig): BertArchitecture {
+  if (config.encoder.kind === 'crammed') return CRAMMED_ARCHITECTURE
   const task = publishedTaskHead(config)
   if (task) return task.architecture
   const { layers } = config.encoder

@@ -20,8 +20,30 @@ export function modelParameterShapes(config: ModelConfig): Shapes {
   return shapes
 }
 
-function encoderShapes(config: ModelConfig): Shapes {
-  const { vocabSize: V, hiddenSize: H, intermediateSize: F, maxPositions, segmentTypes, layers } = config.encoder
+function encoderShapes({ encoder }: ModelConfig): Shapes {
+  return encoder.kind === 'crammed' ? crammedShapes(encoder) : bertShapes(encoder)
+}
+
+function crammedShapes({ vocabSize: V, hiddenSize: H, intermediateSize: F, layers }: EncoderConfig): Shapes {
+  const shapes: Shapes = {}
+  shapes['bert.embeddings.word_embeddings.weight'] = [V, H]
+  shapes['bert.embeddings.position_scale'] = [1]
+  layerNorm(shapes, 'bert.embeddings.LayerNorm', H)
+  for (let layer = 0; layer < layers; layer++) {
+    const name = `bert.encoder.layer.${layer}`
+    layerNorm(shapes, `${name}.attention.LayerNorm`, H)
+    for (const part of ['query', 'key', 'value']) shapes[`${name}.attention.self.${part}.weight`] = [H, H]
+    shapes[`${name}.attention.output.dense.weight`] = [H, H]
+    layerNorm(shapes, `${name}.intermediate.LayerNorm`, H)
+    shapes[`${name}.intermediate.dense.weight`] = [F, H]
+    shapes[`${name}.output.dense.weight`] = [H, F / 2]
+  }
+  layerNorm(shapes, 'bert.encoder.LayerNorm', H)
+  return shapes
+}
+
+function bertShapes(encoder: EncoderConfig): Shapes {
+  const { vocabSize: V, hiddenSize: H, intermediateSize: F, maxPositions, segmentTypes, layers } = encoder
   const shapes: Shapes = {}
   shapes['bert.embeddings.word_embeddings.weight'] = [V, H]
   shapes['bert.embeddings.position_embeddings.weight'] = [maxPositions, H]
@@ -101,6 +123,7 @@ function headShapes(shapes: Shapes, head: HeadConfig, H: number, V: number): voi
   const name = `heads.${head.name}`
   switch (head.kind) {
     case 'masked-lm': {
+      if (head.transform === false) break
       const mode = head.transfer?.mode
       linear(shapes, `${name}.transform.dense`, H, mode === 'concat' || mode === 'label' ? 2 * H : H)
       layerNorm(shapes, `${name}.transform.LayerNorm`, H)

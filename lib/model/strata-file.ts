@@ -36,6 +36,7 @@ export const headSchema = z.discriminatedUnion('kind', [
   z.strictObject({
     kind: z.literal('masked-lm'),
     ...headBase,
+    transform: z.boolean().optional(),
     transfer: z
       .strictObject({ from: z.string(), mode: z.enum(['concat', 'add', 'label']), stopGradient: z.boolean() })
       .optional(),

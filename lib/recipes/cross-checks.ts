@@ -15,13 +15,19 @@ export function checkAcrossKeys(recipe: ResolvedRecipe): RecipeProblem[] {
 }
 
 function encoderFaults({ encoder }: ResolvedRecipe): RecipeProblem[] {
-  if (encoder.hiddenSize % encoder.heads === 0) return []
-  return [
-    {
+  const { hiddenSize, heads, intermediateSize, kind } = encoder
+  const problems: RecipeProblem[] = []
+  if (hiddenSize % heads !== 0)
+    problems.push({
       key: 'encoder.hiddenSize',
-      message: `came ${encoder.hiddenSize}, expected a multiple of encoder.heads = ${encoder.heads}`,
-    },
-  ]
+      message: `came ${hiddenSize}, expected a multiple of encoder.heads = ${heads}`,
+    })
+  if (kind === 'crammed' && intermediateSize % 2 !== 0)
+    problems.push({
+      key: 'encoder.intermediateSize',
+      message: `came ${intermediateSize}, expected an even number for a crammed encoder: half of it are gates`,
+    })
+  return problems
 }
 
 function headFaults(recipe: ResolvedRecipe): RecipeProblem[] {
@@ -68,6 +74,10 @@ function transferFaults(
 ): RecipeProblem[] {
   const { transfer } = head
   if (!transfer || transfer.mode === 'none') return []
+  if (!head.transform) {
+    const message = `came ${transfer.mode} with ${key}.transform false, expected a transform that takes what is handed over; set ${key}.transfer.mode=none or ${key}.transform=true`
+    return [{ key: `${key}.transfer.mode`, message }]
+  }
   const from = Object.hasOwn(recipe.heads, transfer.from) ? recipe.heads[transfer.from] : undefined
   if (!from) {
     const message = `came "${transfer.from}", no head has this name; name a next-sentence head, or set ${key}.transfer.mode=none`

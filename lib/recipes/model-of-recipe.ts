@@ -43,9 +43,8 @@ function headConfig([name, head]: [string, ResolvedHead]): HeadConfig {
   switch (head.kind) {
     case 'masked-lm': {
       const { from, mode, stopGradient } = head.transfer ?? { from: '', mode: 'none', stopGradient: false }
-      return mode === 'none'
-        ? { ...common, kind: head.kind }
-        : { ...common, kind: head.kind, transfer: { from, mode, stopGradient } }
+      const masked = { ...common, kind: head.kind, ...(head.transform ? {} : { transform: false }) }
+      return mode === 'none' ? masked : { ...masked, transfer: { from, mode, stopGradient } }
     }
     case 'next-sentence':
       return head.read === 'mean' ? { ...common, kind: head.kind, read: 'mean' } : { ...common, kind: head.kind }

@@ -12,7 +12,8 @@ const share = z.number().min(0).max(1)
 const factor = z.number().min(0)
 
 const encoder = z.strictObject({
-  kind: z.literal('bert').default('bert'),
+  /** `bert` (post-LN, as published) or `crammed` (pre-LN, gated, without biases: arXiv 2212.14034). */
+  kind: z.enum(['bert', 'crammed']).default('bert'),
   layers: count.max(1024).default(6),
   hiddenSize: count.max(65_536).default(256),
   /** Attention heads; default hiddenSize / 64, at least 1. */
@@ -40,6 +41,8 @@ const head = z.discriminatedUnion('kind', [
     kind: z.literal('masked-lm'),
     ...tap,
     weight: factor.default(1),
+    /** False: states are decoded as they are, without transform and bias, as in Crammed BERT. */
+    transform: z.boolean().default(true),
     transfer: z
       .strictObject({
         /** Name of the next-sentence head whose pooled vector is handed over. */

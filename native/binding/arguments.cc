@@ -46,6 +46,7 @@ HeadConfig head_config(const Napi::Object& object) {
   head.weight = number_field(object, "weight", 1);
   head.level = string_field(object, "level", "");
   head.read = string_field(object, "read", "");
+  head.transform = boolean_field(object, "transform", true);
   const Napi::Value transfer = object.Get("transfer");
   if (transfer.IsObject()) {
     const Napi::Object fields = transfer.As<Napi::Object>();
@@ -182,8 +183,7 @@ ModelConfig model_config(const Napi::Object& object) {
   const Napi::Object fields = object_field(object, "encoder");
   ModelConfig config;
   EncoderConfig& encoder = config.encoder;
-  const std::string kind = string_field(fields, "kind");
-  if (kind != "bert") fail("UNSUPPORTED", "encoder.kind is '", kind, "'; bert was expected");
+  encoder.kind = string_field(fields, "kind");
   encoder.vocab_size = integer_field(fields, "vocabSize");
   encoder.layers = integer_field(fields, "layers");
   encoder.hidden_size = integer_field(fields, "hiddenSize");

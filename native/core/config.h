@@ -8,6 +8,7 @@
 namespace strata {
 
 struct EncoderConfig {
+  std::string kind = "bert";  // bert | crammed
   int64_t vocab_size = 0;
   int64_t layers = 0;
   int64_t hidden_size = 0;
@@ -55,6 +56,7 @@ struct HeadConfig {
   int64_t layer = 0;  // with a mix: the top layer
   std::string mix;    // name of a mix that is read instead of a layer
   double weight = 1;
+  bool transform = true;                   // masked-lm
   std::optional<TransferConfig> transfer;  // masked-lm
   std::string level;                       // bigram-shift: sentence | token
   std::string read;                        // next-sentence, bigram-shift: mean | cls; empty = the kind's usual one

@@ -38,13 +38,15 @@ struct LowLinear : torch::autograd::Function<LowLinear> {
 }  // namespace
 
 at::Tensor linear(const ForwardPass& pass, const at::Tensor& x, const ParameterRef& weight, const ParameterRef& bias) {
-  if (weight->master.scalar_type() == pass.type) return at::linear(x, weight->master, bias->master);
-  return LowLinear::apply(x, weight->master, bias->master, weight->compute(pass.type), bias->compute(pass.type));
+  const at::Tensor none;
+  if (weight->master.scalar_type() == pass.type) return at::linear(x, weight->master, bias ? bias->master : none);
+  return LowLinear::apply(x, weight->master, bias ? bias->master : none, weight->compute(pass.type), bias ? bias->compute(pass.type) : none);
 }
 
-Linear Linear::create(ParameterStore& store, const std::string& name, int64_t in, int64_t out, int64_t layer) {
+Linear Linear::create(ParameterStore& store, const std::string& name, int64_t in, int64_t out, int64_t layer,
+                      Biases biases) {
   return {store.create(name + ".weight", {out, in}, Init::normal, true, layer),
-          store.create(name + ".bias", {out}, Init::zeros, false, layer)};
+          biases == Biases::none ? nullptr : store.create(name + ".bias", {out}, Init::zeros, false, layer)};
 }
 
 at::Tensor Linear::operator()(const ForwardPass& pass, const at::Tensor& x) const { return linear(pass, x, weight, bias); }

@@ -21,11 +21,14 @@ struct ForwardPass {
   at::Tensor drop_hidden(const at::Tensor& x) const { return dropout ? dropout->apply(x, hidden_dropout) : x; }
 };
 
+enum class Biases { zeros, none };
+
 struct Linear {
   ParameterRef weight;  // (out, in)
-  ParameterRef bias;    // (out)
+  ParameterRef bias;    // (out), or null
 
-  static Linear create(ParameterStore& store, const std::string& name, int64_t in, int64_t out, int64_t layer);
+  static Linear create(ParameterStore& store, const std::string& name, int64_t in, int64_t out, int64_t layer,
+                       Biases biases = Biases::zeros);
   at::Tensor operator()(const ForwardPass& pass, const at::Tensor& x) const;
 };
 
@@ -41,7 +44,7 @@ struct LayerNorm {
 
 at::Tensor activate(const std::string& name, const at::Tensor& x);  // gelu | gelu_tanh | relu
 
-// x W^T + b with products in the pass's type and gradients in the master's.
+// x W^T + b with products in the pass's type and gradients in the master's; bias may be null.
 at::Tensor linear(const ForwardPass& pass, const at::Tensor& x, const ParameterRef& weight, const ParameterRef& bias);
 
 }  // namespace strata

@@ -64,8 +64,8 @@ def hidden_digest(state, rows):
     return {**digest(state), "tokenProjections": (values @ signs.T).reshape(-1).tolist(), "rows": values[rows].tolist()}
 
 
-def build(bert_config, heads, weights):
-    model = Reference(bert_config, heads).double()
+def build(bert_config, heads, weights, encoder=None):
+    model = Reference(bert_config, heads, encoder and encoder(bert_config)).double()
     if weights is not None:
         missing, unexpected = model.bert.load_state_dict(weights, strict=False)
         assert not missing and all("pooler" in n or "position_ids" in n for n in unexpected), (missing, unexpected)
@@ -74,8 +74,8 @@ def build(bert_config, heads, weights):
     return model
 
 
-def run_case(bert_config, heads, batch, weights):
-    model = build(bert_config, heads, weights)
+def run_case(bert_config, heads, batch, weights, encoder=None):
+    model = build(bert_config, heads, weights, encoder)
     states, logits, losses, total = model(batch)
     total.backward()
     gradients = {
@@ -90,8 +90,8 @@ def run_case(bert_config, heads, batch, weights):
     return result, states
 
 
-def run_training(bert_config, heads, batches, weights, settings):
-    model = build(bert_config, heads, weights)
+def run_training(bert_config, heads, batches, weights, settings, encoder=None):
+    model = build(bert_config, heads, weights, encoder)
     optimizer = torch.optim.AdamW(
         model.optimizer_groups(settings["weightDecay"]), lr=settings["learningRate"],
         betas=(settings["beta1"], settings["beta2"]), eps=settings["epsilon"],
@@ -159,11 +159,15 @@ def main():
         output["training"][name] = run_training(bert_config, every[name], batches, weights, ADAMW)
         print("training", name, output["training"][name]["trace"][0], output["training"][name]["trace"][-1], flush=True)
 
+    write(output, options.output)
+
+
+def write(output, path):
     # mtime 0: the same figures give the same bytes.
     text = json.dumps(output, separators=(",", ":")).encode()
-    with open(options.output, "wb") as file:
+    with open(path, "wb") as file:
         file.write(gzip.compress(text, 9, mtime=0))
-    print("bytes", os.path.getsize(options.output))
+    print("bytes", os.path.getsize(path))
 
 
 if __name__ == "__main__":

@@ -179,7 +179,7 @@ export function packedBatch(golden: GoldenBatch, heads: readonly { name: string 
 /** Our encoder configuration from the golden's Hugging Face one. */
 export function goldenEncoder(config: Record<string, any>): EncoderConfig {
   return {
-    kind: 'bert',
+    kind: config.model_type === 'stratabert-crammed' ? 'crammed' : 'bert',
     vocabSize: config.vocab_size,
     layers: config.num_hidden_layers,
     hiddenSize: config.hidden_size,

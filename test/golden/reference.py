@@ -7,6 +7,7 @@ Semantics (docs/recipes: hierarchical pre-training):
   next-sentence   p = tanh(W_p h0 + b_p), logits = W_n p + b_n, h0 = first state of the sequence at the head's layer
   masked-lm       transform = LayerNorm(GELU(W h + b)), logits = transform E^T + bias, E = word embeddings (tied)
     concat        transform of [h ; p] with W (H, 2H)
+    transform: false   logits = h E^T
     add           transform of h + W_t p
     label         transform of [h ; sum_c P(c) e_c], P = softmax of the next-sentence logits, W (H, 2H)
   bigram-shift    a linear classifier on token states, span means, or the first state of the span's sequence
@@ -53,15 +54,16 @@ def formula(name, shape):
 
 
 class Reference(torch.nn.Module):
-    def __init__(self, bert_config, heads):
+    def __init__(self, bert_config, heads, encoder=None):
+        """encoder: called as a BertModel is; default: a BertModel of this configuration."""
         super().__init__()
-        self.bert = BertModel(bert_config, add_pooling_layer=False)
+        self.bert = BertModel(bert_config, add_pooling_layer=False) if encoder is None else encoder
         self.configs = heads
         self.heads = torch.nn.ModuleDict()
         hidden = bert_config.hidden_size
         for head in heads:
             module = torch.nn.Module()
-            if head["kind"] == "masked-lm":
+            if head["kind"] == "masked-lm" and head.get("transform", True):
                 prediction = BertLMPredictionHead(bert_config)
                 module.transform = prediction.transform
                 module.bias = torch.nn.Parameter(torch.zeros(bert_config.vocab_size))
@@ -74,6 +76,8 @@ class Reference(torch.nn.Module):
                     module.transfer.weight = torch.nn.Parameter(torch.zeros(hidden, hidden))
                 if mode == "label":
                     module.transfer.labels = torch.nn.Parameter(torch.zeros(2, hidden))
+            elif head["kind"] == "masked-lm":
+                pass
             elif head["kind"] == "next-sentence":
                 module.pooler = BertPooler(bert_config).dense
                 module.classifier = torch.nn.Linear(hidden, 2)
@@ -146,7 +150,7 @@ class Reference(torch.nn.Module):
                     else:
                         x = torch.cat([x, p @ module.transfer.labels], -1)
                 word = self.bert.embeddings.word_embeddings.weight
-                y = module.transform(x) @ word.T + module.bias
+                y = module.transform(x) @ word.T + module.bias if head.get("transform", True) else x @ word.T
             elif head["kind"] == "next-sentence":
                 y = module.classifier(pooled[name])
             elif head["level"] == "token":

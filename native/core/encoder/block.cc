@@ -4,11 +4,13 @@
 
 namespace strata {
 
-SelfAttention SelfAttention::create(ParameterStore& store, const std::string& name, int64_t size, int64_t heads, int64_t layer) {
+SelfAttention SelfAttention::create(ParameterStore& store, const std::string& name, int64_t size, int64_t heads, int64_t layer,
+                                    Biases biases) {
   SelfAttention attention;
   attention.heads = heads;
   attention.qkv_weight = store.create_stacked(name + ".qkv.weight", {name + ".query.weight", name + ".key.weight", name + ".value.weight"},
                                               {size, size}, Init::normal, true, layer);
+  if (biases == Biases::none) return attention;
   attention.qkv_bias = store.create_stacked(name + ".qkv.bias", {name + ".query.bias", name + ".key.bias", name + ".value.bias"}, {size},
                                             Init::zeros, false, layer);
   // A key bias adds the same number to all scores of a query, which softmax takes out again: its gradient is exactly zero,

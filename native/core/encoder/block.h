@@ -33,10 +33,11 @@ struct EncoderHooks {
 // Multi-head attention without an output matrix; query, key and value are one matrix.
 struct SelfAttention {
   ParameterRef qkv_weight;  // (3H, H): query, key, value
-  ParameterRef qkv_bias;    // (3H)
+  ParameterRef qkv_bias;    // (3H), or null
   int64_t heads = 1;
 
-  static SelfAttention create(ParameterStore& store, const std::string& name, int64_t size, int64_t heads, int64_t layer);
+  static SelfAttention create(ParameterStore& store, const std::string& name, int64_t size, int64_t heads, int64_t layer,
+                              Biases biases = Biases::zeros);
   at::Tensor operator()(const ForwardPass& pass, const PackedBatch& batch, const at::Tensor& hidden_TH,
                         const BlockHooks& hooks = {}) const;
 };

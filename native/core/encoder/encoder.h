@@ -1,40 +1,41 @@
 #pragma once
-// BERT (Devlin et al. 2018, arXiv 1810.04805), post-LN, as in transformers' BertModel without its pooler.
-// Deliberate differences: sequences are packed instead of padded; query, key and value are one matrix; it stops at the highest
-// layer that is asked for. Legend: T tokens, H hidden size.
+// An encoder of any kind: embeddings, blocks, the states of every layer. Legend: T tokens, H hidden size.
 #include "core/batch.h"
 #include "core/config.h"
 #include "core/encoder/block.h"
 #include "core/layers.h"
 
+#include <functional>
 #include <vector>
 
 namespace strata {
 
-struct Embeddings {
-  ParameterRef words;      // (V, H)
-  ParameterRef positions;  // (P, H)
-  ParameterRef segments;   // (G, H)
-  LayerNorm norm;
+// What a kind of encoder is made of. Between the blocks flows a stream (T, H) whose type is the kind's own choice.
+struct EncoderParts {
+  ParameterRef words;  // (V, H), which a masked-LM head decodes with
+  std::function<at::Tensor(const ForwardPass&, const PackedBatch&)> embed;
+  std::vector<std::function<at::Tensor(const ForwardPass&, const PackedBatch&, const at::Tensor& stream_TH, const BlockHooks&)>> blocks;
+  // What the last block's output still goes through; empty = nothing.
+  std::function<at::Tensor(const ForwardPass&, const at::Tensor& stream_TH)> finish;
 };
+
+EncoderParts bert_parts(const EncoderConfig& config, ParameterStore& store);
+EncoderParts crammed_parts(const EncoderConfig& config, ParameterStore& store);
 
 class Encoder {
  public:
   Encoder(const EncoderConfig& config, ParameterStore& store);
 
-  // hidden[0] is the embedding output, hidden[l] the output of block l, up to `highest`; each has shape (T, H).
+  // hidden[0] is the embedding output, hidden[l] the output of block l, up to `highest`; each has shape (T, H) and the pass's type.
   // `hooks`: an adapter that the batch runs through, or null.
   std::vector<at::Tensor> forward(const ForwardPass& pass, const PackedBatch& batch, int64_t highest,
                                   const EncoderHooks* hooks = nullptr) const;
   const EncoderConfig& config() const { return config_; }
-  const Embeddings& embeddings() const { return embeddings_; }
+  const ParameterRef& words() const { return parts_.words; }
 
  private:
-  at::Tensor embed(const ForwardPass& pass, const PackedBatch& batch) const;
-
   EncoderConfig config_;
-  Embeddings embeddings_;
-  std::vector<Block> blocks_;
+  EncoderParts parts_;
 };
 
 }  // namespace strata

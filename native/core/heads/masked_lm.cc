@@ -1,6 +1,7 @@
 // Masked language modelling (Devlin et al. 2018, section 3.1): transform, then the word embeddings as decoder plus a bias.
-// Logits are made at the labelled positions only. The transfer of next-sentence information into the transform is our design
-// for Aksoy et al. 2020 (arXiv 2011.04451), whose own way is not public.
+// Logits are made at the labelled positions only. Crammed BERT (arXiv 2212.14034) decodes states as they are: no transform, no bias.
+// The transfer of next-sentence information into the transform is our design for Aksoy et al. 2020 (arXiv 2011.04451), whose own
+// way is not public.
 #include "core/error.h"
 #include "core/heads/head.h"
 
@@ -54,6 +55,7 @@ struct MaskedLm {
   }
 
   at::Tensor logits_MV(const HeadInput& input, const Rows& rows) const {
+    if (!config.transform) return linear(input.pass, transform_input(input, rows), decoder, nullptr).to(decoder->master.scalar_type());
     const at::Tensor inner = activate(activation, transform(input.pass, transform_input(input, rows)));
     const at::Tensor logits = linear(input.pass, norm(input.pass, inner), decoder, bias);
     return logits.to(decoder->master.scalar_type());
@@ -69,9 +71,11 @@ HeadRef make_masked_lm(const HeadConfig& config, const HeadParts& parts) {
   auto module = std::make_shared<MaskedLm>();
   module->config = config;
   module->activation = encoder.activation;
-  module->decoder = parts.encoder.embeddings().words;
+  module->decoder = parts.encoder.words();
   bool beside = false;
   if (config.transfer) {
+    if (!config.transform)
+      fail("BAD_ARGUMENT", "head '", config.name, "' has a transfer and no transform that could take it; transform: true was expected");
     const auto found = parts.earlier.find(config.transfer->from);
     if (found == parts.earlier.end() || !found->second->pooled)
       fail("BAD_ARGUMENT", "head '", config.name, "' takes a transfer from '", config.transfer->from,
@@ -88,18 +92,20 @@ HeadRef make_masked_lm(const HeadConfig& config, const HeadParts& parts) {
     if (mode == "add") module->transfer_weight = parts.store.create(name + ".transfer.weight", {hidden, hidden}, Init::zeros, true, layer);
     if (mode == "label") module->transfer_labels = parts.store.create(name + ".transfer.labels", {2, hidden}, Init::normal, true, layer);
   }
-  module->transform = Linear::create(parts.store, name + ".transform.dense", beside ? 2 * hidden : hidden, hidden, layer);
-  if (beside) {
-    // Left block: the very draw of a head without transfer. Right block: zero.
-    at::NoGradGuard no_grad;
-    at::Tensor weight = module->transform.weight->master;
-    at::Tensor left = at::empty({hidden, hidden}, weight.options().requires_grad(false));
-    parts.store.draw(module->transform.weight->name, left, Init::normal);
-    weight.zero_();
-    weight.narrow(1, 0, hidden).copy_(left);
+  if (config.transform) {
+    module->transform = Linear::create(parts.store, name + ".transform.dense", beside ? 2 * hidden : hidden, hidden, layer);
+    if (beside) {
+      // Left block: the very draw of a head without transfer. Right block: zero.
+      at::NoGradGuard no_grad;
+      at::Tensor weight = module->transform.weight->master;
+      at::Tensor left = at::empty({hidden, hidden}, weight.options().requires_grad(false));
+      parts.store.draw(module->transform.weight->name, left, Init::normal);
+      weight.zero_();
+      weight.narrow(1, 0, hidden).copy_(left);
+    }
+    module->norm = LayerNorm::create(parts.store, name + ".transform.LayerNorm", hidden, encoder.layer_norm_epsilon, layer);
+    module->bias = parts.store.create(name + ".bias", {encoder.vocab_size}, Init::zeros, false, layer);
   }
-  module->norm = LayerNorm::create(parts.store, name + ".transform.LayerNorm", hidden, encoder.layer_norm_epsilon, layer);
-  module->bias = parts.store.create(name + ".bias", {encoder.vocab_size}, Init::zeros, false, layer);
 
   auto head = std::make_shared<Head>();
   head->config = config;
