@@ -32,6 +32,11 @@ function draw(figure: Figure): void {
     scale: (scale?.value ?? 'all') as View['scale'],
   }
   const svg = drawing(figure, view)
+  // An image has one name: those of its parts, which Plot gives to elements without a role, are kept for programs alone.
+  for (const part of svg.querySelectorAll('[aria-label]')) {
+    part.setAttribute('data-mark', part.getAttribute('aria-label') ?? '')
+    part.removeAttribute('aria-label')
+  }
   svg.setAttribute('role', 'img')
   svg.setAttribute('aria-labelledby', `${figure.id}-title`)
   svg.setAttribute('aria-describedby', `${figure.id}-description`)

@@ -1,0 +1,350 @@
+import assert from 'node:assert/strict'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import axe from 'axe-core'
+import type { Browser, Page } from 'playwright-core'
+import { openRecipe, runRecipe } from '../lib/recipes/index.js'
+import { toPoints } from '../lib/report/curves.js'
+import { writeReport } from '../lib/report/index.js'
+import { movingAverage } from '../lib/report/page/smoothing.js'
+import { buildPage } from '../scripts/build-page.js'
+import { findChromium, type OpenedPage, openPage, startBrowser } from './helpers/browser.js'
+import { runHere } from './helpers/cli-here.js'
+import { refuses } from './helpers/refuses.js'
+import { writeComparison, writeLayers, writeProbes, writeRun } from './helpers/report-inputs.js'
+import { tinyValues, writeSmallCorpus } from './helpers/tiny-recipe.js'
+
+/** A value that runs where text is taken for markup, in an element, an attribute or a script. */
+const HOSTILE = `x'"><script>window.hacked=1</script><img src=x onerror=window.hacked=1></script>`
+
+describe('stratabert report', function () {
+  this.timeout(60_000)
+  let folder: string
+  const at = (...parts: string[]) => join(folder, ...parts)
+  const report = (name: string, ...inputs: string[]) =>
+    writeReport({ inputs: inputs.map((input) => at(input)), output: at(`${name}.html`) })
+
+  before(() => {
+    buildPage()
+    folder = mkdtempSync(join(tmpdir(), 'stratabert-report-'))
+  })
+  after(() => rmSync(folder, { recursive: true, force: true }))
+
+  describe('inputs', () => {
+    it('what an input lacks is not shown', async () => {
+      writeProbes(at('probes-only'))
+      const written = await report('probes-only', 'probes-only')
+      assert.deepEqual(written.sections, ['overview', 'probes', 'reproduce'])
+      mkdirSync(at('bare'))
+      writeFileSync(at('bare/metrics.jsonl'), '{"type":"start","step":0}\n{"type":"st')
+      const bare = await report('bare', 'bare')
+      assert.deepEqual(bare.sections, ['overview'])
+      assert.equal(bare.notes.length, 3, bare.notes.join('\n'))
+      assert.match(bare.notes[0], /the last line of metrics\.jsonl has no end/)
+    })
+
+    it('unreadable content is an error with file and line', async () => {
+      writeRun(at('broken'))
+      const metrics = readFileSync(at('broken/metrics.jsonl'), 'utf8').split('\n')
+      const withLine = (line: string) => writeFileSync(at('broken/metrics.jsonl'), metrics.with(4, line).join('\n'))
+      withLine('{"type":"step",')
+      await assert.rejects(
+        report('broken', 'broken'),
+        refuses('BAD_FILE', `${at('broken/metrics.jsonl')}:5: is no JSON`),
+      )
+      withLine('{"type":"step","step":3,"losses":{"mlm":{"loss":"low"}}}')
+      await assert.rejects(report('broken', 'broken'), refuses('BAD_FILE', 'metrics.jsonl:5: '))
+      writeProbes(at('old'), { format: 2 })
+      await assert.rejects(report('old', 'old'), refuses('BAD_FILE', 'probes.json:2: format: '))
+      writeFileSync(at('old/probes.json'), '{\n  "format": 1,\n  "tasks": [}\n')
+      await assert.rejects(report('old', 'old'), refuses('BAD_FILE', 'probes.json:3: is no JSON'))
+    })
+
+    it('what is no run is refused, as is replacing a file that is no report', async () => {
+      await assert.rejects(report('none', 'nowhere'), refuses('NOT_FOUND', 'nowhere'))
+      mkdirSync(at('empty'))
+      await assert.rejects(report('none', 'empty'), refuses('BAD_ARGUMENT', 'metrics.jsonl, probes.json, layers.json'))
+      writeRun(at('good'))
+      const [output, inputs] = [at('good/metrics.jsonl'), [at('good')]]
+      await assert.rejects(writeReport({ inputs, output }), refuses('BAD_ARGUMENT', 'exists and is no report'))
+      for (const _ of [1, 2]) assert.equal((await report('good', 'good')).runs, 1)
+    })
+
+    it('thinning a curve keeps every spike within its envelope and says so', async () => {
+      const readings = Array.from({ length: 10_000 }, (_, i) => ({ step: i + 1, value: i === 4321 ? 99 : 1 + (i % 7) }))
+      const { x, y, low, high } = toPoints(readings, 500)
+      assert.equal(x.length, 500)
+      const stretch = Math.floor(4321 / 20)
+      assert.deepEqual([x[stretch], low?.[stretch], high?.[stretch]], [4340, 1, 99])
+      const mean = readings.slice(stretch * 20, stretch * 20 + 20).reduce((sum, { value }) => sum + value, 0) / 20
+      assert.equal(y[stretch], Number(mean.toPrecision(7)))
+      writeRun(at('long'), { steps: 3000, stepFields: (step) => (step === 7 ? { gradNorm: Number.NaN } : {}) })
+      await report('long', 'long')
+      const page = readFileSync(at('long.html'), 'utf8')
+      assert.match(page, /3000 logged values are drawn as 600 stretches/)
+      assert.match(page, /300 of 3000 rows, evenly spread.*<a href="long\/metrics\.jsonl">/)
+      assert.match(page, /1 value is not finite: the line has a gap there/)
+    })
+
+    it('the moving average begins at the first value and skips gaps', () => {
+      // By hand: weights 0.5, 0.25 of what was seen, divided by their sum.
+      assert.deepEqual(movingAverage([4, null, 8], 0.5), [4, null, (0.5 * 8 + 0.25 * 4) / 0.75])
+      assert.deepEqual(movingAverage([1, 2, 3], 0), [1, 2, 3])
+    })
+
+    it('the command tells what it wrote', async () => {
+      writeRun(at('told'))
+      const output = at('told.html')
+      const { code, stdout, stderr } = await runHere('report', at('told'), '--output', output, '--json')
+      assert.equal(code, 0, stderr)
+      const told = JSON.parse(stdout)
+      assert.deepEqual([told.output, told.runs, told.bytes], [output, 1, readFileSync(output).length])
+      const wrong = await runHere('report', at('empty'), '--output', output)
+      assert.equal(wrong.code, 2)
+      assert.match(wrong.stderr, /^error\[BAD_ARGUMENT\]: .*is no run/)
+    })
+  })
+
+  describe('in Chromium', () => {
+    let browser: Browser
+    let all: OpenedPage
+
+    before(async function () {
+      const chromium = findChromium()
+      if (!chromium) {
+        const reason =
+          'no Chromium found: install one (Debian: apt-get install chromium) or name it in STRATABERT_CHROMIUM'
+        if (process.env.STRATABERT_NEED_CHROMIUM === '1') throw new Error(reason)
+        console.log(`      ${reason}`)
+        return this.skip()
+      }
+      const inputs = [
+        writeRun(at('a')),
+        writeRun(at('b'), { steps: 700, recipe: { seed: 2 } }),
+        writeProbes(at('p')),
+        writeLayers(at('l')),
+        writeComparison(at('c')),
+      ]
+      await writeReport({ inputs, output: at('all.html') })
+      writeRun(at('a'), { steps: 5 })
+      await writeReport({ inputs: inputs.filter((input) => input !== at('b')), output: at('small.html') })
+      browser = await startBrowser(chromium)
+      all = await openPage(browser, at('all.html'))
+    })
+    after(() => browser?.close())
+
+    it('the tables of a real run hold the numbers of its metrics.jsonl', async () => {
+      writeSmallCorpus(at('text.txt'))
+      const overlay = tinyValues(at('text.txt'), {
+        evaluation: { everySteps: 2, documents: 4 },
+        log: { everySteps: 1 },
+        checkpoint: { everySteps: 0 },
+      })
+      const recipe = await openRecipe('hierarchical-pretrain', { overlay })
+      await runRecipe(recipe, { output: at('real'), cacheDirectory: at('cache') })
+      await report('real', 'real')
+      const { page, complaints } = await openPage(browser, at('real.html'))
+      assert.deepEqual(complaints, [])
+      const lines = readFileSync(at('real/metrics.jsonl'), 'utf8')
+        .trimEnd()
+        .split('\n')
+        .map((line) => JSON.parse(line))
+      const ofType = (type: string) => lines.filter((line) => line.type === type)
+      const steps = ofType('step')
+      assert.equal(steps.length, 6)
+      const heads = [...new Set(steps.flatMap((line) => Object.keys(line.losses)))]
+      const expected: Record<string, [step: number, value: number][]> = {
+        'Training loss: weighted sum of all heads': steps.map((line) => [line.step, line.loss]),
+        'Learning rate': steps.map((line) => [line.step, line.learningRate]),
+        'Gradient norm before clipping': steps.map((line) => [line.step, line.gradNorm]),
+        Speed: steps.map((line) => [line.step, line.tokensPerSecond]),
+        ...Object.fromEntries(
+          heads.map((head) => {
+            const logged = steps.filter((line) => head in line.losses)
+            return [`Training loss: ${head}`, logged.map((line) => [line.step, line.losses[head].loss])]
+          }),
+        ),
+      }
+      for (const head of heads)
+        for (const score of ['accuracy', 'loss'])
+          expected[`Held-out ${score}: ${head}`] = ofType('evaluation').map((line) => [
+            line.step,
+            line.scores[head][score],
+          ])
+      const shown = await figureTables(page)
+      assert.deepEqual(Object.keys(shown).sort(), Object.keys(expected).sort())
+      for (const [title, values] of Object.entries(expected))
+        assert.deepEqual(
+          shown[title],
+          values.map((row) => row.map(String)),
+        )
+    })
+
+    it('every figure is drawn and has a name, a description and a table; nothing is loaded, nothing complains', async () => {
+      const figures = await all.page.$$eval('figure', (elements) =>
+        elements.map((figure) => {
+          const svg = figure.querySelector('svg.drawing')
+          return {
+            title: document.getElementById(svg?.getAttribute('aria-labelledby') ?? '')?.textContent ?? '',
+            description: document.getElementById(svg?.getAttribute('aria-describedby') ?? '')?.textContent ?? '',
+            marks: figure.querySelectorAll(
+              '[data-mark=line] path:not([d*=NaN]), [data-mark=dot] circle, [data-mark=cell] rect',
+            ).length,
+            rows: figure.querySelectorAll('tbody tr').length,
+            role: svg?.getAttribute('role'),
+          }
+        }),
+      )
+      assert.equal(figures.length, 23)
+      for (const { title, description, marks, rows, role } of figures) {
+        assert.ok(marks > 0, `${title} has no marks`)
+        assert.ok(rows > 0, `${title} has no table`)
+        assert.equal(role, 'img')
+        assert.ok(title.length > 3 && description.startsWith(title.slice(0, 8)), `${title}: ${description}`)
+      }
+      assert.equal(
+        new Set(figures.map(({ title }) => title)).size,
+        figures.length,
+        'each figure has a title of its own',
+      )
+      assert.deepEqual(all.complaints, [])
+      assert.deepEqual(
+        all.requests.filter((url) => !url.endsWith('/all.html')),
+        [],
+      )
+    })
+
+    it('heat maps print their values; the ring is on the best layer; colours may span a row or all', async () => {
+      const figure = all.page.locator('figure', { hasText: 'Accuracy by layer and task' })
+      assert.deepEqual(await figure.locator('svg [data-mark=text] text').allTextContents(), [
+        ...['91.0', '93.0', '82.0', '70.0', '90.0'],
+        ...['50.0', '58.0', '71.0', '79.0', '90.0'],
+        ...['78.0', '82.0', '86.0', '85.0', '90.0'],
+      ])
+      const fills = () =>
+        figure
+          .locator('svg [data-mark=cell]')
+          .first()
+          .locator('rect')
+          .evaluateAll((cells) => cells.map((cell) => cell.getAttribute('fill')))
+      const byRow = await fills()
+      // 93.0 is SentLen's highest, 50.0 BShift's lowest.
+      assert.match(byRow[1] ?? '', /100\.0%/)
+      assert.match(byRow[5] ?? '', / 0\.0%/)
+      await figure.locator('select').selectOption('all')
+      const overall = await fills()
+      assert.match(overall[0] ?? '', new RegExp(`${(100 * (0.91 - 0.5)) / 0.43}`.slice(0, 4)))
+      assert.notDeepEqual(overall, byRow)
+    })
+
+    it('values from files stay text wherever they stand', async () => {
+      const hostile = join(folder, HOSTILE.replaceAll('/', '\u2215'))
+      writeRun(hostile, {
+        recipe: { name: HOSTILE, [HOSTILE]: HOSTILE },
+        stepFields: (step) => ({ losses: { [HOSTILE]: { loss: step } }, loss: 2 * step }),
+      })
+      writeProbes(at('hostile-probes'), { checkpoint: HOSTILE, command: HOSTILE })
+      await writeReport({ inputs: [hostile, at('hostile-probes')], output: at('hostile.html'), title: HOSTILE })
+      const { page, complaints } = await openPage(browser, at('hostile.html'))
+      assert.equal(await page.evaluate('window.hacked'), undefined)
+      assert.equal(await page.locator('script').count(), 2)
+      assert.equal(await page.locator('img').count(), 0)
+      assert.equal(await page.title(), HOSTILE)
+      assert.deepEqual(complaints, [])
+      assert.ok((await page.locator('h3').allTextContents()).includes(`Training loss: ${HOSTILE}`))
+    })
+
+    it('smoothing redraws, the logged values can be hidden; all of it by keyboard', async () => {
+      const { page } = await openPage(browser, at('all.html'))
+      const curves = () => page.locator('figure', { hasText: 'Training loss: mlm' }).locator('[data-mark=line] path')
+      const before = await curves().evaluateAll((paths) => paths.map((path) => path.getAttribute('d')))
+      const reached = await tabThrough(page)
+      const focusable = await page.$$eval('a[href], summary, select, input, [tabindex="0"]', (elements) =>
+        elements.filter((element) => element.checkVisibility()).map((element) => element.outerHTML.slice(0, 120)),
+      )
+      assert.deepEqual(reached, focusable, 'the tabulator reaches every control, in the order of the page')
+      await page.locator('#smoothing').focus()
+      await page.keyboard.press('End')
+      assert.equal(await page.locator('#smoothing-value').textContent(), '0.99')
+      const smooth = await curves().evaluateAll((paths) => paths.map((path) => path.getAttribute('d')))
+      assert.notDeepEqual(smooth, before)
+      await page.locator('#raw').focus()
+      await page.keyboard.press('Space')
+      assert.equal(await curves().count(), smooth.length / 2)
+      await page.locator('summary').first().focus()
+      await page.keyboard.press('Enter')
+      assert.equal(await page.locator('details').first().getAttribute('open'), '')
+    })
+
+    it('reads at 400 px and on paper: the page does not scroll sideways, drawings fit', async () => {
+      const { page, complaints } = await openPage(browser, at('all.html'), { viewport: { width: 400, height: 800 } })
+      const sizes = await page.evaluate(() => ({
+        page: document.documentElement.scrollWidth,
+        body: document.body.scrollWidth,
+        widest: Math.max(...[...document.querySelectorAll('.plot')].map((plot) => plot.getBoundingClientRect().right)),
+        smallest: Math.min(
+          ...[...document.querySelectorAll('svg text')].map((text) =>
+            Number.parseFloat(getComputedStyle(text).fontSize),
+          ),
+        ),
+      }))
+      assert.ok(sizes.page <= 400 && sizes.body <= 400 && sizes.widest <= 400, JSON.stringify(sizes))
+      assert.ok(sizes.smallest >= 12, `${sizes.smallest} px`)
+      await page.setViewportSize({ width: 1000, height: 800 })
+      await page.waitForFunction(() => document.querySelector('.lines .drawing')!.getBoundingClientRect().width > 430)
+      await page.emulateMedia({ media: 'print', colorScheme: 'dark' })
+      assert.equal(await page.evaluate(() => getComputedStyle(document.body).backgroundColor), 'rgb(255, 255, 255)')
+      assert.equal(await page.locator('nav').isVisible(), false)
+      assert.deepEqual(complaints, [])
+    })
+
+    for (const colorScheme of ['light', 'dark'] as const)
+      it(`${colorScheme}: axe finds nothing`, async () => {
+        const { page } = await openPage(browser, at('small.html'), { colorScheme })
+        const ground = await page.evaluate(() => getComputedStyle(document.body).backgroundColor)
+        assert.equal(ground, colorScheme === 'light' ? 'rgb(255, 255, 255)' : 'rgb(20, 23, 28)')
+        await page.$$eval('details', (elements) => {
+          for (const element of elements.slice(0, 8)) element.open = true
+        })
+        await page.evaluate(axe.source)
+        const violations = await page.evaluate(async () => {
+          const { axe } = window as unknown as { axe: typeof import('axe-core') }
+          const { violations, passes } = await axe.run()
+          return {
+            found: violations.map(({ id, impact, nodes }) => `${impact} ${id}: ${nodes[0].html}`),
+            passed: passes.length,
+          }
+        })
+        assert.deepEqual(violations.found, [])
+        assert.ok(violations.passed > 20)
+      })
+  })
+})
+
+/** Step and value of each row, by the figure's title. */
+async function figureTables(page: Page): Promise<Record<string, string[][]>> {
+  const tables = await page.$$eval('figure', (figures) =>
+    figures.map((figure) => {
+      const rows = [...figure.querySelectorAll('tbody tr')]
+      const cells = rows.map((row) => [...row.children].map((cell) => cell.textContent ?? ''))
+      return [figure.querySelector('h3')?.textContent ?? '', cells] as const
+    }),
+  )
+  return Object.fromEntries(tables)
+}
+
+/** What has the focus after each press, until it comes round. */
+async function tabThrough(page: Page): Promise<string[]> {
+  const reached: string[] = []
+  for (let press = 0; press < 400; press++) {
+    await page.keyboard.press('Tab')
+    const focused = await page.evaluate(() => {
+      const element = document.activeElement
+      return element && element !== document.body ? element.outerHTML.slice(0, 120) : ''
+    })
+    if (focused === '') break
+    reached.push(focused)
+  }
+  return reached
+}

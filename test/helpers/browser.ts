@@ -1,0 +1,44 @@
+/** A headless Chromium for pages that the package writes. */
+import { existsSync } from 'node:fs'
+import { delimiter, join } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core'
+
+const NAMES = ['chromium', 'chromium-browser', 'google-chrome']
+
+/** STRATABERT_CHROMIUM, or the first on the path. */
+export function findChromium(): string | undefined {
+  const { STRATABERT_CHROMIUM: asked, PATH = '' } = process.env
+  if (asked) return asked
+  const folders = PATH.split(delimiter)
+  return NAMES.flatMap((name) => folders.map((folder) => join(folder, name))).find((path) => existsSync(path))
+}
+
+/** Chromium's own sandbox does not work for root. */
+export const startBrowser = (executablePath: string): Promise<Browser> =>
+  chromium.launch({ executablePath, args: process.getuid?.() === 0 ? ['--no-sandbox'] : [] })
+
+export interface OpenedPage {
+  page: Page
+  /** Console errors and warnings, uncaught errors. */
+  complaints: string[]
+  /** Addresses of every request, the page's own among them. */
+  requests: string[]
+}
+
+export async function openPage(
+  browser: Browser,
+  file: string,
+  options: BrowserContextOptions = {},
+): Promise<OpenedPage> {
+  const context = await browser.newContext({ viewport: { width: 1200, height: 900 }, colorScheme: 'light', ...options })
+  const page = await context.newPage()
+  const opened: OpenedPage = { page, complaints: [], requests: [] }
+  page.on('console', (message) => {
+    if (['error', 'warning'].includes(message.type())) opened.complaints.push(message.text())
+  })
+  page.on('pageerror', (error) => opened.complaints.push(String(error)))
+  page.on('request', (request) => opened.requests.push(request.url()))
+  await page.goto(pathToFileURL(file).href)
+  return opened
+}
