@@ -147,6 +147,14 @@ describe('chains of stages', function () {
     assert.deepEqual(begins.swaps, ends.pairs)
   })
 
+  it('startFrom initial begins with the untouched weights, whatever the stages before have trained', async () => {
+    const { begins, ends, listen } = stageWeights()
+    await runPart('run', { stages: () => chain({}, { startFrom: 'initial' }), listen })
+    assert.deepEqual(begins.pairs, begins.refine)
+    assert.deepEqual(begins.swaps, begins.refine)
+    assert.notDeepEqual(ends.pairs, begins.refine)
+  })
+
   it('startFromBest takes the best checkpoint of the named stage', async () => {
     const { begins, ends, listen } = stageWeights()
     const at: Record<number, unknown> = {}
@@ -187,6 +195,41 @@ describe('chains of stages', function () {
       )
     })
 
+    it('keeps the initial weights while a stage may start from them', async () => {
+      const during: Record<string, number[]> = {}
+      const stages = () => [
+        ...chain({}, { startFrom: 'initial' }),
+        tinyStage({ name: 'last', tasks: [scoredTask('swaps', 3)], budget: { steps: 3 } }),
+      ]
+      await runPart('run', {
+        stages,
+        settings: { checkpoint: { everySteps: 1, keep: 1 } },
+        listen: (event) => {
+          if (event.type === 'stageEnd') during[event.stage] = checkpoints('run')
+        },
+      })
+      assert.deepEqual(during, { refine: [0, 8], pairs: [0, 13], swaps: [0, 17], last: [20] })
+    })
+
+    it('the optimiser is kept on the way and at the end of the run, not at the end of a stage', async () => {
+      const hasOptimizer = () =>
+        Object.fromEntries(
+          checkpoints('run').map((step) => {
+            return [step, existsSync(join(folder, 'run', 'checkpoints', `step-${step}`, 'optimizer.safetensors'))]
+          }),
+        )
+      const stages = () => chain({}, { startFrom: 'initial' })
+      const settings = { checkpoint: { everySteps: 4, keep: 0 } }
+      await runPart('run', { stages, settings, stopAfter: 8 })
+      assert.deepEqual(hasOptimizer(), { 0: false, 4: true, 8: false })
+      await assert.rejects(runPart('run', { stages: () => chain({ budget: { epochs: 2 } }), settings }), {
+        code: 'BAD_CHECKPOINT',
+        message: /^stage refine ended with .*step-8, which holds no optimiser to go on with; give the stage the budget/,
+      })
+      await runPart('run', { stages, settings })
+      assert.deepEqual(hasOptimizer(), { 0: false, 4: true, 8: false, 12: true, 13: false, 16: true, 17: true })
+    })
+
     it('keepStages keeps the last and the best of every stage', async () => {
       const settings = { checkpoint: { everySteps: 1, keep: 1, best, keepStages: true } }
       const { result } = await runPart('run', { settings })
@@ -205,6 +248,7 @@ describe('chains of stages', function () {
       ['shuffled', () => chain({ budget: { epochs: 2 } }), [5, 8, 17, 22]],
       ['shuffled, two batches a step', () => chain({ accumulation: 2, budget: { epochs: 2 } }), [3, 7, 10]],
       ['annealed', () => chain({ sampler: { kind: 'annealed', epochs: 4 }, budget: { steps: 12 } }), [7, 12, 20]],
+      ['from the initial weights', () => chain({}, { startFrom: 'initial' }), [2, 8, 11, 13, 15]],
       ['from the best', () => chain({ budget: { epochs: 2 } }, { startFromBest: true }), [7, 16, 18]],
       [
         'three multi-task stages in a row',
@@ -327,11 +371,21 @@ describe('chains of stages', function () {
     it('a chain that cannot be', async () => {
       await refused(
         () => chain({}, { startFrom: 'refined' }),
-        /stage pairs: startFrom is refined, previous, refine was expected/,
+        /stage pairs: startFrom is refined, previous, initial, refine was expected/,
       )
-      await refused(() => chain({ startFrom: 'swaps' }), /stage refine: startFrom is swaps, previous was expected/)
+      await refused(
+        () => chain({ startFrom: 'swaps' }),
+        /stage refine: startFrom is swaps, previous, initial was expected/,
+      )
       await refused(() => chain({ startFromBest: true }), /first stage/)
-      await refused(chain, /stage pairs: it starts from an earlier stage, a run folder/, { homeless: true })
+      await refused(chain, /stage pairs: it starts from earlier weights, a run folder/, { homeless: true })
+      const initial = () => chain({}, { startFrom: 'initial' })
+      await refused(initial, /stage pairs: it starts from earlier weights, a run folder/, { homeless: true })
+      await refused(
+        () => chain({}, { startFrom: 'initial', startFromBest: true }),
+        /stage pairs: startFromBest is set and startFrom is initial, an earlier stage/,
+      )
+      await refused(() => chain({ name: 'initial' }), /another name/)
       const settings = { checkpoint: { everySteps: 0, keep: 1 } }
       await refused(() => chain({}, { startFromBest: true }), /stage pairs: startFromBest is set, checkpoint\.best/, {
         settings,

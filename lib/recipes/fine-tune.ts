@@ -29,6 +29,15 @@ export const fineTune: NamedRecipe = {
     checkpoint: { everySteps: 0, keep: 1 },
     log: { everySteps: 10 },
   }),
-  presets: { default: { description: 'the last layer', values: {} } },
+  presets: {
+    default: { description: 'the last layer, all tasks together', values: {} },
+    alone: {
+      description: 'each task by itself from the same start, one after the other in one run',
+      values: {
+        stages: [{ name: 'finetune', eachTask: true, startFrom: 'initial', budget: { epochs: 3 } }],
+        checkpoint: { keepStages: true },
+      },
+    },
+  },
   defaultPreset: 'default',
 }

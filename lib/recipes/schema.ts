@@ -181,7 +181,7 @@ const stage = z.strictObject({
   tasks: z.array(z.string()).optional(),
   /** One stage a task, named `<name>-<task>`, each from the same start. */
   eachTask: z.boolean().default(false),
-  /** Name of the earlier stage whose end the weights are taken from; default the stage before. */
+  /** Name of the earlier stage whose end the weights are taken from, or `initial` for those that the run began with; default the stage before. */
   startFrom: z.string().min(1).optional(),
   /** Its best checkpoint instead of its end. */
   startFromBest: z.boolean().default(false),

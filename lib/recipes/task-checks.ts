@@ -133,10 +133,11 @@ function stageFaults(recipe: ResolvedRecipe): RecipeProblem[] {
         message: `came ${stage.batch.sequences} sequences of ${stage.batch.sequenceTokens} tokens, expected the recipe's own ${sequences} of ${sequenceTokens}: labelled tasks are cut and batched once a run`,
       })
     }
-    if (stage.eachTask && index === 0 && tasks.length > 1) {
+    if (stage.eachTask && index === 0 && stage.startFrom === undefined && tasks.length > 1) {
       problems.push({
         key: `${key}.eachTask`,
-        message: 'came true for the first stage, expected an earlier stage to start each task from; use one run a task',
+        message:
+          'came true for the first stage, expected an earlier stage to start each task from, or startFrom: initial',
       })
     }
   })
@@ -150,10 +151,10 @@ function stageFaults(recipe: ResolvedRecipe): RecipeProblem[] {
       })
     }
     const earlier = stages.slice(0, index).map(({ name }) => name)
-    if (stage.startFrom !== undefined && !earlier.includes(stage.startFrom)) {
+    if (stage.startFrom !== undefined && stage.startFrom !== 'initial' && !earlier.includes(stage.startFrom)) {
       problems.push({
         key: `stages.${index}.startFrom`,
-        message: `came "${stage.startFrom}", expected an earlier stage: ${earlier.join(', ') || 'none'}`,
+        message: `came "${stage.startFrom}", expected initial or an earlier stage: ${earlier.join(', ') || 'none'}`,
       })
     }
   }

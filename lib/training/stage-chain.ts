@@ -10,9 +10,10 @@ import type {
   TrainingState,
 } from './types.js'
 
-/** Index of the stage whose weights the stage begins with; undefined for the model as it is. */
-function startOf(stages: readonly Stage[], index: number): number | undefined {
+/** Index of the stage whose weights the stage begins with, or `initial`; undefined for the model as it is. */
+function startOf(stages: readonly Stage[], index: number): number | 'initial' | undefined {
   const { startFrom = 'previous', startFromBest = false } = stages[index]
+  if (startFrom === 'initial') return index > 0 ? 'initial' : undefined
   if (startFrom !== 'previous') return stages.findIndex(({ name }) => name === startFrom)
   return startFromBest ? index - 1 : undefined
 }
@@ -24,16 +25,23 @@ export function checkChain(stages: readonly Stage[], hasRunFolder: boolean, hasB
       throw new StrataError('BAD_ARGUMENT', `stage ${name}: ${came}, ${expected} was expected`)
     }
     if (name === 'previous') refuse('is named previous, which means the stage before', 'another name')
-    const earlier = stages.slice(0, index).map((stage) => stage.name)
-    if (startFrom !== undefined && startFrom !== 'previous' && !earlier.includes(startFrom)) {
-      refuse(`startFrom is ${startFrom}`, ['previous', ...earlier].join(', '))
+    if (name === 'initial') refuse('is named initial, which means the weights before the first stage', 'another name')
+    const known = ['previous', 'initial', ...stages.slice(0, index).map((stage) => stage.name)]
+    if (startFrom !== undefined && !known.includes(startFrom)) refuse(`startFrom is ${startFrom}`, known.join(', '))
+    if (startFromBest && startFrom === 'initial') {
+      refuse('startFromBest is set and startFrom is initial', 'an earlier stage, which has a best checkpoint,')
     }
     if (startFromBest && index === 0) refuse('startFromBest is set in the first stage', 'a stage before it')
     if (startFromBest && !hasBest) refuse('startFromBest is set', 'checkpoint.best with a metric to judge by')
     if (startOf(stages, index) !== undefined && !hasRunFolder) {
-      refuse('it starts from an earlier stage', 'a run folder, whose checkpoints hold the weights,')
+      refuse('it starts from earlier weights', 'a run folder, whose checkpoints hold them,')
     }
   })
+}
+
+/** Some stage begins with the weights before the first step: they need a checkpoint of their own. */
+export function needsInitial(stages: readonly Stage[]): boolean {
+  return stages.some((_, index) => startOf(stages, index) === 'initial')
 }
 
 /** Step of the checkpoint that the stage `index` begins with; undefined for the model as it is. */
@@ -41,9 +49,10 @@ export function startStep(
   stages: readonly Stage[],
   index: number,
   finished: readonly FinishedStage[],
-): { step: number; stage: FinishedStage; isBest: boolean } | undefined {
+): { step: number; stage?: FinishedStage; isBest?: boolean } | undefined {
   const from = startOf(stages, index)
   if (from === undefined) return undefined
+  if (from === 'initial') return { step: 0 }
   const stage = finished[from]
   if (!stage) {
     const message = `stage ${stages[index].name} starts from stage ${stages[from].name}, of whose end the run knows nothing; start a new run folder`
@@ -62,6 +71,7 @@ export function pinnedSteps(stages: readonly Stage[], state: TrainingState, keep
   const best = latestBest(state)
   if (best) steps.add(best.step)
   const needed = stages.map((_, index) => (index < state.stage.index ? undefined : startOf(stages, index)))
+  if (needed.includes('initial')) steps.add(0)
   state.finished.forEach((stage, index) => {
     if (!keepStages && !needed.includes(index)) return
     steps.add(stage.step)

@@ -1,7 +1,8 @@
 /** A run in progress: its state, its clock, and what it does beside the steps: evaluate, save, roll back, tell. */
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { performance } from 'node:perf_hooks'
-import type { StrataError } from '../errors.js'
+import { StrataError } from '../errors.js'
 import { type Model, Optimizer } from '../model/index.js'
 import { budgetProgress, secondsLeft } from './budgets.js'
 import { type CheckpointReference, checkpointOfStep, newestCheckpoint, saveCheckpoint } from './checkpoints.js'
@@ -15,7 +16,7 @@ import { modelCard } from './model-card.js'
 import { type ModelFiles, plainModelFiles, WEIGHTS_FILE } from './model-files.js'
 import { optimizerOptions } from './optimizer-options.js'
 import { findResumePoint } from './resume-point.js'
-import { latestBest, pinnedSteps, stageAtEnd, stageEnd, startStep } from './stage-chain.js'
+import { latestBest, needsInitial, pinnedSteps, stageAtEnd, stageEnd, startStep } from './stage-chain.js'
 import { stageResults } from './stage-results.js'
 import { nonFiniteError, type StepWatch } from './step-watch.js'
 import { listenForStop, type StopRequest } from './stop-request.js'
@@ -86,6 +87,7 @@ export class TrainingRun {
         stages: run.stages.map(({ name }) => name),
       })
       await run.#announceResume()
+      if (needsInitial(run.stages) && !run.newest) await run.save()
       return run
     } catch (error) {
       await run.close()
@@ -179,7 +181,7 @@ export class TrainingRun {
     const run = this.#options.run!
     const { path } = await checkpointOfStep(run.path, start.step, `stage ${stage.name}`)
     await this.#modelFiles.read(path)
-    if (stage.startFromBest && !start.isBest) {
+    if (stage.startFromBest && start.stage && !start.isBest) {
       await this.warn(`stage ${stage.name}: ${start.stage.name} has no best checkpoint, its last one is taken`)
     }
   }
@@ -189,8 +191,18 @@ export class TrainingRun {
     await this.#optimizer?.dispose()
     const options = optimizerOptions(this.stage.optimizer, stageGroups(this.model, this.stage))
     this.#optimizer = await Optimizer.create(this.model, options)
-    if (this.#resumeFrom) await this.#optimizer.load(join(this.#resumeFrom.path, OPTIMIZER_FILE))
+    const from = this.#resumeFrom
     this.#resumeFrom = undefined
+    if (!from) return
+    const file = join(from.path, OPTIMIZER_FILE)
+    if (existsSync(file)) await this.#optimizer.load(file)
+    else if (this.state.stage.step > 0 && !this.stageOver) {
+      throw new StrataError(
+        'BAD_CHECKPOINT',
+        `stage ${this.stage.name} ended with ${from.path}, which holds no optimiser to go on with; give the stage the budget that it had, or start a new run folder`,
+        { details: { path: from.path } },
+      )
+    }
   }
 
   /** Counts a finished optimiser step. */
@@ -277,6 +289,8 @@ export class TrainingRun {
     const started = performance.now()
     const warnings: string[] = []
     state.dropout = this.model.dropoutState()
+    // A stage that is over is not gone on with, but for the last one, whose budget may still grow.
+    const goesOn = !this.stageOver || state.stage.index === this.stages.length - 1
     this.newest = await saveCheckpoint({
       runPath: run.path,
       step: state.step,
@@ -288,7 +302,7 @@ export class TrainingRun {
         await this.#modelFiles.write(folder)
         faultPoint('inside-tensor', join(folder, WEIGHTS_FILE))
         faultPoint('before-optimizer')
-        await this.#optimizer?.save(join(folder, OPTIMIZER_FILE))
+        if (goesOn) await this.#optimizer?.save(join(folder, OPTIMIZER_FILE))
         await writeSynced(join(folder, STATE_FILE), `${JSON.stringify(state, null, 2)}\n`)
         const card = modelCard(this.model.config, this.stage, state, this.#scores, this.#options.card)
         await writeSynced(join(folder, 'README.md'), card)

@@ -147,10 +147,10 @@ export interface Stage {
   /** Default `all`. */
   train?: TrainedPart
   /**
-   * Weights that the stage begins with: those that the stage before it ended with (`previous`, the default), or those of an
-   * earlier stage by its name. Needs a run folder, whose checkpoints hold them.
+   * Weights that the stage begins with: those that the stage before it ended with (`previous`, the default), those that the run began
+   * with (`initial`), or those of an earlier stage by its name. The latter two need a run folder, whose checkpoints hold them.
    */
-  startFrom?: 'previous' | (string & {})
+  startFrom?: 'previous' | 'initial' | (string & {})
   /** Takes the best checkpoint of that stage in place of its last one. */
   startFromBest?: boolean
 }
