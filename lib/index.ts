@@ -153,9 +153,11 @@ export {
 export {
   type BigramShiftOptions,
   type MaskedLmOptions,
+  type PackedMaskedLmOptions,
   type PretrainingHeads,
   type PretrainingOptions,
   type PretrainingSource,
+  packedMaskedLmSource,
   pretrainingSource,
   type UnigramEntropy,
   unigramEntropy,

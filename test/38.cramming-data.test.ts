@@ -1,6 +1,23 @@
 import assert from 'node:assert/strict'
-import { PackedPlan, prefetch, type SequenceOrder, type TokenCorpus, unigramScores } from '../lib/data/index.js'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { TextSet } from '../lib/data/document-filter.js'
+import {
+  type CorpusOptions,
+  normalizeText,
+  openCorpus,
+  PackedPlan,
+  prefetch,
+  type SequenceOrder,
+  type TextNormalization,
+  type TokenCorpus,
+  trainTokenizer,
+  unigramScores,
+} from '../lib/data/index.js'
 import { type PackedMaskedLmOptions, packedMaskedLmSource } from '../lib/objectives/index.js'
+import { openRecipe, openRunData } from '../lib/recipes/index.js'
+import { Tokenizer } from '../lib/text/index.js'
 import { corpusOf, SPECIAL, syntheticCorpus } from './helpers/synthetic-corpus.js'
 
 const LENGTH = 128
@@ -182,7 +199,7 @@ describe('packed sequences', () => {
     }
     assert.deepEqual(inputs(LENGTH), inputs(11 * LENGTH))
     const source = packedMaskedLmSource({ ...base, order: 'unigram' })
-    for (const workers of [1, 2]) {
+    for (const workers of [0, 2]) {
       const seen: unknown[] = []
       for await (const { epoch, index, batch } of prefetch(source, { workers, index: 2, epochs: 1 })) {
         seen.push(epoch)
@@ -204,5 +221,169 @@ describe('packed sequences', () => {
     refuses({ order: 'length' as SequenceOrder }, 'BAD_ARGUMENT', /order is "length"/)
     refuses({ special: { ...SPECIAL, vocabSize: 100 } }, 'BAD_DATA', /the vocabulary has 100/)
     assert.throws(() => packedMaskedLmSource(base).build(0, 9999), { code: 'BAD_ARGUMENT', message: /batch 9999/ })
+  })
+})
+
+describe('plain text', () => {
+  const golden: { texts: string[]; cases: { options: TextNormalization; texts: string[] }[] } = JSON.parse(
+    readFileSync(join(__dirname, 'golden/cramming_text.json'), 'utf8'),
+  )
+  for (const { options, texts } of golden.cases) {
+    const named = Object.entries(options).flatMap(([name, on]) => (on ? [name] : []))
+    it(`${named.join(', ') || 'as it is'}: as the tokenizers library makes it`, () => {
+      assert.deepEqual(
+        golden.texts.map((text) => normalizeText(text, options)),
+        texts,
+      )
+    })
+  }
+})
+
+describe('a set of texts', () => {
+  it('knows what it has seen, also after it has grown', () => {
+    const set = new TextSet()
+    for (let i = 0; i < 5000; i++) assert.ok(set.add(`text ${i}`))
+    for (let i = 0; i < 5000; i += 7) assert.ok(!set.add(`text ${i}`))
+    assert.ok(set.add(''))
+    assert.ok(!set.add(''))
+  })
+})
+
+describe('corpus filters', function () {
+  this.timeout(20_000)
+  let folder: string
+  let tokenizer: Tokenizer
+  let input: string
+  let cacheDirectory: string
+
+  const prose = 'The first of these was in the city. It was one of the new ones.'
+  const documents = [
+    prose,
+    'Ça n’était pas “là”. The year was the same.',
+    prose,
+    'xq zzkw 0x4f 9f8e7d6c5b4a [[{{}}]] %%% ||| zq zj kx qj',
+    'He was there at the time, and she was not. They had been there before.',
+    `${prose}\nA second paragraph of the same text.`,
+    'HE WAS there at the time, and she was not. They had been there before.',
+  ]
+
+  before(async () => {
+    folder = mkdtempSync(join(tmpdir(), 'stratabert-filters-'))
+    tokenizer = await Tokenizer.load(resolve(__dirname, 'golden/tokenizer-vocab.txt'))
+    input = join(folder, 'text.txt')
+    cacheDirectory = join(folder, 'cache')
+    writeFileSync(input, `${documents.join('\n\n')}\n`)
+  })
+  after(() => rmSync(folder, { recursive: true }))
+
+  const open = (options: Partial<CorpusOptions> = {}) =>
+    openCorpus({ inputs: [input], tokenizer, cacheDirectory, ...options })
+
+  /** Tokens of each document. */
+  const sizes = ({ documentCount, documentOffsets, sentenceOffsets }: TokenCorpus) =>
+    Array.from({ length: documentCount }, (_, document) => {
+      return sentenceOffsets[documentOffsets[document + 1]] - sentenceOffsets[documentOffsets[document]]
+    })
+
+  it('leave everything as it is by default, with the same key', async () => {
+    const plain = await open()
+    const off = await open({ normalize: { lowercase: false }, dropDuplicates: false })
+    assert.equal(plain.documentCount, documents.length)
+    assert.equal(off.key, plain.key)
+    assert.ok(off.reused)
+    assert.equal(plain.statistics.duplicateDocuments, undefined)
+  })
+
+  it('remove exact copies, judged by the text as it is tokenised, and count them', async () => {
+    const { statistics, documentCount } = await open({ dropDuplicates: true })
+    assert.deepEqual([documentCount, statistics.documents], [6, 6])
+    assert.deepEqual([statistics.duplicateDocuments, statistics.duplicateCharacters], [1, prose.length])
+    const lower = await open({ dropDuplicates: true, normalize: { lowercase: true } })
+    assert.equal(lower.statistics.duplicateDocuments, 2)
+  })
+
+  it('remove documents with too many tokens a character, at the limit too, and count what stays', async () => {
+    const all = await open()
+    const characters = documents.map((document) => document.length)
+    const ratios = sizes(all).map((tokens, i) => tokens / characters[i])
+    const worst = Math.max(...ratios)
+    assert.equal(ratios.indexOf(worst), 3)
+    const found = await open({ maxTokensPerCharacter: worst })
+    assert.deepEqual(
+      sizes(found),
+      sizes(all).filter((_, i) => i !== 3),
+    )
+    const { incompressibleDocuments, incompressibleCharacters, incompressibleTokens, words, tokens } = found.statistics
+    assert.deepEqual(
+      [incompressibleDocuments, incompressibleCharacters, incompressibleTokens],
+      [1, characters[3], sizes(all)[3]],
+    )
+    assert.equal(tokens, all.statistics.tokens - sizes(all)[3])
+    assert.ok(words < all.statistics.words)
+    assert.equal((await open({ maxTokensPerCharacter: worst * 1.001 })).documentCount, documents.length)
+    await assert.rejects(open({ maxTokensPerCharacter: 0.01 }), {
+      code: 'BAD_DATA',
+      message: /all documents were removed \(7 with 0\.01 tokens a character or more, 0 copies\)/,
+    })
+    await assert.rejects(open({ maxTokensPerCharacter: 0 }), {
+      code: 'BAD_ARGUMENT',
+      message: /maxTokensPerCharacter is 0/,
+    })
+  })
+
+  it('normalise sentence by sentence, so that borders are found in the text as it was', async () => {
+    const normalize = { lowercase: true, stripAccents: true, ascii: true }
+    const plain = await open({ normalize })
+    const all = await open()
+    assert.deepEqual(plain.documentOffsets, all.documentOffsets)
+    const words = [...plain.tokenIds.subarray(sizes(plain)[0], sizes(plain)[0] + sizes(plain)[1])]
+    const { tokenIds } = await tokenizer.encode('ca netait pas la. the year was the same.', { addSpecialTokens: false })
+    assert.deepEqual(words, [...tokenIds])
+  })
+
+  it('give another corpus for other options, which is found again in the cache', async () => {
+    const choices: Partial<CorpusOptions>[] = [
+      {},
+      { maxTokensPerCharacter: 0.5 },
+      { maxTokensPerCharacter: 0.6, dropDuplicates: true },
+      { normalize: { ascii: true } },
+    ]
+    const opened = await Promise.all(choices.map((choice) => open(choice)))
+    assert.equal(new Set(opened.map(({ key }) => key)).size, choices.length)
+    const again = await open(choices[2])
+    assert.ok(again.reused)
+    assert.deepEqual(again.statistics, opened[2].statistics)
+    assert.ok(readdirSync(cacheDirectory).every((name) => /^[0-9a-f]{40}$/.test(name)))
+  })
+
+  it('learn the vocabulary from the plain text', async () => {
+    const letters = async (normalize?: TextNormalization) => {
+      const { tokenizer } = await trainTokenizer({ inputs: [input], vocabSize: 400, lowercase: false, normalize })
+      return tokenizer.vocabulary().join('')
+    }
+    assert.match(await letters(), /Ç/)
+    assert.doesNotMatch(
+      (await letters({ ascii: true, lowercase: true })).replace(/\[[A-Z]+\]/g, ''),
+      /[^\x21-\x7e]|[A-Z]/,
+    )
+  })
+
+  it("are a recipe's: counts stand among the notes of the run, held-out text is not filtered", async () => {
+    const heldOut = join(folder, 'held-out.txt')
+    writeFileSync(heldOut, `${prose}\n\n${prose}\n`)
+    const recipe = await openRecipe('bert-pretrain', {
+      overlay: {
+        data: { corpus: input, heldOut },
+        tokenizer: resolve(__dirname, 'golden/tokenizer-vocab.txt'),
+        heads: { nsp: null },
+        inputs: { kind: 'packed', order: 'sentence-length' },
+        batch: { tokens: 64, sequenceTokens: 16 },
+        text: { normalize: { lowercase: true }, dropDuplicates: true, maxTokensPerCharacter: 0.9 },
+      },
+    })
+    const { notes, text } = await openRunData(recipe, { cacheDirectory })
+    assert.ok(notes.some((note) => /^2 documents were exact copies of others, removed \(\d+ characters\)/.test(note)))
+    assert.ok(notes.some((note) => /^0 documents had too many tokens a character/.test(note)))
+    assert.deepEqual([text!.training.documents.length, text!.heldOut!.documents.length], [5, 2])
   })
 })

@@ -6,11 +6,13 @@ import type { Tokenizer } from '../text/index.js'
 import type { CorpusStatistics } from './corpus-files.js'
 import { runWorkerJob } from './corpus-job.js'
 import type { CorpusJob, CorpusMessage, CorpusProgress } from './corpus-worker.js'
+import { checkFilters, type DocumentFilters } from './document-filter.js'
 import type { DocumentFormat } from './document-reader.js'
 import { reopenCorpus } from './reopen-corpus.js'
+import type { TextNormalization } from './text-normalization.js'
 import type { SpecialTokens, TokenCorpus } from './token-corpus.js'
 
-export interface CorpusOptions {
+export interface CorpusOptions extends DocumentFilters {
   /** Text files, see {@link DocumentFormat}. */
   inputs: readonly string[]
   tokenizer: Tokenizer
@@ -22,6 +24,8 @@ export interface CorpusOptions {
   textField?: string
   /** Default `error`. */
   invalidUtf8?: 'error' | 'replace'
+  /** Default: the text stays as it is. */
+  normalize?: TextNormalization
   /** Build anew even if the cache has it. */
   rebuild?: boolean
   onProgress?: (progress: CorpusProgress) => void
@@ -62,6 +66,7 @@ export async function openCorpus(options: CorpusOptions): Promise<OpenedCorpus> 
   if (!Array.isArray(options.inputs) || options.inputs.length === 0) {
     throw new StrataError('BAD_ARGUMENT', 'no input file was given; at least one text file was expected')
   }
+  checkFilters(options)
   const job: CorpusJob = {
     inputs: options.inputs.map((path) => resolve(path)),
     definition: tokenizer.definition,
@@ -69,6 +74,9 @@ export async function openCorpus(options: CorpusOptions): Promise<OpenedCorpus> 
     format: options.format ?? 'auto',
     textField: options.textField ?? 'text',
     invalidUtf8: options.invalidUtf8 ?? 'error',
+    normalize: options.normalize,
+    maxTokensPerCharacter: options.maxTokensPerCharacter,
+    dropDuplicates: options.dropDuplicates,
     rebuild: options.rebuild ?? false,
     stop: new SharedArrayBuffer(4),
   }

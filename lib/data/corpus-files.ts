@@ -4,6 +4,7 @@ import { open } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileError, StrataError } from '../errors.js'
 import { ArrayWriter } from './array-writer.js'
+import type { RemovedDocuments } from './document-filter.js'
 import type { ReadStatistics } from './document-reader.js'
 import type { SpecialTokens } from './token-corpus.js'
 
@@ -21,7 +22,7 @@ export const MANIFEST_FILE = 'manifest.json'
 /** Changes when the same text would give other arrays: the layout, the sentence splitter, the flags. */
 export const CORPUS_VERSION = 1
 
-export interface CorpusStatistics extends ReadStatistics {
+export interface CorpusStatistics extends ReadStatistics, RemovedDocuments {
   sentences: number
   tokens: number
   words: number

@@ -10,6 +10,7 @@ import type {
   TokenizerTrainingStatistics,
 } from './corpus-tokenizer-worker.js'
 import type { DocumentFormat } from './document-reader.js'
+import { isNormalized, type TextNormalization } from './text-normalization.js'
 
 export interface TokenizerTrainingOptions {
   /** Text files, see {@link DocumentFormat}. */
@@ -27,6 +28,8 @@ export interface TokenizerTrainingOptions {
   format?: DocumentFormat
   textField?: string
   invalidUtf8?: 'error' | 'replace'
+  /** Default: the text stays as it is. */
+  normalize?: TextNormalization
   onProgress?: (progress: TokenizerTrainingProgress) => void
   signal?: AbortSignal
 }
@@ -57,6 +60,7 @@ export async function trainTokenizer(
     format: options.format ?? 'auto',
     textField: options.textField ?? 'text',
     invalidUtf8: options.invalidUtf8 ?? 'error',
+    normalize: isNormalized(options.normalize) ? options.normalize : undefined,
     stop: new SharedArrayBuffer(4),
   }
   const { tokens, statistics } = await runWorkerJob<

@@ -2,6 +2,7 @@ import { parentPort, workerData } from 'node:worker_threads'
 import { StrataError } from '../errors.js'
 import { learnVocabulary, WordCounter } from '../text/index.js'
 import { type DocumentFormat, emptyReadStatistics, type ReadStatistics, readDocuments } from './document-reader.js'
+import { normalizeText, type TextNormalization } from './text-normalization.js'
 
 export interface TokenizerTrainingProgress {
   phase: 'count' | 'learn'
@@ -28,6 +29,7 @@ export interface TokenizerTrainingJob {
   format: DocumentFormat
   textField: string
   invalidUtf8: 'error' | 'replace'
+  normalize?: TextNormalization
   /** One 32-bit word that the caller sets to 1 to stop the work. */
   stop: SharedArrayBuffer
 }
@@ -56,9 +58,9 @@ function report(now = false): void {
 async function train(): Promise<TokenizerTrainingMessage> {
   const read = emptyReadStatistics()
   const counter = new WordCounter({ lowercase: job.lowercase })
-  const { inputs, format, textField, invalidUtf8 } = job
+  const { inputs, format, textField, invalidUtf8, normalize } = job
   for await (const { paragraphs } of readDocuments({ inputs, format, textField, invalidUtf8, statistics: read })) {
-    for (const paragraph of paragraphs) counter.add(paragraph)
+    for (const paragraph of paragraphs) counter.add(normalize ? normalizeText(paragraph, normalize) : paragraph)
     Object.assign(progress, { bytesDone: read.bytes, documents: read.documents })
     report()
   }

@@ -15,7 +15,9 @@ import {
   verifyCorpus,
   writeManifest,
 } from './corpus-files.js'
+import { type DocumentFilters, FilteringWriter, TextSet } from './document-filter.js'
 import { type DocumentFormat, emptyReadStatistics, readDocuments, type TextDocument } from './document-reader.js'
+import { isNormalized, normalizeText, type TextNormalization } from './text-normalization.js'
 import { TOKEN_FLAGS } from './token-corpus.js'
 
 export interface CorpusProgress {
@@ -27,13 +29,14 @@ export interface CorpusProgress {
   tokens: number
 }
 
-export interface CorpusJob {
+export interface CorpusJob extends DocumentFilters {
   inputs: readonly string[]
   definition: TokenizerDefinition
   cacheDirectory: string
   format: DocumentFormat
   textField: string
   invalidUtf8: 'error' | 'replace'
+  normalize?: TextNormalization
   rebuild: boolean
   /** One 32-bit word that the caller sets to 1 to stop the work. */
   stop: SharedArrayBuffer
@@ -139,9 +142,21 @@ function keyOf(inputs: readonly CorpusInput[]): string {
     format: job.format,
     textField: job.textField,
     invalidUtf8: job.invalidUtf8,
+    ...preparationKey(),
     inputs: inputs.map(({ name, sha256 }) => [sha256, /\.(?:jsonl|ndjson)(?:\.gz)?$/i.test(name)]),
   }
   return createHash('sha256').update(JSON.stringify(parts)).digest('hex').slice(0, 40)
+}
+
+/** Nothing where the text is taken as it is. */
+function preparationKey(): Record<string, unknown> {
+  const { normalize, maxTokensPerCharacter, dropDuplicates } = job
+  const { lowercase = false, stripAccents = false, ascii = false } = normalize ?? {}
+  return {
+    ...(isNormalized(normalize) && { normalize: [lowercase, stripAccents, ascii] }),
+    ...(maxTokensPerCharacter !== undefined && { maxTokensPerCharacter }),
+    ...(dropDuplicates && { dropDuplicates }),
+  }
 }
 
 async function verify(directory: string, key: string): Promise<CorpusManifest | string | undefined> {
@@ -171,12 +186,17 @@ async function build(directory: string, key: string, inputs: CorpusInput[]): Pro
   )
   const encoder = new WordPieceEncoder(job.definition, 'plain')
   const writer = new CorpusWriter(directory)
+  const kept = new FilteringWriter(writer, job.maxTokensPerCharacter, statistics, (ids, flags) =>
+    countTokens(ids, flags, statistics),
+  )
+  const seen = job.dropDuplicates ? new TextSet() : undefined
+  if (seen) Object.assign(statistics, { duplicateDocuments: 0, duplicateCharacters: 0 })
   try {
     let batch: TextDocument[] = []
     let characters = 0
     const flush = async (): Promise<void> => {
       checkStopped()
-      await encodeDocuments(batch, encoder, writer, statistics)
+      await encodeDocuments(preparedDocuments(batch, seen, statistics), encoder, kept, statistics)
       batch = []
       characters = 0
       Object.assign(progress, { bytesDone: read.bytes, documents: writer.documents, tokens: writer.tokens })
@@ -197,7 +217,7 @@ async function build(directory: string, key: string, inputs: CorpusInput[]): Pro
     await flush()
     report(true)
     if (writer.documents === 0) {
-      throw new StrataError('BAD_DATA', `${job.inputs.join(', ')}: no document has a token; text was expected`)
+      throw new StrataError('BAD_DATA', `${job.inputs.join(', ')}: ${nothingLeft(statistics)}`)
     }
     const files = await writer.finish()
     Object.assign(statistics, read, {
@@ -221,18 +241,41 @@ async function build(directory: string, key: string, inputs: CorpusInput[]): Pro
   }
 }
 
-async function encodeDocuments(
+interface PreparedDocument {
+  sentences: string[]
+  /** With one between two sentences. */
+  characters: number
+}
+
+/** Documents in sentences, normalised, without the copies. */
+function preparedDocuments(
   documents: readonly TextDocument[],
+  seen: TextSet | undefined,
+  statistics: CorpusStatistics,
+): PreparedDocument[] {
+  const normalize = isNormalized(job.normalize) ? job.normalize : undefined
+  const prepared: PreparedDocument[] = []
+  for (const { paragraphs } of documents) {
+    let sentences = paragraphs.flatMap(splitSentences)
+    if (normalize) sentences = sentences.map((sentence) => normalizeText(sentence, normalize))
+    const characters = sentences.reduce((sum, sentence) => sum + sentence.length + 1, -1)
+    if (seen && !seen.add(sentences.join('\n'))) {
+      statistics.duplicateDocuments!++
+      statistics.duplicateCharacters! += characters
+    } else prepared.push({ sentences, characters })
+  }
+  return prepared
+}
+
+async function encodeDocuments(
+  documents: readonly PreparedDocument[],
   encoder: WordPieceEncoder,
-  writer: CorpusWriter,
+  kept: FilteringWriter,
   statistics: CorpusStatistics,
 ): Promise<void> {
-  const sentences: string[] = []
+  const sentences = documents.flatMap((document) => document.sentences)
   const ends: number[] = []
-  for (const { paragraphs } of documents) {
-    for (const paragraph of paragraphs) for (const sentence of splitSentences(paragraph)) sentences.push(sentence)
-    ends.push(sentences.length)
-  }
+  for (const document of documents) ends.push((ends.at(-1) ?? 0) + document.sentences.length)
   let document = 0
   for (let start = 0; start < sentences.length; ) {
     let stop = start
@@ -240,7 +283,6 @@ async function encodeDocuments(
       characters += sentences[stop].length
     }
     const { tokenIds, tokenFlags, offsets } = await encoder.encode(sentences.slice(start, stop))
-    countTokens(tokenIds, tokenFlags, statistics)
     for (let sentence = start; sentence < stop; ) {
       const end = Math.min(stop, ends[document])
       const [from, to] = [offsets[sentence - start], offsets[end - start]]
@@ -250,15 +292,21 @@ async function encodeDocuments(
         if (length === 0) statistics.emptySentences++
         else lengths.push(length)
       }
-      writer.addSentences(tokenIds.subarray(from, to), tokenFlags.subarray(from, to), lengths)
+      kept.add(tokenIds.subarray(from, to), tokenFlags.subarray(from, to), lengths)
       if (sentence === ends[document]) {
-        if (!writer.endDocument()) statistics.tokenlessDocuments++
+        if (!kept.end(documents[document].characters)) statistics.tokenlessDocuments++
         document++
       }
     }
     start = stop
     checkStopped()
   }
+}
+
+/** Why no document is left. */
+function nothingLeft({ duplicateDocuments = 0, incompressibleDocuments = 0 }: CorpusStatistics): string {
+  if (incompressibleDocuments === 0) return 'no document has a token; text was expected'
+  return `all documents were removed (${incompressibleDocuments} with ${job.maxTokensPerCharacter} tokens a character or more, ${duplicateDocuments} copies); raise maxTokensPerCharacter, or give other text`
 }
 
 function countTokens(tokenIds: Int32Array, tokenFlags: Uint8Array, statistics: CorpusStatistics): void {

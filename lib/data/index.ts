@@ -18,6 +18,7 @@ export {
 export { type TokenizerTrainingOptions, trainTokenizer } from './corpus-tokenizer-training.js'
 export type { TokenizerTrainingProgress, TokenizerTrainingStatistics } from './corpus-tokenizer-worker.js'
 export type { CorpusProgress } from './corpus-worker.js'
+export type { DocumentFilters, RemovedDocuments } from './document-filter.js'
 export {
   type DocumentFormat,
   emptyReadStatistics,
@@ -75,4 +76,5 @@ export {
   type SamplerConfig,
   type TaskSampler,
 } from './task-sampler.js'
+export { normalizeText, type TextNormalization } from './text-normalization.js'
 export { type SpecialTokens, TOKEN_FLAGS, type TokenCorpus } from './token-corpus.js'

@@ -60,8 +60,10 @@ async function openView(
 ): Promise<CorpusView> {
   if (corpus !== undefined) {
     const { cacheDirectory, signal } = options
+    // The filters are for text to train on.
+    const { maxTokensPerCharacter: _, dropDuplicates: __, ...reading } = recipe.text
     return wholeCorpus(
-      await openCorpus({ inputs: await expandFiles(corpus), tokenizer, ...recipe.text, cacheDirectory, signal }),
+      await openCorpus({ inputs: await expandFiles(corpus), tokenizer, ...reading, cacheDirectory, signal }),
     )
   }
   if (recipe.data.corpus === undefined) {

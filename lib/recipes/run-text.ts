@@ -4,6 +4,7 @@ import {
   type CorpusProgress,
   type CorpusStatistics,
   type CorpusView,
+  type DocumentFilters,
   openCorpus,
   splitDocuments,
   trainTokenizer,
@@ -29,12 +30,14 @@ export async function openText(
   options: OpenDataOptions,
   notes: string[],
 ): Promise<RunText> {
-  const open = async (files: string[]) => {
+  const { maxTokensPerCharacter, dropDuplicates, ...reading } = recipe.text
+  const open = async (files: string[], filters: DocumentFilters = {}) => {
     const onProgress = (progress: CorpusProgress) => options.onProgress?.(corpusProgress(files, progress))
     const corpus = await openCorpus({
       inputs: files,
       tokenizer,
-      ...recipe.text,
+      ...reading,
+      ...filters,
       cacheDirectory: options.cacheDirectory,
       onProgress,
       signal: options.signal,
@@ -42,7 +45,7 @@ export async function openText(
     notes.push(...corpusNotes(files, corpus.statistics))
     return corpus
   }
-  const corpus = await open(inputs)
+  const corpus = await open(inputs, { maxTokensPerCharacter, dropDuplicates })
   if (recipe.data.heldOut !== undefined) {
     return { training: wholeCorpus(corpus), heldOut: wholeCorpus(await open(await expandFiles(recipe.data.heldOut))) }
   }
@@ -126,6 +129,8 @@ function heldOutCount(recipe: ResolvedRecipe, documentCount: number, notes: stri
   return documents
 }
 
+const FILTERS: ReadonlySet<string> = new Set(['duplicateDocuments', 'incompressibleDocuments'])
+
 /** Every count of a corpus that tells of skipped or changed text. */
 function corpusNotes(files: string[], statistics: CorpusStatistics): string[] {
   const told = {
@@ -134,10 +139,13 @@ function corpusNotes(files: string[], statistics: CorpusStatistics): string[] {
     emptySentences: 'sentences without a token were skipped',
     replacedLines: 'lines had invalid UTF-8, replaced',
     cutDocuments: 'very long documents were cut',
+    duplicateDocuments: `documents were exact copies of others, removed (${statistics.duplicateCharacters} characters)`,
+    incompressibleDocuments: `documents had too many tokens a character, removed (${statistics.incompressibleCharacters} characters in ${statistics.incompressibleTokens} tokens)`,
   } as const
   return Object.entries(told).flatMap(([key, what]) => {
-    const count = statistics[key as keyof typeof told]
-    return count > 0 ? [`${count} ${what} (${files.join(', ')})`] : []
+    const count = statistics[key as keyof typeof told] ?? -1
+    // A filter that found nothing says so.
+    return count > 0 || (count === 0 && FILTERS.has(key)) ? [`${count} ${what} (${files.join(', ')})`] : []
   })
 }
 

@@ -249,6 +249,18 @@ export const recipeSchema = z.strictObject({
       textField: z.string().min(1).default('text'),
       /** What happens at invalid UTF-8: refused with its line, or replaced and counted. */
       invalidUtf8: z.enum(['error', 'replace']).default('error'),
+      /** Made plain before it is tokenised: lower case, no accents, no character beyond ASCII. */
+      normalize: z
+        .strictObject({
+          lowercase: z.boolean().default(false),
+          stripAccents: z.boolean().default(false),
+          ascii: z.boolean().default(false),
+        })
+        .prefault({}),
+      /** Documents of the corpus with at least this many tokens a character are removed. */
+      maxTokensPerCharacter: z.number().positive().optional(),
+      /** Documents of the corpus whose text came before are removed. */
+      dropDuplicates: z.boolean().default(false),
     })
     .prefault({}),
   /** A `tokenizer.json`, `vocab.txt` or a folder with one, or `{ train }`. Taken from the checkpoint with `init`. */
