@@ -9,7 +9,7 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { BUILDABLE_PROBES, PROBE_SPLITS, type ProbeSet, probeSize, readProbeSets } from '../lib/tasks/index.js'
-import { spell } from '../lib/tasks/probing/sentence.js'
+import { normalisedText, spell } from '../lib/tasks/probing/sentence.js'
 
 const PAGE = join(__dirname, '../docs/probing.md')
 const EACH = 10
@@ -39,9 +39,31 @@ function sizesTable(wiki: readonly ProbeSet[], ewt: readonly ProbeSet[]): string
       const [left, right] = [wiki, ewt].map((sets) => sets.find((set) => set.name === name))
       return `| ${name} | ${cells(left)} | ${cells(right)} |`
     }),
+    '',
+    `Counted in the files: Wikipedia, ${checked(wiki)}. EWT, ${checked(ewt)}.`,
     ...notes(wiki, 'the build from Wikipedia'),
     ...notes(ewt, 'the build from EWT'),
   ]
+}
+
+/** Over all tasks: how far classes of a split differ at most, and how many sentences stand in two splits of a task. */
+function checked(sets: readonly ProbeSet[]): string {
+  let [difference, shared] = [0, 0]
+  for (const set of sets) {
+    const seen = new Map<string, string>()
+    for (const split of PROBE_SPLITS) {
+      const counts = set.classes.map(() => 0)
+      for (const example of set.splits[split]) {
+        const asked = 'text' in example ? [example] : 'targets' in example ? example.targets : example.pairs
+        for (const { label } of asked) counts[label]++
+        const text = normalisedText('text' in example ? example.text : spell(example.words, example.spaceAfter))
+        if ((seen.get(text) ?? split) !== split) shared++
+        seen.set(text, split)
+      }
+      difference = Math.max(difference, 1 - Math.min(...counts) / Math.max(...counts))
+    }
+  }
+  return `the classes of a split differ by at most ${(100 * difference).toFixed(2)} %; sentences in two splits of a task: ${shared}`
 }
 
 /** Class and sentence of the first examples; the words that are asked about are bold. */
