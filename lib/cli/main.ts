@@ -69,13 +69,20 @@ function commanderExit(error: CommanderError): number {
   return reportError(new StrataError('BAD_ARGUMENT', `${first}${suggestion}; see -h`))
 }
 
+/** A run that `compare` started stops with it, as after SIGTERM: a training run writes its checkpoint. */
+function stopWithParent(): void {
+  if (process.env.STRATABERT_STOP_WITH_PARENT !== '1') return
+  delete process.env.STRATABERT_STOP_WITH_PARENT
+  const stop = () => process.kill(process.pid, 'SIGTERM')
+  // It may have gone while this program was loaded.
+  if (!process.connected) return void stop()
+  process.once('disconnect', stop)
+  process.channel?.unref()
+}
+
 if (require.main === module) {
   // A reader that has seen enough (`| head`) is no failure.
   process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1))
-  // A run that `compare` started stops with it, as after SIGTERM: a training run writes its checkpoint.
-  if (process.env.STRATABERT_STOP_WITH_PARENT === '1' && process.connected) {
-    process.once('disconnect', () => process.kill(process.pid, 'SIGTERM'))
-    process.channel?.unref()
-  }
+  stopWithParent()
   void main(process.argv)
 }

@@ -6,9 +6,9 @@ import { type ConvergenceOutcome, convergenceOf } from './curves.js'
 import { bootstrapOf } from './example-bootstrap.js'
 import { type JobResult, readFailure, readResult } from './job-folder.js'
 import { findNotLearned, type NotLearned, reasonsOf } from './learned.js'
-import { type LoadedExperiment, type Measure, stringsOf } from './load-experiment.js'
+import type { LoadedExperiment, Measure } from './load-experiment.js'
 import { Majorities } from './majority.js'
-import type { ExperimentPlan, Job } from './plan.js'
+import { type ExperimentPlan, type Job, variablesOf } from './plan.js'
 import { type JobStatus, statusOf } from './run-jobs.js'
 import { fillVariables } from './variables.js'
 
@@ -138,6 +138,8 @@ function measuredCells(
 ): Cell[] {
   const cells: Cell[] = []
   for (const measure of experiment.measures) {
+    // A step of equal settings for several seeds is one run: it counts once.
+    const counted = new Set<string>()
     const known = new Set<string>()
     let looked = 0
     let found = 0
@@ -145,8 +147,7 @@ function measuredCells(
       const job = jobs[measure.step]
       const result = results.get(job)
       if (!result) continue
-      const variables = { ...experiment.paths, ...stringsOf(experiment.variants[variant].variables) }
-      const valueName = fillVariables(measure.value, variables)
+      const valueName = fillVariables(measure.value, variablesOf(experiment, { variant, seed }))
       const numbers = measure.stage === undefined ? result.values : (result.stages[measure.stage] ?? {})
       looked++
       const names =
@@ -159,6 +160,8 @@ function measuredCells(
       const value = numbers[valueName]
       if (value === undefined) continue
       found++
+      if (counted.has(`${variant} ${job.id}`)) continue
+      counted.add(`${variant} ${job.id}`)
       cells.push({ measure, variant, seed, job, valueName, value, learned: reasonsOf(job, notLearned).length === 0 })
     }
     if (looked > 0 && found === 0) throw unknownMeasure(experiment, measure, [...known])
@@ -265,7 +268,9 @@ async function tableRows(
         pairs[0].own.valueName === pairs[0].baseline.valueName
           ? await bootstrapOf(pairs[0].own.valueName, jobs)
           : undefined
-      if (bootstrap) {
+      if (bootstrap && 'problem' in bootstrap)
+        notes.push(`no bootstrap of ${measure.name}, ${variant}: ${bootstrap.problem}`)
+      else if (bootstrap) {
         const { difference, low, high, p, draws, layers } = bootstrap
         row.bootstrap = { difference, low, high, p, draws, layers }
       }

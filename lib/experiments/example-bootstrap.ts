@@ -1,7 +1,6 @@
 /** Paired bootstrap over seeds and examples, where evaluations kept what the models said. */
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import { StrataError } from '../errors.js'
 import {
   confusionMatrix,
   macroF1,
@@ -22,12 +21,12 @@ const SCORE_DRAWS = 2000
 
 /**
  * Bootstrap of the mean difference of `<task>.<metric>` between jobs of the same seeds; undefined when no predictions were kept
- * or the metric is none of single labels or numbers. Throws BAD_DATA when both sides answered other examples.
+ * or the metric is none of single labels or numbers; a problem when the runs answered other examples.
  */
 export async function bootstrapOf(
   value: string,
   pairs: readonly { own: Job; baseline: Job }[],
-): Promise<PairedBootstrap | undefined> {
+): Promise<PairedBootstrap | { problem: string } | undefined> {
   const [task, ...rest] = value.split('.')
   const metric = rest.at(-1)!
   const split = rest.length > 1 ? rest[0] : undefined
@@ -36,10 +35,12 @@ export async function bootstrapOf(
   const baseline = await Promise.all(pairs.map((pair) => answersOf(pair.baseline, task, split)))
   const examples = other[0].length
   if (examples === 0) return undefined
-  for (const answers of [...other, ...baseline]) {
-    if (answers.length !== examples || answers.some(({ expected }, i) => expected !== other[0][i].expected))
-      throw new StrataError('BAD_DATA', `${value}: the predictions are of other examples than the baseline's`)
-  }
+  const same = (answers: Answer[], as: Answer[]) =>
+    answers.length === as.length && answers.every(({ expected }, i) => expected === as[i].expected)
+  if (other.some((answers, i) => !same(answers, baseline[i])))
+    return { problem: "the predictions are of other examples than the baseline's" }
+  if (other.some((answers) => !same(answers, other[0])))
+    return { problem: 'every seed has other held-out examples: name a file for them' }
   const layers = pairs.length > 1 ? 'both' : 'examples'
   if (metric === 'accuracy') {
     const right = (rows: Answer[][]) =>

@@ -54,7 +54,7 @@ export async function loadExperiment(
   const shared = onlyPaths(rest, known)
   const filled = Object.entries(variants).map(([name, variant]): [string, typeof variant] => {
     const own = { ...known, ...stringsOf(variant.variables) }
-    return [name, fillVariables(variant, own)]
+    return [name, onlyPaths(variant, own)]
   })
   const steps = Object.keys(shared.steps)
   return {
@@ -69,7 +69,7 @@ export async function loadExperiment(
   }
 }
 
-/** A variable of a variant may stand in common settings and steps as well; it stays there until a variant is resolved. */
+/** Variables of a variant and `${seed}` may stand in common settings and steps as well; they stay there until a run is resolved. */
 function onlyPaths<T>(value: T, known: Readonly<Record<string, string>>): T {
   const later = [...variablesIn(value).keys()].filter((name) => !(name in known))
   const kept = Object.fromEntries(later.map((name) => [name, `\${${name}}`]))
@@ -195,10 +195,13 @@ function stepProblems(
   return problems
 }
 
+/** Always known: the seed of the run. */
+export const SEED = 'seed'
+
 /** A name that nobody knows, and a `--data` that nobody asks for. */
 function variableProblems(experiment: Experiment, paths: Readonly<Record<string, string>>): RecipeProblem[] {
   const { common, steps, variants, measures, paths: own } = experiment
-  const known = [...Object.keys(own), ...Object.keys(paths)]
+  const known = [SEED, ...Object.keys(own), ...Object.keys(paths)]
   const problems: RecipeProblem[] = []
   for (const [name, variant] of Object.entries(variants)) {
     const all = [...known, ...Object.keys(variant.variables)]
@@ -208,7 +211,8 @@ function variableProblems(experiment: Experiment, paths: Readonly<Record<string,
       problems.push(...missingVariables(value, key, all))
   }
   const asked = variablesIn({ common, steps, variants, measures })
-  for (const name of Object.keys(paths)) {
+  for (const name of [...Object.keys(paths), ...Object.keys(own)]) {
+    if (name === SEED) problems.push({ key: `paths.${name}`, message: "is the name of the run's seed; take another" })
     if (asked.has(name) || name in own) continue
     const names = [...new Set([...asked.keys(), ...Object.keys(own)])]
     const message = `came by --data, but no setting names \${${name}}; expected one of ${names.join(', ') || 'none'}`

@@ -5,7 +5,7 @@ import { isValues, mergeValues, openRecipe, type ResolvedRecipe, type Values } f
 import { resolveCheckpoint } from '../training/index.js'
 import { Fingerprints, hashOf } from './fingerprint.js'
 import { type FolderNames, jobFolder } from './job-folder.js'
-import { type LoadedExperiment, stringsOf } from './load-experiment.js'
+import { type LoadedExperiment, SEED, stringsOf } from './load-experiment.js'
 import type { ExperimentStep } from './schema.js'
 import { joinOverlays, undotted } from './settings.js'
 import { fillVariables } from './variables.js'
@@ -91,8 +91,8 @@ async function planJob(
   names: FolderNames,
 ): Promise<Job> {
   const { variant: variantName, step: stepName } = place
-  const variant = experiment.variants[variantName]
-  const variables = stringsOf(variant.variables)
+  const variables = variablesOf(experiment, place)
+  const variant = fillVariables(experiment.variants[variantName], variables)
   const step = fillVariables(experiment.steps[stepName], variables)
   const own = variant.steps[stepName] ?? {}
   const whole = { ...step, ...defined(own) } as ExperimentStep
@@ -128,6 +128,14 @@ async function planJob(
   const recipe = await resolveJobRecipe(layers, { ...base, data: dataOf(layers) })
   const id = await trainId(recipe, base, fingerprints)
   return { ...base, kind: 'train', recipe, id, folder: jobFolder(names, base, id) }
+}
+
+/** What `${name}` stands for in the settings and measures of one run. */
+export function variablesOf(
+  { paths, variants }: LoadedExperiment,
+  { variant, seed }: { variant: string; seed: number },
+): Record<string, string> {
+  return { ...paths, ...stringsOf(variants[variant].variables), [SEED]: String(seed) }
 }
 
 type Layer = Partial<Pick<ExperimentStep, 'recipe' | 'set' | 'data' | 'init' | 'budget'>>

@@ -6,16 +6,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { StrataError } from '../errors.js'
 import { makeFolder, runHolder } from '../training/index.js'
 import { hasCheckpoint, jobArguments } from './job-command.js'
-import {
-  clearFailure,
-  type JobResult,
-  readFailure,
-  readResult,
-  removeRun,
-  writeFailure,
-  writeResult,
-} from './job-folder.js'
-import { type RunningCommand, startOwnCommand } from './own-command.js'
+import { clearFailure, readFailure, readResult, removeRun, writeFailure, writeResult } from './job-folder.js'
+import { startOwnCommand } from './own-command.js'
 import type { Job } from './plan.js'
 import { readJobNumbers } from './read-results.js'
 import { removeCheckpoints } from './retention.js'
@@ -56,6 +48,17 @@ const USUAL_BYTES = 1.5e9
 
 /** Runs the jobs that are not done, in their order; a failed one takes those that need its checkpoint with it. */
 export async function runJobs(jobs: readonly Job[], options: RunJobsOptions): Promise<void> {
+  const broken = new AbortController()
+  const signal = options.signal ? AbortSignal.any([options.signal, broken.signal]) : broken.signal
+  try {
+    await runWaiting(jobs, { ...options, signal })
+  } finally {
+    // After an error no run shall go on unseen.
+    broken.abort()
+  }
+}
+
+async function runWaiting(jobs: readonly Job[], options: RunJobsOptions): Promise<void> {
   const { parallel = 1, signal, onEvent } = options
   await removeWhatLacksItsCheckpoint(jobs)
   const waiting = jobs.filter((job) => !readResult(job))
@@ -63,6 +66,7 @@ export async function runJobs(jobs: readonly Job[], options: RunJobsOptions): Pr
   const of = waiting.length
   const active = new Map<Job, Promise<void>>()
   let largestBytes = 0
+  let tidying = Promise.resolve()
   let index = 0
   while (!signal?.aborted && (waiting.length > 0 || active.size > 0)) {
     for (const job of waiting.filter(({ parent }) => parent && ['failed', 'skipped'].includes(statusOf(parent)))) {
@@ -75,10 +79,14 @@ export async function runJobs(jobs: readonly Job[], options: RunJobsOptions): Pr
       waiting.splice(waiting.indexOf(ready), 1)
       index++
       onEvent?.({ type: 'start', job: ready, index, of })
-      const run = runJob(ready, options).then(async () => {
+      const run = runJob(ready, options).then(() => {
         largestBytes = Math.max(largestBytes, readResult(ready)?.values.memoryBytes ?? 0)
-        await removeCheckpoints(jobs, options.keep)
-        await options.onEnd?.(ready)
+        // One after the other: two jobs may end at the same time.
+        tidying = tidying.then(async () => {
+          await removeCheckpoints(jobs, options.keep)
+          await options.onEnd?.(ready)
+        })
+        return tidying
       })
       active.set(ready, run)
       // A rejection is met at the race below, or after the loop.
@@ -105,46 +113,21 @@ async function removeWhatLacksItsCheckpoint(jobs: readonly Job[]): Promise<void>
 }
 
 async function runJob(job: Job, options: RunJobsOptions): Promise<void> {
-  const { signal, kill, onEvent, threads } = options
+  const { signal, onEvent } = options
   const started = performance.now()
   const seconds = () => (performance.now() - started) / 1000
   await makeFolder(job.folder)
-  await waitForHolder(job, options)
-  if (signal?.aborted) return
-  await removeOldOutputs(job.folder)
-  const [stdout, stderr] = [join(job.folder, `job.${process.pid}.out`), join(job.folder, 'job.log')]
-  let command: RunningCommand | undefined
-  const stop = () => command?.stop()
-  const end = () => command?.kill()
+  const stdout = join(job.folder, `job.${process.pid}.out`)
   try {
-    command = startOwnCommand(await jobArguments(job), { stdout, stderr, threads })
-    signal?.addEventListener('abort', stop)
-    kill?.addEventListener('abort', end)
-    if (signal?.aborted) stop()
-    const watch = setInterval(
-      () => void progressOf(job).then((line) => line && onEvent?.({ type: 'progress', job, line })),
-      1000,
-    )
-    const { code, signal: by } = await command.ended.finally(() => clearInterval(watch))
-    if (code !== 0) {
-      if (signal?.aborted) return onEvent?.({ type: 'end', job, status: 'interrupted', seconds: seconds() })
-      const ended = by === null ? `exit code ${code}` : `signal ${by}${by === 'SIGKILL' ? ' (out of memory?)' : ''}`
-      throw new StrataError('NATIVE_ERROR', `${await lastError(stderr)} (${ended})`, { details: { ended } })
+    if (!(await runCommand(job, stdout, options))) {
+      onEvent?.({ type: 'end', job, status: 'interrupted', seconds: seconds() })
+      return
     }
     const found = await readJobNumbers(job, stdout, seconds())
     const { id, kind, variant, step, seed, folder } = job
-    const result: JobResult = {
-      format: 1,
-      id,
-      kind,
-      variant,
-      step,
-      seed,
-      ...found,
-      commandSeconds: seconds(),
-      finishedAt: new Date().toISOString(),
-    }
-    await writeResult(folder, result)
+    const finishedAt = new Date().toISOString()
+    const place = { id, kind, variant, step, seed }
+    await writeResult(folder, { format: 1, ...place, ...found, commandSeconds: seconds(), finishedAt })
     await rm(stdout, { force: true })
     onEvent?.({ type: 'end', job, status: 'done', seconds: seconds() })
   } catch (error) {
@@ -152,11 +135,40 @@ async function runJob(job: Job, options: RunJobsOptions): Promise<void> {
     if (error instanceof StrataError && ['DISK_FULL', 'READ_ONLY'].includes(error.code)) throw error
     const message = error instanceof Error ? error.message : String(error)
     const ended = error instanceof StrataError ? String(error.details.ended ?? error.code) : 'NATIVE_ERROR'
+    if (signal?.aborted) return
     await writeFailure(job.folder, { id: job.id, ended, message })
     onEvent?.({ type: 'end', job, status: 'failed', seconds: seconds(), message })
-  } finally {
-    signal?.removeEventListener('abort', stop)
-    kill?.removeEventListener('abort', end)
+  }
+}
+
+/** False when it was interrupted. Throws what the command says when it fails. */
+async function runCommand(job: Job, stdout: string, options: RunJobsOptions): Promise<boolean> {
+  const { signal, kill, onEvent, threads } = options
+  const stderr = join(job.folder, 'job.log')
+  for (;;) {
+    await waitForHolder(job, options)
+    if (signal?.aborted) return false
+    await removeOldOutputs(job.folder)
+    const command = startOwnCommand(await jobArguments(job), { stdout, stderr, threads })
+    const watch = setInterval(
+      () => void progressOf(job).then((line) => line && onEvent?.({ type: 'progress', job, line })),
+      1000,
+    )
+    signal?.addEventListener('abort', command.stop)
+    kill?.addEventListener('abort', command.kill)
+    if (signal?.aborted) command.stop()
+    const { code, signal: by } = await command.ended.finally(() => {
+      clearInterval(watch)
+      signal?.removeEventListener('abort', command.stop)
+      kill?.removeEventListener('abort', command.kill)
+    })
+    if (code === 0) return true
+    if (signal?.aborted) return false
+    const said = await lastError(stderr)
+    // A run that a killed command left behind took its folder in the meantime; it is about to stop.
+    if (/ is in use by process \d+ /.test(said) && existsSync(join(job.folder, 'recipe.resolved.json'))) continue
+    const ended = by === null ? `exit code ${code}` : `signal ${by}${by === 'SIGKILL' ? ' (out of memory?)' : ''}`
+    throw new StrataError('NATIVE_ERROR', `${said} (${ended})`, { details: { ended } })
   }
 }
 

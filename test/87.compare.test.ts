@@ -1,0 +1,361 @@
+import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { type Comparison, compareExperiment, estimateExperiment, loadExperiment } from '../lib/experiments/index.js'
+import { openRecipe, type RunResult, runRecipe, type Values } from '../lib/recipes/index.js'
+import { findLibtorch } from '../lib/runtime/index.js'
+import { MAIN } from './helpers/cli-process.js'
+import { SMALL_DEFINITIONS, writeSmallTasks } from './helpers/small-tasks.js'
+import { tinyValues, writeSmallCorpus } from './helpers/tiny-recipe.js'
+
+/** Quantile of Student's t for 95 % and one degree of freedom: tan(0.475 π). */
+const T1 = Math.tan(0.475 * Math.PI)
+
+// biome-ignore-start lint/suspicious/noTemplateCurlyInString: places that an experiment fills in
+describe('stratabert compare', function () {
+  this.timeout(240_000)
+  let folder: string
+  let file: string
+  let experiment: any
+  const runs: Record<string, RunResult> = {}
+  const env: NodeJS.ProcessEnv = {}
+  const RATES = { base: 2e-3, fast: 4e-3, stuck: 1e-9 }
+  const SEEDS = [1, 2]
+
+  before(async () => {
+    folder = mkdtempSync(join(tmpdir(), 'stratabert-compare-'))
+    const cacheDirectory = join(folder, 'cache')
+    Object.assign(env, { XDG_CACHE_HOME: cacheDirectory, STRATABERT_LIBTORCH: findLibtorch().tree?.directory })
+    writeSmallCorpus(join(folder, 'text.txt'))
+    mkdirSync(join(folder, 'dev'))
+    const mood = { train: writeSmallTasks(folder).mood, dev: writeSmallTasks(join(folder, 'dev'), 60).mood }
+    const pretrain = await openRecipe('bert-pretrain', { overlay: tinyValues(join(folder, 'text.txt')) })
+    const init = (await runRecipe(pretrain, { output: join(folder, 'init'), cacheDirectory })).checkpoint!
+    const set: Values = {
+      device: 'cpu',
+      precision: 'fp32',
+      threads: 1,
+      prefetchWorkers: 0,
+      tasks: { mood: SMALL_DEFINITIONS.mood },
+      batch: { sequences: 16, sequenceTokens: 64 },
+      log: { everySteps: 1 },
+      evaluation: { everyEpochs: 0, everySteps: 8 },
+      checkpoint: { everySteps: 10 },
+    }
+    experiment = {
+      name: 'rates',
+      seeds: SEEDS,
+      budget: { steps: 40 },
+      common: {
+        recipe: 'fine-tune',
+        init: '${start}',
+        set,
+        data: { mood: { train: '${moods}/mood.csv', dev: '${moods}/dev/mood.csv' } },
+      },
+      steps: { tune: {} },
+      variants: Object.fromEntries(
+        Object.entries(RATES).map(([name, rate]) => [name, { set: { 'optimizer.learningRate': rate } }]),
+      ),
+      measures: [
+        { value: 'mood.accuracy', convergence: true, reference: [0.9, 1] },
+        { name: 'loss', value: 'mood.loss' },
+        'trainedParameters',
+      ],
+      learned: [{ task: 'mood' }],
+      paths: { start: init },
+    }
+    file = join(folder, 'rates.json')
+    // JSON is YAML.
+    writeFileSync(file, JSON.stringify(experiment))
+    // The same runs, which nobody touches: what the table's numbers must come from.
+    for (const seed of SEEDS) {
+      for (const [name, learningRate] of Object.entries(RATES)) {
+        const overlay = { ...set, optimizer: { learningRate }, init, seed, data: { mood }, budget: { steps: 40 } }
+        const recipe = await openRecipe('fine-tune', { overlay })
+        const output = join(folder, `whole-${name}-${seed}`)
+        runs[`${name} ${seed}`] = await runRecipe(recipe, { output, cacheDirectory })
+      }
+    }
+    Object.assign(process.env, env)
+  })
+  after(() => rmSync(folder, { recursive: true, force: true }))
+
+  const output = () => join(folder, 'compared')
+  const paths = () => ({ moods: folder })
+  const runFolders = () => readdirSync(join(output(), 'runs'))
+  const stepsOf = (run: string) =>
+    readFileSync(join(output(), 'runs', run, 'metrics.jsonl'), 'utf8')
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line))
+      .filter(({ type }) => type === 'step')
+      .map(({ step }) => step)
+
+  /** Starts the command and kills it as the system does, at a random moment after its first run is done. */
+  async function killed(): Promise<{ code: number | null; told: string }> {
+    const args = ['compare', file, '--output', output(), '--data', `moods=${paths().moods}`, '--parallel', '2']
+    const child = spawn(process.execPath, ['--import', require.resolve('tsx'), MAIN, ...args], {
+      env: { ...process.env, ...env },
+      stdio: ['ignore', 'ignore', 'pipe'],
+    })
+    let told = ''
+    child.stderr.setEncoding('utf8').on('data', (text: string) => {
+      const before = told
+      told += text
+      if (/ done: /.test(told) && !/ done: /.test(before)) setTimeout(() => child.kill('SIGKILL'), 1500 * Math.random())
+    })
+    return new Promise((ended) => child.on('close', (code) => ended({ code, told })))
+  }
+
+  describe('killed at a random moment and started again', () => {
+    let comparison: Comparison
+    let doneBefore: Map<string, string>
+    let told: string
+    const started: string[] = []
+
+    before(async () => {
+      const end = await killed()
+      told = end.told
+      assert.equal(end.code, null, told)
+      const content = (run: string) => readFileSync(join(output(), 'runs', run, 'result.json'), 'utf8')
+      const done = runFolders().filter((run) => existsSync(join(output(), 'runs', run, 'result.json')))
+      assert.ok(done.length >= 1 && done.length < 6, told)
+      doneBefore = new Map(done.map((run) => [run, content(run)]))
+      const result = await compareExperiment(file, {
+        output: output(),
+        paths: paths(),
+        parallel: 2,
+        onEvent: (event) => {
+          if (event.type === 'start') started.push(event.job.folder.split('/').at(-1)!)
+        },
+      })
+      assert.deepEqual(
+        [result.status, result.failed, result.missing],
+        ['completed', 0, 0],
+        result.comparison.notes.join(),
+      )
+      comparison = result.comparison
+    })
+
+    it('repeats nothing that was done', () => {
+      assert.equal(started.length, 6 - doneBefore.size)
+      for (const [run, before] of doneBefore) {
+        assert.ok(!started.includes(run), run)
+        assert.equal(readFileSync(join(output(), 'runs', run, 'result.json'), 'utf8'), before)
+      }
+      const whole = Array.from({ length: 40 }, (_, index) => index + 1)
+      for (const run of runFolders()) assert.deepEqual(stepsOf(run), whole, run)
+    })
+
+    it('ends with the numbers of runs that nobody touched', () => {
+      for (const { name, runs: own } of comparison.variants) {
+        for (const { seed, values, status, tokens, parts } of own) {
+          const { tasks, state } = runs[`${name} ${seed}`]
+          assert.equal(status, 'done')
+          assert.deepEqual(
+            [values['mood.accuracy'], values.loss, tokens],
+            [tasks.mood.dev.metrics.accuracy, tasks.mood.dev.loss, state.tokens],
+          )
+          // Of a finished run only the newest checkpoint stays.
+          assert.deepEqual(readdirSync(join(parts[0].folder, 'checkpoints')), ['step-40'])
+        }
+      }
+    })
+
+    it("the table's figures follow from them", () => {
+      const loss = (name: string) => SEEDS.map((seed) => runs[`${name} ${seed}`].tasks.mood.dev.loss)
+      const near = (found: number | undefined, expected: number) =>
+        assert.ok(Math.abs(found! - expected) <= 1e-9 * Math.max(1, Math.abs(expected)), `${found} ${expected}`)
+      const moments = ([a, b]: number[]) => ({ mean: (a + b) / 2, deviation: Math.abs(a - b) / Math.SQRT2 })
+      const row = (variant: string) =>
+        comparison.table.find((one) => one.variant === variant && one.measure === 'loss')!
+      for (const name of ['base', 'fast']) {
+        const { mean, deviation } = moments(loss(name))
+        near(row(name).mean, mean)
+        near(row(name).standardDeviation, deviation)
+        near(row(name).interval?.[0], mean - (T1 * deviation) / Math.SQRT2)
+        near(row(name).interval?.[1], mean + (T1 * deviation) / Math.SQRT2)
+      }
+      const differences = SEEDS.map((_, index) => loss('fast')[index] - loss('base')[index])
+      const { mean, deviation } = moments(differences)
+      const fast = row('fast')
+      near(fast.difference, mean)
+      near(fast.differenceInterval?.[1], mean + (T1 * deviation) / Math.SQRT2)
+      // Of 4 ways to set two signs, the two that agree lie at least as far out; with unlike signs all 4 do.
+      const p = differences[0] * differences[1] > 0 ? 0.5 : 1
+      assert.deepEqual([fast.pairs, fast.pValue, fast.signFlip?.smallestP], [2, p, 0.5])
+      // The distribution function of t with one degree of freedom is an arctangent.
+      near(fast.tTest?.p, 1 - (2 / Math.PI) * Math.atan(Math.abs(mean) / (deviation / Math.SQRT2)))
+      // Two tests in the table: accuracy and loss of "fast".
+      const ps = comparison.table.flatMap(({ signFlip }) => (signFlip ? [signFlip.p] : []))
+      assert.equal(ps.length, 2)
+      near(
+        fast.adjustedPValue,
+        p === Math.min(...ps) ? Math.min(1, 2 * p) : Math.max(p, Math.min(1, 2 * Math.min(...ps))),
+      )
+      const [first] = comparison.table
+      near(first.reference, 0.95)
+      near(first.referenceDifference, first.mean! - 0.95)
+    })
+
+    it('marks runs that learned nothing; they support no comparison', () => {
+      const stuck = comparison.variants.find(({ name }) => name === 'stuck')!
+      for (const { learned, notLearned } of stuck.runs) {
+        assert.equal(learned, false)
+        assert.match(notLearned!.join(), /^mood\.accuracy 0\.\d+ is not above the majority's 0\.5\d* \(95 % up to 0\.6/)
+      }
+      for (const row of comparison.table.filter(({ variant }) => variant === 'stuck')) {
+        assert.deepEqual([row.n, row.notLearned, row.pairs, row.difference], [2, 2, undefined, undefined])
+      }
+      assert.ok(comparison.variants[0].runs.every(({ learned }) => learned))
+      assert.match(readFileSync(join(output(), 'comparison.md'), 'utf8'), /\| stuck \| 2 \(2 not learned\) \|/)
+    })
+
+    it('the convergence factor is that of the runs’ own curves', () => {
+      const row = comparison.table.find(({ variant }) => variant === 'fast')!
+      assert.equal(row.convergence!.comparable + row.convergence!.notComparable, 2)
+      const factors = SEEDS.map((seed) => {
+        const curve = (name: string) => {
+          const log = readFileSync(join(folder, `whole-${name}-${seed}`, 'metrics.jsonl'), 'utf8')
+          const events = log
+            .trim()
+            .split('\n')
+            .map((line) => JSON.parse(line))
+          const scores = events.filter(({ type }) => type === 'evaluation').map(({ tasks }) => tasks.mood.dev.main)
+          return [1, 2, 3].map((at) => scores.slice(at - 1, at + 2).sort((a, b) => a - b)[1])
+        }
+        const [base, fast] = [curve('base'), curve('fast')]
+        const target = Math.min(Math.max(...base), Math.max(...fast))
+        return (base.findIndex((one) => one >= target) + 2) / (fast.findIndex((one) => one >= target) + 2)
+      })
+      if (row.convergence!.comparable === 2) assert.equal(row.convergenceFactor, (factors[0] + factors[1]) / 2)
+    })
+
+    it('after a change of one variant only that one is missing', async () => {
+      const changed = structuredClone(experiment)
+      changed.variants.fast.set['optimizer.learningRate'] = 5e-3
+      const { comparison: table } = await compareExperiment(changed, {
+        output: output(),
+        paths: paths(),
+        tableOnly: true,
+      })
+      const statuses = table.variants.map(({ name, runs: own }) => [name, ...own.map(({ status }) => status)])
+      assert.deepEqual(statuses, [
+        ['base', 'done', 'done'],
+        ['fast', 'missing', 'missing'],
+        ['stuck', 'done', 'done'],
+      ])
+    })
+
+    it('refuses a measure that no run has, naming the near one', async () => {
+      const wrong = { ...experiment, measures: ['mood.acuracy'] }
+      await assert.rejects(
+        compareExperiment(wrong, { output: output(), paths: paths(), tableOnly: true }),
+        /no run of step tune gives mood\.acuracy; did you mean "mood\.accuracy"\?/,
+      )
+    })
+  })
+
+  it('a failed run is reported, what needs it is skipped, the rest goes on; predictions are bootstrapped', async () => {
+    const answers = {
+      name: 'answers',
+      seeds: SEEDS,
+      steps: {
+        // Of runs that are there already, one a seed.
+        answer: { kind: 'evaluate', init: join(folder, 'whole-${run}-${seed}'), tasks: ['${task}'], predictions: true },
+      },
+      variants: {
+        base: { variables: { run: 'base', task: 'mood' } },
+        stuck: { variables: { run: 'stuck', task: 'mood' } },
+        wrong: { variables: { run: 'stuck', task: 'moood' } },
+      },
+      measures: ['mood.accuracy'],
+    }
+    const folderOf = join(folder, 'answers')
+    const { comparison, failed } = await compareExperiment(answers as any, { output: folderOf, parallel: 2 })
+    assert.equal(failed, 2)
+    const [base, stuck, wrong] = comparison.table
+    assert.deepEqual([base.n, stuck.n, wrong.n], [2, 2, 0])
+    const accuracy = (name: string) => SEEDS.map((seed) => runs[`${name} ${seed}`].tasks.mood.dev.metrics.accuracy)
+    const difference = (accuracy('stuck')[0] + accuracy('stuck')[1] - accuracy('base')[0] - accuracy('base')[1]) / 2
+    assert.ok(Math.abs(stuck.bootstrap!.difference - difference) < 1e-12)
+    assert.ok(stuck.bootstrap!.low <= difference && stuck.bootstrap!.high >= difference)
+    assert.match(comparison.notes.join('\n'), /failed: wrong, step answer, seed 1: error\[BAD_ARGUMENT\]: .*moood/)
+  })
+
+  describe('refuses', () => {
+    const cases: [string, (experiment: any) => void, RegExp][] = [
+      ['an unknown key', (one) => (one.sedes = 2), /sedes: unknown key; did you mean "seeds"\?/],
+      [
+        'an unknown key of a variant',
+        (one) => (one.variants.base.sett = {}),
+        /variants\.base\.sett: unknown key; did you mean "set"\?/,
+      ],
+      [
+        'an unknown baseline',
+        (one) => (one.baseline = 'bas'),
+        /baseline: came "bas", expected one of the variants base, fast, stuck; did you mean "base"\?/,
+      ],
+      ['one seed', (one) => (one.seeds = [3]), /seeds: came one seed, expected at least 2/],
+      ['a seed twice', (one) => (one.seeds = [3, 3]), /seeds: came 3, 3, expected each once/],
+      ['no variant', (one) => (one.variants = {}), /variants: has none/],
+      ['no measure', (one) => (one.measures = []), /measures: .*expected at least 1 entry/],
+      [
+        'a step from nowhere',
+        (one) => (one.steps.tune.from = 'pretrain'),
+        /steps\.tune\.from: came "pretrain", expected an earlier training step: there is none/,
+      ],
+      [
+        'a step that no one has',
+        (one) => (one.variants.base.steps = { tun: {} }),
+        /variants\.base\.steps\.tun: is no step, expected one of tune; did you mean "tune"\?/,
+      ],
+      [
+        'a measure of no step',
+        (one) => (one.measures = [{ step: 'tun', value: 'x' }]),
+        /measures\.0\.step: came "tun"/,
+      ],
+      [
+        'a place without a path',
+        (one) => (one.common.init = '${strat}'),
+        /common\.init: names \$\{strat\}, .*give --data strat=PATH/,
+      ],
+      [
+        'a budget of two kinds of step',
+        (one) => (one.steps.look = { kind: 'evaluate', from: 'tune', budget: { steps: 1 } }),
+        /steps\.look\.budget: means nothing to a step of kind evaluate/,
+      ],
+    ]
+    for (const [name, change, message] of cases) {
+      it(name, async () => {
+        const wrong = structuredClone(experiment)
+        change(wrong)
+        await assert.rejects(loadExperiment(wrong, paths()), (error: Error & { code: string }) => {
+          assert.equal(error.code, 'BAD_RECIPE', error.message)
+          assert.match(error.message, message)
+          return true
+        })
+      })
+    }
+
+    it('a path that no setting names', async () => {
+      await assert.rejects(
+        loadExperiment(experiment, { ...paths(), mods: 'x' }),
+        /paths\.mods: came by --data, but no setting/,
+      )
+    })
+
+    it('a wrong recipe, naming variant and step', async () => {
+      const wrong = structuredClone(experiment)
+      wrong.variants.fast.set.optimiser = {}
+      await assert.rejects(
+        estimateExperiment(wrong, { output: join(folder, 'never'), paths: paths() }),
+        /variant fast, step tune: .*optimiser: unknown key; did you mean "optimizer"\?/,
+      )
+      assert.ok(!existsSync(join(folder, 'never')))
+    })
+  })
+})
+// biome-ignore-end lint/suspicious/noTemplateCurlyInString: places that an experiment fills in
