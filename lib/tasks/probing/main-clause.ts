@@ -74,7 +74,8 @@ export class MainClauseProbe implements ProbeBuilder {
       if (leastFrequent < LEAST_FREQUENT) {
         notes.push(`target forms occur at least ${leastFrequent} times in the text (SentEval: 100)`)
       }
-      if (formShare > 0.1) notes.push(`one form makes up up to ${100 * formShare} % of a class in a split`)
+      if (formShare === 1) notes.push('one form may make up any part of a class in a split')
+      else if (formShare > 0.1) notes.push(`one form makes up ${100 * formShare} % of a class in a split at most`)
     }
     return {
       name: this.#name,
