@@ -344,8 +344,10 @@ export const recipeSchema = z.strictObject({
   log: z.strictObject({ everySteps: count.default(10) }).prefault({}),
 })
 
-/** What a user writes: every key with a default may be left out. */
-export type RecipeInput = z.input<typeof recipeSchema>
+/** What a user writes: every key with a default may be left out, and `null` removes what the extended recipe says there. */
+export type RecipeInput = Removable<z.input<typeof recipeSchema>>
+/** Any key may be null; a list is taken as a whole. */
+type Removable<T> = T extends readonly unknown[] ? T : T extends object ? { [K in keyof T]: Removable<T[K]> | null } : T
 /** A recipe after the schema: defaults are filled in, places like `half` are still words. */
 export type ParsedRecipe = z.output<typeof recipeSchema>
 export type RecipeHead = z.output<typeof head>
