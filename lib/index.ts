@@ -72,6 +72,20 @@ export {
   type TaskPrediction,
   wilsonInterval,
 } from './evaluation/index.js'
+// Experiments: variants of recipes over seeds, compared.
+export {
+  type CompareOptions,
+  type CompareResult,
+  type Comparison,
+  type ComparisonTableRow,
+  compareExperiment,
+  comparisonLines,
+  defineExperiment,
+  type Estimate,
+  type ExperimentInput,
+  estimateExperiment,
+  type JobEvent,
+} from './experiments/index.js'
 // Trained encoders at work.
 export {
   type Answer,

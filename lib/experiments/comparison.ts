@@ -33,6 +33,8 @@ export interface ComparedRun {
 export interface ComparisonTableRow {
   variant: string
   measure: string
+  /** Variant that it is compared with, where that is not the experiment's baseline. */
+  against?: string
   /** Runs with a value. */
   n: number
   mean?: number
@@ -239,27 +241,26 @@ async function tableRows(
 ): Promise<ComparisonTableRow[]> {
   const { baseline, measures, variants } = experiment
   const rows = measures.flatMap((measure) =>
-    Object.keys(variants).map((variant) => {
+    Object.entries(variants).map(([variant, { against = baseline }]) => {
       const own = cells.filter((cell) => cell.measure === measure && cell.variant === variant)
-      const others = cells.filter((cell) => cell.measure === measure && cell.variant === baseline && cell.learned)
-      const pairs = own.flatMap((cell) => {
+      const others = cells.filter((cell) => cell.measure === measure && cell.variant === against && cell.learned)
+      const pairs = own.flatMap((cell): Pair[] => {
         const other = others.find(({ seed }) => seed === cell.seed)
         // Runs of equal settings are one run: there is nothing to compare.
-        return variant !== baseline &&
-          cell.learned &&
-          other &&
-          (other.job !== cell.job || other.valueName !== cell.valueName)
+        const isSame = other?.job === cell.job && other.valueName === cell.valueName
+        return variant !== against && cell.learned && other && !isSame
           ? [{ seed: cell.seed, own: cell, baseline: other }]
           : []
       })
-      return { measure, variant, own, pairs }
+      return { measure, variant, against, own, pairs }
     }),
   )
   const tests = pairedTests(rows)
   const table: ComparisonTableRow[] = []
-  for (const [index, { measure, variant, own, pairs }] of rows.entries()) {
+  for (const [index, { measure, variant, against, own, pairs }] of rows.entries()) {
     const row = {
       ...summaryRow(measure, variant, own),
+      ...(against !== baseline && { against }),
       ...testsOfRow(tests[index], pairs.length, measure.tested ? experiment.test : undefined),
     }
     if (pairs.length > 0) {

@@ -128,6 +128,9 @@ function crossProblems(experiment: Experiment, paths: Readonly<Record<string, st
     problems.push(...stepProblems(`steps.${name}`, steps[name], stepNames.slice(0, index), steps))
   })
   for (const [name, variant] of Object.entries(variants)) {
+    const { against } = variant
+    if (against !== undefined && (against === name || !names.includes(against)))
+      add(`variants.${name}.against`, `came "${against}", expected another of the variants ${names.join(', ')}`)
     for (const [step, own] of Object.entries(variant.steps)) {
       const key = `variants.${name}.steps.${step}`
       const index = stepNames.indexOf(step)

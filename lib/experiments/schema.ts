@@ -65,6 +65,8 @@ const step = z.strictObject({
 
 const variant = z.strictObject({
   description: z.string().optional(),
+  /** Variant that this one is compared with; default the experiment's baseline. */
+  against: z.string().min(1).optional(),
   /** For `${name}` in settings and measures. */
   variables: z.record(name, z.union([z.string(), z.number()])).default({}),
   /** These hold for every training step of the variant. */
