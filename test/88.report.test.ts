@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import axe from 'axe-core'
+import axe, { type AxeResults } from 'axe-core'
 import type { Browser, Page } from 'playwright-core'
 import { openRecipe, runRecipe } from '../lib/recipes/index.js'
 import { toPoints } from '../lib/report/curves.js'
@@ -14,6 +14,11 @@ import { runHere } from './helpers/cli-here.js'
 import { refuses } from './helpers/refuses.js'
 import { writeComparison, writeLayers, writeProbes, writeRun } from './helpers/report-inputs.js'
 import { tinyValues, writeSmallCorpus } from './helpers/tiny-recipe.js'
+
+/** Of the page: what `evaluate` is given runs there. */
+declare const document: any
+declare const window: any
+declare function getComputedStyle(element: any): Record<string, string>
 
 /** A value that runs where text is taken for markup, in an element, an attribute or a script. */
 const HOSTILE = `x'"><script>window.hacked=1</script><img src=x onerror=window.hacked=1></script>`
@@ -196,7 +201,7 @@ describe('stratabert report', function () {
           }
         }),
       )
-      assert.equal(figures.length, 23)
+      assert.equal(figures.length, 28)
       for (const { title, description, marks, rows, role } of figures) {
         assert.ok(marks > 0, `${title} has no marks`)
         assert.ok(rows > 0, `${title} has no table`)
@@ -309,8 +314,7 @@ describe('stratabert report', function () {
         })
         await page.evaluate(axe.source)
         const violations = await page.evaluate(async () => {
-          const { axe } = window as unknown as { axe: typeof import('axe-core') }
-          const { violations, passes } = await axe.run()
+          const { violations, passes } = (await window.axe.run()) as AxeResults
           return {
             found: violations.map(({ id, impact, nodes }) => `${impact} ${id}: ${nodes[0].html}`),
             passed: passes.length,

@@ -114,6 +114,8 @@ export function comparisonTable(input: ComparisonInput): Table {
     { label: 'p after Holm', numeric: true, read: ({ adjustedPValue }) => brief(adjustedPValue) },
     { label: 'smallest effect it could show', numeric: true, read: (row) => brief(row.smallestDetectable) },
     { label: 'convergence factor', numeric: true, read: (row) => brief(row.convergenceFactor) },
+    { label: 'known figure', numeric: true, read: ({ reference }) => brief(reference) },
+    { label: 'mean less it', numeric: true, read: (row) => brief(row.referenceDifference) },
   ]
   const rows = input.report.table.map((row) => columns.map(({ read }) => read(row)))
   const used = columns.map((_, i) => i < 4 || rows.some((row) => row[i] !== '–'))
@@ -122,6 +124,12 @@ export function comparisonTable(input: ComparisonInput): Table {
     rows: rows.map((row) => row.filter((_, i) => used[i])),
   }
 }
+
+const TESTS: Record<string, string> = { t: 'paired t-test', 'sign-flip': 'sign-flip test' }
+
+/** What the p-values are of. */
+export const testName = ({ report }: ComparisonInput): string | undefined =>
+  report.test && (TESTS[report.test] ?? report.test)
 
 const span = (interval: ComparisonTableRow['interval']): string =>
   interval ? `${brief(interval[0])} … ${brief(interval[1])}` : '–'
@@ -148,7 +156,7 @@ export function comparisonRuns({ report }: ComparisonInput): Table {
         name,
         run.seed,
         run.status,
-        run.learned === true ? 'yes' : run.learned === false ? 'no' : '–',
+        run.learned === true ? 'yes' : run.learned === false ? ['no', ...run.notLearned].join(': ') : '–',
         run.steps ?? null,
         run.tokens ?? null,
         run.seconds ?? null,

@@ -22,6 +22,10 @@ const row = z.looseObject({
   adjustedPValue: number,
   smallestDetectable: number,
   convergenceFactor: number,
+  /** Runs with a value that learned nothing. */
+  notLearned: z.number().optional(),
+  reference: number,
+  referenceDifference: number,
 })
 export type ComparisonTableRow = z.infer<typeof row>
 
@@ -30,6 +34,7 @@ const run = z.looseObject({
   folder: z.string().optional(),
   status: z.string(),
   learned: z.boolean().nullish(),
+  notLearned: z.array(z.string()).default([]),
   values: z.record(z.string(), loggedNumber.nullable()).default({}),
   tokens: z.number().nullish(),
   steps: z.number().nullish(),
@@ -43,6 +48,10 @@ const comparison = z.looseObject({
   baseline: z.string().nullish(),
   variants: z.array(z.looseObject({ name: z.string(), runs: z.array(run) })),
   table: z.array(row),
+  description: z.string().optional(),
+  test: z.string().optional(),
+  date: z.string().optional(),
+  notes: z.array(z.string()).default([]),
 })
 
 export interface ComparisonInput {

@@ -11,7 +11,7 @@ export interface FrameOptions {
 
 export function figureHtml(figure: Figure, options: FrameOptions): Html {
   const { id, title, description, caption, table } = figure
-  return html`<figure id="${id}" aria-labelledby="${id}-title" class="${figure.kind}">
+  return html`<figure id="${id}" aria-labelledby="${id}-title" class="${figure.kind}${figure.kind === 'heat' && figure.columns.length > 13 && ' wide'}">
 <h3 id="${id}-title">${title}</h3>
 <p id="${id}-description" class="unseen">${description}</p>
 ${figure.kind === 'lines' && legend(figure)}

@@ -3,13 +3,25 @@ import { join } from 'node:path'
 import { z } from 'zod'
 import { loggedNumber, readJson } from './read-file.js'
 
-const cka = z.looseObject({
-  names: z.array(z.string()),
-  /** Of the other encoder's layers, where two are compared; else the rows' names stand for the columns too. */
-  columnNames: z.array(z.string()).optional(),
-  matrix: z.array(z.array(loggedNumber.nullable())),
+const matrix = z.array(z.array(loggedNumber.nullable()))
+const basis = { unit: z.string().optional(), rows: z.number().optional(), chance: z.number().optional() }
+const cka = z.looseObject({ names: z.array(z.string()), matrix, ...basis })
+/** This encoder's layers are the rows, another's the columns. */
+const against = z.looseObject({
+  checkpoint: z.string(),
+  rowNames: z.array(z.string()),
+  columnNames: z.array(z.string()),
+  matrix,
+  ...basis,
 })
-export type CkaInput = z.infer<typeof cka>
+
+export interface CkaInput {
+  rows: string[]
+  columns: string[]
+  matrix: z.infer<typeof matrix>
+  /** About what unrelated states would get. */
+  chance?: number
+}
 
 const attention = z.looseObject({
   layer: z.number(),
@@ -18,7 +30,15 @@ const attention = z.looseObject({
   entropy: loggedNumber.nullable(),
   /** Tokens. */
   distance: loggedNumber.nullable(),
+  /** Share that goes to [CLS]. */
+  first: loggedNumber.nullish(),
+  /** Share that goes to [SEP]. */
+  separators: loggedNumber.nullish(),
 })
+export type AttentionMeasure = 'entropy' | 'distance' | 'first' | 'separators'
+
+/** By layer: `0` the embeddings, `1` and up the blocks, `heads`. */
+export const gradientNorms = z.record(z.string(), loggedNumber)
 
 const layers = z.looseObject({
   format: z.literal(1),
@@ -27,10 +47,22 @@ const layers = z.looseObject({
   command: z.union([z.string(), z.array(z.string())]).optional(),
   versions: z.record(z.string(), z.unknown()).optional(),
   cka: cka.nullish(),
+  against: against.nullish(),
   attention: z.array(attention).nullish(),
+  /** Of a head that gives every token the same share. */
+  uniformAttention: z.record(z.string(), loggedNumber).nullish(),
+  gradientNorms: z.array(z.looseObject({ step: z.number(), stage: z.string(), gradientNorms })).nullish(),
   mixes: z
-    .record(z.string(), z.looseObject({ weights: z.array(loggedNumber), gamma: loggedNumber.optional() }))
+    .record(
+      z.string(),
+      z.looseObject({
+        weights: z.array(loggedNumber),
+        gamma: loggedNumber.optional(),
+        layers: z.array(z.number()).optional(),
+      }),
+    )
     .nullish(),
+  notes: z.array(z.string()).default([]),
 })
 
 export interface LayersInput {

@@ -46,10 +46,12 @@ const probes = z.looseObject({
   versions: z.record(z.string(), z.unknown()).optional(),
   pooling: z.string().optional(),
   tasks: z.array(task),
+  leftOut: z.array(z.looseObject({ task: z.string(), reason: z.string() })).default([]),
   summary: z
     .looseObject({
       bestLayer: z.record(z.string(), layer).optional(),
       centroid: z.record(z.string(), z.number().nullable()).optional(),
+      mixCentre: z.record(z.string(), z.number().nullable()).optional(),
     })
     .optional(),
 })

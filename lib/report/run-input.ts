@@ -64,6 +64,9 @@ const evaluationLine = z.looseObject({
 })
 export type EvaluationLine = z.infer<typeof evaluationLine>
 
+const gradientsLine = z.looseObject({ ...place, gradientNorms: z.record(z.string(), loggedNumber) })
+export type GradientsLine = z.infer<typeof gradientsLine>
+
 const eventLine = z.looseObject({ type: z.string(), step: z.number(), time: z.string().optional() })
 export type EventLine = z.infer<typeof eventLine>
 
@@ -84,6 +87,8 @@ export interface RunInput {
   metricsPath: string
   steps: StepLine[]
   evaluations: EvaluationLine[]
+  /** Norms by layer, after the first and the last step of a stage. */
+  gradients: GradientsLine[]
   /** Every other line, in order. */
   events: EventLine[]
   recipe?: Record<string, unknown>
@@ -102,6 +107,7 @@ export async function readRun(folder: string, name: string): Promise<RunInput> {
     metricsPath,
     steps: [],
     evaluations: [],
+    gradients: [],
     events: [],
     environments: [],
     notes: [],
@@ -111,6 +117,8 @@ export async function readRun(folder: string, name: string): Promise<RunInput> {
     if (event.type === 'step') run.steps.push(checkLine(metricsPath, line, 'a step line', stepLine))
     else if (event.type === 'evaluation')
       run.evaluations.push(checkLine(metricsPath, line, 'an evaluation line', evaluationLine))
+    else if (event.type === 'gradients')
+      run.gradients.push(checkLine(metricsPath, line, 'a line of gradients', gradientsLine))
     else run.events.push(event)
   }
   if (lines.length === 0) {

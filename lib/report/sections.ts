@@ -1,11 +1,11 @@
 /** What stands on the page, in its order. What no input has is not shown. */
 import { stringify } from 'yaml'
-import { comparisonFigures, comparisonRuns, comparisonTable } from './comparison-figures.js'
+import { comparisonFigures, comparisonRuns, comparisonTable, testName } from './comparison-figures.js'
 import type { Figure } from './figure.js'
 import { type FrameOptions, tableHtml } from './figure-html.js'
 import { type Html, html } from './html.js'
 import type { ReportInputs } from './inputs.js'
-import { layersFigures, mixesOfLayers } from './layers-figures.js'
+import { gradientFigure, gradientsOfLayers, layersFigures, mixesOfLayers } from './layers-figures.js'
 import { mixFigures } from './mix-figures.js'
 import type { Section } from './page-document.js'
 import { probeFigures, probeTable } from './probe-figures.js'
@@ -15,6 +15,7 @@ import { lossFigures, rateFigures, scoreFigures } from './training-figures.js'
 
 export function reportSections(inputs: ReportInputs, frame: FrameOptions): Section[] {
   const { runs, layers } = inputs
+  const gradients = runs.flatMap(({ name, gradients }) => gradients.map((reading) => ({ ...reading, name })))
   const sections: (Section | undefined)[] = [
     overview(inputs, frame),
     comparisons(inputs, frame),
@@ -22,7 +23,10 @@ export function reportSections(inputs: ReportInputs, frame: FrameOptions): Secti
     figures('layers', 'Layers and attention heads', layersFigures(layers)),
     figures('scores', 'Scores over time', scoreFigures(runs)),
     figures('losses', 'Training losses', lossFigures(runs), smoothingControls),
-    figures('rates', 'Learning rate, gradient, speed', rateFigures(runs)),
+    figures('rates', 'Learning rate, gradient, speed', [
+      ...rateFigures(runs),
+      ...gradientFigure(gradients.length > 0 ? gradients : gradientsOfLayers(layers)),
+    ]),
     figures('mixes', 'Layer mixes', mixFigures(runs, mixesOfLayers(layers))),
     figures('pruning', 'Pruning', pruningFigures(runs)),
     recipes(inputs, frame),
@@ -36,28 +40,42 @@ function figures(id: string, title: string, drawn: readonly Figure[], lead?: Htm
   return drawn.length > 0 ? { id, title, figures: drawn, lead } : undefined
 }
 
+const list = (notes: readonly string[]): Html | false =>
+  notes.length > 0 && html`<ul>${notes.map((note) => html`<li>${note}</li>`)}</ul>`
+
 const smoothingControls = html`<div class="control" id="smoothing-controls" hidden>
 <label for="smoothing">Smoothing</label> <input type="range" id="smoothing" min="0" max="0.99" step="0.01"> <output id="smoothing-value" for="smoothing"></output>
 <label><input type="checkbox" id="raw" checked> logged values</label></div>`
 
 function overview({ runs, probes, layers, comparisons }: ReportInputs, frame: FrameOptions): Section {
   const others = [
-    ...probes.map(({ name, report }) => ['probe', name, report.checkpoint]),
-    ...layers.map(({ name, report }) => ['layers', name, report.checkpoint ?? '–']),
-    ...comparisons.map(({ name, report }) => ['compare', name, report.name]),
+    ...probes.map(({ name, report }) => ['probe', name, report.checkpoint, dateOf(report), versionsOf(report)]),
+    ...layers.map(({ name, report }) => ['layers', name, report.checkpoint ?? '–', dateOf(report), versionsOf(report)]),
+    ...comparisons.map(({ name, report }) => ['compare', name, report.name, dateOf(report), '–']),
   ]
-  const otherTable = { columns: [{ label: 'output of' }, { label: 'folder' }, { label: 'of' }], rows: others }
-  const notes = runs.flatMap(({ name, notes }) => notes.map((note) => `${name}: ${note}.`))
+  const labels = ['output of', 'folder', 'of', 'date', 'versions']
+  const otherTable = { columns: labels.map((label) => ({ label })), rows: others }
+  const notes = [
+    ...runs.flatMap(({ name, notes }) => notes.map((note) => `${name}: ${note}`)),
+    ...layers.flatMap(({ name, report }) => report.notes.map((note) => `${name}: ${note}`)),
+  ]
   const happened = incidents(runs)
   return {
     id: 'overview',
     title: 'Overview',
     content: html`${runs.length > 0 && tableHtml(overviewTable(runs), 'runs', frame)}
 ${others.length > 0 && tableHtml(otherTable, 'outputs', frame)}
-${notes.length > 0 && html`<ul>${notes.map((note) => html`<li>${note}</li>`)}</ul>`}
+${list(notes)}
 ${happened.rows.length > 0 && html`<h3>What happened</h3>${tableHtml(happened, 'what happened', frame)}`}`,
   }
 }
+
+const dateOf = ({ date }: { date?: string }): string => date?.slice(0, 16).replace('T', ' ') ?? '–'
+
+const versionsOf = ({ versions }: { versions?: Record<string, unknown> }): string =>
+  Object.entries(versions ?? {})
+    .map(([name, version]) => `${name} ${version}`)
+    .join(', ') || '–'
 
 function comparisons({ comparisons }: ReportInputs, frame: FrameOptions): Section | undefined {
   if (comparisons.length === 0) return undefined
@@ -66,7 +84,10 @@ function comparisons({ comparisons }: ReportInputs, frame: FrameOptions): Sectio
     title: 'Comparison',
     lead: html`${comparisons.map(
       (input) => html`<h3>${input.report.name}</h3>
+${input.report.description && html`<p>${input.report.description}</p>`}
 ${tableHtml(comparisonTable(input), `comparison ${input.report.name}`, frame)}
+${testName(input) && html`<p class="note">p: ${testName(input)} over seeds against ${input.report.baseline}, then with Holm's correction over the table's tests.</p>`}
+${list(input.report.notes)}
 <details><summary>Single runs<span class="unseen"> of ${input.report.name}</span></summary>
 ${tableHtml(comparisonRuns(input), `runs of ${input.report.name}`, frame)}</details>`,
     )}`,
@@ -76,9 +97,10 @@ ${tableHtml(comparisonRuns(input), `runs of ${input.report.name}`, frame)}</deta
 
 function probes({ probes }: ReportInputs, frame: FrameOptions): Section | undefined {
   if (probes.length === 0) return undefined
-  const notes = probes.flatMap(({ report }) =>
-    report.tasks.flatMap(({ name, notes }) => notes.map((note) => `${name}: ${note}`)),
-  )
+  const notes = probes.flatMap(({ report }) => [
+    ...report.tasks.flatMap(({ name, notes }) => notes.map((note) => `${name}: ${note}`)),
+    ...report.leftOut.map(({ task, reason }) => `${task} was left out: ${reason}`),
+  ])
   return {
     id: 'probes',
     title: 'What each layer knows',
@@ -86,7 +108,7 @@ function probes({ probes }: ReportInputs, frame: FrameOptions): Section | undefi
     content: html`${probes.map(
       (probe) => html`<h3>Tasks and controls${probes.length > 1 && `: ${probe.name}`}</h3>
 ${tableHtml(probeTable(probe), `tasks and controls of ${probe.name}`, frame)}`,
-    )}${notes.length > 0 && html`<ul>${notes.map((note) => html`<li>${note}</li>`)}</ul>`}`,
+    )}${list(notes)}`,
   }
 }
 

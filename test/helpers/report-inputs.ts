@@ -43,6 +43,7 @@ export function writeProbes(folder: string, more: Record<string, unknown> = {}):
         l2: 0.001,
         epochs: 40,
         devAccuracy: 0.8,
+        ...(layer === 'mix' && { mixWeights: [0.2, 0.5, 0.3] }),
       }
     }),
   }))
@@ -56,23 +57,43 @@ export function writeProbes(folder: string, more: Record<string, unknown> = {}):
     pooling: 'mean',
     tasks,
     summary: { bestLayer: { SentLen: 1, BShift: 3, Tense: 2 }, centroid: { SentLen: 1.2, BShift: 2.4, Tense: 2.1 } },
+    leftOut: [{ task: 'SOMO', reason: 'no corpus' }],
     ...more,
   })
 }
 
 export function writeLayers(folder: string): string {
   const attention = [1, 2, 3].flatMap((layer) =>
-    [0, 1, 2, 3].map((head) => ({ layer, head, entropy: 1 + layer / 2 + head / 10, distance: 2 * layer + head })),
+    [0, 1, 2, 3].map((head) => ({
+      layer,
+      head,
+      entropy: 1 + layer / 2 + head / 10,
+      distance: 2 * layer + head,
+      first: head / 10,
+      separators: layer / 10,
+    })),
   )
   return write(folder, 'layers.json', {
     format: 1,
     checkpoint: 'runs/first',
     cka: {
-      names: LAYERS.map((layer) => `layer ${layer}`),
+      unit: 'token',
+      rows: 400,
+      chance: 0.07,
+      names: LAYERS.map(String),
       matrix: LAYERS.map((i) => LAYERS.map((j) => 1 - Math.abs(i - j) / 4)),
     },
+    against: {
+      checkpoint: 'runs/second',
+      rowNames: LAYERS.map(String),
+      columnNames: ['0', '1', '2'],
+      matrix: LAYERS.map((i) => [0, 1, 2].map((j) => (i === 3 && j === 2 ? 'NaN' : 1 - Math.abs(i - j) / 5))),
+    },
     attention,
-    mixes: { pooled: { weights: [0.5, 0.3, 0.2], gamma: 1.1 } },
+    uniformAttention: { entropy: 3, distance: 8, first: 0.05, separators: 0.05 },
+    mixes: { pooled: { weights: [0.5, 0.3, 0.2], gamma: 1.1, layers: [1, 2, 3] } },
+    gradientNorms: [{ step: 1, stage: 'pretrain', gradientNorms: { 0: 3, 1: 2, 2: 1.5, 3: 1, heads: 4 } }],
+    notes: ['the text has 40 sentences only'],
   })
 }
 
@@ -84,6 +105,8 @@ export function writeComparison(folder: string): string {
     name: 'hierarchy',
     measures: ['rte.accuracy'],
     baseline: 'baseline',
+    test: 't',
+    notes: ['one run is missing'],
     variants: Object.entries(scores).map(([name, values]) => ({
       name,
       runs: values.map((value, i) => ({
@@ -120,6 +143,7 @@ export function writeRun(folder: string, { steps = 50, stepFields, recipe }: Wri
   const lines: Record<string, unknown>[] = [
     { type: 'start', step: 0, parameters: 1234, trainable: 1234, stages: ['pretrain'] },
     { type: 'stage', step: 0, stage: 'pretrain', index: 0, probabilities: { pretraining: 1 } },
+    { type: 'gradients', step: 1, stage: 'pretrain', gradientNorms: { 0: 3, 1: 2, 2: 1.5, 3: 1, heads: 4 } },
   ]
   for (let step = 1; step <= steps; step++) {
     const mlm = 6 * Math.exp(-step / steps) + 0.3 * Math.sin(step)
