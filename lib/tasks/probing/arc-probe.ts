@@ -5,17 +5,19 @@
 import { type ProbeBuilder, type ProbeContext, tooLittle } from './builder.js'
 import { Draws, splitAt } from './draws.js'
 import { Reservoir } from './reservoir.js'
-import type { ProbeSentence } from './sentence.js'
+import { type KeptSentence, keptSentence, type ProbeSentence } from './sentence.js'
 import { filledShare, shrinkNote, shrunkSizes } from './sizes.js'
 import { type PairProbeExample, PROBE_SPLITS, type ProbeSet, type ProbeSplit } from './types.js'
 
 const CLASSES = ['no arc', 'arc']
 
 interface Arc {
-  sentence: ProbeSentence
+  sentence: KeptSentence
   dependent: number
   /** First word of the pair without arc. */
   other: number
+  /** From the first word to the second, of both pairs. */
+  distance: number
 }
 
 export class ArcProbe implements ProbeBuilder {
@@ -37,14 +39,16 @@ export class ArcProbe implements ProbeBuilder {
       pool.wants(this.#draws.of(sentence.hash, word + 1).priority),
     )
     if (wanted.length === 0) return
-    for (const { dependent, other } of this.#matched(sentence)) {
+    for (const { dependent, other, distance } of this.#matched(sentence)) {
       const { priority } = this.#draws.of(sentence.hash, dependent + 1)
-      pool.offer(priority, `${dependent}\t${sentence.key}`, { sentence, dependent, other })
+      if (!pool.wants(priority)) continue
+      const arc = { sentence: keptSentence(sentence), dependent, other, distance }
+      pool.offer(priority, `${dependent}\t${sentence.key}`, arc)
     }
   }
 
   /** Each arc with a pair without arc at its distance; no pair serves twice. */
-  #matched(sentence: ProbeSentence): { dependent: number; other: number }[] {
+  #matched(sentence: ProbeSentence): Omit<Arc, 'sentence'>[] {
     const { heads, relations } = sentence.tree!
     const takesPart = (word: number): boolean => word >= 0 && word < heads.length && relations[word] !== 'punct'
     const byDistance = new Map<number, number[]>()
@@ -53,7 +57,7 @@ export class ArcProbe implements ProbeBuilder {
       const distance = heads[word] - word
       byDistance.set(distance, [...(byDistance.get(distance) ?? []), word])
     }
-    const matched: { dependent: number; other: number }[] = []
+    const matched: Omit<Arc, 'sentence'>[] = []
     for (const [distance, dependents] of byDistance) {
       const others = [...heads.keys()].filter(
         (word) => takesPart(word) && takesPart(word + distance) && heads[word] !== word + distance,
@@ -62,7 +66,7 @@ export class ArcProbe implements ProbeBuilder {
       random.shuffle(others)
       random.shuffle(dependents)
       for (const [index, other] of others.slice(0, dependents.length).entries()) {
-        matched.push({ dependent: dependents[index], other })
+        matched.push({ dependent: dependents[index], other, distance })
       }
     }
     return matched
@@ -82,10 +86,9 @@ export class ArcProbe implements ProbeBuilder {
       if (taken.length === 0) throw tooLittle('Arc', source, `no arc is left for ${split}`)
       reached[split] = 2 * taken.length
       for (const { value } of taken) {
-        const { sentence, dependent, other } = value
+        const { sentence, dependent, other, distance } = value
         const { words, spaceAfter } = sentence
         const key = words.join('\t')
-        const distance = sentence.tree!.heads[dependent] - dependent
         const example = bySentence.get(key) ?? { words: [...words], spaceAfter: [...spaceAfter], pairs: [] }
         bySentence.set(key, example)
         example.pairs.push({ first: dependent, second: dependent + distance, label: 1 })

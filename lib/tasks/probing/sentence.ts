@@ -69,6 +69,21 @@ export function isPlainWord(sentence: ProbeSentence, word: number): boolean {
   return !isPunctuation(sentence, word) && /[\p{L}\p{N}]/u.test(sentence.words[word])
 }
 
+/** What token and pair probes keep of a sentence, made once for all of them. */
+export interface KeptSentence {
+  words: readonly string[]
+  spaceAfter: readonly boolean[]
+}
+
+const kept = new WeakMap<ProbeSentence, KeptSentence>()
+
+export function keptSentence(sentence: ProbeSentence): KeptSentence {
+  const { words, spaceAfter } = sentence
+  const found = kept.get(sentence) ?? { words, spaceAfter }
+  kept.set(sentence, found)
+  return found
+}
+
 /** The heads' children, one list a word. */
 export function childrenOf({ heads }: ProbeTree): number[][] {
   const children: number[][] = heads.map(() => [])
@@ -87,7 +102,7 @@ export function sentenceOfTree(sentence: ConlluSentence): ProbeSentence | undefi
     if (i > 0 && starts[i] < ends[i - 1]) return undefined
     spaceAfter[i] = i + 1 === rows.length || starts[i + 1] > ends[i]
   }
-  const words = rows.map(({ form }) => (/\s/.test(form) ? form.replace(WHITE_SPACE, ' ') : form))
+  const words = rows.map(({ form }) => detached(/\s/.test(form) ? form.replace(WHITE_SPACE, ' ') : form))
   const fullRelations = rows.map(({ deprel }) => deprel.toLowerCase())
   const heads = Array.from(sentence.heads, (head) => (head > 0 ? head - 1 : -1))
   return withText(words, spaceAfter, {
@@ -104,7 +119,7 @@ export function sentenceOfTree(sentence: ConlluSentence): ProbeSentence | undefi
 export function sentenceOfWords(split: readonly SplitWord[]): ProbeSentence {
   const spaceAfter = split.map(({ end }, i) => i + 1 === split.length || split[i + 1].start > end)
   return withText(
-    split.map(({ form }) => form),
+    split.map(({ form }) => detached(form)),
     spaceAfter,
   )
 }
@@ -113,6 +128,11 @@ function withText(words: readonly string[], spaceAfter: readonly boolean[], tree
   const text = spell(words, spaceAfter)
   const key = normalisedText(text)
   return { words, lower: words.map((word) => word.toLowerCase()), spaceAfter, text, key, hash: hashText(key), tree }
+}
+
+/** V8 keeps a whole block of the file alive for each longer piece of it: such a word is copied before it may be kept. */
+function detached(word: string): string {
+  return word.length < 13 ? word : Buffer.from(word, 'utf8').toString('utf8')
 }
 
 /** 64 bits of a text, in the manner of MurmurHash3: two lanes over the UTF-16 units and a last mixing of each. */

@@ -6,7 +6,7 @@ import { type ProbeBuilder, type ProbeContext, tooLittle } from './builder.js'
 import { droppedNote, fillableClasses } from './class-choice.js'
 import { Draws, splitAt } from './draws.js'
 import { Reservoir } from './reservoir.js'
-import type { ProbeSentence } from './sentence.js'
+import { type KeptSentence, keptSentence, type ProbeSentence } from './sentence.js'
 import { filledShare, type ProbeSizes, shrinkNote, shrunkSizes, totalOf } from './sizes.js'
 import { PROBE_SPLITS, type ProbeSet, type ProbeSplit, type TokenProbeExample } from './types.js'
 
@@ -17,7 +17,7 @@ export type WordClass = (sentence: ProbeSentence, word: number) => string | unde
 const SPARE = 1.25
 
 interface Target {
-  sentence: ProbeSentence
+  sentence: KeptSentence
   word: number
 }
 
@@ -77,7 +77,9 @@ export class TokenProbe implements ProbeBuilder {
       const label = name === undefined ? undefined : this.#labels.get(name)
       if (label === undefined) continue
       const { priority } = this.#draws.of(sentence.hash, word + 1)
-      this.#pools[label][split].offer(priority, `${word}\t${sentence.key}`, { sentence, word })
+      const pool = this.#pools[label][split]
+      if (!pool.wants(priority)) continue
+      pool.offer(priority, `${word}\t${sentence.key}`, { sentence: keptSentence(sentence), word })
     }
   }
 
