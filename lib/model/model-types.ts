@@ -56,6 +56,23 @@ export interface Scores {
   values: Float32Array | Float64Array
 }
 
+/**
+ * Where the encoder's heads look, summed over the tokens of a batch (each once as the query i; p_ij is its attention to token j), so
+ * that batches add up. Arrays have shape (L, N) row-major, block by block.
+ */
+export interface AttentionSums {
+  /** Tokens that were summed over. */
+  queries: number
+  /** Σ_j p_ij |i − j|, in tokens. */
+  distance: Float64Array
+  /** −Σ_j p_ij log p_ij, in nats. */
+  entropy: Float64Array
+  /** Attention to the sequence's first token, [CLS]. */
+  first: Float64Array
+  /** Attention to the tokens with the separator's id; zeros when none was named. */
+  separators: Float64Array
+}
+
 export interface DropoutState {
   seed: number
   /** Number of training forward passes so far. */

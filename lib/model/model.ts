@@ -2,6 +2,7 @@ import { labelCount, type PackedBatch } from '../data/packed-batch.js'
 import { StrataError } from '../errors.js'
 import type { ModelConfig } from './config.js'
 import type {
+  AttentionSums,
   DropoutState,
   HeadEvaluation,
   HeadLoss,
@@ -20,7 +21,7 @@ export type Values = Float32Array | Float64Array
  * An encoder with its heads on one device. Commands run in order on a thread of the model's own; every method returns a promise and
  * the event loop stays free. Dispose it: its memory is native and the collector does not see it.
  *
- * Legend: T tokens, B sequences, H hidden size, M positions, V vocabulary, L layers.
+ * Legend: T tokens, B sequences, H hidden size, M positions, V vocabulary, L layers, N attention heads.
  */
 export class Model {
   readonly #native: NativeModel
@@ -113,6 +114,14 @@ export class Model {
       throw new StrataError('BAD_ARGUMENT', `layers are [${wanted.join(', ')}]; whole numbers were expected`)
     }
     return call(() => this.#native.hiddenStates(batch, Int32Array.from(wanted)))
+  }
+
+  /**
+   * Where the encoder's own heads look, without dropout, in float64; `separator` is the id of [SEP]. The plain path: a query, key and
+   * value product a block and a matrix of probabilities a sequence and block.
+   */
+  attentionStatistics(batch: PackedBatch, options: { separator?: number } = {}): Promise<AttentionSums> {
+    return call(() => this.#native.attentionStatistics(batch, options.separator ?? -1))
   }
 
   /** The topK most probable tokens of a masked-LM head at the given places (index into T): both arrays have shape (M, topK). */

@@ -2,7 +2,7 @@ import { isMainThread } from 'node:worker_threads'
 import { isStrataErrorCode, StrataError } from '../errors.js'
 import { loadRuntime, type NativeCore } from '../runtime/index.js'
 import type { ModelConfig } from './config.js'
-import type { HeadEvaluation, ParameterInfo } from './model-types.js'
+import type { AttentionSums, HeadEvaluation, ParameterInfo } from './model-types.js'
 
 /** The addon's classes as native/binding defines them. */
 export interface NativeModel {
@@ -12,6 +12,7 @@ export interface NativeModel {
   evaluate(batch: object): Promise<(HeadEvaluation & { head: string })[]>
   embed(batch: object, options: object): Promise<Float32Array>
   hiddenStates(batch: object, layers: Int32Array): Promise<(Float32Array | Float64Array)[]>
+  attentionStatistics(batch: object, separator: number): Promise<AttentionSums>
   headLogits(batch: object, head: string): Promise<{ shape: number[]; values: Float32Array | Float64Array }>
   predictMasked(
     batch: object,
@@ -44,6 +45,7 @@ export interface NativeOptimizer {
   initialize(): Promise<void>
   step(options: object): Promise<number>
   readStep(id: number): Promise<{ gradNorm: number; applied: boolean; stepCount: number }>
+  gradientNorms(): Promise<Record<string, number>>
   state(): Promise<OptimizerState>
   save(path: string, header: string): Promise<void>
   load(path: string, stepCount: number, tensors: object[], scaling: LossScaling): Promise<void>

@@ -129,6 +129,15 @@ export class Optimizer {
     }
   }
 
+  /**
+   * Norm of the last step's gradients by layer, before clipping: `0` embeddings (with what tied heads give them), `1` … `L` blocks
+   * with the adapters inside, `heads` heads and mixes. A layer without a gradient is left out; the squares sum to that of `gradNorm`.
+   * Throws BAD_ARGUMENT before the first step.
+   */
+  gradientNorms(): Promise<Record<string, number>> {
+    return call(() => this.#native.gradientNorms())
+  }
+
   /** Writes moments, step counts and the loss scale of fp16 as safetensors, exactly, and syncs the file. */
   async save(path: string): Promise<void> {
     const state = await call(() => this.#native.state())

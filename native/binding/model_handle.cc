@@ -40,6 +40,7 @@ Napi::Function ModelHandle::define(Napi::Env env) {
                      {InstanceMethod<&ModelHandle::initialize>("initialize"), InstanceMethod<&ModelHandle::step>("step"),
                       InstanceMethod<&ModelHandle::read_losses>("readLosses"), InstanceMethod<&ModelHandle::evaluate>("evaluate"),
                       InstanceMethod<&ModelHandle::embed>("embed"), InstanceMethod<&ModelHandle::hidden_states>("hiddenStates"),
+                      InstanceMethod<&ModelHandle::attention_statistics>("attentionStatistics"),
                       InstanceMethod<&ModelHandle::head_logits>("headLogits"),
                       InstanceMethod<&ModelHandle::predict_masked>("predictMasked"),
                       InstanceMethod<&ModelHandle::parameters>("parameters"),
@@ -227,6 +228,26 @@ Napi::Value ModelHandle::hidden_states(const Napi::CallbackInfo& info) {
         const Napi::Array array = Napi::Array::New(env, hidden.size());
         for (size_t i = 0; i < hidden.size(); ++i) array.Set(static_cast<uint32_t>(i), typed_array(env, hidden[i]));
         return array;
+      };
+    });
+  });
+}
+
+// attentionStatistics(batch, separator): sums over the batch's tokens
+Napi::Value ModelHandle::attention_statistics(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&] {
+    auto batch = host_batch(object_argument(info, 0, "batch"));
+    const int64_t separator = integer(info[1], "separator");
+    return command(info, [batch = std::move(batch), separator](ModelState& state) -> MakeValue {
+      const AttentionStatistics sums = state.model->attention_statistics(batch, separator);
+      return [sums](Napi::Env env) -> Napi::Value {
+        Napi::Object object = Napi::Object::New(env);
+        object.Set("queries", static_cast<double>(sums.queries));
+        object.Set("distance", typed_array(env, sums.distance_LN));
+        object.Set("entropy", typed_array(env, sums.entropy_LN));
+        object.Set("first", typed_array(env, sums.first_LN));
+        object.Set("separators", typed_array(env, sums.separators_LN));
+        return object;
       };
     });
   });

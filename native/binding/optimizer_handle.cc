@@ -16,7 +16,9 @@ constexpr size_t kUnreadSteps = 4096;
 Napi::Function OptimizerHandle::define(Napi::Env env) {
   return DefineClass(env, "NativeOptimizer",
                      {InstanceMethod<&OptimizerHandle::initialize>("initialize"), InstanceMethod<&OptimizerHandle::step>("step"),
-                      InstanceMethod<&OptimizerHandle::read_step>("readStep"), InstanceMethod<&OptimizerHandle::state>("state"),
+                      InstanceMethod<&OptimizerHandle::read_step>("readStep"),
+                      InstanceMethod<&OptimizerHandle::gradient_norms>("gradientNorms"),
+                      InstanceMethod<&OptimizerHandle::state>("state"),
                       InstanceMethod<&OptimizerHandle::save>("save"), InstanceMethod<&OptimizerHandle::load>("load"),
                       InstanceMethod<&OptimizerHandle::dispose>("dispose")});
 }
@@ -84,6 +86,21 @@ Napi::Value OptimizerHandle::read_step(const Napi::CallbackInfo& info) {
         object.Set("gradNorm", norm);
         object.Set("applied", applied);
         object.Set("stepCount", static_cast<double>(id));
+        return object;
+      };
+    });
+  });
+}
+
+// Resolves to { "0": …, "1": …, …, heads: … }
+Napi::Value OptimizerHandle::gradient_norms(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&] {
+    return command(info, [](OptimizerState& state) -> MakeValue {
+      const auto norms = state.optimizer->gradient_norms();
+      const int64_t layers = state.optimizer->layers();
+      return [norms, layers](Napi::Env env) -> Napi::Value {
+        Napi::Object object = Napi::Object::New(env);
+        for (const auto& [layer, norm] : norms) object.Set(layer > layers ? "heads" : std::to_string(layer), norm);
         return object;
       };
     });

@@ -25,6 +25,7 @@ class OptimizerHandle : public Napi::ObjectWrap<OptimizerHandle> {
   Napi::Value initialize(const Napi::CallbackInfo& info);
   Napi::Value step(const Napi::CallbackInfo& info);
   Napi::Value read_step(const Napi::CallbackInfo& info);
+  Napi::Value gradient_norms(const Napi::CallbackInfo& info);
   Napi::Value state(const Napi::CallbackInfo& info);
   Napi::Value save(const Napi::CallbackInfo& info);
   Napi::Value load(const Napi::CallbackInfo& info);

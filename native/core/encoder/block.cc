@@ -27,6 +27,7 @@ at::Tensor SelfAttention::operator()(const ForwardPass& pass, const PackedBatch&
                                      const BlockHooks& hooks) const {
   at::Tensor qkv_T3H = linear(pass, hidden_TH, qkv_weight, qkv_bias);
   if (hooks.beside_qkv) qkv_T3H = qkv_T3H + hooks.beside_qkv(pass, hidden_TH);
+  if (hooks.shown_qkv) hooks.shown_qkv(qkv_T3H);
   return packed_attention(pass, qkv_T3H, batch, heads);
 }
 

@@ -11,10 +11,12 @@
 
 namespace strata {
 
-// What an adapter does to one block; an empty function is left out. h is the block's input, a the attention sublayer's output.
+// What an adapter, or who looks on, does to one block; an empty function is left out. h is the block's input, a the attention sublayer's output.
 struct BlockHooks {
   // (T, 3H) added to query, key and value: from h.
   std::function<at::Tensor(const ForwardPass&, const at::Tensor& hidden_TH)> beside_qkv;
+  // Is shown query, key and value (T, 3H) as attention takes them.
+  std::function<void(const at::Tensor& qkv_T3H)> shown_qkv;
   // In place of the attention sublayer's projected (and dropped) output, before the residual.
   std::function<at::Tensor(const ForwardPass&, const at::Tensor& projected_TH)> projected;
   // (T, H) added before the last LayerNorm: from h and a.

@@ -74,11 +74,16 @@ OptimizerStep Optimizer::step(double learning_rate, double max_norm, double max_
   const at::NoGradGuard no_grad;
   const double scale = model_.loss_scale;
   std::vector<at::Tensor> gradients;
+  std::vector<int64_t> layers;
   for (const Group& group : groups_)
     for (const Slot& slot : group.slots)
-      if (slot.parameter->master.grad().defined()) gradients.push_back(slot.parameter->master.grad());
+      if (slot.parameter->master.grad().defined()) {
+        gradients.push_back(slot.parameter->master.grad());
+        layers.push_back(slot.parameter->layer);
+      }
   if (gradients.empty()) fail("BAD_ARGUMENT", "no parameter has a gradient; call model.step(batch) before optimizer.step()");
-  const at::Tensor norm = at::stack(at::_foreach_norm(gradients, 2)).norm() / scale;
+  last_ = {std::move(layers), at::_foreach_norm(gradients, 2), scale};
+  const at::Tensor norm = at::stack(last_.norms).norm() / scale;
   const at::Tensor not_finite = at::isfinite(norm).logical_not().to(at::kFloat);
   if (max_tensor_norm > 0) clip_tensors(max_tensor_norm, scale);
   // A rule divides by grad_scale, which so carries both the loss scale and the global clip.
@@ -129,6 +134,18 @@ OptimizerStep Optimizer::step(double learning_rate, double max_norm, double max_
   model_.parameters().drop_gradients();
   model_.parameters().mark_updated();
   return {norm, not_finite, ++step_count};
+}
+
+std::map<int64_t, double> Optimizer::gradient_norms() const {
+  if (last_.norms.empty()) fail("BAD_ARGUMENT", "there are no gradient norms before the first step of the optimizer");
+  const at::Tensor norms = at::stack(last_.norms).to(at::kCPU, at::kDouble);
+  std::map<int64_t, double> by_layer;
+  for (size_t i = 0; i < last_.layers.size(); ++i) {
+    const double norm = norms.const_data_ptr<double>()[i] / last_.scale;
+    by_layer[last_.layers[i]] += norm * norm;
+  }
+  for (auto& [layer, sum] : by_layer) sum = std::sqrt(sum);
+  return by_layer;
 }
 
 void Optimizer::restore_loss_scale(double scale, int64_t steps) {

@@ -5,6 +5,7 @@
 #include "core/parameters.h"
 #include "core/training/model.h"
 
+#include <map>
 #include <string>
 #include <vector>
 
@@ -40,6 +41,11 @@ class Optimizer {
     std::string name;
     at::Tensor tensor;
   };
+  // Norms of the last step's gradients by layer (see Parameter::layer), before clipping and without the loss scale; a layer
+  // without a gradient is left out. Throws BAD_ARGUMENT before the first step.
+  std::map<int64_t, double> gradient_norms() const;
+  int64_t layers() const { return model_.config().encoder.layers; }
+
   // Moments and step counts, to be saved and loaded in place.
   std::vector<NamedTensor> state() const;
   int64_t step_count = 0;
@@ -66,6 +72,12 @@ class Optimizer {
   const Rule& rule_;
   RuleSettings settings_;
   std::vector<Group> groups_;
+  // Of the last step, with its loss scale: taken for the global norm anyway, left on the device until asked for.
+  struct {
+    std::vector<int64_t> layers;
+    std::vector<at::Tensor> norms;
+    double scale = 1;
+  } last_;
 };
 
 }  // namespace strata

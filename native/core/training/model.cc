@@ -211,6 +211,16 @@ std::vector<at::Tensor> Model::hidden_states(const HostBatch& host, const std::v
   return results;
 }
 
+AttentionStatistics Model::attention_statistics(const HostBatch& host, int64_t separator) const {
+  check_batch(host, config_.encoder);
+  const EncoderHooks* hooks = hooks_of(host);
+  if (separator < -1 || separator >= config_.encoder.vocab_size)
+    fail("BAD_ARGUMENT", "separator is ", separator, "; 0 to ", config_.encoder.vocab_size - 1, " was expected");
+  const at::NoGradGuard no_grad;
+  const PackedBatch batch(host, store_.device());
+  return strata::attention_statistics(encoder_, evaluation_pass(), batch, hooks, separator);
+}
+
 at::Tensor Model::embed(const HostBatch& host, int64_t layer, Pooling pooling, bool normalize) const {
   check_batch(host, config_.encoder);
   check_layer(layer);

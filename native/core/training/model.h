@@ -1,6 +1,7 @@
 #pragma once
 // An encoder with its heads, and what can be done with one packed batch: a training step, an evaluation, a look inside.
 #include "core/adapters/adapter.h"
+#include "core/analysis/attention_statistics.h"
 #include "core/batch.h"
 #include "core/config.h"
 #include "core/dropout.h"
@@ -47,6 +48,8 @@ class Model {
   std::vector<HeadEvaluation> evaluate(const HostBatch& batch) const;
   // (T, H) each, on the host in the master type.
   std::vector<at::Tensor> hidden_states(const HostBatch& batch, const std::vector<int64_t>& layers) const;
+  // `separator`: a token id; -1 = none.
+  AttentionStatistics attention_statistics(const HostBatch& batch, int64_t separator) const;
   // (B, H) float on the host.
   at::Tensor embed(const HostBatch& batch, int64_t layer, Pooling pooling, bool normalize) const;
   MaskedPrediction predict_masked(const HostBatch& batch, const std::string& head, const std::vector<int32_t>& positions, int64_t top) const;
