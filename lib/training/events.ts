@@ -9,6 +9,8 @@ export type TrainingEvent =
   | { type: 'resume'; step: number; checkpoint: string; tokens: number; elapsedSeconds: number }
   | { type: 'stage'; step: number; stage: string; index: number; probabilities: Record<string, number> }
   | StepEvent
+  /** After a stage's first step and after its last. By layer: `0` embeddings, `1` … `L` blocks, `heads`; before clipping. */
+  | { type: 'gradients'; step: number; stage: string; gradientNorms: Record<string, number> }
   /** About once a second while held-out data are scored; not written to the logs. */
   | { type: 'evaluating'; step: number; task: string; batches: number; of: number }
   | {

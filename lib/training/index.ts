@@ -20,6 +20,7 @@ export {
   TrainingEvents,
   type TrainingEventType,
 } from './events.js'
+export { type GradientReading, readGradientNorms } from './gradient-norms.js'
 export { addGradients, labelCounts } from './gradients.js'
 export { type MixReading, mixReadings, readMixes } from './mix-weights.js'
 export type { CardText } from './model-card.js'
@@ -27,6 +28,7 @@ export { huggingFaceModelFiles, type ModelFiles, plainModelFiles } from './model
 export { optimizerOptions } from './optimizer-options.js'
 export { parameterGroups, reachedParameters } from './parameter-groups.js'
 export { createProgressLine, type ProgressLineOptions } from './progress-line.js'
+export { softwareVersions } from './run-environment.js'
 export { openRunFolder, type RunFolder, type RunFolderOptions, readResolvedRecipe } from './run-folder.js'
 export { lockRun, type RunLock, runHolder } from './run-lock.js'
 export { type SchedulePlace, scheduleFactor } from './schedules.js'

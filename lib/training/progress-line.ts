@@ -52,6 +52,8 @@ function describe(event: TrainingEvent, severalTasks: boolean): string | undefin
       return `step ${event.step}  scoring held-out data of ${event.task}  ${event.batches}/${event.of}`
     case 'evaluation':
       return describeEvaluation(event)
+    case 'gradients':
+      return undefined
     case 'stageEnd':
       return event.endedBy === 'budget' ? undefined : `stage ${event.stage} ends at step ${event.step}: ${event.reason}`
     case 'checkpoint':

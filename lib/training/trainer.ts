@@ -60,6 +60,7 @@ async function trainStage(run: TrainingRun): Promise<void> {
 
     const tokens = step.reduce((sum, batch) => sum + tokenCount(batch), 0)
     run.advance(tokens)
+    if (place.step === 1) await run.logGradientNorms()
     progress = run.progress()
     ends = progress >= 1 || run.stopping
     const seconds = (performance.now() - started) / 1000
@@ -80,6 +81,7 @@ async function trainStage(run: TrainingRun): Promise<void> {
     if (log) await run.log(watch)
     const isBest = evaluate && (await run.evaluate())
     ends ||= run.stageOver || run.stopping
+    if (run.stageOver && place.step > 1) await run.logGradientNorms()
     if (save || isBest || ends) await run.save(isBest)
   }
   if (run.stageOver && !state.evaluationDue) await run.announceStageEnd()

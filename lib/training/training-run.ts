@@ -214,6 +214,13 @@ export class TrainingRun {
     state.stage.tokens += tokens
   }
 
+  /** Tells what reaches each layer; the norms come from the step itself and cost one read. */
+  async logGradientNorms(): Promise<void> {
+    const { state, stage, optimizer } = this
+    const gradientNorms = await optimizer.gradientNorms()
+    await this.emit({ type: 'gradients', step: state.step, stage: stage.name, gradientNorms })
+  }
+
   async log(watch: StepWatch): Promise<void> {
     const summary = watch.summary()
     if (!summary) return
