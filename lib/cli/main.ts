@@ -10,6 +10,7 @@ import { registerDoctor } from './doctor.js'
 import { registerEmbed } from './embed.js'
 import { registerEvaluate } from './evaluate.js'
 import { registerFillMask } from './fill-mask.js'
+import { registerLayers } from './layers.js'
 import { registerLibtorch } from './libtorch.js'
 import { reportError } from './output.js'
 import { registerProbes } from './probes.js'
@@ -36,6 +37,7 @@ export function createProgram(): Command {
     registerTrain,
     registerEvaluate,
     registerCompare,
+    registerLayers,
     registerEmbed,
     registerFillMask,
     registerClassify,

@@ -2,8 +2,13 @@ import { StrataError } from '../errors.js'
 
 /** One JSON document on stdout. Numbers that JSON lacks (NaN, Infinity) become null; typed arrays become lists. */
 export function printJson(value: unknown): void {
+  process.stdout.write(plainJson(value))
+}
+
+/** As {@link printJson} prints it. */
+export function plainJson(value: unknown): string {
   const plain = (_: string, inner: unknown) => (ArrayBuffer.isView(inner) ? [...(inner as Float32Array)] : inner)
-  process.stdout.write(`${JSON.stringify(value, plain, 2)}\n`)
+  return `${JSON.stringify(value, plain, 2)}\n`
 }
 
 export function printLines(lines: readonly string[]): void {

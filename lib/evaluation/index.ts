@@ -24,6 +24,19 @@ export {
   scoreDependencies,
 } from './dependency-score.js'
 export { type EvaluateOptions, evaluateHeads, type HeadScores, scoreHead } from './evaluate-heads.js'
+export {
+  type AttentionMeans,
+  type AttentionReading,
+  attentionByHead,
+  type HeadAttention,
+  type LayerSimilarity,
+  type LayerUnit,
+  layerSimilarity,
+  type ReadingOptions,
+  type ReadSentence,
+  type SentenceReader,
+  type SimilarityOptions,
+} from './layers/index.js'
 export { balancedAccuracy, f1Score, perplexity, wilsonInterval } from './metrics.js'
 export {
   type BootstrapLayers,

@@ -1,5 +1,6 @@
 /** Methods as recipes: the schema, the named ones, and their execution. The only door of this room. */
 
+export { type AnalyzeLayersOptions, analyzeLayers, type CkaReading, type LayerAnalysis } from './analyze-layers.js'
 export { nearest } from './edit-distance.js'
 export {
   type EvaluateCheckpointOptions,
@@ -8,6 +9,7 @@ export {
   type Prediction,
 } from './evaluate-checkpoint.js'
 export { alignedTable, type HeldOutRow, heldOutRows, heldOutTable } from './held-out-table.js'
+export { layerPage, layerTable } from './layer-tables.js'
 export { loadRecipe, loadSettingsFile, parseRecipeText, type RecipeSource } from './load-recipe.js'
 export { isValues, mergeValues, setAt, type Values } from './merge.js'
 export { modelConfigOf, type TaskShape } from './model-of-recipe.js'
