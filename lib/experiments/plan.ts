@@ -178,6 +178,7 @@ const FREE = [
   'preset',
   'resolved',
   'threads',
+  'taskMegabytes',
   'prefetchWorkers',
   'log',
   'device',
