@@ -1,13 +1,10 @@
-import { once } from 'node:events'
-import { createWriteStream } from 'node:fs'
-import { rename, rm } from 'node:fs/promises'
-import type { Writable } from 'node:stream'
 import { type Command, Option } from 'commander'
-import { fileError, StrataError } from '../errors.js'
+import { StrataError } from '../errors.js'
 import { type EmbedOptions, Encoder } from '../inference/index.js'
 import { example, wholeNumber } from './arguments.js'
 import { inputLines } from './input-lines.js'
 import { note } from './output.js'
+import { writeOut } from './write-out.js'
 
 interface EmbedFlags {
   input: string
@@ -71,7 +68,7 @@ async function embed(checkpoint: string, flags: EmbedFlags): Promise<void> {
   const layer = flags.layer === undefined ? undefined : layerOf(flags.layer)
   const truncated: number[] = []
   let lines = 0
-  await writeOut(flags.output, async (write) => {
+  await writeOut(flags.output, 'the vectors', async (write) => {
     // The next chunk is tokenised and computed while the one before it is written.
     let written: Promise<void> = Promise.resolve()
     for await (const texts of chunks(inputLines(flags.input))) {
@@ -130,31 +127,4 @@ async function* chunks(lines: AsyncIterable<string>): AsyncGenerator<string[]> {
 /** Nine digits bring every float32 back exactly. */
 function jsonOf(vector: Float32Array): string {
   return `${JSON.stringify(Array.from(vector, (value) => Number(value.toPrecision(9))))}\n`
-}
-
-/** Hands out a writer that respects back-pressure. A file appears under its name only when it is whole. */
-async function writeOut(
-  output: string,
-  work: (write: (text: string) => Promise<void>) => Promise<void>,
-): Promise<void> {
-  const write = (stream: Writable) => async (text: string) => {
-    if (!stream.write(text)) await once(stream, 'drain')
-  }
-  if (output === '-') return work(write(process.stdout))
-  const part = `${output}.part`
-  const file = createWriteStream(part)
-  const failed = new Promise<never>((_, reject) =>
-    file.once('error', (error) => reject(fileError(error, output, 'write the vectors'))),
-  )
-  failed.catch(() => {})
-  try {
-    await Promise.race([failed, work(write(file))])
-    file.end()
-    await Promise.race([failed, once(file, 'close')])
-    await rename(part, output)
-  } catch (error) {
-    file.destroy()
-    await rm(part, { force: true })
-    throw error
-  }
 }

@@ -4,6 +4,7 @@ import { StrataError } from '../errors.js'
 import { registerAdapters } from './adapters.js'
 import { registerAnswer } from './answer.js'
 import { needOptions } from './arguments.js'
+import { registerChunk } from './chunk.js'
 import { registerClassify } from './classify.js'
 import { registerCompare } from './compare.js'
 import { registerDoctor } from './doctor.js'
@@ -43,6 +44,7 @@ export function createProgram(): Command {
     registerClassify,
     registerAnswer,
     registerTag,
+    registerChunk,
     registerAdapters,
     registerProbes,
     registerReport,

@@ -8,6 +8,13 @@ export {
   type RelationOptions,
 } from './chunk-relations.js'
 export {
+  type ChunkedSentence,
+  type ChunkRecord,
+  chunkRecord,
+  chunkSentence,
+  withChunkMarks,
+} from './chunked-sentence.js'
+export {
   CHUNK_KINDS,
   type Chunk,
   type ChunkKind,
@@ -42,6 +49,7 @@ export {
   UPOS_TAGS,
 } from './dependency-labels.js'
 export type { EncodedText, EncodeInput, EncodeOptions } from './encoded-text.js'
+export { RawSentences } from './raw-sentences.js'
 export { sentenceBorders, splitSentences } from './sentence-splitter.js'
 export type { TokenOffsets } from './token-offsets.js'
 export { SPECIAL_TOKENS, Tokenizer } from './tokenizer.js'
