@@ -274,13 +274,17 @@ export {
 export {
   annotate,
   type Chunk,
+  type ChunkedSentence,
   type ChunkKind,
+  type ChunkRecord,
   type ChunkRelations,
   type Chunks,
   type ConlluOptions,
   type ConlluRow,
   type ConlluSentence,
+  chunkRecord,
   chunkRelations,
+  chunkSentence,
   chunkWithoutParse,
   chunkWords,
   commentValue,
@@ -293,6 +297,7 @@ export {
   type ParsedWords,
   parseConllu,
   parsedWords,
+  RawSentences,
   RELATION_PRESETS,
   type RelationGroups,
   type SentenceText,
@@ -302,6 +307,7 @@ export {
   splitSentences,
   splitWords,
   Tokenizer,
+  withChunkMarks,
   writeConllu,
 } from './text/index.js'
 // Training.
