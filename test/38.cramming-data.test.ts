@@ -16,9 +16,10 @@ import {
   unigramScores,
 } from '../lib/data/index.js'
 import { type PackedMaskedLmOptions, packedMaskedLmSource } from '../lib/objectives/index.js'
-import { openRecipe, openRunData } from '../lib/recipes/index.js'
+import { openRecipe, openRunData, planRun, runRecipe } from '../lib/recipes/index.js'
 import { Tokenizer } from '../lib/text/index.js'
 import { corpusOf, SPECIAL, syntheticCorpus } from './helpers/synthetic-corpus.js'
+import { tinyValues, writeSmallCorpus } from './helpers/tiny-recipe.js'
 
 const LENGTH = 128
 const FULL_STOP = 5
@@ -385,5 +386,89 @@ describe('corpus filters', function () {
     assert.ok(notes.some((note) => /^2 documents were exact copies of others, removed \(\d+ characters\)/.test(note)))
     assert.ok(notes.some((note) => /^0 documents had too many tokens a character/.test(note)))
     assert.deepEqual([text!.training.documents.length, text!.heldOut!.documents.length], [5, 2])
+  })
+})
+
+describe('the recipe cramming', function () {
+  this.timeout(60_000)
+  let folder: string
+  before(() => {
+    folder = mkdtempSync(join(tmpdir(), 'stratabert-cramming-'))
+  })
+  after(() => rmSync(folder, { recursive: true }))
+
+  it('has the published settings, full size, in three presets', async () => {
+    const of = (preset: string) => openRecipe('cramming', { overlay: { preset, data: { corpus: 'text.txt' } } })
+    const [paper, o4, o3] = await Promise.all([of('paper'), of('bert-o4'), of('bert-o3')])
+    for (const recipe of [paper, o4, o3]) {
+      const { kind, layers, hiddenSize, heads, intermediateSize, hiddenDropout, attentionDropout } = recipe.encoder
+      assert.deepEqual(
+        [kind, layers, hiddenSize, heads, intermediateSize, hiddenDropout, attentionDropout],
+        ['crammed', 16, 768, 12, 3072, 0, 0],
+      )
+      const { learningRate, beta1, beta2, epsilon, weightDecay } = recipe.optimizer
+      assert.deepEqual([learningRate, beta1, beta2, epsilon, weightDecay], [1e-3, 0.9, 0.98, 1e-12, 0.01])
+      assert.deepEqual([recipe.clip.maxGradNorm, recipe.schedule.warmup, recipe.budget], [0.5, 0, { hours: 24 }])
+      assert.deepEqual(recipe.tokenizer, { train: { vocabSize: 32_768, lowercase: true } })
+    }
+    assert.deepEqual(
+      [paper, o4, o3].map(({ masking, schedule, batch, text, inputs }) => [
+        masking.maskShare,
+        schedule.kind,
+        (batch.tokens / 128) * batch.accumulation,
+        batch.accumulationRamp,
+        text.maxTokensPerCharacter,
+        inputs.order,
+      ]),
+      [
+        [0.15, 'one-cycle', 4096, 300_000, 0.3, 'unigram'],
+        [0.25, 'triangle2', 8192, 0.6, 0.25, 'sentence-length'],
+        [0.15625, 'triangle2', 4096, 300_000, 0.3, 'unigram'],
+      ],
+    )
+    await assert.rejects(
+      openRecipe('cramming', { overlay: { data: { corpus: 'x' }, bigramShift: { level: 'sentence' } } }),
+      /packed text is for masked LM alone/,
+    )
+    await assert.rejects(
+      openRecipe('cramming', { overlay: { data: { corpus: 'x' }, batch: { accumulationRamp: 1.5 } } }),
+      /accumulationRamp: came 1\.5/,
+    )
+  })
+
+  it('fine-tuning with its one setting starts each task anew', async () => {
+    const recipe = await openRecipe('fine-tune', {
+      overlay: { preset: 'crammed', data: { rte: folder, sst2: folder } },
+    })
+    const [stage] = recipe.stages!
+    const { learningRate, beta2, weightDecay } = stage.optimizer
+    assert.deepEqual([learningRate, beta2, weightDecay, stage.clip.maxGradNorm], [4e-5, 0.98, 0, 0])
+    assert.deepEqual([stage.schedule.kind, stage.schedule.warmup, stage.budget], ['cosine', 0.1, { epochs: 5 }])
+    assert.deepEqual([stage.batch.sequences, stage.batch.sequenceTokens], [16, 128])
+    assert.deepEqual([stage.eachTask, stage.startFrom, recipe.encoder.hiddenDropout], [true, 'initial', 0.1])
+  })
+
+  it('trains in small as planned: packed batches that grow', async () => {
+    const corpus = join(folder, 'text.txt')
+    writeSmallCorpus(corpus, 40)
+    const recipe = await openRecipe('cramming', {
+      overlay: tinyValues(corpus, {
+        bigramShift: { level: 'none' },
+        encoder: { layers: 2, hiddenSize: 32, heads: 2, intermediateSize: 64, maxPositions: 32 },
+        text: { maxTokensPerCharacter: 0.9 },
+        batch: { tokens: 256, sequenceTokens: 32, accumulation: 4, accumulationRamp: 0.6 },
+        budget: { steps: 6 },
+        checkpoint: { everySteps: 0 },
+      }),
+    })
+    const cacheDirectory = join(folder, 'cache')
+    const { stages } = planRun(recipe, await openRunData(recipe, { cacheDirectory }))
+    const output = join(folder, 'run')
+    const { state, status, notes } = await runRecipe(recipe, { output, cacheDirectory })
+    // x = 0, 1/6 … 5/6: floor(x * 4 / 0.6) + 1 = 1, 2, 3, 4, 5, 6 batches, 4 at most.
+    assert.deepEqual([status, state.step, state.tokens], ['completed', 6, (1 + 2 + 3 + 4 + 4 + 4) * 256])
+    // The plan knows that the last batch of a pass is shorter, and spreads it.
+    assert.ok(Math.abs(stages[0].tokens! - state.tokens) < 64, `${stages[0].tokens} planned`)
+    assert.ok(notes.some((note) => /^\d+ documents were exact copies/.test(note)))
   })
 })

@@ -1,6 +1,7 @@
 import { StrataError } from '../errors.js'
 import { bermo } from './bermo.js'
 import { bertPretrain } from './bert-pretrain.js'
+import { cramming } from './cramming.js'
 import { nearest } from './edit-distance.js'
 import { fineTune } from './fine-tune.js'
 import { hierarchicalPretrain } from './hierarchical-pretrain.js'
@@ -22,7 +23,15 @@ export interface NamedRecipe {
   defaultPreset: string
 }
 
-export const namedRecipes: readonly NamedRecipe[] = [bertPretrain, hierarchicalPretrain, fineTune, mtDnn, pals, bermo]
+export const namedRecipes: readonly NamedRecipe[] = [
+  bertPretrain,
+  hierarchicalPretrain,
+  cramming,
+  fineTune,
+  mtDnn,
+  pals,
+  bermo,
+]
 
 export function findNamedRecipe(name: string): NamedRecipe | undefined {
   return namedRecipes.find((recipe) => recipe.name === name)
