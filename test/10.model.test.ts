@@ -225,7 +225,14 @@ describe('model', function () {
 
     it('address space that ends in the middle of a step, at ten places: the step after it is as before', async function () {
       if (process.platform !== 'linux') this.skip() // needs prlimit
-      const { code, signal, out, err } = await runChild('memory-child')
+      this.timeout(180_000)
+      // The limit is the whole process's. Nothing but the step may ask for memory under it: no thread of V8's that collects or compiles,
+      // no thread of libuv's or its arena of the C library that comes late.
+      const { code, signal, out, err } = await runChild('memory-child', {
+        nodeOptions: ['--single-threaded', '--expose-gc'],
+        env: { MALLOC_ARENA_MAX: '1', UV_THREADPOOL_SIZE: '1' },
+        timeoutMs: 170_000,
+      })
       assert.deepEqual([code, signal], [0, null], err)
       const { failures, successes, same } = JSON.parse(out)
       assert.ok(failures >= 3, `${out}: the limits bite`)

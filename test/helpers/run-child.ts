@@ -16,16 +16,18 @@ export function runChild(
   options: {
     args?: readonly string[]
     nodeOptions?: readonly string[]
+    /** Beside this process's own. */
+    env?: Readonly<Record<string, string>>
     watch?: (line: string, child: ChildProcess) => void
     timeoutMs?: number
   } = {},
 ): Promise<ChildResult> {
-  const { args = [], nodeOptions = [], watch, timeoutMs = 60_000 } = options
+  const { args = [], nodeOptions = [], env, watch, timeoutMs = 60_000 } = options
   const started = performance.now()
   const child = spawn(
     process.execPath,
     [...nodeOptions, '--import', require.resolve('tsx'), join(__dirname, `${name}.ts`), ...args],
-    { stdio: ['ignore', 'pipe', 'pipe'] },
+    { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...env } },
   )
   let [out, err, line] = ['', '', '']
   child.stdout.setEncoding('utf8').on('data', (text: string) => {
