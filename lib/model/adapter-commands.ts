@@ -5,6 +5,7 @@ import { fileError, StrataError } from '../errors.js'
 import {
   adapterParameters,
   adapterParts,
+  fittedAdapter,
   readAdapterFolder,
   type ValueReader,
   withAdapter,
@@ -61,8 +62,8 @@ export async function extractAdapter(folder: string, name: string, output: strin
 export async function addAdapter(folder: string, adapterFolder: string, output: string): Promise<void> {
   differ(folder, output)
   const found = await readModelFolder(folder)
-  const added = await readAdapterFolder(adapterFolder)
-  const { config, tasks } = await withAdapter(found, added, readerOf(found))
+  const added = await fittedAdapter(found, await readAdapterFolder(adapterFolder), readerOf(found))
+  const { config, tasks } = withAdapter(found, added)
   const { mapping } = exportMapping(config)
   const names = adapterParameters(config.encoder, added)
   const copies = Object.entries(found.mapping).map(([ours, theirs]) => [theirs, mapping[ours]])

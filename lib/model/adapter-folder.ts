@@ -11,7 +11,7 @@ import type { AdapterConfig, EncoderConfig, HeadConfig, MixConfig, ModelConfig }
 import { packageVersion, readJson, syncPath, writeFileSynced } from './folder-files.js'
 import { SHARED_POOLER } from './huggingface-heads.js'
 import type { Model } from './model.js'
-import { modelParameterShapes } from './parameter-shapes.js'
+import { adapterNorm, ENCODER_NORM, encoderNorms, modelParameterShapes } from './parameter-shapes.js'
 import { type SavedTask, savedTaskProblem, savedTaskSchema } from './saved-task.js'
 import { adapterSchema, headSchema, mixSchema, parseBySchema } from './strata-file.js'
 import { floatTensor, writeTensorFile } from './write-tensors.js'
@@ -23,6 +23,7 @@ const FORMAT = 1
 const SHAPE_FIELDS = ['layers', 'hiddenSize', 'heads', 'intermediateSize', 'vocabSize', 'maxPositions'] as const
 
 const size = z.int().min(1)
+const sha256 = z.string().regex(/^[0-9a-f]{64}$/)
 const fileSchema = z.object({
   format: z.literal(FORMAT),
   version: z.string(),
@@ -34,7 +35,8 @@ const fileSchema = z.object({
     intermediateSize: size,
     vocabSize: size,
     maxPositions: size,
-    sha256: z.string().regex(/^[0-9a-f]{64}$/),
+    sha256,
+    frozenSha256: sha256.optional(),
   }),
   heads: z.array(headSchema),
   mixes: z.array(mixSchema).default([]),
@@ -49,8 +51,15 @@ export interface AdapterParts {
   tasks: SavedTask[]
 }
 
-/** What an adapter was made for: the encoder's shape, and a hash of its weights. */
-export type AdapterBase = Pick<EncoderConfig, (typeof SHAPE_FIELDS)[number]> & { sha256: string }
+/** Hashes of an encoder's weights: of all of them, and of those beside the LayerNorms. */
+interface EncoderHashes {
+  sha256: string
+  /** Missing in folders of old. */
+  frozenSha256?: string
+}
+
+/** What an adapter was made for: the encoder's shape, and hashes of its weights. */
+export type AdapterBase = Pick<EncoderConfig, (typeof SHAPE_FIELDS)[number]> & EncoderHashes
 
 export interface AdapterFolder extends AdapterParts {
   folder: string
@@ -104,13 +113,16 @@ export async function writeAdapterFolder(
   })
   const shapes = modelParameterShapes(config)
   const heads = parts.heads.map(withOwnPooler)
-  const tensors = Object.entries(modelParameterShapes(configOf(config.encoder, { ...parts, heads })))
+  // The encoder's LayerNorms come along: those that were trained beside the adapter may differ from its base's.
+  const carried = new Map(encoderNorms(config.encoder).map((norm) => [adapterNorm(parts.adapter.name, norm), norm]))
+  const withNorms = { ...parts, heads, adapter: { ...parts.adapter, layerNorms: true } }
+  const tensors = Object.entries(modelParameterShapes(configOf(config.encoder, withNorms)))
     .filter(([name]) => !name.startsWith('bert.'))
     // A pooler that the head shared with others becomes its own: the folder stands alone.
     .map(([name, shape]) => ({
       name,
       shape,
-      source: shapes[name] ? name : name.replace(/^heads\..*\.pooler/, SHARED_POOLER),
+      source: shapes[name] ? name : (carried.get(name) ?? name.replace(/^heads\..*\.pooler/, SHARED_POOLER)),
     }))
   const sources = await Promise.all(
     tensors.map(async ({ name, shape, source }) => floatTensor(name, shape, await read(source))),
@@ -119,7 +131,7 @@ export async function writeAdapterFolder(
     format: FORMAT,
     version: packageVersion(),
     adapter: parts.adapter,
-    base: { ...shapeOf(config.encoder), sha256: await encoderHash(config.encoder, read) },
+    base: { ...shapeOf(config.encoder), ...(await encoderHashes(config.encoder, read)) },
     heads,
     mixes: parts.mixes,
     tasks: parts.tasks,
@@ -141,14 +153,14 @@ export async function readAdapterFolder(folder: string): Promise<AdapterFolder> 
 }
 
 /**
- * The configuration and tasks of a base with an adapter added. Throws BAD_CHECKPOINT when the adapter was made for another shape
- * or for other weights, BAD_ARGUMENT when a name is taken.
+ * The adapter of a folder as a base takes it: with LayerNorms of its own where those that were trained with it are not the base's.
+ * Throws BAD_CHECKPOINT when the adapter was made for another shape or for other weights.
  */
-export async function withAdapter(
-  base: { config: ModelConfig; tasks: readonly SavedTask[]; folder: string },
+export async function fittedAdapter(
+  base: { config: ModelConfig; folder: string },
   added: AdapterFolder,
   read: ValueReader,
-): Promise<{ config: ModelConfig; tasks: SavedTask[] }> {
+): Promise<AdapterFolder> {
   const { config } = base
   for (const field of SHAPE_FIELDS) {
     if (config.encoder[field] === added.base[field]) continue
@@ -157,12 +169,23 @@ export async function withAdapter(
       `${added.folder}: the adapter was made for an encoder with ${field} ${added.base[field]}, ${base.folder} has ${config.encoder[field]}; add it to its own base`,
     )
   }
-  if ((await encoderHash(config.encoder, read)) !== added.base.sha256) {
-    throw new StrataError(
-      'BAD_CHECKPOINT',
-      `${added.folder}: the adapter was made for other encoder weights than those of ${base.folder} (their hashes differ); add it to the base that it was trained on`,
-    )
+  const hashes = await encoderHashes(config.encoder, read)
+  if (hashes.sha256 === added.base.sha256) return added
+  if (hashes.frozenSha256 === added.base.frozenSha256) {
+    return { ...added, adapter: { ...added.adapter, layerNorms: true } }
   }
+  throw new StrataError(
+    'BAD_CHECKPOINT',
+    `${added.folder}: the adapter was made for other encoder weights than those of ${base.folder} (their hashes differ, also without the LayerNorms); add it to the base that it was trained on`,
+  )
+}
+
+/** The configuration and tasks of a base with a fitted adapter added. Throws BAD_ARGUMENT when a name is taken. */
+export function withAdapter(
+  base: { config: ModelConfig; tasks: readonly SavedTask[]; folder: string },
+  added: AdapterFolder,
+): { config: ModelConfig; tasks: SavedTask[] } {
+  const { config } = base
   const taken = { adapter: config.adapters ?? [], head: config.heads, mix: config.mixes ?? [], task: base.tasks }
   const news = { adapter: [added.adapter], head: added.heads, mix: added.mixes, task: added.tasks }
   for (const what of ['adapter', 'head', 'mix', 'task'] as const) {
@@ -198,17 +221,23 @@ function withOwnPooler(head: HeadConfig): HeadConfig {
   return 'pooler' in head && head.pooler === 'shared' ? { ...head, pooler: 'own' } : head
 }
 
-function shapeOf(encoder: EncoderConfig): Omit<AdapterBase, 'sha256'> {
-  return Object.fromEntries(SHAPE_FIELDS.map((field) => [field, encoder[field]])) as Omit<AdapterBase, 'sha256'>
+function shapeOf(encoder: EncoderConfig): Omit<AdapterBase, keyof EncoderHashes> {
+  return Object.fromEntries(SHAPE_FIELDS.map((field) => [field, encoder[field]])) as Omit<
+    AdapterBase,
+    keyof EncoderHashes
+  >
 }
 
 /** SHA-256 over names, shapes and float32 values of the encoder's parameters. */
-async function encoderHash(encoder: EncoderConfig, read: ValueReader): Promise<string> {
-  const hash = createHash('sha256')
+async function encoderHashes(encoder: EncoderConfig, read: ValueReader): Promise<Required<EncoderHashes>> {
+  const all = createHash('sha256')
+  const frozen = createHash('sha256')
   for (const [name, shape] of Object.entries(modelParameterShapes({ encoder, heads: [] }))) {
     const values = await read(name)
-    hash.update(`${name} [${shape}]\n`)
-    hash.update(new Uint8Array(values.buffer, values.byteOffset, values.byteLength))
+    for (const hash of ENCODER_NORM.test(name) ? [all] : [all, frozen]) {
+      hash.update(`${name} [${shape}]\n`)
+      hash.update(new Uint8Array(values.buffer, values.byteOffset, values.byteLength))
+    }
   }
-  return hash.digest('hex')
+  return { sha256: all.digest('hex'), frozenSha256: frozen.digest('hex') }
 }

@@ -2,6 +2,7 @@
 import { StrataError } from '../errors.js'
 import type { ValueReader } from './adapter-folder.js'
 import type { AdapterConfig, EncoderConfig } from './config.js'
+import { adapterNorm, encoderNorms } from './parameter-shapes.js'
 
 /** Why an adapter of a kind cannot be merged. */
 const NOT_EXACT: Partial<Record<AdapterConfig['kind'], string>> = {
@@ -21,14 +22,21 @@ export async function mergedWeights(
   encoder: EncoderConfig,
   read: ValueReader,
 ): Promise<Record<string, Float32Array>> {
-  const reason = NOT_EXACT[adapter.kind]
+  const scalesStream = adapter.kind === 'lhuc' && encoder.kind === 'crammed'
+  const reason = scalesStream ? 'scales a stream that no LayerNorm closes in this encoder' : NOT_EXACT[adapter.kind]
   if (reason) {
     throw new StrataError(
       'UNSUPPORTED',
       `adapter ${adapter.name} is of kind ${adapter.kind}, which ${reason}: no encoder weights compute the same; keep it as an adapter, or extract it`,
     )
   }
-  return adapter.kind === 'lora' ? mergeLora(adapter, encoder, read) : mergeLhuc(adapter, encoder, read)
+  const norms: Record<string, Float32Array> = {}
+  if (adapter.layerNorms) {
+    for (const name of encoderNorms(encoder)) norms[name] = await read(adapterNorm(adapter.name, name))
+  }
+  const readMerged: ValueReader = (name) => norms[name] ?? read(name)
+  const merge = adapter.kind === 'lora' ? mergeLora : mergeLhuc
+  return { ...norms, ...(await merge(adapter, encoder, readMerged)) }
 }
 
 /** W + alpha / size · B A for each product that has an update (Hu et al. 2021, arXiv 2106.09685, section 4.1). */

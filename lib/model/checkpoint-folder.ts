@@ -5,7 +5,13 @@
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileError, StrataError } from '../errors.js'
-import { adapterParameters, readAdapterFolder, withAdapter } from './adapter-folder.js'
+import {
+  type AdapterFolder,
+  adapterParameters,
+  fittedAdapter,
+  readAdapterFolder,
+  withAdapter,
+} from './adapter-folder.js'
 import type { AdapterConfig, HeadConfig, MixConfig, ModelConfig } from './config.js'
 import { exists, packageVersion, readJson, syncPath, writeFileSynced } from './folder-files.js'
 import { exportMapping, type FileParts, importMapping } from './huggingface.js'
@@ -99,12 +105,14 @@ export async function loadModel(folder: string, options: LoadModelOptions = {}):
     ...(wanted.adapters?.length ? { adapters: wanted.adapters } : {}),
   }
   const { mapping, leftBlocks, borrowed, fresh, unused } = importMapping(base, tensors, weightsFile, parts)
-  const added = await Promise.all((adapterFolders ?? []).map(readAdapterFolder))
+  const added: AdapterFolder[] = []
   let { tasks } = inspected
   let config = base
-  for (const adapter of added) {
+  for (const adapterFolder of adapterFolders ?? []) {
     const read = (name: string): Float32Array => readFloatTensor(weightsFile, mapping[name])
-    ;({ config, tasks } = await withAdapter({ config, tasks, folder }, adapter, read))
+    const adapter = await fittedAdapter({ config, folder }, await readAdapterFolder(adapterFolder), read)
+    ;({ config, tasks } = withAdapter({ config, tasks, folder }, adapter))
+    added.push(adapter)
   }
   const decoder = 'cls.predictions.decoder.weight'
   if (

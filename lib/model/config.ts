@@ -189,6 +189,11 @@ export interface AdapterConfig {
   dropout?: number
   /** `lora`: which products get an update. Default: query and value. */
   targets?: ('query' | 'key' | 'value')[]
+  /**
+   * LayerNorms of its own in place of the encoder's: parameters `adapters.<name>.norms.…` under the encoder's names. In a model that is
+   * loaded they start as the encoder's. Default false.
+   */
+  layerNorms?: boolean
 }
 
 export interface ModelConfig {

@@ -118,6 +118,8 @@ export function importMapping(
   const used = new Set<string>()
   for (const [name, shape] of Object.entries(modelParameterShapes(config))) {
     let found = find(nameInFile(name))
+    // LayerNorms of an adapter's own start as the encoder's.
+    found ??= find(/^adapters\.[^.]+\.norms\.(.*)$/.exec(name)?.[1].replace(/^/, 'bert.'))
     if (found === undefined && !poolerTaken && isTaskPooler(name, config)) {
       found = find(`${PUBLISHED_POOLER}.${name.split('.').at(-1)}`)
       if (found !== undefined) result.borrowed[name] = found

@@ -35,6 +35,6 @@ export {
   type ParameterGroup,
   type SgdOptions,
 } from './optimizer.js'
-export { modelParameterShapes } from './parameter-shapes.js'
+export { ENCODER_NORM, modelParameterShapes } from './parameter-shapes.js'
 export { inspectSafetensors, type SafetensorsInfo, type StoredTensorInfo } from './safetensors.js'
 export type { SavedTask } from './saved-task.js'

@@ -116,7 +116,20 @@ export function adapterShapes(adapter: AdapterConfig, encoder: EncoderConfig): S
         }
       break
   }
+  if (adapter.layerNorms) for (const norm of encoderNorms(encoder)) shapes[adapterNorm(adapter.name, norm)] = [H]
   return shapes
+}
+
+/** Names of the encoder's LayerNorm parameters. */
+export function encoderNorms(encoder: EncoderConfig): string[] {
+  return Object.keys(encoderShapes({ encoder, heads: [] })).filter((name) => ENCODER_NORM.test(name))
+}
+
+export const ENCODER_NORM = /^bert\..*\bLayerNorm\b/
+
+/** The parameter that an adapter with LayerNorms of its own has in place of one of the encoder's. */
+export function adapterNorm(adapter: string, encoderNorm: string): string {
+  return `adapters.${adapter}.norms.${encoderNorm.slice('bert.'.length)}`
 }
 
 function headShapes(shapes: Shapes, head: HeadConfig, H: number, V: number): void {

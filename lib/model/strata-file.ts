@@ -82,6 +82,7 @@ export const adapterSchema = z.strictObject({
     .array(z.enum(['query', 'key', 'value']))
     .min(1)
     .optional(),
+  layerNorms: z.boolean().optional(),
 })
 
 const strataSchema = z.object({

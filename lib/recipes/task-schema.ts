@@ -41,6 +41,8 @@ export const adapter = z.strictObject({
     .min(1)
     .optional(),
   dropout: rate.optional(),
+  /** LayerNorms of each task's own: with `train: adapters` the encoder then stays as it is. */
+  layerNorms: z.boolean().optional(),
 })
 
 const taskHead = z.strictObject({

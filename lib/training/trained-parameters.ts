@@ -1,5 +1,5 @@
 /** Which of a model's parameters a stage trains. */
-import type { Model, ParameterGroup } from '../model/index.js'
+import { ENCODER_NORM, type Model, type ParameterGroup } from '../model/index.js'
 import { parameterGroups, reachedParameters } from './parameter-groups.js'
 import type { Stage } from './types.js'
 
@@ -8,7 +8,13 @@ export function stageGroups(model: Model, stage: Stage): ParameterGroup[] {
   const active = stage.tasks.flatMap((task) => task.heads)
   const adapters = stage.tasks.flatMap(({ adapter }) => adapter ?? [])
   const all = model.parameters()
-  const reached = reachedParameters(all, model.config, active, adapters)
+  // Where every task has LayerNorms of its own, nothing reaches the encoder's.
+  const ownNorms = stage.tasks.every(({ adapter }) =>
+    model.config.adapters?.some(({ name, layerNorms }) => name === adapter && layerNorms),
+  )
+  const reached = reachedParameters(all, model.config, active, adapters).filter(
+    ({ name }) => !(ownNorms && ENCODER_NORM.test(name)),
+  )
   return parameterGroups(reached, stage.optimizer, stage.freeze, stage.train, all)
 }
 

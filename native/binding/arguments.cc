@@ -72,6 +72,7 @@ AdapterConfig adapter_config(const Napi::Object& object) {
   adapter.output_gelu = boolean_field(object, "outputGelu", true);
   adapter.alpha = number_field(object, "alpha", 0);
   adapter.dropout = number_field(object, "dropout", 0);
+  adapter.layer_norms = boolean_field(object, "layerNorms", false);
   if (const Napi::Value targets = object.Get("targets"); !targets.IsUndefined())
     adapter.targets = string_array(targets, "targets of adapter '" + adapter.name + "'");
   return adapter;

@@ -48,6 +48,7 @@ struct AdapterConfig {
   double alpha = 0;          // lora
   double dropout = 0;        // lora
   std::vector<std::string> targets;  // lora
+  bool layer_norms = false;          // LayerNorms of its own in place of the encoder's
 };
 
 struct HeadConfig {

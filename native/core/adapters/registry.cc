@@ -39,6 +39,25 @@ void check_fields(const AdapterConfig& config, const std::set<std::string>& fiel
   if (fields.count("size")) adapter_number(config, "size", config.size, 0);
 }
 
+// LayerNorms of the adapter's own, under the encoder's names: `adapters.<name>.norms.encoder.layer.0.output.LayerNorm.weight`.
+void add_norms(EncoderHooks& hooks, const AdapterConfig& config, const AdapterParts& parts) {
+  const EncoderConfig& encoder = parts.encoder;
+  const bool crammed = encoder.kind == "crammed";
+  const auto create = [&](const std::string& place, int64_t layer) {
+    const std::string name = "adapters." + config.name + ".norms." + place + ".LayerNorm";
+    return LayerNorm::create(parts.store, name, encoder.hidden_size, encoder.layer_norm_epsilon, layer);
+  };
+  hooks.embedding_norm = create("embeddings", 0);
+  hooks.blocks.resize(static_cast<size_t>(encoder.layers));
+  for (int64_t index = 0; index < encoder.layers; ++index) {
+    const std::string block = "encoder.layer." + std::to_string(index);
+    BlockHooks& own = hooks.blocks[static_cast<size_t>(index)];
+    own.attention_norm = create(block + (crammed ? ".attention" : ".attention.output"), index + 1);
+    own.inner_norm = create(block + (crammed ? ".intermediate" : ".output"), index + 1);
+  }
+  if (crammed) hooks.last_norm = create("encoder", encoder.layers);
+}
+
 }  // namespace
 
 EncoderHooks make_adapter(const AdapterConfig& config, const AdapterParts& parts) {
@@ -50,7 +69,9 @@ EncoderHooks make_adapter(const AdapterConfig& config, const AdapterParts& parts
     fail("UNSUPPORTED", "adapter '", config.name, "' has kind '", config.kind, "'; one of ", known, " was expected");
   }
   check_fields(config, kind->second.fields);
-  return kind->second.make(config, parts);
+  EncoderHooks hooks = kind->second.make(config, parts);
+  if (config.layer_norms) add_norms(hooks, config, parts);
+  return hooks;
 }
 
 int64_t adapter_number(const AdapterConfig& config, const char* field, int64_t value, int64_t fallback) {

@@ -44,7 +44,7 @@ at::Tensor AttentionSublayer::operator()(const ForwardPass& pass, const PackedBa
                                          const BlockHooks& hooks) const {
   at::Tensor projected_TH = pass.drop_hidden(output(pass, self(pass, batch, hidden_TH, hooks)));
   if (hooks.projected) projected_TH = hooks.projected(pass, projected_TH);
-  return norm(pass, projected_TH, hidden_TH);
+  return (hooks.attention_norm ? *hooks.attention_norm : norm)(pass, projected_TH, hidden_TH);
 }
 
 Block Block::create(const EncoderConfig& config, ParameterStore& store, const std::string& name, int64_t layer) {
@@ -62,7 +62,7 @@ at::Tensor Block::operator()(const ForwardPass& pass, const PackedBatch& batch, 
   const at::Tensor attended_TH = attention(pass, batch, hidden_TH, hooks);
   at::Tensor inner_TH = pass.drop_hidden(output(pass, activate(activation, intermediate(pass, attended_TH))));
   if (hooks.beside) inner_TH = inner_TH + hooks.beside(pass, batch, hidden_TH, attended_TH);
-  const at::Tensor output_TH = output_norm(pass, inner_TH, attended_TH);
+  const at::Tensor output_TH = (hooks.inner_norm ? *hooks.inner_norm : output_norm)(pass, inner_TH, attended_TH);
   return hooks.output ? hooks.output(pass, output_TH) : output_TH;
 }
 

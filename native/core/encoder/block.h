@@ -6,6 +6,7 @@
 #include "core/layers.h"
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -21,6 +22,9 @@ struct BlockHooks {
   std::function<at::Tensor(const ForwardPass&, const at::Tensor& projected_TH)> projected;
   // (T, H) added before the last LayerNorm: from h and a.
   std::function<at::Tensor(const ForwardPass&, const PackedBatch&, const at::Tensor& hidden_TH, const at::Tensor& attended_TH)> beside;
+  // In place of the block's own LayerNorms: the attention sublayer's and the feed-forward part's.
+  std::optional<LayerNorm> attention_norm;
+  std::optional<LayerNorm> inner_norm;
   // In place of the block's output, after the last LayerNorm.
   std::function<at::Tensor(const ForwardPass&, const at::Tensor& output_TH)> output;
 };
@@ -28,6 +32,9 @@ struct BlockHooks {
 // What an adapter does to an encoder.
 struct EncoderHooks {
   std::vector<BlockHooks> blocks;  // by block; empty = none
+  // In place of the embeddings' LayerNorm and, where the encoder has one, of that after the last block.
+  std::optional<LayerNorm> embedding_norm;
+  std::optional<LayerNorm> last_norm;
   // In place of the last block's output.
   std::function<at::Tensor(const ForwardPass&, const PackedBatch&, const at::Tensor& hidden_TH)> top;
 };

@@ -36,9 +36,9 @@ struct Embeddings {
   at::Tensor none_GH;   // zeros in the place of segment embeddings
   LayerNorm norm;
 
-  at::Tensor operator()(const ForwardPass& pass, const PackedBatch& batch) const {
+  at::Tensor operator()(const ForwardPass& pass, const PackedBatch& batch, const LayerNorm* own) const {
     const ForwardPass exact = in_master_type(pass);
-    return norm(exact, pass.drop_hidden(sum(pass, batch)));
+    return (own ? *own : norm)(exact, pass.drop_hidden(sum(pass, batch)));
   }
 
   at::Tensor sum(const ForwardPass& pass, const PackedBatch& batch) const {
@@ -79,11 +79,11 @@ struct CrammedBlock {
   }
 
   at::Tensor operator()(const ForwardPass& pass, const PackedBatch& batch, const at::Tensor& stream_TH, const BlockHooks& hooks) const {
-    const at::Tensor hidden_TH = attention_norm(pass, stream_TH);
+    const at::Tensor hidden_TH = (hooks.attention_norm ? *hooks.attention_norm : attention_norm)(pass, stream_TH);
     at::Tensor projected_TH = pass.drop_hidden(projection(pass, self(pass, batch, hidden_TH, hooks)));
     if (hooks.projected) projected_TH = hooks.projected(pass, projected_TH);
     const at::Tensor attended_TH = stream_TH + projected_TH;
-    const at::Tensor normed_TH = inner_norm(pass, attended_TH);
+    const at::Tensor normed_TH = (hooks.inner_norm ? *hooks.inner_norm : inner_norm)(pass, attended_TH);
     at::Tensor inner_TH = pass.drop_hidden(output(pass, gate(pass, inner(pass, normed_TH))));
     // What stands before the last LayerNorm in BERT joins the stream here: there is no closing one (our choice).
     if (hooks.beside) inner_TH = inner_TH + hooks.beside(pass, batch, hidden_TH, normed_TH);
@@ -121,7 +121,7 @@ EncoderParts crammed_parts(const EncoderConfig& config, ParameterStore& store) {
   parts.embed = embeddings;
   for (int64_t index = 0; index < config.layers; ++index)
     parts.blocks.emplace_back(CrammedBlock::create(config, store, "bert.encoder.layer." + std::to_string(index), index + 1));
-  parts.finish = LayerNorm::create(store, "bert.encoder.LayerNorm", config.hidden_size, config.layer_norm_epsilon, config.layers);
+  parts.last_norm = LayerNorm::create(store, "bert.encoder.LayerNorm", config.hidden_size, config.layer_norm_epsilon, config.layers);
   return parts;
 }
 

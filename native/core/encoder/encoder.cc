@@ -19,12 +19,13 @@ std::vector<at::Tensor> Encoder::forward(const ForwardPass& pass, const PackedBa
                                          const EncoderHooks* hooks) const {
   static const BlockHooks kNone;
   const bool inside = hooks && !hooks->blocks.empty();
-  at::Tensor stream_TH = parts_.embed(pass, batch);
+  at::Tensor stream_TH = parts_.embed(pass, batch, hooks && hooks->embedding_norm ? &*hooks->embedding_norm : nullptr);
   std::vector<at::Tensor> hidden{stream_TH.to(pass.type)};
   for (int64_t index = 0; index < highest; ++index) {
     const auto i = static_cast<size_t>(index);
     stream_TH = parts_.blocks[i](pass, batch, stream_TH, inside ? hooks->blocks[i] : kNone);
-    if (parts_.finish && index + 1 == config_.layers) stream_TH = parts_.finish(pass, stream_TH);
+    if (parts_.last_norm && index + 1 == config_.layers)
+      stream_TH = (hooks && hooks->last_norm ? *hooks->last_norm : *parts_.last_norm)(pass, stream_TH);
     hidden.push_back(stream_TH.to(pass.type));
   }
   if (hooks && hooks->top && highest == config_.layers) hidden.back() = hooks->top(pass, batch, hidden.back());

@@ -6,6 +6,7 @@
 #include "core/layers.h"
 
 #include <functional>
+#include <optional>
 #include <vector>
 
 namespace strata {
@@ -13,10 +14,11 @@ namespace strata {
 // What a kind of encoder is made of. Between the blocks flows a stream (T, H) whose type is the kind's own choice.
 struct EncoderParts {
   ParameterRef words;  // (V, H), which a masked-LM head decodes with
-  std::function<at::Tensor(const ForwardPass&, const PackedBatch&)> embed;
+  // `own`: the adapter's LayerNorm in place of the encoder's, or null.
+  std::function<at::Tensor(const ForwardPass&, const PackedBatch&, const LayerNorm* own)> embed;
   std::vector<std::function<at::Tensor(const ForwardPass&, const PackedBatch&, const at::Tensor& stream_TH, const BlockHooks&)>> blocks;
-  // What the last block's output still goes through; empty = nothing.
-  std::function<at::Tensor(const ForwardPass&, const at::Tensor& stream_TH)> finish;
+  // What the last block's output still goes through, where the kind has it.
+  std::optional<LayerNorm> last_norm;
 };
 
 EncoderParts bert_parts(const EncoderConfig& config, ParameterStore& store);
