@@ -62,6 +62,8 @@ describe('stratabert report', function () {
       await assert.rejects(report('broken', 'broken'), refuses('BAD_FILE', 'metrics.jsonl:5: '))
       writeProbes(at('old'), { format: 2 })
       await assert.rejects(report('old', 'old'), refuses('BAD_FILE', 'probes.json:2: format: '))
+      writeProbes(at('old'), { content: 'probing tasks' })
+      await assert.rejects(report('old', 'old'), refuses('BAD_FILE', 'content: these are the tasks themselves'))
       writeFileSync(at('old/probes.json'), '{\n  "format": 1,\n  "tasks": [}\n')
       await assert.rejects(report('old', 'old'), refuses('BAD_FILE', 'probes.json:3: is no JSON'))
     })
@@ -159,7 +161,10 @@ describe('stratabert report', function () {
       const steps = ofType('step')
       assert.equal(steps.length, 6)
       const heads = [...new Set(steps.flatMap((line) => Object.keys(line.losses)))]
-      const expected: Record<string, [step: number, value: number][]> = {
+      const expected: Record<string, unknown[][]> = {
+        'Gradient norm by layer': ofType('gradients').flatMap(({ stage, step, gradientNorms }) =>
+          Object.entries(gradientNorms).map(([layer, norm]) => ['real', stage, step, layer, norm]),
+        ),
         'Training loss: weighted sum of all heads': steps.map((line) => [line.step, line.loss]),
         'Learning rate': steps.map((line) => [line.step, line.learningRate]),
         'Gradient norm before clipping': steps.map((line) => [line.step, line.gradNorm]),
@@ -184,6 +189,49 @@ describe('stratabert report', function () {
           shown[title],
           values.map((row) => row.map(String)),
         )
+    })
+
+    it('tables of mixes, pruning, gradients and comparisons hold the numbers of their files', async () => {
+      const { page } = await openPage(browser, at('small.html'))
+      const shown = await figureTables(page)
+      const lines = readFileSync(at('a/metrics.jsonl'), 'utf8')
+        .trimEnd()
+        .split('\n')
+        .map((line) => JSON.parse(line))
+      const pruned = lines.filter((line) => line.type === 'step').map(({ step, pruning }) => ({ step, ...pruning }))
+      const same = (title: string, rows: unknown[][]) =>
+        assert.deepEqual(
+          shown[title],
+          rows.map((row) => row.map(String)),
+          title,
+        )
+      same('Pruning: share of weights that are left', [
+        ...pruned.map(({ step, density }) => ['a', step, density]),
+        ...pruned.map(({ step, targetDensity }) => ['a, target', step, targetDensity]),
+      ])
+      same(
+        'Pruning: density by layer over time',
+        pruned.map(({ step, byLayer }) => [step, ...Object.values(byLayer)]),
+      )
+      const mixed = lines
+        .filter((line) => line.type === 'evaluation')
+        .map(({ step, mixes }) => [step, ...mixes.pooled.weights, mixes.pooled.gamma])
+      same('Mix pooled: share of each layer over time', mixed)
+      const [{ gradientNorms }] = lines.filter((line) => line.type === 'gradients')
+      same(
+        'Gradient norm by layer',
+        Object.entries(gradientNorms).map(([layer, norm]) => ['a', 'pretrain', 1, layer, norm]),
+      )
+      const { table } = JSON.parse(readFileSync(at('c/comparison.json'), 'utf8'))
+      same(
+        'rte.accuracy: mean and 95 % interval',
+        table.map((row: any) => [row.variant, row.n, row.mean, ...row.interval]),
+      )
+      const { tasks } = JSON.parse(readFileSync(at('p/probes.json'), 'utf8'))
+      same(
+        'Accuracy by layer and task',
+        tasks.map((task: any) => [task.name, ...task.cells.map(({ accuracy }: any) => accuracy)]),
+      )
     })
 
     it('every figure is drawn and has a name, a description and a table; nothing is loaded, nothing complains', async () => {

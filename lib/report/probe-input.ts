@@ -40,6 +40,8 @@ const task = z.looseObject({
 
 const probes = z.looseObject({
   format: z.literal(1),
+  /** Folders of probing tasks have a probes.json too. */
+  content: z.undefined({ error: 'these are the tasks themselves, not what a probe found' }).optional(),
   checkpoint: z.string(),
   date: z.string().optional(),
   command: z.union([z.string(), z.array(z.string())]).optional(),

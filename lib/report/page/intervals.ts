@@ -33,7 +33,15 @@ export function drawIntervals({ rows, xLabel, reference }: IntervalFigure, { wid
         { x1: 'low', x2: 'high', y1: 'row', y2: 'row', stroke: 'var(--c0)', strokeWidth: 2.5 },
       ),
       Plot.dot(placed, { x: 'value', y: 'row', r: 5, stroke: 'var(--c0)', fill: { value: 'fill', scale: null } }),
-      Plot.text(told, { x: 'value', y: 'row', text: 'text', dy: -12 }),
+      Plot.text(told, {
+        x: 'value',
+        y: 'row',
+        text: 'text',
+        dy: -12,
+        fill: 'currentColor',
+        stroke: 'var(--ground)',
+        strokeWidth: 4,
+      }),
       Plot.tip(
         told,
         Plot.pointer({ x: 'value', y: 'row', title: 'title', fill: 'var(--surface)', stroke: 'var(--line)' }),
