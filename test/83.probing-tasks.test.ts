@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
@@ -26,14 +27,15 @@ import { apportion } from '../lib/tasks/probing/sentence-pools.js'
 import { headDistance } from '../lib/tasks/probing/token-probes.js'
 import { type LabelScheme, parseConllu } from '../lib/text/index.js'
 import { runHere } from './helpers/cli-here.js'
+import { Fuzzing, mutate, mutations } from './helpers/fuzz.js'
 import { refuses } from './helpers/refuses.js'
 import { asConllu, type MadeSentence, makeSentences } from './helpers/small-treebank.js'
 
 const SHARED = process.env.STRATABERT_SHARED ?? resolve(__dirname, '../../shared/data')
-const [EWT_DEV] = [
-  join(SHARED, 'ud_ewt/en_ewt-ud-dev.conllu'),
-  join(SHARED, 'data/ud_ewt/en_ewt-ud-dev.conllu'),
-].filter((path) => existsSync(path))
+const shared = (path: string): string | undefined =>
+  [join(SHARED, path), join(SHARED, 'data', path)].find((file) => existsSync(file))
+const EWT_DEV = shared('ud_ewt/en_ewt-ud-dev.conllu')
+const WIKIPEDIA = shared('enwiki_parsed/enwiki_half.conllu.xz')
 const SIZES = { train: 240, dev: 48, test: 48 }
 type SentenceSet = Extract<ProbeSet, { kind: 'sentence' }>
 
@@ -556,6 +558,32 @@ describe('probing tasks', function () {
     })
   })
 
+  it('English Wikipedia with ClearNLP labels', async function () {
+    if (!WIKIPEDIA) this.skip()
+    // The first sentences alone: all of it takes a minute, see docs/probing.md.
+    const xz = spawn('xz', ['-dc', WIKIPEDIA], { stdio: ['ignore', 'pipe', 'ignore'] })
+    xz.on('error', () => {})
+    let text = ''
+    try {
+      for await (const chunk of xz.stdout.setEncoding('utf8')) {
+        text += chunk
+        if (text.length > 2_500_000) break
+      }
+    } catch {
+      // No xz here: told by the missing text.
+    }
+    xz.kill()
+    if (text === '') this.skip()
+    const treebank = [write('wikipedia.conllu', text.slice(0, text.lastIndexOf('\n\n') + 2))]
+    const sets = await buildProbeSets({ treebank, train: 400, dev: 60, test: 60, onLeftOut: () => {} })
+    sets.forEach(checkSet)
+    const labels = sets.find(({ name }) => name === 'DepLabel')!.classes
+    for (const label of ['nsubj', 'dobj', 'prep', 'pobj']) assert.ok(labels.includes(label), labels.join())
+    const names = sets.map(({ name }) => name)
+    for (const name of ['Tense', 'SubjNum', 'ObjNum', 'SOMO', 'CoordInv', 'TopDeps'])
+      assert.ok(names.includes(name), name)
+  })
+
   describe("SentEval's files", () => {
     const lines = (count: number, label: (i: number) => string, mark: string) =>
       Array.from({ length: count }, (_, i) => `${mark}\t${label(i)}\tsentence ${mark} number ${i} .\n`).join('')
@@ -625,6 +653,20 @@ describe('probing tasks', function () {
         assert.rejects(read(content), refuses('BAD_DATA', `bigram_shift.txt${parts[0]}`, ...parts.slice(1))))
     }
 
+    it('changed bytes are read or refused, never anything else', async () => {
+      const fuzzing = new Fuzzing()
+      const directory = join(folder, 'fuzz')
+      mkdirSync(directory)
+      await fuzzing.check(mutations, 150, async (changes) => {
+        writeFileSync(join(directory, 'bigram_shift.txt'), mutate(Buffer.from(whole), changes))
+        const [set] = await readSentEval(directory)
+        for (const split of PROBE_SPLITS) {
+          for (const { text, label } of set.splits[split]) assert.ok(text !== '' && label < set.classes.length)
+        }
+      })
+      assert.ok(fuzzing.refused > 20, String(fuzzing.refused))
+    })
+
     it('a folder without them names what was expected', async () => {
       await assert.rejects(read(whole, 'other.txt'), refuses('NOT_FOUND', 'sentence_length.txt', 'other.txt'))
       await assert.rejects(readSentEval(join(folder, 'nowhere')), refuses('NOT_FOUND', 'nowhere'))
@@ -673,6 +715,22 @@ describe('probing tasks', function () {
       writeFileSync(join(directory, 'probes.json'), '{"format":1,"tasks":3}')
       await assert.rejects(readProbeSets(directory), refuses('BAD_FILE', 'probes.json'))
       await assert.rejects(readProbeSets(join(folder, 'nowhere')), refuses('NOT_FOUND', 'nowhere'))
+    })
+
+    it('changed bytes of examples and of probes.json are read or refused', async () => {
+      const fuzzing = new Fuzzing()
+      const directory = join(folder, 'own-fuzz')
+      await writeProbeSets(directory, [set])
+      for (const name of ['Own.jsonl', 'probes.json']) {
+        const path = join(directory, name)
+        const whole = readFileSync(path)
+        await fuzzing.check(mutations, 100, async (changes) => {
+          writeFileSync(path, mutate(whole, changes))
+          await readProbeSets(directory)
+        })
+        writeFileSync(path, whole)
+      }
+      assert.ok(fuzzing.refused > 50, String(fuzzing.refused))
     })
 
     it('openProbeSets takes each task from the first that has it', async () => {
