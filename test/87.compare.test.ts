@@ -3,7 +3,9 @@ import { spawn } from 'node:child_process'
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { checkMeasures } from '../lib/experiments/check-measures.js'
 import { type Comparison, compareExperiment, estimateExperiment, loadExperiment } from '../lib/experiments/index.js'
+import { planExperiment } from '../lib/experiments/plan.js'
 import { openRecipe, type RunResult, runRecipe, type Values } from '../lib/recipes/index.js'
 import { findLibtorch } from '../lib/runtime/index.js'
 import { MAIN } from './helpers/cli-process.js'
@@ -209,6 +211,8 @@ describe('stratabert compare', function () {
       for (const row of comparison.table.filter(({ variant }) => variant === 'stuck')) {
         assert.deepEqual([row.n, row.notLearned, row.pairs, row.difference], [2, 2, undefined, undefined])
       }
+      const { convergence, convergenceFactor } = comparison.table.find(({ variant }) => variant === 'stuck')!
+      assert.deepEqual([convergence?.comparable, convergence?.notComparable, convergenceFactor], [0, 2, undefined])
       assert.ok(comparison.variants[0].runs.every(({ learned }) => learned))
       assert.match(readFileSync(join(output(), 'comparison.md'), 'utf8'), /\| stuck \| 2 \(2 not learned\) \|/)
     })
@@ -285,6 +289,72 @@ describe('stratabert compare', function () {
     assert.match(comparison.notes.join('\n'), /failed: wrong, step answer, seed 1: error\[BAD_ARGUMENT\]: .*moood/)
   })
 
+  it('runs of equal settings are one run: a step with its own seed, a step that no variant changes', async () => {
+    const chain = {
+      ...experiment,
+      steps: { first: { seed: 7 }, second: { from: 'first' }, look: { kind: 'evaluate', from: 'second' } },
+      variants: { base: {}, same: {}, other: { steps: { second: { set: { 'optimizer.learningRate': 1e-4 } } } } },
+      measures: [{ step: 'look', value: 'mood.accuracy' }],
+      learned: [],
+    }
+    const plan = await planExperiment(await loadExperiment(chain, paths()), { runsPath: folder, existing: [] })
+    const names = plan.jobs.map(({ variant, step, seed }) => `${variant} ${step} ${seed}`)
+    assert.deepEqual(names, [
+      'base first 7',
+      'base second 1',
+      'base look 1',
+      'other second 1',
+      'other look 1',
+      'base second 2',
+      'base look 2',
+      'other second 2',
+      'other look 2',
+    ])
+    // Elsewhere, with other threads, they are the same runs; with another class weight they are not.
+    const ids = async (change: (one: any) => void) => {
+      const changed = structuredClone(chain)
+      change(changed)
+      const loaded = await loadExperiment(changed, paths())
+      return (await planExperiment(loaded, { runsPath: '/elsewhere', existing: [] })).jobs.map(({ id }) => id)
+    }
+    const before = plan.jobs.map(({ id }) => id)
+    assert.deepEqual(await ids((one) => (one.common.set.threads = 3)), before)
+    const changed = await ids((one) => (one.common.set.tasks.mood.weight = 0.5))
+    assert.ok(changed.every((id) => !before.includes(id)))
+  })
+
+  it('--dry-run measures real steps of what is missing and leaves nothing behind', async () => {
+    const fresh = join(folder, 'fresh')
+    const estimate = await estimateExperiment(file, { output: fresh, paths: paths(), only: ['base'] })
+    assert.deepEqual([estimate.missing, estimate.unknown, estimate.steps.length], [2, 0, 1])
+    const [step] = estimate.steps
+    assert.match(step.from, /^4 measured steps: 40 steps of \d+ ms, 5 evaluations of \d+\.\d s; start \d+\.\d s$/)
+    assert.ok(Math.abs(estimate.seconds - 2 * step.secondsPerRun!) < 1e-9)
+    assert.deepEqual(existsSync(fresh) ? readdirSync(fresh) : [], [])
+  })
+
+  it('the example files resolve', async () => {
+    const examples = join(__dirname, '../examples/experiments')
+    const shared = join(process.env.STRATABERT_SHARED ?? join(__dirname, '../../shared'), 'data')
+    const own = {
+      glue: 'glue',
+      nli: 'nli',
+      squad: 'squad',
+      encoder: 'minilm_l6',
+      treebank: 'ud_ewt/en_ewt-ud-dev.conllu',
+    }
+    const names = readdirSync(examples).filter((name) => name === 'tiny.yaml' || existsSync(shared))
+    for (const name of names) {
+      const text = readFileSync(join(examples, name), 'utf8')
+      const asked = Object.entries(own).filter(([key]) => text.includes(`\${${key}}`))
+      const given = Object.fromEntries(asked.map(([key, path]) => [key, join(shared, path)]))
+      // One seed of each is enough to see that every key is known.
+      const loaded = await loadExperiment(join(examples, name), given)
+      const plan = await planExperiment({ ...loaded, seeds: [1] }, { runsPath: folder, existing: [] })
+      checkMeasures(loaded, plan)
+    }
+  })
+
   describe('refuses', () => {
     const cases: [string, (experiment: any) => void, RegExp][] = [
       ['an unknown key', (one) => (one.sedes = 2), /sedes: unknown key; did you mean "seeds"\?/],
@@ -339,6 +409,14 @@ describe('stratabert compare', function () {
         })
       })
     }
+
+    it('a measure of no head or task, before anything runs', async () => {
+      const wrong = { ...experiment, measures: ['moood.accuracy'] }
+      await assert.rejects(
+        compareExperiment(wrong, { output: join(folder, 'never'), paths: paths() }),
+        /measures\.0: step tune gives nothing of "moood"; did you mean "mood"\?/,
+      )
+    })
 
     it('a path that no setting names', async () => {
       await assert.rejects(

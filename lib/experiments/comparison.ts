@@ -1,16 +1,14 @@
 /** What an experiment shows: every run, and a table of its variants beside the baseline. */
-import { StrataError } from '../errors.js'
 import { compareToBaseline, type PairedBootstrap, summarize } from '../evaluation/index.js'
-import { nearest } from '../recipes/index.js'
+import { unknownMeasure, valueNameOf } from './check-measures.js'
 import { type ConvergenceOutcome, convergenceOf } from './curves.js'
 import { bootstrapOf } from './example-bootstrap.js'
 import { type JobResult, readFailure, readResult } from './job-folder.js'
 import { findNotLearned, type NotLearned, reasonsOf } from './learned.js'
 import type { LoadedExperiment, Measure } from './load-experiment.js'
 import { Majorities } from './majority.js'
-import { type ExperimentPlan, type Job, variablesOf } from './plan.js'
+import type { ExperimentPlan, Job } from './plan.js'
 import { type JobStatus, statusOf } from './run-jobs.js'
-import { fillVariables } from './variables.js'
 
 export interface ComparedRun {
   seed: number
@@ -149,7 +147,7 @@ function measuredCells(
       const job = jobs[measure.step]
       const result = results.get(job)
       if (!result) continue
-      const valueName = fillVariables(measure.value, variablesOf(experiment, { variant, seed }))
+      const valueName = valueNameOf(experiment, measure, { variant, seed })
       const numbers = measure.stage === undefined ? result.values : (result.stages[measure.stage] ?? {})
       looked++
       const names =
@@ -169,15 +167,6 @@ function measuredCells(
     if (looked > 0 && found === 0) throw unknownMeasure(experiment, measure, [...known])
   }
   return cells
-}
-
-function unknownMeasure({ label }: LoadedExperiment, { step, value, stage }: Measure, known: string[]): StrataError {
-  const near = nearest(value, known)
-  return new StrataError(
-    'BAD_RECIPE',
-    `${label}: measures: no run of step ${step} gives ${value}${stage === undefined ? '' : ` in stage ${stage}`}${near ? `; did you mean "${near}"?` : ''} (it gives ${known.sort().join(', ')})`,
-    { details: { step, value, known } },
-  )
 }
 
 function missingNotes({ measures }: LoadedExperiment, { runs, jobs }: ExperimentPlan): string[] {
@@ -242,43 +231,41 @@ async function tableRows(
   const { baseline, measures, variants } = experiment
   const rows = measures.flatMap((measure) =>
     Object.entries(variants).map(([variant, { against = baseline }]) => {
-      const own = cells.filter((cell) => cell.measure === measure && cell.variant === variant)
-      const others = cells.filter((cell) => cell.measure === measure && cell.variant === against && cell.learned)
-      const pairs = own.flatMap((cell): Pair[] => {
+      const of = (name: string) => cells.filter((cell) => cell.measure === measure && cell.variant === name)
+      const [own, others] = [of(variant), of(against)]
+      const done = own.flatMap((cell): Pair[] => {
         const other = others.find(({ seed }) => seed === cell.seed)
         // Runs of equal settings are one run: there is nothing to compare.
         const isSame = other?.job === cell.job && other.valueName === cell.valueName
-        return variant !== against && cell.learned && other && !isSame
-          ? [{ seed: cell.seed, own: cell, baseline: other }]
-          : []
+        return variant !== against && other && !isSame ? [{ seed: cell.seed, own: cell, baseline: other }] : []
       })
-      return { measure, variant, against, own, pairs }
+      const pairs = done.filter((pair) => pair.own.learned && pair.baseline.learned)
+      return { measure, variant, against, own, done, pairs }
     }),
   )
   const tests = pairedTests(rows)
   const table: ComparisonTableRow[] = []
-  for (const [index, { measure, variant, against, own, pairs }] of rows.entries()) {
-    const row = {
+  for (const [index, { measure, variant, against, own, done, pairs }] of rows.entries()) {
+    const row: ComparisonTableRow = {
       ...summaryRow(measure, variant, own),
       ...(against !== baseline && { against }),
       ...testsOfRow(tests[index], pairs.length, measure.tested ? experiment.test : undefined),
     }
-    if (pairs.length > 0) {
-      const jobs = pairs.map((pair) => ({ seed: pair.seed, own: pair.own.job, baseline: pair.baseline.job }))
-      const bootstrap =
-        pairs[0].own.valueName === pairs[0].baseline.valueName
-          ? await bootstrapOf(pairs[0].own.valueName, jobs)
-          : undefined
-      if (bootstrap && 'problem' in bootstrap)
-        notes.push(`no bootstrap of ${measure.name}, ${variant}: ${bootstrap.problem}`)
-      else if (bootstrap) {
-        const { difference, low, high, p, draws, layers } = bootstrap
-        row.bootstrap = { difference, low, high, p, draws, layers }
-      }
-      if (measure.convergence) {
-        const names = { own: pairs[0].own.valueName, baseline: pairs[0].baseline.valueName }
-        addConvergence(row, await convergenceOf(measure, names, jobs, majorities), notes)
-      }
+    const [first] = pairs
+    const bootstrap =
+      first && first.own.valueName === first.baseline.valueName
+        ? await bootstrapOf(first.own.valueName, jobsOf(pairs))
+        : undefined
+    if (bootstrap && 'problem' in bootstrap) {
+      notes.push(`no bootstrap of ${measure.name}, ${variant}: ${bootstrap.problem}`)
+    } else if (bootstrap) {
+      const { difference, low, high, p, draws, layers } = bootstrap
+      row.bootstrap = { difference, low, high, p, draws, layers }
+    }
+    // A run that never left the majority score is this one's own matter: it makes its pair "not comparable".
+    if (measure.convergence && done.length > 0) {
+      const names = { own: done[0].own.valueName, baseline: done[0].baseline.valueName }
+      addConvergence(row, await convergenceOf(measure, names, jobsOf(done), majorities), notes)
     }
     table.push(row)
   }
@@ -286,6 +273,10 @@ async function tableRows(
 }
 
 type Pair = { seed: number; own: Cell; baseline: Cell }
+
+function jobsOf(pairs: readonly Pair[]): { seed: number; own: Job; baseline: Job }[] {
+  return pairs.map(({ seed, own, baseline }) => ({ seed, own: own.job, baseline: baseline.job }))
+}
 
 interface PairedRow {
   measure: Measure

@@ -5,9 +5,11 @@ import { StrataError } from '../errors.js'
 import { median } from '../evaluation/index.js'
 import { openRunData, planRun, type ResolvedRecipe, type RunResult, stagesOf } from '../recipes/index.js'
 import { replaceFile, resolveCheckpoint, type TrainingEvent } from '../training/index.js'
+import { hasCheckpoint } from './job-command.js'
 import { readJson, readLines, readResult } from './job-folder.js'
 import { startOwnCommand } from './own-command.js'
 import { checkpointPlace, type Job, type TrainJob } from './plan.js'
+import { type JobNumbers, readJobNumbers } from './read-results.js'
 
 /** Steps of each measurement; the first is left out of the time. */
 const MEASURED_STEPS = 4
@@ -41,6 +43,8 @@ export interface EstimateOptions {
   threads?: number
   signal?: AbortSignal
   onProgress?: (line: string) => void
+  /** Gets the numbers of each measurement. */
+  onMeasured?: (job: TrainJob, found: JobNumbers) => void
 }
 
 /** Measures each variant's training steps that are not done yet, in child processes. */
@@ -90,6 +94,7 @@ async function measure(
   const output = join(options.folder, job.id.slice(0, 12))
   const { result, seconds } = await fewSteps(recipe, output, options)
   measured.set(job, output)
+  options.onMeasured?.(job, await readJobNumbers({ ...job, folder: output }, `${output}.out`, seconds))
   const events = await readLines<TrainingEvent>(join(output, 'metrics.jsonl'))
   let total = 0
   const told: string[] = []
@@ -122,7 +127,7 @@ function evaluationCount({ evaluation }: ResolvedRecipe, steps: number | null, e
 async function startable(job: TrainJob, measured: Map<Job, string>, options: EstimateOptions): Promise<ResolvedRecipe> {
   const { recipe, parent } = job
   if (!parent) return recipe
-  let place = readResult(parent) ? checkpointPlace(parent, job.fromBest) : measured.get(parent)
+  let place = readResult(parent) && hasCheckpoint(parent) ? checkpointPlace(parent, job.fromBest) : measured.get(parent)
   if (place === undefined && parent.kind === 'train') {
     place = join(options.folder, parent.id.slice(0, 12))
     await fewSteps(await startable(parent, measured, options), place, options)

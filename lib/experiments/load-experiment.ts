@@ -85,7 +85,17 @@ function seedsOf({ seeds }: Experiment): number[] {
 }
 
 /** What a run costs. */
-const COST = /^(seconds|secondsPerStep|tokensPerSecond|steps|tokens|parameters|trainedParameters|density|memoryBytes)$/
+export const COSTS = [
+  'seconds',
+  'secondsPerStep',
+  'tokensPerSecond',
+  'steps',
+  'tokens',
+  'parameters',
+  'trainedParameters',
+  'density',
+  'memoryBytes',
+]
 /** Numbers of which less is better, when the measure does not say. */
 const LOWER =
   /(^|\.)(loss|perplexity|seconds|secondsPerStep|steps|tokens|parameters|trainedParameters|density|memoryBytes)$/
@@ -98,7 +108,7 @@ function wholeMeasure(measure: Experiment['measures'][number], onlyStep: string)
     step: own.step ?? onlyStep,
     better: own.better ?? (LOWER.test(own.value) ? 'lower' : 'higher'),
     reference: [reference ?? []].flat(),
-    tested: own.tested ?? !COST.test(own.value),
+    tested: own.tested ?? !COSTS.includes(own.value),
   }
 }
 

@@ -11,10 +11,11 @@ import type { Job } from './plan.js'
 import { probeNumbers } from './probe-numbers.js'
 
 type Numbers = Record<string, number>
-type Found = Pick<JobResult, 'values' | 'stages' | 'splits' | 'steps' | 'tokens' | 'seconds'>
+/** What a job's result is made of. */
+export type JobNumbers = Pick<JobResult, 'values' | 'stages' | 'splits' | 'steps' | 'tokens' | 'seconds'>
 
 /** Reads what the job's command left: its JSON document in `stdout`, its files in the folder. Throws BAD_FILE. */
-export async function readJobNumbers(job: Job, stdout: string, commandSeconds: number): Promise<Found> {
+export async function readJobNumbers(job: Job, stdout: string, commandSeconds: number): Promise<JobNumbers> {
   if (job.kind === 'train') return trainNumbers(job.folder, (await document(stdout)) as RunResult)
   const rest = { stages: {}, steps: 0, tokens: 0, seconds: commandSeconds }
   if (job.kind === 'evaluate') return { ...rest, ...evaluationNumbers((await document(stdout)) as EvaluationReport) }
@@ -33,7 +34,7 @@ async function document(path: string): Promise<unknown> {
   }
 }
 
-async function trainNumbers(folder: string, result: RunResult): Promise<Found> {
+async function trainNumbers(folder: string, result: RunResult): Promise<JobNumbers> {
   if (result.status !== 'completed') throw new StrataError('ABORTED', `the run in ${folder} was interrupted`)
   const events = await readLines<TrainingEvent>(join(folder, 'metrics.jsonl'))
   const stages: Record<string, Numbers> = {}
@@ -85,7 +86,7 @@ function counts(tasks: Record<string, Record<string, SplitScores>>): Numbers {
   )
 }
 
-function evaluationNumbers({ rows, tasks }: EvaluationReport): Pick<Found, 'values' | 'splits'> {
+function evaluationNumbers({ rows, tasks }: EvaluationReport): Pick<JobNumbers, 'values' | 'splits'> {
   const byTask: Record<string, Record<string, SplitScores>> = {}
   for (const scores of tasks) {
     byTask[scores.task] ??= {}

@@ -3,6 +3,7 @@ import { availableParallelism } from 'node:os'
 import { join, resolve } from 'node:path'
 import { StrataError } from '../errors.js'
 import { lockRun, makeFolder, replaceFile } from '../training/index.js'
+import { checkMeasures, unknownMeasure, valueNameOf } from './check-measures.js'
 import { type Comparison, compareRuns } from './comparison.js'
 import { type Estimate, estimateJobs } from './estimate.js'
 import { readFailure, readFolderNames, readResult } from './job-folder.js'
@@ -59,6 +60,7 @@ export async function compareExperiment(
   const experiment = await loadExperiment(experimentFile, options.paths)
   checkVariants(experiment.variants, options.only)
   const plan = await planExperiment(experiment, readFolderNames(output))
+  checkMeasures(experiment, plan)
   const write = async () => {
     const comparison = await compareRuns(experiment, plan)
     await writeComparison(output, comparison, options.command ?? `compareExperiment(${experiment.label})`)
@@ -73,6 +75,7 @@ export async function compareExperiment(
       await runJobs(wanted, {
         ...options,
         keep: options.keep ?? experiment.keep,
+        all: plan.jobs,
         threads: threadsOf(options.parallel),
         onEnd: async () => void (await write()),
       })
@@ -98,6 +101,7 @@ export async function estimateExperiment(
   const experiment = await loadExperiment(experimentFile, options.paths)
   checkVariants(experiment.variants, options.only)
   const plan = await planExperiment(experiment, readFolderNames(output))
+  checkMeasures(experiment, plan)
   const jobs = wantedJobs(plan, options.only)
   const estimate = await estimateJobs(jobs, {
     folder: join(output, `.measure.${process.pid}`),
@@ -105,6 +109,13 @@ export async function estimateExperiment(
     threads: threadsOf(options.parallel),
     signal: options.signal,
     onProgress: options.onProgress,
+    onMeasured: (job, { values, stages }) => {
+      for (const measure of experiment.measures) {
+        const of = measure.stage === undefined ? values : (stages[measure.stage] ?? {})
+        const name = valueNameOf(experiment, measure, { variant: job.variant, seed: job.seed })
+        if (measure.step === job.step && !(name in of)) throw unknownMeasure(experiment, measure, Object.keys(values))
+      }
+    },
   })
   const runs = jobs.map((job) => ({
     variant: job.variant,

@@ -1,5 +1,5 @@
 /** Runs what is missing: one job after the other, or several at a time, so that nothing done is done again. */
-import { existsSync } from 'node:fs'
+import { existsSync, statSync } from 'node:fs'
 import { open, readdir, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -19,6 +19,8 @@ export interface RunJobsOptions {
   /** Compute threads of each job; default all. */
   threads?: number
   keep: Keep
+  /** Every job of the experiment, those that do not run now too: they say which checkpoints are needed. */
+  all: readonly Job[]
   /** An abort lets running jobs write their checkpoints and starts no other. */
   signal?: AbortSignal
   /** An abort ends them at once. */
@@ -83,7 +85,7 @@ async function runWaiting(jobs: readonly Job[], options: RunJobsOptions): Promis
         largestBytes = Math.max(largestBytes, readResult(ready)?.values.memoryBytes ?? 0)
         // One after the other: two jobs may end at the same time.
         tidying = tidying.then(async () => {
-          await removeCheckpoints(jobs, options.keep)
+          await removeCheckpoints(options.all, options.keep)
           await options.onEnd?.(ready)
         })
         return tidying
@@ -149,6 +151,7 @@ async function runCommand(job: Job, stdout: string, options: RunJobsOptions): Pr
     await waitForHolder(job, options)
     if (signal?.aborted) return false
     await removeOldOutputs(job.folder)
+    const logged = existsSync(stderr) ? statSync(stderr).size : 0
     const command = startOwnCommand(await jobArguments(job), { stdout, stderr, threads })
     const watch = setInterval(
       () => void progressOf(job).then((line) => line && onEvent?.({ type: 'progress', job, line })),
@@ -164,7 +167,7 @@ async function runCommand(job: Job, stdout: string, options: RunJobsOptions): Pr
     })
     if (code === 0) return true
     if (signal?.aborted) return false
-    const said = await lastError(stderr)
+    const said = await lastError(stderr, logged)
     // A run that a killed command left behind took its folder in the meantime; it is about to stop.
     if (/ is in use by process \d+ /.test(said) && existsSync(join(job.folder, 'recipe.resolved.json'))) continue
     const ended = by === null ? `exit code ${code}` : `signal ${by}${by === 'SIGKILL' ? ' (out of memory?)' : ''}`
@@ -218,9 +221,9 @@ async function progressOf(job: Job): Promise<string | undefined> {
   return undefined
 }
 
-/** The command's own words for its end. */
-async function lastError(log: string): Promise<string> {
-  const text = existsSync(log) ? await readFile(log, 'utf8') : ''
+/** The command's own words for its end; the log holds those of earlier tries before `from`. */
+async function lastError(log: string, from: number): Promise<string> {
+  const text = existsSync(log) ? (await readFile(log)).subarray(from).toString('utf8') : ''
   const at = text.lastIndexOf('error[')
   if (at >= 0) return text.slice(at).trim().slice(0, 2000)
   return text.trim().split('\n').slice(-3).join(' | ').slice(-500) || 'ended without a word'
