@@ -42,6 +42,7 @@ const evaluationLine = z.looseObject({
         count: z.number().optional(),
         loss: loggedNumber,
         accuracy: loggedNumber.optional(),
+        accuracyInterval: z.tuple([loggedNumber, loggedNumber]).optional(),
       }),
     )
     .default({}),

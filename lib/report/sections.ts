@@ -5,6 +5,7 @@ import type { Figure } from './figure.js'
 import { type FrameOptions, tableHtml } from './figure-html.js'
 import { type Html, html } from './html.js'
 import type { ReportInputs } from './inputs.js'
+import { lastScores } from './last-scores.js'
 import { gradientFigure, gradientsOfLayers, layersFigures, mixesOfLayers } from './layers-figures.js'
 import { mixFigures } from './mix-figures.js'
 import type { Section } from './page-document.js'
@@ -21,7 +22,7 @@ export function reportSections(inputs: ReportInputs, frame: FrameOptions): Secti
     comparisons(inputs, frame),
     probes(inputs, frame),
     figures('layers', 'Layers and attention heads', layersFigures(layers)),
-    figures('scores', 'Scores over time', scoreFigures(runs)),
+    scores(inputs, frame),
     figures('losses', 'Training losses', lossFigures(runs), smoothingControls),
     figures('rates', 'Learning rate, gradient, speed', [
       ...rateFigures(runs),
@@ -38,6 +39,11 @@ export function reportSections(inputs: ReportInputs, frame: FrameOptions): Secti
 
 function figures(id: string, title: string, drawn: readonly Figure[], lead?: Html): Section | undefined {
   return drawn.length > 0 ? { id, title, figures: drawn, lead } : undefined
+}
+
+function scores({ runs }: ReportInputs, frame: FrameOptions): Section | undefined {
+  const last = lastScores(runs)
+  return last && figures('scores', 'Scores', scoreFigures(runs), tableHtml(last, 'last scores', frame))
 }
 
 const list = (notes: readonly string[]): Html | false =>
