@@ -462,7 +462,14 @@ describe('the recipe cramming', function () {
       }),
     })
     const cacheDirectory = join(folder, 'cache')
-    const { stages } = planRun(recipe, await openRunData(recipe, { cacheDirectory }))
+    const data = await openRunData(recipe, { cacheDirectory })
+    const { stages } = planRun(recipe, data, { tokensPerSecond: 100 })
+    assert.ok(Math.abs(stages[0].hours! - stages[0].tokens! / 360_000) < 1 / 360_000)
+    const timed = planRun({ ...recipe, budget: { hours: 0.5 } }, data, { tokensPerSecond: 100 }).stages[0]
+    // 180,000 tokens or up to one step more.
+    assert.ok(timed.tokens! >= 180_000 && timed.tokens! < 180_000 + 5 * 256, `${timed.tokens} tokens`)
+    assert.ok(timed.steps! > 180_000 / (4 * 256) && timed.hours === 0.5, `${timed.steps} steps`)
+    assert.equal(planRun({ ...recipe, budget: { hours: 0.5 } }, data).stages[0].steps, null)
     const output = join(folder, 'run')
     const { state, status, notes } = await runRecipe(recipe, { output, cacheDirectory })
     // x = 0, 1/6 … 5/6: floor(x * 4 / 0.6) + 1 = 1, 2, 3, 4, 5, 6 batches, 4 at most.

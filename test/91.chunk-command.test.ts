@@ -129,7 +129,7 @@ describe('stratabert chunk', function () {
     const text = "# Notes\nThe old man fed his dogs. They didn't eat.\nIt rained.\n\nA new document.\n"
     const conllu = await runCli(['chunk', '--input', '-', '--format', 'conllu'], { input: text })
     assert.equal(conllu.code, 0)
-    const sentences = parseConllu(conllu.stdout, 'stdout')
+    const sentences = parseConllu(conllu.stdout)
     assert.deepEqual(
       sentences.map(({ comments }) => comments.join(' ')),
       [

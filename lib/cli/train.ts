@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Command } from 'commander'
+import { StrataError } from '../errors.js'
 import {
   type DataCounts,
   heldOutTable,
@@ -29,6 +30,7 @@ interface TrainFlags {
   precision?: string
   resume: boolean
   dryRun: boolean
+  tokensPerSecond?: number
   json: boolean
 }
 
@@ -50,6 +52,7 @@ export function registerTrain(program: Command): void {
     .option('--precision <precision>', "auto, fp32, bf16, fp16 or fp64 (default: the recipe's)")
     .option('--resume', 'go on with the run in the folder; starts it if there is none', false)
     .option('--dry-run', 'resolve, open the data, count steps, tokens, parameters and memory; train nothing', false)
+    .option('--tokens-per-second <n>', 'speed for the forecast of --dry-run', wholeNumber(1))
     .option('--json', 'print one JSON document at the end', false)
     .action(train)
   example(
@@ -68,9 +71,16 @@ async function train(recipeName: string, flags: TrainFlags): Promise<void> {
     overlay: overlayOf(flags),
     resumed: resumed as ResolvedRecipe | undefined,
   })
+  if (flags.tokensPerSecond !== undefined && !flags.dryRun) {
+    throw new StrataError(
+      'BAD_ARGUMENT',
+      '--tokens-per-second came without --dry-run, whose forecast it is for; add it',
+    )
+  }
   const progress = progressNotes()
   if (flags.dryRun) {
-    const plan = planRun(recipe, await openRunData(recipe, { onProgress: progress.say, planOnly: true }))
+    const data = await openRunData(recipe, { onProgress: progress.say, planOnly: true })
+    const plan = planRun(recipe, data, { tokensPerSecond: flags.tokensPerSecond })
     progress.done()
     return flags.json ? printJson(plan) : printLines(describePlan(plan))
   }
@@ -129,13 +139,23 @@ function describePlan(plan: RunPlan): string[] {
         .map(([key, value]) => `${number(value)} ${key}`)
         .join()}`,
       `  a pass    ${number(stage.inputsPerEpoch)} inputs, ${stage.tokensPerEpoch === null ? '' : `${number(stage.tokensPerEpoch)} tokens, `}${number(stage.batchesPerEpoch)} batches`,
-      `  in all    ${stage.steps === null ? 'known when the time is over' : `${number(stage.steps)} steps${stage.tokens === null ? '' : `, ${number(stage.tokens)} tokens`}${stage.epochs === null ? '' : `, ${stage.epochs.toFixed(2)} passes`}`}`,
+      `  in all    ${stageForecast(stage)}`,
     ]),
     `parameters  ${number(plan.parameters.total)}, of them ${number(plan.parameters.added)} beside the encoder's${recipe.adapter ? `; encoder and adapters are ${plan.parameters.adaptedRatio.toFixed(3)} × one encoder with pooler` : ''}`,
     `memory      about ${size(memory.total)}: weights ${size(memory.weights)}, gradients ${size(memory.gradients)}, optimizer ${size(memory.optimizer)}, activations ${size(memory.activations)}`,
     ...plan.notes.map((line) => `note        ${line}`),
     'nothing was trained (--dry-run)',
   ]
+}
+
+function stageForecast({ steps, tokens, epochs, hours, budget }: RunPlan['stages'][number]): string {
+  if (steps === null) return 'known when the time is over (--tokens-per-second forecasts it)'
+  const number = (value: number) => value.toLocaleString('en-US')
+  const parts = [`${number(steps)} steps`]
+  if (tokens !== null) parts.push(`${number(tokens)} tokens`)
+  if (epochs !== null) parts.push(`${epochs.toFixed(2)} passes`)
+  if (hours !== null && budget.hours === undefined) parts.push(`${hours.toPrecision(3)} hours`)
+  return parts.join(', ')
 }
 
 function describeResult(result: RunResult): string[] {

@@ -58,13 +58,20 @@ export interface StagePlan {
   inputsPerEpoch: number
   /** Special tokens included; unknown (null) with labelled tasks. */
   tokensPerEpoch: number | null
-  /** Unknown (null) for a budget in hours. */
+  /** Unknown (null) for a budget in hours without a speed. */
   steps: number | null
   tokens: number | null
   epochs: number | null
+  /** Without evaluations; null where neither the budget nor a speed tells. */
+  hours: number | null
 }
 
-export function planRun(recipe: ResolvedRecipe, data: RunData): RunPlan {
+export interface PlanOptions {
+  /** Speed to forecast with, as a run's log or a short trial tells it: real tokens trained in a second. */
+  tokensPerSecond?: number
+}
+
+export function planRun(recipe: ResolvedRecipe, data: RunData, options: PlanOptions = {}): RunPlan {
   const shapes = [...data.tasks.map(shapeOf), ...shapesWithoutData(recipe, data.tasks)]
   const config = modelConfigOf(recipe, data.tokenizer.vocabSize, shapes)
   const parameters = parameterPlan(config)
@@ -75,15 +82,21 @@ export function planRun(recipe: ResolvedRecipe, data: RunData): RunPlan {
       ? { training: counts(data.text.training), ...(data.text.heldOut && { heldOut: counts(data.text.heldOut) }) }
       : {},
     tasks: shapes.map((shape) => taskPlan(shape, config, data)),
-    stages: stagesOf(recipe).map((stage) => stagePlan(recipe, stage, data)),
+    stages: stagesOf(recipe).map((stage) => stagePlan(recipe, stage, data, options)),
     parameters,
     memoryBytes: estimateMemory(recipe, config, parameters.total),
     notes: data.notes,
   }
 }
 
-function stagePlan(recipe: ResolvedRecipe, stage: ResolvedStage, data: RunData): StagePlan {
-  const { steps, tokens, epochs } = stage.budget
+function stagePlan(
+  recipe: ResolvedRecipe,
+  stage: ResolvedStage,
+  data: RunData,
+  { tokensPerSecond }: PlanOptions,
+): StagePlan {
+  const { steps, epochs, hours } = stage.budget
+  const tokens = stage.budget.tokens ?? (hours && tokensPerSecond ? hours * 3600 * tokensPerSecond : undefined)
   const tasks = data.tasks.filter(({ name }) => stage.tasks.includes(name))
   let batches = tasks.reduce((sum, task) => sum + (task.train?.batchCount(0) ?? 0), 0)
   let inputs = tasks.reduce((sum, task) => sum + (task.train?.examples ?? 0), 0)
@@ -105,6 +118,8 @@ function stagePlan(recipe: ResolvedRecipe, stage: ResolvedStage, data: RunData):
   const planned = tokens && tokensPerBatch ? tokens / tokensPerBatch : epochs ? epochs * batches : null
   const plannedSteps = steps ?? (planned === null ? null : stepsOfBatches(stage.batch, Math.ceil(planned)))
   const plannedBatches = plannedSteps === null ? null : batchesOfSteps(stage.batch, plannedSteps)
+  const plannedTokens = plannedBatches === null || tokensPerBatch === null ? null : plannedBatches * tokensPerBatch
+  const forecast = plannedTokens === null || !tokensPerSecond ? null : plannedTokens / tokensPerSecond / 3600
   return {
     name: stage.name,
     heads: stage.heads,
@@ -114,8 +129,9 @@ function stagePlan(recipe: ResolvedRecipe, stage: ResolvedStage, data: RunData):
     inputsPerEpoch: inputs,
     tokensPerEpoch,
     steps: plannedSteps,
-    tokens: plannedBatches === null || tokensPerBatch === null ? null : Math.round(plannedBatches * tokensPerBatch),
+    tokens: plannedTokens === null ? null : Math.round(plannedTokens),
     epochs: plannedBatches === null || batches === 0 ? null : plannedBatches / batches,
+    hours: hours ?? forecast,
   }
 }
 
