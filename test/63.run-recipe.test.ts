@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { readModelFolder } from '../lib/model/index.js'
@@ -91,6 +91,12 @@ describe('running a recipe', function () {
     })
     assert.equal(first.status, 'interrupted')
     assert.ok(first.state.step < 6)
+    // As if the run had been started by a version that did not know a key yet: it counts as its default.
+    const file = join(output('resumed'), 'recipe.resolved.json')
+    const before = JSON.parse(readFileSync(file, 'utf8'))
+    assert.equal(before.masking.exact, false)
+    delete before.masking.exact
+    writeFileSync(file, JSON.stringify(before))
     const second = await runRecipe(await recipe(), { output: output('resumed'), cacheDirectory, resume: true })
     assert.deepEqual([second.status, second.state.step], ['completed', 6])
     assert.ok(weights(second.checkpoint).equals(weights(whole.checkpoint)))

@@ -5,6 +5,7 @@ import { resolveCheckpoint } from '../training/index.js'
 import { loadRecipe } from './load-recipe.js'
 import { isValues, mergeValues, type Values } from './merge.js'
 import { type ResolvedRecipe, resolveRecipe } from './resolve-recipe.js'
+import { recipeSchema } from './schema.js'
 
 export interface OpenRecipeOptions {
   /** Values laid over the recipe's own. */
@@ -58,9 +59,13 @@ function absoluteFiles(slot: unknown): unknown {
 const CHANGEABLE =
   /^(name|description|extends|preset|resolved|device|threads|onNonFinite|prefetchWorkers|taskMegabytes|data|budget|log|checkpoint|evaluation\.everySteps|stages\.\d+\.budget)(\.|$)/
 
-/** Throws BAD_RECIPE when a recipe differs from the one that its run was started with in what is computed. */
+/**
+ * Throws BAD_RECIPE when a recipe differs from the one that its run was started with in what is computed. Keys that the run's
+ * version of the package did not have count as their defaults, which compute what that version did.
+ */
 export function checkResumedRecipe(recipe: ResolvedRecipe, before: ResolvedRecipe): void {
-  const [now, then] = [leaves(recipe), leaves(before)]
+  const { data = before } = recipeSchema.safeParse(before)
+  const [now, then] = [leaves(recipe), leaves(data)]
   const changed = [...new Set([...Object.keys(then), ...Object.keys(now)])]
     .filter((key) => !CHANGEABLE.test(key) && now[key] !== then[key])
     .map((key) => `${key}: the run was started with ${then[key] ?? 'nothing'}, now came ${now[key] ?? 'nothing'}`)
