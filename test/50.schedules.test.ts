@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { StrataError } from '../lib/errors.js'
-import { batchesAt, batchesOfSteps, batchesTaken, checkRamp, stepsOfBatches } from '../lib/training/accumulation.js'
+import { batchesAt, batchesTaken, checkRamp, forecastOfBatches, forecastOfSteps } from '../lib/training/accumulation.js'
 import { budgetProgress, budgetUnit, secondsLeft } from '../lib/training/budgets.js'
 import { parameterGroups, reachedParameters } from '../lib/training/parameter-groups.js'
 import { checkSchedule, scheduleFactor } from '../lib/training/schedules.js'
@@ -123,10 +123,11 @@ describe('a growing batch', () => {
   it('is forecast step by step', () => {
     const ramp = { accumulation: 4, accumulationRamp: 0.5 }
     // Ten steps see x = 0, 0.1, … 0.9: floor(8 x) + 1 = 1, 1, 2, 3, 4, then 4.
-    assert.equal(batchesOfSteps(ramp, 10), 1 + 1 + 2 + 3 + 4 + 5 * 4)
+    assert.deepEqual(forecastOfSteps(ramp, 10), { steps: 10, batches: 1 + 1 + 2 + 3 + 4 + 5 * 4 })
     // Twenty batches: 0, 1, 2, 3, 5, 8 taken ones give floor(0.4 taken) + 1 = 1, 1, 1, 2, 3, 4; then 12, 16, 20.
-    assert.equal(stepsOfBatches(ramp, 20), 8)
-    assert.deepEqual([batchesOfSteps({ accumulation: 3 }, 5), stepsOfBatches({ accumulation: 3 }, 16)], [15, 6])
+    assert.deepEqual(forecastOfBatches(ramp, 20), { steps: 8, batches: 20 })
+    assert.deepEqual(forecastOfSteps({ accumulation: 3 }, 5), { steps: 5, batches: 15 })
+    assert.deepEqual(forecastOfBatches({ accumulation: 3 }, 15.5), { steps: 6, batches: 18 })
   })
 
   it('refuses what is neither a share nor a number of batches', () => {

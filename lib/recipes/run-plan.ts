@@ -1,6 +1,6 @@
 import type { CorpusView } from '../data/index.js'
 import { type ModelConfig, modelParameterShapes } from '../model/index.js'
-import { batchesOfSteps, stepsOfBatches } from '../training/index.js'
+import { forecastOfBatches, forecastOfSteps } from '../training/index.js'
 import { modelConfigOf, type TaskShape } from './model-of-recipe.js'
 import { recipeSource } from './pretraining-sources.js'
 import { shapeOf, shapesWithoutData } from './recipe-tasks.js'
@@ -115,10 +115,13 @@ function stagePlan(
     if (stage.tasks.length === 0) tokensPerEpoch = statistics.tokens
   }
   const tokensPerBatch = tokensPerEpoch === null ? null : tokensPerEpoch / batches
-  const planned = tokens && tokensPerBatch ? tokens / tokensPerBatch : epochs ? epochs * batches : null
-  const plannedSteps = steps ?? (planned === null ? null : stepsOfBatches(stage.batch, Math.ceil(planned)))
-  const plannedBatches = plannedSteps === null ? null : batchesOfSteps(stage.batch, plannedSteps)
-  const plannedTokens = plannedBatches === null || tokensPerBatch === null ? null : plannedBatches * tokensPerBatch
+  const budget = tokens && tokensPerBatch ? tokens / tokensPerBatch : epochs ? epochs * batches : null
+  const planned = steps
+    ? forecastOfSteps(stage.batch, steps)
+    : budget !== null
+      ? forecastOfBatches(stage.batch, budget)
+      : { steps: null, batches: null }
+  const plannedTokens = planned.batches === null || tokensPerBatch === null ? null : planned.batches * tokensPerBatch
   const forecast = plannedTokens === null || !tokensPerSecond ? null : plannedTokens / tokensPerSecond / 3600
   return {
     name: stage.name,
@@ -128,9 +131,9 @@ function stagePlan(
     batchesPerEpoch: batches,
     inputsPerEpoch: inputs,
     tokensPerEpoch,
-    steps: plannedSteps,
+    steps: planned.steps,
     tokens: plannedTokens === null ? null : Math.round(plannedTokens),
-    epochs: plannedBatches === null || batches === 0 ? null : plannedBatches / batches,
+    epochs: planned.batches === null || batches === 0 ? null : planned.batches / batches,
     hours: hours ?? forecast,
   }
 }

@@ -45,18 +45,24 @@ export function batchesTaken(place: Pick<StageState, 'tasks'>): number {
   return Object.values(place.tasks).reduce((sum, { epoch, index, batches }) => sum + epoch * batches + index, 0)
 }
 
-/** Steps that take `batches` batches in all, when the budget is counted in batches, tokens or epochs. */
-export function stepsOfBatches(ramp: AccumulationRamp, batches: number): number {
-  if (!ramp.accumulationRamp) return Math.ceil(batches / ramp.accumulation)
-  let steps = 0
-  for (let taken = 0; taken < batches; steps++) taken += batchesAt(ramp, taken / batches, taken)
-  return steps
+/** A forecast of a stage. */
+export interface StepsAndBatches {
+  steps: number
+  batches: number
 }
 
-/** Batches that so many steps take, when the budget is counted in steps. */
-export function batchesOfSteps(ramp: AccumulationRamp, steps: number): number {
-  if (!ramp.accumulationRamp) return steps * ramp.accumulation
-  let taken = 0
-  for (let step = 0; step < steps; step++) taken += batchesAt(ramp, step / steps, taken)
-  return taken
+/** Of a budget in steps. */
+export function forecastOfSteps(ramp: AccumulationRamp, steps: number): StepsAndBatches {
+  if (!ramp.accumulationRamp) return { steps, batches: steps * ramp.accumulation }
+  let batches = 0
+  for (let step = 0; step < steps; step++) batches += batchesAt(ramp, step / steps, batches)
+  return { steps, batches }
+}
+
+/** Of a budget that so many batches fill: tokens, epochs or time. The last step may take more than are left. */
+export function forecastOfBatches(ramp: AccumulationRamp, budget: number): StepsAndBatches {
+  let steps = 0
+  let batches = 0
+  for (; batches < budget; steps++) batches += batchesAt(ramp, batches / budget, batches)
+  return { steps, batches }
 }

@@ -1,4 +1,4 @@
-export { batchesAt, batchesOfSteps, stepsOfBatches } from './accumulation.js'
+export { batchesAt, forecastOfBatches, forecastOfSteps } from './accumulation.js'
 export { type BatchStreams, openBatchStreams } from './batch-streams.js'
 export { budgetProgress, budgetUnit, epochsSpent, secondsLeft } from './budgets.js'
 export {
