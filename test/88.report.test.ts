@@ -309,7 +309,7 @@ describe('stratabert report', function () {
     })
 
     it('smoothing redraws, the logged values can be hidden; all of it by keyboard', async () => {
-      const { page } = await openPage(browser, at('all.html'))
+      const { page } = await openPage(browser, at('small.html'))
       const curves = () => page.locator('figure', { hasText: 'Training loss: mlm' }).locator('[data-mark=line] path')
       const before = await curves().evaluateAll((paths) => paths.map((path) => path.getAttribute('d')))
       const reached = await tabThrough(page)
