@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { checkMeasures } from '../lib/experiments/check-measures.js'
 import { type Comparison, compareExperiment, estimateExperiment, loadExperiment } from '../lib/experiments/index.js'
 import { planExperiment } from '../lib/experiments/plan.js'
+import { probeNumbers } from '../lib/experiments/probe-numbers.js'
 import { openRecipe, type RunResult, runRecipe, type Values } from '../lib/recipes/index.js'
 import { findLibtorch } from '../lib/runtime/index.js'
 import { MAIN } from './helpers/cli-process.js'
@@ -273,13 +274,17 @@ describe('stratabert compare', function () {
       variants: {
         base: { variables: { run: 'base', task: 'mood' } },
         stuck: { variables: { run: 'stuck', task: 'mood' } },
-        wrong: { variables: { run: 'stuck', task: 'moood' } },
+        wrong: {
+          variables: { run: 'stuck', task: 'moood' },
+          steps: { answer: { init: join(folder, 'whole-stuck-1') } },
+        },
       },
       measures: ['mood.accuracy'],
     }
     const folderOf = join(folder, 'answers')
     const { comparison, failed } = await compareExperiment(answers as any, { output: folderOf, parallel: 2 })
-    assert.equal(failed, 2)
+    // The wrong one looks at one run whatever the seed.
+    assert.equal(failed, 1)
     const [base, stuck, wrong] = comparison.table
     assert.deepEqual([base.n, stuck.n, wrong.n], [2, 2, 0])
     const accuracy = (name: string) => SEEDS.map((seed) => runs[`${name} ${seed}`].tasks.mood.dev.metrics.accuracy)
@@ -331,6 +336,36 @@ describe('stratabert compare', function () {
     assert.match(step.from, /^4 measured steps: 40 steps of \d+ ms, 5 evaluations of \d+\.\d s; start \d+\.\d s$/)
     assert.ok(Math.abs(estimate.seconds - 2 * step.secondsPerRun!) < 1e-9)
     assert.deepEqual(existsSync(fresh) ? readdirSync(fresh) : [], [])
+  })
+
+  it("a probing run's numbers: by layer and classifier, at the layer that dev chooses, beside the controls", () => {
+    const cell = (layer: number | string, accuracy: number, devAccuracy: number, classifier = 'logistic') => ({
+      layer,
+      classifier,
+      accuracy,
+      devAccuracy,
+    })
+    const numbers = probeNumbers({
+      format: 1,
+      tasks: [
+        {
+          name: 'SentLen',
+          test: 1000,
+          majority: 0.17,
+          controls: { bagOfWords: { accuracy: 0.4 } },
+          cells: [cell(0, 0.9, 0.6), cell(1, 0.7, 0.8), cell('mix', 0.95, 0.99), cell(1, 0.75, 0.85, 'mlp')],
+        },
+      ],
+      summary: { centroid: { SentLen: 1.5 } },
+    })
+    assert.deepEqual(
+      ['best.accuracy', 'best.layer', '0.accuracy', '1.mlp.accuracy', 'mix.devAccuracy', 'majority', 'count'].map(
+        (name) => numbers[`SentLen.${name}`],
+      ),
+      [0.7, 1, 0.9, 0.75, 0.99, 0.17, 1000],
+    )
+    assert.deepEqual([numbers['SentLen.bagOfWords'], numbers['SentLen.centroid']], [0.4, 1.5])
+    assert.throws(() => probeNumbers({ format: 2, tasks: [] }), /probes\.json: format: /)
   })
 
   it('the example files resolve', async () => {
