@@ -12,17 +12,18 @@ import {
   readAdapterFolder,
   withAdapter,
 } from './adapter-folder.js'
-import type { AdapterConfig, HeadConfig, MixConfig, ModelConfig } from './config.js'
+import type { AdapterConfig, HeadConfig, MixConfig, ModelConfig, PruningConfig } from './config.js'
 import { exists, packageVersion, readJson, syncPath, writeFileSynced } from './folder-files.js'
 import { exportMapping, type FileParts, importMapping } from './huggingface.js'
 import { huggingFaceConfig, parseHuggingFaceConfig, tasksOfConfig } from './huggingface-config.js'
 import { headsOfTensors, type TensorShape } from './huggingface-heads.js'
 import { Model } from './model.js'
 import type { ModelOptions } from './model-types.js'
+import { modelParameterShapes } from './parameter-shapes.js'
 import { readFloatTensor } from './read-tensor.js'
 import { inspectSafetensors } from './safetensors.js'
 import { type SavedTask, savedTaskProblem } from './saved-task.js'
-import { readStrataFile, STRATA_FORMAT, type StrataFile } from './strata-file.js'
+import { type PrunedWeights, readStrataFile, STRATA_FORMAT, type StrataFile } from './strata-file.js'
 
 const CONFIG_FILE = 'config.json'
 export const WEIGHTS_FILE = 'model.safetensors'
@@ -66,6 +67,8 @@ export interface LoadModelOptions extends ModelOptions {
   mixes?: MixConfig[]
   /** Adapters of the loaded model; default: those that the folder has. */
   adapters?: AdapterConfig[]
+  /** Prunes the loaded model while it is trained further. */
+  pruning?: PruningConfig
   /** Folders of adapters that are added with their heads and tasks; each must have been made for these encoder weights. */
   adapterFolders?: readonly string[]
   /** Default 0, whatever the file says. */
@@ -94,7 +97,7 @@ export interface LoadedModel {
  * same name and kind; in a folder from elsewhere, a head at the top layer takes those of the published head of its kind.
  */
 export async function loadModel(folder: string, options: LoadModelOptions = {}): Promise<LoadedModel> {
-  const { heads, mixes, adapters, adapterFolders, hiddenDropout, attentionDropout, ...modelOptions } = options
+  const { heads, mixes, adapters, pruning, adapterFolders, hiddenDropout, attentionDropout, ...modelOptions } = options
   const inspected = await inspectFolder(folder)
   const { weightsFile, encoder, tensors, parts, tied } = inspected
   const wanted = { mixes: mixes ?? parts.mixes, adapters: adapters ?? parts.adapters }
@@ -103,6 +106,7 @@ export async function loadModel(folder: string, options: LoadModelOptions = {}):
     heads: heads ?? parts.heads,
     ...(wanted.mixes?.length ? { mixes: wanted.mixes } : {}),
     ...(wanted.adapters?.length ? { adapters: wanted.adapters } : {}),
+    ...(pruning ? { pruning } : {}),
   }
   const { mapping, leftBlocks, borrowed, fresh, unused } = importMapping(base, tensors, weightsFile, parts)
   const added: AdapterFolder[] = []
@@ -158,19 +162,20 @@ export interface SaveModelOptions {
 }
 
 /**
- * Writes a model as a folder that transformers opens (see huggingface.ts for the names). Every file and the folder are
- * fsynced. Returns the names of the files written, the tokenizer's included. Throws BAD_ARGUMENT for a task that the model's
+ * Writes a model as a folder that transformers opens (see huggingface.ts for the names), pruned weights with their zeros. Every
+ * file and the folder are fsynced. Returns the names of the files written, the tokenizer's included. Throws BAD_ARGUMENT for a task that the model's
  * heads cannot answer.
  */
 export async function saveModelFolder(model: Model, folder: string, options: SaveModelOptions = {}): Promise<string[]> {
   const { config } = model
   const { tasks = [] } = options
-  const description = describeModel(config, tasks, options.extra)
+  const pruned = config.pruning && (await prunedWeightsOf(model))
+  const description = describeModel(config, tasks, options.extra, pruned)
   await mkdir(folder, { recursive: true }).catch((error) => {
     throw fileError(error, folder, 'write the model folder')
   })
   await writeDescription(folder, description)
-  await model.save(join(folder, WEIGHTS_FILE), exportMapping(config).mapping, { format: 'pt' })
+  await model.save(join(folder, WEIGHTS_FILE), exportMapping(config).mapping, { format: 'pt' }, { effective: true })
   const written = [CONFIG_FILE, STRATA_FILE, WEIGHTS_FILE]
   if (options.tokenizer) {
     await options.tokenizer.save(folder)
@@ -182,6 +187,14 @@ export async function saveModelFolder(model: Model, folder: string, options: Sav
   }
   await syncPath(folder)
   return written
+}
+
+/** What pruning left, as stratabert.json says it. */
+export async function prunedWeightsOf(model: Model): Promise<PrunedWeights> {
+  const { method, density, byLayer, weights, nonZero } = await model.readPruning()
+  const sizes = Object.values(modelParameterShapes(model.config)).map((shape) => shape.reduce((a, b) => a * b, 1))
+  const parameters = sizes.reduce((a, b) => a + b, 0)
+  return { method, density, byLayer, parameters, nonZeroParameters: parameters - (weights - nonZero) }
 }
 
 interface Description {
@@ -200,6 +213,7 @@ export function describeModel(
   config: ModelConfig,
   tasks: readonly SavedTask[],
   extra: Record<string, unknown> = {},
+  pruned?: PrunedWeights,
 ): Description {
   for (const task of tasks) {
     const problem = savedTaskProblem(task, config.heads, config.adapters ?? [])
@@ -212,6 +226,7 @@ export function describeModel(
     ...(config.mixes?.length ? { mixes: config.mixes } : {}),
     ...(config.adapters?.length ? { adapters: config.adapters } : {}),
     ...(tasks.length ? { tasks: [...tasks] } : {}),
+    ...(pruned ? { pruned } : {}),
     extra,
   }
   const json = (value: unknown): string => `${JSON.stringify(value, null, 2)}\n`

@@ -196,11 +196,31 @@ export interface AdapterConfig {
   layerNorms?: boolean
 }
 
+/**
+ * Masks on the weights of every linear layer of the blocks while the model is trained: the methods that Sanh, Wolf & Rush 2020
+ * (arXiv 2005.07683) compare. Products use W ⊙ M; q, k, v, the attention's projection and both layers behind it have a mask each,
+ * embeddings, biases, LayerNorms, heads and adapters none.
+ *
+ * | method | M | scores S start at |
+ * |---|---|---|
+ * | `magnitude` | the largest share of \|W\| (Zhu & Gupta 2017, arXiv 1710.01878) | no scores |
+ * | `movement` | the largest share of S | 0 |
+ * | `soft-movement` | sigmoid(S) > threshold, at least 0.5 % of a matrix | 0 |
+ * | `l0` | hard concrete gates (Louizos et al. 2018, arXiv 1712.01312) | 2.197 |
+ *
+ * The scores are the parameters `pruning.<weight's name>.scores`. What is left, and the penalty, {@link Model.setPruning} says.
+ */
+export interface PruningConfig {
+  method: 'magnitude' | 'movement' | 'soft-movement' | 'l0'
+}
+
 export interface ModelConfig {
   encoder: EncoderConfig
   heads: HeadConfig[]
   mixes?: MixConfig[]
   adapters?: AdapterConfig[]
+  /** A model that is being pruned; one that comes out of it has zeros and nothing here. */
+  pruning?: PruningConfig
 }
 
 /** The highest layer that a head's tap needs. */

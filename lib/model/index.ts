@@ -6,6 +6,7 @@ export {
   type LoadModelOptions,
   loadModel,
   type ModelFolder,
+  prunedWeightsOf,
   readModelFolder,
   type SaveModelOptions,
   saveModelFolder,
@@ -36,5 +37,15 @@ export {
   type SgdOptions,
 } from './optimizer.js'
 export { ENCODER_NORM, modelParameterShapes } from './parameter-shapes.js'
+export {
+  PRUNING_METHODS,
+  type PruningNoise,
+  type PruningReading,
+  type PruningState,
+  prunedWeights,
+  pruningScores,
+  SCORES_PREFIX,
+} from './pruning.js'
 export { inspectSafetensors, type SafetensorsInfo, type StoredTensorInfo } from './safetensors.js'
 export type { SavedTask } from './saved-task.js'
+export type { PrunedWeights } from './strata-file.js'

@@ -12,6 +12,14 @@ import type {
   StepLosses,
 } from './model-types.js'
 import { call, modelAddon, type NativeModel } from './native.js'
+import {
+  initialPruningState,
+  type PruningNoise,
+  type PruningReading,
+  type PruningState,
+  pruningReading,
+  requirePruning,
+} from './pruning.js'
 import { inspectSafetensors, makeHeader } from './safetensors.js'
 
 /** Numbers of a parameter: Float64Array in precision fp64, else Float32Array. */
@@ -28,6 +36,7 @@ export class Model {
   readonly #parameters: readonly ParameterInfo[]
   readonly #dropout: DropoutState
   #rates: { hidden: number; attention: number }
+  #pruning?: PruningState
 
   private constructor(
     native: NativeModel,
@@ -41,6 +50,7 @@ export class Model {
     this.#parameters = parameters
     this.#dropout = { seed, counter: 0 }
     this.#rates = { hidden: config.encoder.hiddenDropout, attention: config.encoder.attentionDropout }
+    if (config.pruning) this.#pruning = initialPruningState(config.pruning)
   }
 
   /**
@@ -150,8 +160,11 @@ export class Model {
     return this.#parameters.map((info) => ({ ...info, shape: [...info.shape] }))
   }
 
-  /** Copies of weights or of the gradients gathered since the last update (zeros where none), row-major. Default: all. */
-  readTensors(what: 'value' | 'gradient', names?: readonly string[]): Promise<Record<string, Values>> {
+  /**
+   * Copies of weights, of the gradients gathered since the last update (zeros where none), or of weights as evaluations use them
+   * (`effective`: masked where they are pruned), row-major. Default: all.
+   */
+  readTensors(what: 'value' | 'gradient' | 'effective', names?: readonly string[]): Promise<Record<string, Values>> {
     return call(() => this.#native.readTensors(what, names ? [...names] : this.#parameters.map(({ name }) => name)))
   }
 
@@ -184,8 +197,16 @@ export class Model {
     await call(() => this.#native.load(path, tensors))
   }
 
-  /** Writes weights (float32; float64 in precision fp64) as safetensors and syncs the file. Order: the model's own. */
-  async save(path: string, mapping: Record<string, string>, metadata: Record<string, string> = {}): Promise<void> {
+  /**
+   * Writes weights (float32; float64 in precision fp64) as safetensors and syncs the file. Order: the model's own. With `effective`
+   * pruned weights are written masked, as zeros.
+   */
+  async save(
+    path: string,
+    mapping: Record<string, string>,
+    metadata: Record<string, string> = {},
+    options: { effective?: boolean } = {},
+  ): Promise<void> {
     const dtype = this.precision === 'fp64' ? 'F64' : 'F32'
     const known = this.#parameters.filter(({ name }) => Object.hasOwn(mapping, name))
     if (known.length !== Object.keys(mapping).length) {
@@ -201,6 +222,7 @@ export class Model {
         path,
         header,
         known.map(({ name }) => name),
+        options.effective ?? false,
       ),
     )
   }
@@ -220,6 +242,28 @@ export class Model {
     }
     this.#dropout.seed = state.seed
     this.#dropout.counter = state.counter
+  }
+
+  /**
+   * Threshold and penalty of a pruned model from the next command on; it begins unpruned. A penalty counts once an update, in the
+   * first pass after the last one. Throws BAD_ARGUMENT for a model without pruning, numbers out of range, noise that fits no weight.
+   */
+  async setPruning(state: PruningState, noise?: PruningNoise): Promise<void> {
+    requirePruning(this.config)
+    const { threshold, penalty } = state
+    await call(() => this.#native.setPruning({ threshold, penalty, noise }))
+    this.#pruning = { threshold, penalty }
+  }
+
+  /** What {@link setPruning} said last; undefined for a model without pruning. */
+  pruningState(): PruningState | undefined {
+    return this.#pruning && { ...this.#pruning }
+  }
+
+  /** What is left of the pruned weights as evaluations use them. Throws BAD_ARGUMENT for a model without pruning. */
+  async readPruning(): Promise<PruningReading> {
+    const config = requirePruning(this.config)
+    return pruningReading(config, this.#pruning!, await call(() => this.#native.readPruning()))
   }
 
   /** Changes dropout probabilities from the next command on. */

@@ -3,6 +3,7 @@ import { isStrataErrorCode, StrataError } from '../errors.js'
 import { loadRuntime, type NativeCore } from '../runtime/index.js'
 import type { ModelConfig } from './config.js'
 import type { AttentionSums, HeadEvaluation, ParameterInfo } from './model-types.js'
+import type { NativePruningReport } from './pruning.js'
 
 /** The addon's classes as native/binding defines them. */
 export interface NativeModel {
@@ -24,8 +25,10 @@ export interface NativeModel {
   readTensors(what: string, names: string[]): Promise<Record<string, Float32Array | Float64Array>>
   writeTensors(values: object): Promise<void>
   load(path: string, tensors: object[]): Promise<void>
-  save(path: string, header: string, names: string[]): Promise<void>
+  save(path: string, header: string, names: string[], effective: boolean): Promise<void>
   setDropout(rates: { hidden: number; attention: number }): Promise<void>
+  setPruning(state: object): Promise<void>
+  readPruning(): Promise<NativePruningReport>
   dispose(): Promise<void>
 }
 

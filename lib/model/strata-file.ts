@@ -1,7 +1,7 @@
 /** `stratabert.json`: what a model folder holds beyond Hugging Face's files. Fields are only ever added; the format stays 1. */
 import { z } from 'zod'
 import { StrataError } from '../errors.js'
-import { type AdapterConfig, type HeadConfig, type MixConfig, tapLayer } from './config.js'
+import { type AdapterConfig, type HeadConfig, type MixConfig, type PruningConfig, tapLayer } from './config.js'
 import { exists, readJson } from './folder-files.js'
 import { type SavedTask, savedTaskProblem, savedTaskSchema } from './saved-task.js'
 
@@ -17,7 +17,20 @@ export interface StrataFile {
   adapters?: AdapterConfig[]
   /** What the heads were trained for. */
   tasks?: SavedTask[]
+  /** What pruning left of the weights, which stand in the weights file with their zeros. */
+  pruned?: PrunedWeights
   extra: Record<string, unknown>
+}
+
+/** What a pruned model has less than its shape says. */
+export interface PrunedWeights {
+  method: PruningConfig['method']
+  /** Share of the weights of the blocks' linear layers that is not 0, in all and by block. */
+  density: number
+  byLayer: Record<string, number>
+  /** Parameters of the model, and those among them that pruning left. */
+  parameters: number
+  nonZeroParameters: number
 }
 
 const name = z.string().regex(/^[A-Za-z][A-Za-z0-9_-]*$/)
@@ -92,6 +105,15 @@ const strataSchema = z.object({
   mixes: z.array(mixSchema).optional(),
   adapters: z.array(adapterSchema).optional(),
   tasks: z.array(savedTaskSchema).optional(),
+  pruned: z
+    .object({
+      method: z.enum(['magnitude', 'movement', 'soft-movement', 'l0']),
+      density: share,
+      byLayer: z.record(z.string(), share),
+      parameters: z.int().min(0),
+      nonZeroParameters: z.int().min(0),
+    })
+    .optional(),
   extra: z.record(z.string(), z.unknown()).default({}),
 })
 

@@ -1,3 +1,4 @@
+import { pruningFaults } from './pruning-of-recipe.js'
 import type { RecipeProblem } from './recipe-problems.js'
 import type { ResolvedHead, ResolvedRecipe } from './resolve-recipe.js'
 import { taskFaults } from './task-checks.js'
@@ -11,6 +12,7 @@ export function checkAcrossKeys(recipe: ResolvedRecipe): RecipeProblem[] {
     ...inputFaults(recipe),
     ...budgetFaults(recipe),
     ...runFaults(recipe),
+    ...pruningFaults(recipe),
   ]
 }
 

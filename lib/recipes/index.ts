@@ -16,6 +16,7 @@ export { modelConfigOf, type TaskShape } from './model-of-recipe.js'
 export { findNamedRecipe, type NamedRecipe, namedRecipes } from './named-recipes.js'
 export { checkResumedRecipe, type OpenRecipeOptions, openRecipe } from './open-recipe.js'
 export { recipeSource, type SourceOptions } from './pretraining-sources.js'
+export { pruningTable } from './pruning-table.js'
 export { type Locate, type RecipeProblem, recipeError, schemaProblems } from './recipe-problems.js'
 export { openRecipeTasks } from './recipe-tasks.js'
 export {

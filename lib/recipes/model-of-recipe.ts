@@ -1,4 +1,4 @@
-/** The model that a recipe describes: its encoder, mixes, adapters and heads. */
+/** The model that a recipe describes: its encoder, mixes, adapters, heads and what prunes it. */
 import type { AdapterConfig, HeadConfig, ModelConfig, Tap, TaskHeadConfig } from '../model/index.js'
 import type { TaskKind } from '../tasks/index.js'
 import type { ResolvedHead, ResolvedRecipe, ResolvedTask } from './resolve-recipe.js'
@@ -35,6 +35,7 @@ export function modelConfigOf(
     ],
     ...(mixes.length > 0 && { mixes }),
     ...(adapters.length > 0 && { adapters }),
+    ...(recipe.pruning && { pruning: { method: recipe.pruning.method } }),
   }
 }
 

@@ -144,13 +144,14 @@ function knownKeys(schema: Schema, path: Path, value: unknown): string[] {
   return [...new Set(reached.flatMap((one) => Object.keys(one.shape ?? {})))]
 }
 
-/** Objects behind defaults, optionals and unions; of a union by `kind` only the branch that the value names. */
+/** Objects behind defaults, optionals and unions; of a union by `kind` or the like only the branch that the value names. */
 function unwrap(schema: Schema, value: any): Schema[] {
   const { innerType, options } = schema.def
   if (innerType) return unwrap(innerType, value)
   if (!options) return [schema]
   const branches = (options as Schema[]).flatMap((option) => unwrap(option, value))
-  const kind = value?.kind
-  const named = branches.filter((branch) => kind !== undefined && branch.shape?.kind?.def.values?.includes(kind))
+  const key = schema.def.discriminator ?? 'kind'
+  const kind = value?.[key]
+  const named = branches.filter((branch) => kind !== undefined && branch.shape?.[key]?.def.values?.includes(kind))
   return named.length > 0 ? named : branches
 }

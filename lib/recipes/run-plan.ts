@@ -1,5 +1,5 @@
 import type { CorpusView } from '../data/index.js'
-import { type ModelConfig, modelParameterShapes } from '../model/index.js'
+import { type ModelConfig, modelParameterShapes, prunedWeights, pruningScores } from '../model/index.js'
 import { forecastOfBatches, forecastOfSteps } from '../training/index.js'
 import { modelConfigOf, type TaskShape } from './model-of-recipe.js'
 import { recipeSource } from './pretraining-sources.js'
@@ -191,6 +191,11 @@ function estimateMemory(recipe: ResolvedRecipe, config: ModelConfig, parameters:
   const blocks = tokens * layers * (9 * hiddenSize + 2 * intermediateSize) * activationBytes
   const masked = config.heads.some((head) => head.kind === 'masked-lm') ? tokens * recipe.masking.maskShare : 0
   const activations = Math.round(blocks + masked * vocabSize * 2 * bytes)
-  const weights = parameters * bytes
-  return { weights, gradients: weights, optimizer: 2 * weights, activations, total: 4 * weights + activations }
+  // Scores are trained like weights; masks and masked weights are kept beside them.
+  const names = new Set(config.pruning ? prunedWeights(config.encoder) : [])
+  const pruned = countOf(config, (name) => names.has(name))
+  const trained = (parameters + (pruningScores(config).length > 0 ? pruned : 0)) * bytes
+  const weights = trained + 2 * pruned * bytes
+  const total = weights + 3 * trained + activations
+  return { weights, gradients: trained, optimizer: 2 * trained, activations, total }
 }

@@ -21,7 +21,9 @@ import {
 import { type HeldOutRow, heldOutRows } from './held-out-table.js'
 import { modelConfigOf } from './model-of-recipe.js'
 import { checkResumedRecipe } from './open-recipe.js'
+import { type PenaltyTrial, searchPenalty } from './penalty-search.js'
 import { recipeSource } from './pretraining-sources.js'
+import { FROZEN_BY_PRUNING, penaltyOf, pruningSchedule, searchesPenalty } from './pruning-of-recipe.js'
 import { savedTask, shapeOf } from './recipe-tasks.js'
 import { type ResolvedRecipe, type ResolvedStage, stagesOf } from './resolve-recipe.js'
 import { openRunData, type RunData } from './run-data.js'
@@ -66,13 +68,16 @@ export const TOKENIZER_FOLDER = 'tokenizer'
  * const recipe = await openRecipe('hierarchical-pretrain', { overlay: { data: { corpus: 'text.txt' } } })
  * const { heldOut } = await runRecipe(recipe, { output: 'runs/first' })
  */
-export async function runRecipe(recipe: ResolvedRecipe, options: RunRecipeOptions): Promise<RunResult> {
+export async function runRecipe(asked: ResolvedRecipe, options: RunRecipeOptions): Promise<RunResult> {
   const output = resolve(options.output)
-  await checkRunFolder(recipe, output, options.resume ?? false)
+  const before = await earlierRecipe(output, options.resume ?? false)
+  const known = before ? withPenaltyOf(asked, before) : asked
+  if (before) checkResumedRecipe(known, before)
 
   const tokenizerFolder = join(output, TOKENIZER_FOLDER)
-  const data = await openRunData(recipe, { ...options, tokenizerFolder: options.resume ? tokenizerFolder : undefined })
-  const stages = stagesOf(recipe).map((stage) => trainingStage(recipe, stage, data))
+  const data = await openRunData(known, { ...options, tokenizerFolder: options.resume ? tokenizerFolder : undefined })
+  const { recipe, notes: penaltyNotes } = await withPenalty(known, data, options)
+  const stages = stagesOf(recipe).map((stage, index) => trainingStage(recipe, stage, data, index))
 
   const { model, notes } = await openModel(recipe, data, output, options.resume ?? false)
   try {
@@ -84,6 +89,7 @@ export async function runRecipe(recipe: ResolvedRecipe, options: RunRecipeOption
     await saveTokenizer(data.tokenizer, tokenizerFolder)
     const allNotes = [
       ...data.notes,
+      ...penaltyNotes,
       ...notes,
       ...run.removedLeftovers.map((path) => `${path} was unfinished and is removed`),
     ]
@@ -119,9 +125,9 @@ export async function runRecipe(recipe: ResolvedRecipe, options: RunRecipeOption
   }
 }
 
-/** Refuses what would fail after minutes of reading text. */
-async function checkRunFolder(recipe: ResolvedRecipe, output: string, resume: boolean): Promise<void> {
-  if (!existsSync(join(output, 'recipe.resolved.json'))) return
+/** The recipe of the run that the folder holds; a folder that may not be gone on with is refused before minutes of reading text. */
+async function earlierRecipe(output: string, resume: boolean): Promise<ResolvedRecipe | undefined> {
+  if (!existsSync(join(output, 'recipe.resolved.json'))) return undefined
   if (!resume) {
     throw new StrataError(
       'BAD_ARGUMENT',
@@ -131,7 +137,7 @@ async function checkRunFolder(recipe: ResolvedRecipe, output: string, resume: bo
       },
     )
   }
-  checkResumedRecipe(recipe, (await readResolvedRecipe(output)) as ResolvedRecipe)
+  return (await readResolvedRecipe(output)) as ResolvedRecipe
 }
 
 /** `auto` precision: bf16 on CUDA, fp32 on the CPU. Loads libtorch. */
@@ -155,8 +161,9 @@ async function openModel(recipe: ResolvedRecipe, data: RunData, output: string, 
   if (!recipe.init || saved) return { model: await Model.create(config, options), notes: [] }
 
   const { hiddenDropout, attentionDropout } = recipe.encoder
-  const { heads, mixes, adapters } = config
-  const loaded = await loadModel(recipe.init, { ...options, heads, mixes, adapters, hiddenDropout, attentionDropout })
+  const { heads, mixes, adapters, pruning } = config
+  const parts = { heads, mixes, adapters, pruning }
+  const loaded = await loadModel(recipe.init, { ...options, ...parts, hiddenDropout, attentionDropout })
   const rows = loaded.config.encoder.vocabSize
   if (tokenizer.vocabSize > rows) {
     await loaded.model.dispose()
@@ -184,7 +191,7 @@ function startNotes(
   ]
 }
 
-function trainingStage(recipe: ResolvedRecipe, stage: ResolvedStage, data: RunData): Stage {
+function trainingStage(recipe: ResolvedRecipe, stage: ResolvedStage, data: RunData, index: number): Stage {
   const tasks: TrainingTask[] = data.tasks
     .filter(({ name }) => stage.tasks.includes(name))
     .map((task) =>
@@ -198,13 +205,84 @@ function trainingStage(recipe: ResolvedRecipe, stage: ResolvedStage, data: RunDa
     optimizer: stage.optimizer,
     schedule: stage.schedule,
     clip: stage.clip,
+    pruning: recipe.pruning && pruningSchedule(recipe.pruning, stage, index),
     budget: stage.budget,
     accumulation: stage.batch.accumulation,
     accumulationRamp: stage.batch.accumulationRamp,
-    freeze: stage.freeze,
+    freeze: recipe.pruning ? [...new Set([...stage.freeze, FROZEN_BY_PRUNING])] : stage.freeze,
     train: stage.train,
     startFrom: stage.startFrom,
     startFromBest: stage.startFromBest,
+  }
+}
+
+/** The recipe with the penalty that leaves its final density, found by short runs that leave nothing behind. */
+async function withPenalty(recipe: ResolvedRecipe, data: RunData, options: RunRecipeOptions) {
+  const { pruning } = recipe
+  if (!searchesPenalty(pruning)) return { recipe, notes: [] }
+  const { share, ...limits } = pruning.search
+  const withTrial = (penalty: number): ResolvedRecipe => ({ ...recipe, pruning: { ...pruning, penalty } })
+  const say = ({ penalty, density }: PenaltyTrial) =>
+    `pruning.penalty ${penalty.toPrecision(4)} leaves ${(100 * density).toFixed(1)} % of the weights`
+  const found = await searchPenalty({
+    ...limits,
+    finalDensity: pruning.finalDensity!,
+    start: penaltyOf(pruning),
+    onTrial: (trial) => options.onProgress?.(say(trial)),
+    densityOf: async (penalty) => {
+      const trial = withTrial(penalty)
+      const { model } = await openModel(trial, data, '', false)
+      try {
+        const stages = [shortened(trainingStage(trial, stagesOf(trial)[0], data, 0), share)]
+        const settings = {
+          seed: recipe.seed,
+          evaluateEverySteps: 0,
+          checkpoint: { everySteps: 0, keep: 1 },
+          logEverySteps: 0,
+        }
+        const { onNonFinite, prefetchWorkers } = recipe
+        const policy = onNonFinite === 'rollback' ? 'stop' : onNonFinite
+        const { signal } = options
+        const result = await train({
+          model,
+          stages,
+          settings: { ...settings, onNonFinite: policy, prefetchWorkers },
+          signal,
+        })
+        if (result.status === 'interrupted') {
+          throw new StrataError('ABORTED', 'stopped while the penalty of pruning was searched for; nothing was written')
+        }
+        return result.pruning!.density
+      } finally {
+        await model.dispose()
+      }
+    },
+  })
+  const runs = `${found.runs} ${found.runs === 1 ? 'run' : 'runs'} of ${share} of the budget`
+  return {
+    recipe: withTrial(found.penalty),
+    notes: [`${say(found)} in the nearest of ${runs}, wished ${100 * pruning.finalDensity!} %`],
+  }
+}
+
+/** A run that is gone on with keeps the penalty that was found when it began. */
+function withPenaltyOf(recipe: ResolvedRecipe, before: ResolvedRecipe): ResolvedRecipe {
+  const { pruning } = recipe
+  if (!searchesPenalty(pruning) || !before.pruning || !('penalty' in before.pruning)) return recipe
+  return { ...recipe, pruning: { ...pruning, penalty: before.pruning.penalty } }
+}
+
+/** A stage with a share of its budget and nothing to score. */
+function shortened(stage: Stage, share: number): Stage {
+  const { budget, schedule, tasks } = stage
+  const part = (value: number | undefined) => value && value * share
+  const steps = budget.steps && Math.max(1, Math.round(budget.steps * share))
+  const warmup = schedule.warmup < 1 ? schedule.warmup : Math.max(1, Math.round(schedule.warmup * share))
+  return {
+    ...stage,
+    tasks: tasks.map(({ score: _, evaluation: __, ...task }) => task),
+    budget: { steps, tokens: part(budget.tokens), epochs: part(budget.epochs), hours: part(budget.hours) },
+    schedule: { ...schedule, warmup },
   }
 }
 

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { pruning } from './pruning-schema.js'
 import { adapter, layer, mix, name, sampler, task, taskFiles } from './task-schema.js'
 
 /**
@@ -288,6 +289,8 @@ export const recipeSchema = z.strictObject({
   mixes: z.record(name, mix).prefault({}),
   /** Modules inside the blocks that every labelled task gets for itself. */
   adapter: adapter.optional(),
+  /** Prunes the blocks' linear layers while labelled tasks are trained; keys by method, see docs/pruning.md. */
+  pruning: pruning.optional(),
   /** The labelled tasks by name; default: the known tasks among the data slots. */
   tasks: z.record(name, task).prefault({}),
   /** Values that every labelled task starts from. */
@@ -352,6 +355,7 @@ type Removable<T> = T extends readonly unknown[] ? T : T extends object ? { [K i
 export type ParsedRecipe = z.output<typeof recipeSchema>
 export type RecipeHead = z.output<typeof head>
 export type LayerPlace = z.output<typeof layer>
+export type { RecipePruning } from './pruning-schema.js'
 export type { RecipeAdapter, RecipeMix, RecipeTask, TaskSlot } from './task-schema.js'
 
 /** Types a recipe that is written in TypeScript; it is checked when it is resolved. */

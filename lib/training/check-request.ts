@@ -2,6 +2,7 @@
 import { StrataError } from '../errors.js'
 import { checkRamp } from './accumulation.js'
 import { budgetUnit } from './budgets.js'
+import { checkPruning } from './pruning-schedule.js'
 import { checkSchedule } from './schedules.js'
 import { checkChain } from './stage-chain.js'
 import type { TrainOptions } from './train-options.js'
@@ -40,7 +41,10 @@ export function checkRequest(options: TrainOptions): void {
   }
   checkChain(stages, options.run !== undefined, settings.checkpoint.best !== undefined)
   const heads = model.config.heads.map((head) => head.name)
-  for (const stage of stages) checkStage(stage, heads)
+  for (const stage of stages) {
+    checkStage(stage, heads)
+    checkPruning(stage, model.config)
+  }
 }
 
 function checkEarlyStopping({ patience, minDelta = 0 }: EarlyStoppingSettings): void {

@@ -1,6 +1,6 @@
 /** What a run tells while it goes: typed events for listeners and loggers. */
 import type { HeadScores } from '../evaluation/index.js'
-import type { HeadLoss } from '../model/index.js'
+import type { HeadLoss, PruningReading } from '../model/index.js'
 import type { MixReading } from './mix-weights.js'
 import type { RunSettings, SplitScores, StageEnd } from './types.js'
 
@@ -46,6 +46,7 @@ export type TrainingEvent =
       tokens: number
       elapsedSeconds: number
       mixes?: Record<string, MixReading>
+      pruning?: PruningReading
     }
 
 /** The steps since the last event of this type, taken together. */
@@ -77,6 +78,8 @@ export interface StepEvent {
   secondsLeft?: number
   memoryBytes: number
   skippedSteps: number
+  /** What is left of the weights of a pruned model, as it stands after this step. */
+  pruning?: PruningReading
 }
 
 export type TrainingEventType = TrainingEvent['type']

@@ -28,6 +28,7 @@ export { huggingFaceModelFiles, type ModelFiles, plainModelFiles } from './model
 export { optimizerOptions } from './optimizer-options.js'
 export { parameterGroups, reachedParameters } from './parameter-groups.js'
 export { createProgressLine, type ProgressLineOptions } from './progress-line.js'
+export { pruningAt } from './pruning-schedule.js'
 export { softwareVersions } from './run-environment.js'
 export { openRunFolder, type RunFolder, type RunFolderOptions, readResolvedRecipe } from './run-folder.js'
 export { lockRun, type RunLock, runHolder } from './run-lock.js'

@@ -1,5 +1,5 @@
 /** README.md of a checkpoint: what the model is, what it was trained on and how well it does. */
-import type { ModelConfig } from '../model/index.js'
+import type { ModelConfig, PrunedWeights } from '../model/index.js'
 import { softwareVersions } from './run-environment.js'
 import type { Stage, StageScores, TrainingState } from './types.js'
 
@@ -18,6 +18,7 @@ export function modelCard(
   state: TrainingState,
   scores: StageScores,
   text: CardText = {},
+  pruned?: PrunedWeights,
 ): string {
   const { encoder, heads } = config
   const lines = ['---', 'library_name: stratabert', 'tags: [bert, pre-training, multi-task]']
@@ -31,6 +32,7 @@ export function modelCard(
     '',
   )
   if (text.data) lines.push(`Data: ${text.data}`, '')
+  if (pruned) lines.push(prunedText(pruned), '')
   lines.push('## Heads', '', '| head | kind | layer | held-out loss | accuracy | labels |', '|---|---|---|---|---|---|')
   for (const head of heads) {
     const score = scores.heads[head.name]
@@ -66,6 +68,11 @@ export function modelCard(
   )
   lines.push('', `Written by ${versions.join(', ')}.`, '')
   return lines.join('\n')
+}
+
+function prunedText({ method, density, parameters, nonZeroParameters }: PrunedWeights): string {
+  const [of, kept] = [parameters, nonZeroParameters].map((count) => count.toLocaleString('en-US'))
+  return `Pruned by ${method}: ${percent(density)} % of the weights of the blocks' linear layers are not 0; ${kept} of ${of} parameters in all. Zeros are stored like other numbers.`
 }
 
 const percent = (value: number): string => (100 * value).toFixed(2)

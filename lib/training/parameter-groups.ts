@@ -1,6 +1,6 @@
 /** Which parameters decay, at which rate each learns, and which stay as they are. */
 import { StrataError } from '../errors.js'
-import { type ModelConfig, type ParameterGroup, type ParameterInfo, tapLayer } from '../model/index.js'
+import { type ModelConfig, type ParameterGroup, type ParameterInfo, SCORES_PREFIX, tapLayer } from '../model/index.js'
 import type { OptimizerSettings, TrainedPart } from './types.js'
 
 /**
@@ -42,8 +42,8 @@ type GroupSettings = Pick<OptimizerSettings, 'weightDecay' | 'layerDecay'> &
   Partial<Pick<OptimizerSettings, 'decayAll' | 'rateFactors'>>
 
 /**
- * Groups for {@link Optimizer.create}: no decay on biases, LayerNorm and mixes, rate factor `layerDecay ** (L + 1 - layer)`
- * (heads 1, embeddings `layerDecay ** (L + 1)`) times the one of `rateFactors`. A frozen parameter is in no group.
+ * Groups for {@link Optimizer.create}: no decay on biases, LayerNorm, mixes and scores of pruning, rate factor `layerDecay ** (L + 1 - layer)`
+ * (heads 1, embeddings `layerDecay ** (L + 1)`) times the one of `rateFactors`; scores of pruning have the latter alone. A frozen parameter is in no group.
  * Throws BAD_ARGUMENT when a name of `freeze` or `rateFactors` matches nothing of `known` (the whole model, where `parameters`
  * is a part), a factor is no number of at least 0, or everything is frozen.
  */
@@ -68,8 +68,10 @@ export function parameterGroups(
   for (const { name, decays, layer } of parameters) {
     if (freeze.some((prefix) => name.startsWith(prefix))) continue
     if (train === 'adapters' && !BESIDE_THE_ENCODER.test(name)) continue
-    const weightDecay = !name.startsWith('mixes.') && (decays || settings.decayAll) ? settings.weightDecay : 0
-    const learningRateFactor = settings.layerDecay ** (top - layer) * rateFactor(name)
+    const isScore = name.startsWith(SCORES_PREFIX)
+    const mayDecay = !name.startsWith('mixes.') && !isScore
+    const weightDecay = mayDecay && (decays || settings.decayAll) ? settings.weightDecay : 0
+    const learningRateFactor = (isScore ? 1 : settings.layerDecay ** (top - layer)) * rateFactor(name)
     const key = `${weightDecay} ${learningRateFactor}`
     const group = groups.get(key) ?? { names: [], weightDecay, learningRateFactor }
     group.names.push(name)

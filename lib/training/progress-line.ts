@@ -79,6 +79,7 @@ function describeStep(event: StepEvent, severalTasks: boolean): string {
   const losses = Object.entries(event.losses).map(([head, { loss }]) => `${head} ${loss.toFixed(3)}`)
   if (severalTasks) parts.push(`task ${event.task}`)
   else parts.push(...losses)
+  if (event.pruning) parts.push(`density ${event.pruning.density.toFixed(3)}`)
   parts.push(`lr ${event.learningRate.toExponential(2)}`)
   parts.push(`grad ${event.gradNorm.toPrecision(3)}`)
   parts.push(`${Math.round(event.tokensPerSecond).toLocaleString('en-US')} tokens/s`)

@@ -124,6 +124,7 @@ function scalarsOf(event: TrainingEvent): Record<string, number> | undefined {
     const { learningRate, gradNorm, tokens, tokensPerSecond, millisecondsPerStep, dataWaitShare, memoryBytes } = event
     const rates = { learningRate, gradNorm, tokens, tokensPerSecond, millisecondsPerStep, dataWaitShare, memoryBytes }
     for (const [name, value] of Object.entries(rates)) scalars[`train/${name}`] = value
+    if (event.pruning) scalars['pruning/density'] = event.pruning.density
     return scalars
   }
   if (event.type !== 'evaluation' && event.type !== 'end') return undefined

@@ -1,6 +1,6 @@
 /** What training is asked for, and what it gives back. */
 import type { HeadScores } from '../evaluation/index.js'
-import type { Model } from '../model/index.js'
+import type { Model, PruningReading } from '../model/index.js'
 import type { TrainingEvents } from './events.js'
 import type { CardText } from './model-card.js'
 import type { ModelFiles } from './model-files.js'
@@ -38,6 +38,8 @@ export interface TrainResult {
   scores: Record<string, HeadScores>
   /** The last evaluation, by task and split, of tasks that are scored by their own metrics. */
   tasks: Record<string, Record<string, SplitScores>>
+  /** What is left of the weights of a pruned model. */
+  pruning?: PruningReading
   /** The stages that came to their end, in order. */
   stages: StageResult[]
 }

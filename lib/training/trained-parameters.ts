@@ -1,5 +1,5 @@
 /** Which of a model's parameters a stage trains. */
-import { ENCODER_NORM, type Model, type ParameterGroup } from '../model/index.js'
+import { ENCODER_NORM, type Model, type ParameterGroup, pruningScores, SCORES_PREFIX } from '../model/index.js'
 import { parameterGroups, reachedParameters } from './parameter-groups.js'
 import type { Stage } from './types.js'
 
@@ -15,12 +15,20 @@ export function stageGroups(model: Model, stage: Stage): ParameterGroup[] {
   const reached = reachedParameters(all, model.config, active, adapters).filter(
     ({ name }) => !(ownNorms && ENCODER_NORM.test(name)),
   )
-  return parameterGroups(reached, stage.optimizer, stage.freeze, stage.train, all)
+  return parameterGroups(reached, optimizerOf(model, stage), stage.freeze, stage.train, all)
 }
 
-/** Parameters of the model, and those that at least one stage trains. */
+/** The optimiser's settings with the scores' own learning rate. */
+function optimizerOf(model: Model, { optimizer, pruning }: Stage) {
+  if (!pruning || pruningScores(model.config).length === 0) return optimizer
+  const factor = pruning.scoreLearningRate / optimizer.learningRate
+  return { ...optimizer, rateFactors: { ...optimizer.rateFactors, [SCORES_PREFIX]: factor } }
+}
+
+/** Parameters of the model, and those that at least one stage trains; scores of pruning are not counted. */
 export function countParameters(model: Model, stages: readonly Stage[]): { parameters: number; trainable: number } {
-  const sizes = new Map(model.parameters().map(({ name, shape }) => [name, shape.reduce((a, b) => a * b, 1)]))
+  const own = model.parameters().filter(({ name }) => !name.startsWith(SCORES_PREFIX))
+  const sizes = new Map(own.map(({ name, shape }) => [name, shape.reduce((a, b) => a * b, 1)]))
   const trained = new Set(stages.flatMap((stage) => stageGroups(model, stage).flatMap((group) => group.names)))
   const total = (names: Iterable<string>) => [...names].reduce((sum, name) => sum + (sizes.get(name) ?? 0), 0)
   return { parameters: total(sizes.keys()), trainable: total(trained) }

@@ -43,6 +43,7 @@ async function trainStage(run: TrainingRun): Promise<void> {
   if (ends && !state.evaluationDue) return
   let progress = run.progress()
   await run.startStage(sampler.probabilities(place.draws, progress))
+  await run.prune(progress)
   if (state.evaluationDue && (await run.evaluate())) await run.save(true)
   ends ||= run.stageOver || run.stopping
 
@@ -62,6 +63,7 @@ async function trainStage(run: TrainingRun): Promise<void> {
     run.advance(tokens)
     if (place.step === 1) await run.logGradientNorms()
     progress = run.progress()
+    await run.prune(progress)
     ends = progress >= 1 || run.stopping
     const seconds = (performance.now() - started) / 1000
     watch.add({ step: state.step, task: task.name, losses, update, learningRate, tokens, seconds, waitSeconds })
@@ -75,6 +77,7 @@ async function trainStage(run: TrainingRun): Promise<void> {
     if ((await watch.settle()) === 'rollback') {
       await run.rollBack()
       progress = run.progress()
+      await run.prune(progress)
       ends = progress >= 1 || run.stopping
       continue
     }

@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { performance } from 'node:perf_hooks'
 import { StrataError } from '../errors.js'
-import { type Model, Optimizer } from '../model/index.js'
+import { type Model, Optimizer, prunedWeightsOf } from '../model/index.js'
 import { budgetProgress, secondsLeft } from './budgets.js'
 import { type CheckpointReference, checkpointOfStep, newestCheckpoint, saveCheckpoint } from './checkpoints.js'
 import { writeSynced } from './durable-files.js'
@@ -15,6 +15,7 @@ import { readMixes } from './mix-weights.js'
 import { modelCard } from './model-card.js'
 import { type ModelFiles, plainModelFiles, WEIGHTS_FILE } from './model-files.js'
 import { optimizerOptions } from './optimizer-options.js'
+import { movePruning, readPruning } from './pruner.js'
 import { findResumePoint } from './resume-point.js'
 import { latestBest, needsInitial, pinnedSteps, stageAtEnd, stageEnd, startStep } from './stage-chain.js'
 import { stageResults } from './stage-results.js'
@@ -145,6 +146,8 @@ export class TrainingRun {
     const { state } = this
     const isLast = state.stage.index === this.stages.length - 1
     const status = isLast && this.stageOver ? 'completed' : 'interrupted'
+    await this.prune(this.progress())
+    const pruning = await readPruning(this.model)
     await this.emit({
       type: 'end',
       step: state.step,
@@ -152,6 +155,7 @@ export class TrainingRun {
       tokens: state.tokens,
       elapsedSeconds: state.elapsedSeconds,
       mixes: await readMixes(this.model),
+      pruning,
     })
     const run = this.#options.run
     const best = latestBest(state)
@@ -164,6 +168,7 @@ export class TrainingRun {
       best: best && run ? join(run.checkpointsPath, `step-${best.step}`) : undefined,
       scores: heads,
       tasks,
+      pruning,
       stages: stageResults([...state.finished, ...(status === 'completed' ? [stageAtEnd(state)] : [])], run),
     }
   }
@@ -205,6 +210,11 @@ export class TrainingRun {
     }
   }
 
+  /** Moves pruning to where the stage stands. */
+  prune(progress: number): Promise<void> {
+    return movePruning(this.model, this.stage, { step: this.state.stage.step, progress })
+  }
+
   /** Counts a finished optimiser step. */
   advance(tokens: number): void {
     const { state } = this
@@ -237,6 +247,7 @@ export class TrainingRun {
       secondsLeft: secondsLeft(stage.budget, state.stage),
       memoryBytes: process.memoryUsage.rss(),
       skippedSteps: state.skippedSteps,
+      pruning: await readPruning(this.model),
     })
   }
 
@@ -311,7 +322,8 @@ export class TrainingRun {
         faultPoint('before-optimizer')
         if (goesOn) await this.#optimizer?.save(join(folder, OPTIMIZER_FILE))
         await writeSynced(join(folder, STATE_FILE), `${JSON.stringify(state, null, 2)}\n`)
-        const card = modelCard(this.model.config, this.stage, state, this.#scores, this.#options.card)
+        const pruned = this.model.config.pruning && (await prunedWeightsOf(this.model))
+        const card = modelCard(this.model.config, this.stage, state, this.#scores, this.#options.card, pruned)
         await writeSynced(join(folder, 'README.md'), card)
       },
     })

@@ -67,6 +67,22 @@ export interface OptimizerSettings {
 /** `adapters` = adapters, heads, the shared pooler, layer mixes and all LayerNorms (`--freeze` of PALs). */
 export type TrainedPart = 'all' | 'adapters'
 
+/**
+ * How a stage prunes a model whose configuration has pruning; see pruning-schedule.ts. What a threshold is, its method says: the share
+ * that stays (`magnitude`, `movement`), a bound on scores (`soft-movement`), nothing (`l0`: give 1 and 1).
+ */
+export interface PruningSchedule {
+  initialThreshold: number
+  finalThreshold: number
+  /** λ at the end, the factor of the penalty in an update's loss; 0 for a method without one. */
+  penalty: number
+  /** Length of the pauses before and after the way between the thresholds, in warm-ups of the learning rate. */
+  initialWarmup: number
+  finalWarmup: number
+  /** Of the scores at the schedule's peak, in place of the optimiser's own; they have no weight decay. */
+  scoreLearningRate: number
+}
+
 export interface ClipSettings {
   /** Largest global gradient norm; 0 = no limit. */
   maxGradNorm: number
@@ -134,6 +150,7 @@ export interface Stage {
   optimizer: OptimizerSettings
   schedule: ScheduleConfig
   clip: ClipSettings
+  pruning?: PruningSchedule
   budget: Budget
   /** Batches per optimiser step. */
   accumulation: number

@@ -200,6 +200,7 @@ ModelConfig model_config(const Napi::Object& object) {
   config.heads = each_object(object, "heads", true, head_config);
   config.mixes = each_object(object, "mixes", false, mix_config);
   config.adapters = each_object(object, "adapters", false, adapter_config);
+  if (!object.Get("pruning").IsUndefined()) config.pruning = string_field(object_field(object, "pruning"), "method");
   return config;
 }
 

@@ -47,6 +47,8 @@ Napi::Function ModelHandle::define(Napi::Env env) {
                       InstanceMethod<&ModelHandle::read_tensors>("readTensors"),
                       InstanceMethod<&ModelHandle::write_tensors>("writeTensors"), InstanceMethod<&ModelHandle::load>("load"),
                       InstanceMethod<&ModelHandle::save>("save"), InstanceMethod<&ModelHandle::set_dropout>("setDropout"),
+                      InstanceMethod<&ModelHandle::set_pruning>("setPruning"),
+                      InstanceMethod<&ModelHandle::read_pruning>("readPruning"),
                       InstanceMethod<&ModelHandle::dispose>("dispose")});
 }
 
@@ -315,13 +317,18 @@ Napi::Value ModelHandle::parameters(const Napi::CallbackInfo& info) {
 Napi::Value ModelHandle::read_tensors(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&] {
     const std::string what = string_argument(info, 0, "what");
-    if (what != "value" && what != "gradient") fail("BAD_ARGUMENT", "what is '", what, "'; value or gradient was expected");
+    if (what != "value" && what != "gradient" && what != "effective")
+      fail("BAD_ARGUMENT", "what is '", what, "'; value, gradient or effective was expected");
     auto names = string_array(info[1], "names");
     return command(info, [what, names = std::move(names)](ModelState& state) -> MakeValue {
       const at::NoGradGuard no_grad;
       std::vector<std::pair<std::string, at::Tensor>> tensors;
       for (const std::string& name : names) {
         const NamedPart& part = state.model->parameters().part(name);
+        if (what == "effective") {
+          tensors.emplace_back(name, state.model->effective(part).to(at::kCPU).contiguous());
+          continue;
+        }
         const at::Tensor whole = what == "value" ? part.owner->master : part.owner->master.grad();
         const at::Tensor own = whole.defined() ? part.of(whole) : at::zeros_like(part.of(part.owner->master));
         tensors.emplace_back(name, own.detach().to(at::kCPU).contiguous());
@@ -400,17 +407,18 @@ Napi::Value ModelHandle::load(const Napi::CallbackInfo& info) {
   });
 }
 
-// save(path, header, names): the tensors follow in the order of `names`.
+// save(path, header, names, effective): the tensors follow in the order of `names`; pruned weights masked, if `effective`.
 Napi::Value ModelHandle::save(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&] {
     const std::string path = string_argument(info, 0, "path");
     const std::string header = string_argument(info, 1, "header");
     auto names = string_array(info[2], "names");
-    return command(info, [path, header, names = std::move(names)](ModelState& state) -> MakeValue {
+    const bool effective = info[3].ToBoolean();
+    return command(info, [path, header, names = std::move(names), effective](ModelState& state) -> MakeValue {
       std::vector<at::Tensor> tensors;
       for (const std::string& name : names) {
         const NamedPart& part = state.model->parameters().part(name);
-        tensors.push_back(part.of(part.owner->master));
+        tensors.push_back(effective ? state.model->effective(part) : part.of(part.owner->master));
       }
       strata::write_tensors(path, header, tensors);
       return {};
@@ -429,6 +437,52 @@ Napi::Value ModelHandle::set_dropout(const Napi::CallbackInfo& info) {
       state.model->hidden_dropout = hidden;
       state.model->attention_dropout = attention;
       return {};
+    });
+  });
+}
+
+// setPruning({ threshold, penalty, noise? })
+Napi::Value ModelHandle::set_pruning(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&] {
+    const Napi::Object object = object_argument(info, 0, "pruning");
+    PruningState pruning{number_field(object, "threshold"), number_field(object, "penalty", 0), {}};
+    if (const Napi::Value noise = object.Get("noise"); !noise.IsUndefined()) {
+      if (!noise.IsObject()) fail("BAD_ARGUMENT", "noise is no object of arrays by the names of weights");
+      const Napi::Object by_name = noise.As<Napi::Object>();
+      const Napi::Array names = by_name.GetPropertyNames();
+      for (uint32_t i = 0; i < names.Length(); ++i) {
+        const std::string name = names.Get(i).ToString().Utf8Value();
+        pruning.noise[name] = tensor_from(by_name.Get(name), "noise of " + name);
+      }
+    }
+    return command(info, [pruning = std::move(pruning)](ModelState& state) -> MakeValue {
+      state.model->set_pruning(pruning);
+      return {};
+    });
+  });
+}
+
+// readPruning(): { penalty, matrices: [{ name, layer, size, kept }] }
+Napi::Value ModelHandle::read_pruning(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&] {
+    return command(info, [](ModelState& state) -> MakeValue {
+      const Pruning::Report report = state.model->pruning_report();
+      return [report](Napi::Env env) -> Napi::Value {
+        const Napi::Array matrices = Napi::Array::New(env, report.matrices.size());
+        for (size_t i = 0; i < report.matrices.size(); ++i) {
+          const PrunedMatrix& matrix = report.matrices[i];
+          Napi::Object object = Napi::Object::New(env);
+          object.Set("name", matrix.name);
+          object.Set("layer", static_cast<double>(matrix.layer));
+          object.Set("size", static_cast<double>(matrix.size));
+          object.Set("kept", static_cast<double>(matrix.kept));
+          matrices.Set(static_cast<uint32_t>(i), object);
+        }
+        Napi::Object object = Napi::Object::New(env);
+        object.Set("penalty", report.penalty);
+        object.Set("matrices", matrices);
+        return object;
+      };
     });
   });
 }

@@ -43,6 +43,8 @@ class ModelHandle : public Napi::ObjectWrap<ModelHandle> {
   Napi::Value load(const Napi::CallbackInfo& info);
   Napi::Value save(const Napi::CallbackInfo& info);
   Napi::Value set_dropout(const Napi::CallbackInfo& info);
+  Napi::Value set_pruning(const Napi::CallbackInfo& info);
+  Napi::Value read_pruning(const Napi::CallbackInfo& info);
   Napi::Value dispose(const Napi::CallbackInfo& info);
   Napi::Value command(const Napi::CallbackInfo& info, std::function<MakeValue(ModelState&)> body);
   // Takes the model out of the counters, once.

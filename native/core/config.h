@@ -73,6 +73,7 @@ struct ModelConfig {
   std::vector<HeadConfig> heads;
   std::vector<MixConfig> mixes;
   std::vector<AdapterConfig> adapters;
+  std::string pruning;  // method that masks the blocks' linear weights; empty: none
 };
 
 }  // namespace strata

@@ -21,6 +21,12 @@ void dropout_factors(float* out, int64_t count, double p, PhiloxKey key, uint64_
   }
 }
 
+at::Generator device_generator(at::Device device, PhiloxKey key) {
+  at::Generator generator = at::globalContext().getAcceleratorHooksInterface(device.type()).getNewGenerator(device.index());
+  generator.set_current_seed(uint64_t{key.high} << 32 | key.low);
+  return generator;
+}
+
 at::Tensor dropout_mask(at::IntArrayRef shape, double p, PhiloxKey key, const at::TensorOptions& options) {
   if (options.device().is_cpu()) {
     at::Tensor mask = at::empty(shape, at::kFloat);
@@ -34,11 +40,7 @@ at::Tensor dropout_mask(at::IntArrayRef shape, double p, PhiloxKey key, const at
     });
     return mask.to(options.dtype());
   }
-  at::Generator generator = at::globalContext()
-                                .getAcceleratorHooksInterface(options.device().type())
-                                .getNewGenerator(options.device().index());
-  generator.set_current_seed(uint64_t{key.high} << 32 | key.low);
-  return at::empty(shape, options).bernoulli_(1 - p, generator).div_(1 - p);
+  return at::empty(shape, options).bernoulli_(1 - p, device_generator(options.device(), key)).div_(1 - p);
 }
 
 at::Tensor DropoutPass::apply(const at::Tensor& x, double p) {

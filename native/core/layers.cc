@@ -13,8 +13,11 @@ using torch::autograd::variable_list;
 
 // Products in a low type from copies that are made once an update; the gradient goes to the master weight.
 struct LowLinear : torch::autograd::Function<LowLinear> {
-  static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
-                            const at::Tensor& low_weight, const at::Tensor& low_bias) {
+  // An absent bias is an empty option: an undefined tensor is no input of a node.
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& weight,
+                            const std::optional<at::Tensor>& bias, const at::Tensor& low_weight,
+                            const std::optional<at::Tensor>& low_bias) {
+    context->saved_data["bias"] = bias.has_value();
     context->save_for_backward({x, low_weight});
     context->saved_data["master"] = static_cast<int64_t>(weight.scalar_type());
     return at::linear(x, low_weight, low_bias);
@@ -30,7 +33,8 @@ struct LowLinear : torch::autograd::Function<LowLinear> {
     if (context->needs_input_grad(0)) dx = dy.matmul(low_weight);
     const at::Tensor dy2 = dy.reshape({-1, dy.size(-1)});
     if (context->needs_input_grad(1)) dw = dy2.t().mm(x.reshape({-1, x.size(-1)})).to(master);
-    if (context->needs_input_grad(2)) db = dy2.sum(0, false, master);
+    // Edges count tensors alone: without a bias, 2 is the low weight's.
+    if (context->saved_data["bias"].toBool() && context->needs_input_grad(2)) db = dy2.sum(0, false, master);
     return {dx, dw, db, at::Tensor(), at::Tensor()};
   }
 };
@@ -38,9 +42,14 @@ struct LowLinear : torch::autograd::Function<LowLinear> {
 }  // namespace
 
 at::Tensor linear(const ForwardPass& pass, const at::Tensor& x, const ParameterRef& weight, const ParameterRef& bias) {
-  const at::Tensor none;
-  if (weight->master.scalar_type() == pass.type) return at::linear(x, weight->master, bias ? bias->master : none);
-  return LowLinear::apply(x, weight->master, bias ? bias->master : none, weight->compute(pass.type), bias ? bias->compute(pass.type) : none);
+  const bool exact = weight->master.scalar_type() == pass.type;
+  if (!bias) {
+    if (exact) return at::linear(x, weight->value());
+    return LowLinear::apply(x, weight->value(), std::nullopt, weight->compute(pass.type), std::nullopt);
+  }
+  if (exact) return at::linear(x, weight->value(), bias->master);
+  return LowLinear::apply(x, weight->value(), std::optional<at::Tensor>(bias->master), weight->compute(pass.type),
+                          std::optional<at::Tensor>(bias->compute(pass.type)));
 }
 
 Linear Linear::create(ParameterStore& store, const std::string& name, int64_t in, int64_t out, int64_t layer,

@@ -26,13 +26,13 @@ void fill_normal(double* out, int64_t count, PhiloxKey key, double deviation) {
 }  // namespace
 
 const at::Tensor& Parameter::compute(at::ScalarType type) {
-  if (master.scalar_type() == type) return master;
+  if (master.scalar_type() == type) return value();
   if (low_is_stale) {
     at::NoGradGuard no_grad;
     if (low.defined()) {
-      low.copy_(master);
+      low.copy_(value());
     } else {
-      low = master.detach().to(type);
+      low = value().detach().to(type);
     }
     low_is_stale = false;
   }
@@ -99,6 +99,7 @@ const NamedPart& ParameterStore::part(const std::string& name) const {
 }
 
 void ParameterStore::mark_updated() {
+  ++version_;
   for (const auto& parameter : parameters_) parameter->low_is_stale = true;
 }
 

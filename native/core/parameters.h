@@ -14,11 +14,13 @@ namespace strata {
 struct Parameter {
   std::string name;
   at::Tensor master;  // leaf with gradient, fp32 or fp64
-  at::Tensor low;     // copy in the compute type; undefined when that is the master's
+  at::Tensor masked;  // what products use in place of the master while it is pruned; else undefined
+  at::Tensor low;     // copy of the value in the compute type; undefined when that is the master's
   bool low_is_stale = true;
   bool decays = true;
   int64_t layer = 0;  // 0 embeddings, l block l, L + 1 heads
 
+  const at::Tensor& value() const { return masked.defined() ? masked : master; }
   // The copy that products use; made anew after each update.
   const at::Tensor& compute(at::ScalarType type);
 };
@@ -50,6 +52,8 @@ class ParameterStore {
   const std::vector<NamedPart>& parts() const { return parts_; }
   const NamedPart& part(const std::string& name) const;  // throws NOT_FOUND
   void mark_updated();
+  // Grows with every update: what was computed from the weights of an earlier one is out of date.
+  uint64_t version() const { return version_; }
   void drop_gradients();
   int64_t bytes() const;
   Precision precision() const { return precision_; }
@@ -63,6 +67,7 @@ class ParameterStore {
   at::Device device_;
   uint64_t seed_;
   double range_;
+  uint64_t version_ = 0;
   std::vector<ParameterRef> parameters_;
   std::vector<NamedPart> parts_;
   std::map<std::string, size_t> index_;

@@ -26,6 +26,13 @@ struct Embeddings {
   }
 };
 
+void add(EncoderParts& parts, const Block& block) {
+  for (const ParameterRef& weight :
+       {block.attention.self.qkv_weight, block.attention.output.weight, block.intermediate.weight, block.output.weight})
+    parts.linear_weights.push_back(weight);
+  parts.blocks.emplace_back(block);
+}
+
 }  // namespace
 
 EncoderParts bert_parts(const EncoderConfig& config, ParameterStore& store) {
@@ -41,7 +48,7 @@ EncoderParts bert_parts(const EncoderConfig& config, ParameterStore& store) {
   parts.words = embeddings.words;
   parts.embed = embeddings;
   for (int64_t index = 0; index < config.layers; ++index)
-    parts.blocks.emplace_back(Block::create(config, store, "bert.encoder.layer." + std::to_string(index), index + 1));
+    add(parts, Block::create(config, store, "bert.encoder.layer." + std::to_string(index), index + 1));
   return parts;
 }
 

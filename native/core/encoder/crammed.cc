@@ -99,6 +99,12 @@ struct CrammedBlock {
   }
 };
 
+void add(EncoderParts& parts, const CrammedBlock& block) {
+  for (const ParameterRef& weight : {block.self.qkv_weight, block.projection.weight, block.inner.weight, block.output.weight})
+    parts.linear_weights.push_back(weight);
+  parts.blocks.emplace_back(block);
+}
+
 }  // namespace
 
 EncoderParts crammed_parts(const EncoderConfig& config, ParameterStore& store) {
@@ -120,7 +126,7 @@ EncoderParts crammed_parts(const EncoderConfig& config, ParameterStore& store) {
   parts.words = embeddings.words;
   parts.embed = embeddings;
   for (int64_t index = 0; index < config.layers; ++index)
-    parts.blocks.emplace_back(CrammedBlock::create(config, store, "bert.encoder.layer." + std::to_string(index), index + 1));
+    add(parts, CrammedBlock::create(config, store, "bert.encoder.layer." + std::to_string(index), index + 1));
   parts.last_norm = LayerNorm::create(store, "bert.encoder.LayerNorm", config.hidden_size, config.layer_norm_epsilon, config.layers);
   return parts;
 }

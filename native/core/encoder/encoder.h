@@ -19,6 +19,7 @@ struct EncoderParts {
   std::vector<std::function<at::Tensor(const ForwardPass&, const PackedBatch&, const at::Tensor& stream_TH, const BlockHooks&)>> blocks;
   // What the last block's output still goes through, where the kind has it.
   std::optional<LayerNorm> last_norm;
+  std::vector<ParameterRef> linear_weights;  // what pruning masks
 };
 
 EncoderParts bert_parts(const EncoderConfig& config, ParameterStore& store);
@@ -34,6 +35,8 @@ class Encoder {
                                   const EncoderHooks* hooks = nullptr) const;
   const EncoderConfig& config() const { return config_; }
   const ParameterRef& words() const { return parts_.words; }
+  // Of every linear layer of the blocks, lowest first; query, key and value are one.
+  const std::vector<ParameterRef>& linear_weights() const { return parts_.linear_weights; }
 
  private:
   EncoderConfig config_;

@@ -84,6 +84,7 @@ Model::Model(const ModelConfig& config, Precision precision, at::Device device, 
     heads_[head->name] = make_head(placed, {store_, encoder_, heads_, shared_pooler_});
   }
   for (const HeadConfig& head : config_.heads) ordered_heads_.push_back(heads_[head.name]);
+  if (!config_.pruning.empty()) pruning_ = std::make_unique<Pruning>(config_.pruning, encoder_.linear_weights(), store_);
 }
 
 const Head& Model::find_head(const std::string& name) const {
@@ -140,6 +141,7 @@ std::vector<HeadLoss> Model::step(const HostBatch& host, const std::map<std::str
   const at::AutoGradMode with_gradient(true);
   const PackedBatch batch(host, store_.device());
   DropoutPass dropout(dropout_state);
+  if (pruning_) pruning_->mask_for_training(dropout_state);
   ForwardPass pass{compute_type(store_.precision()), kernels_, &dropout, hidden_dropout, attention_dropout};
   const auto hidden = encoder_.forward(pass, batch, highest_layer(active), hooks);
   const HeadInput input(pass, batch, hidden, mixes_);
@@ -155,14 +157,31 @@ std::vector<HeadLoss> Model::step(const HostBatch& host, const std::map<std::str
     total = total.defined() ? total + weighted : weighted;
     losses.push_back({head->config.name, loss.sum.detach(), loss.count});
   }
-  if (loss_scale != 1) total = total * loss_scale;
   if (!total.requires_grad())
     fail("BAD_ARGUMENT", "every parameter that the labelled heads read is frozen; put one of them into a group of the optimizer");
+  const at::Tensor penalty = pruning_ ? pruning_->penalty_due() : at::Tensor();
+  if (penalty.defined()) total = total + penalty;
+  if (loss_scale != 1) total = total * loss_scale;
   total.backward();
   return losses;
 }
 
+Pruning& Model::pruning() const {
+  if (!pruning_) fail("BAD_ARGUMENT", "the model is not pruned; a configuration with pruning was expected");
+  return *pruning_;
+}
+
+void Model::set_pruning(PruningState state) { pruning().set(std::move(state)); }
+
+Pruning::Report Model::pruning_report() const { return pruning().report(); }
+
+at::Tensor Model::effective(const NamedPart& part) const {
+  if (pruning_) pruning_->mask_for_evaluation();
+  return part.of(part.owner->value()).detach();
+}
+
 ForwardPass Model::evaluation_pass() const {
+  if (pruning_) pruning_->mask_for_evaluation();
   ForwardPass pass;
   pass.type = compute_type(store_.precision());
   pass.kernels = kernels_;

@@ -8,8 +8,10 @@
 #include "core/encoder/encoder.h"
 #include "core/heads/head.h"
 #include "core/parameters.h"
+#include "core/pruning/pruning.h"
 
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -53,6 +55,11 @@ class Model {
   // (B, H) float on the host.
   at::Tensor embed(const HostBatch& batch, int64_t layer, Pooling pooling, bool normalize) const;
   MaskedPrediction predict_masked(const HostBatch& batch, const std::string& head, const std::vector<int32_t>& positions, int64_t top) const;
+  // Threshold and penalty of the passes that follow. Throws BAD_ARGUMENT for a model that is not pruned.
+  void set_pruning(PruningState state);
+  Pruning::Report pruning_report() const;
+  // A weight as evaluations use it: masked, if it is pruned.
+  at::Tensor effective(const NamedPart& part) const;
   at::Tensor head_logits(const HostBatch& batch, const std::string& head) const;
 
   const ModelConfig& config() const { return config_; }
@@ -76,7 +83,9 @@ class Model {
   const Head& find_head(const std::string& name) const;
   // Of the adapter that the batch names; null when it names none.
   const EncoderHooks* hooks_of(const HostBatch& batch) const;
+  // Puts the evaluation's masks on pruned weights.
   ForwardPass evaluation_pass() const;
+  Pruning& pruning() const;
   int64_t check_layer(int64_t layer) const;
 
   ModelConfig config_;
@@ -88,6 +97,7 @@ class Model {
   std::shared_ptr<Linear> shared_pooler_;
   std::map<std::string, HeadRef> heads_;
   std::vector<HeadRef> ordered_heads_;
+  std::unique_ptr<Pruning> pruning_;  // null: the weights are used as they are
 };
 
 }  // namespace strata
