@@ -315,7 +315,7 @@ describe('heads at work', function () {
     await assert.rejects(tagger.classify('a'), {
       code: 'UNSUPPORTED',
       message:
-        'classify needs a head of kind classifier or san or regressor or ranker; the checkpoint has: words (tagger)',
+        'classify needs a head of kind classifier or san or regressor or ranker; the checkpoint has: words (tagger); use one that was trained with such a task',
     })
     await assert.rejects(tagger.answer('where', 'a'), { code: 'UNSUPPORTED', message: /kind span/ })
     // A head without a task is asked by its own name; its classes are numbers.

@@ -108,29 +108,49 @@ describe('bad input of tasks', function () {
     })
     it('an unknown label', () => {
       const mood = file('label.csv', ['text,mood', ...rows(20), 'a hat,maybe'])
-      return refused(recipe(MOOD, { mood }), [`${mood}:22`, 'task mood', 'unknown label "maybe"', '"yes", "no"'])
+      return refused(recipe(MOOD, { mood }), [
+        ...[`${mood}:22`, 'task mood', 'unknown label "maybe"', '"yes", "no"'],
+        'list the class in labels',
+      ])
     })
     it('a missing column', () => {
       const mood = file('column.csv', ['review,mood', ...rows(20)])
-      return refused(recipe(MOOD, { mood }), [`${mood}:1`, 'no column "text"', '"review", "mood"'])
+      return refused(recipe(MOOD, { mood }), [`${mood}:1`, 'no column "text"', '"review", "mood": name the one'])
     })
     it('a label in the wrong range', () => {
       const like = file('range.csv', ['first,second,score', 'the,a,2.5', 'a,the,5.5'])
-      return refused(recipe(LIKENESS, { like }), [`${like}:3`, 'task like', 'label 5.5 is out of range', '0 … 5'])
+      return refused(recipe(LIKENESS, { like }), [
+        `${like}:3`,
+        'task like',
+        'label 5.5 is out of range',
+        '0 … 5',
+        'correct',
+      ])
     })
     it('a label that is no number', () => {
       const like = file('number.csv', ['first,second,score', 'the,a,much'])
-      return refused(recipe(LIKENESS, { like }), [`${like}:2`, 'task like', 'label "much" is no number'])
+      return refused(recipe(LIKENESS, { like }), [
+        `${like}:2`,
+        'task like',
+        'label "much" is no number',
+        'label column',
+      ])
     })
     it('an empty data set: a header alone, and no byte at all', async () => {
       const header = file('header.csv', ['text,mood'])
-      await refused(recipe(MOOD, { mood: header }), [header, 'task mood', 'no usable example'])
+      await refused(recipe(MOOD, { mood: header }), [header, 'task mood', 'no usable example', 'give a file with rows'])
       const nothing = file('nothing.csv', [])
-      await refused(recipe(MOOD, { mood: nothing }), [nothing, 'is empty'])
+      await refused(recipe(MOOD, { mood: nothing }), [nothing, 'is empty', 'check the path'])
     })
     it('a task with one class', () => {
       const mood = file('class.csv', ['text,mood', 'the man,yes', 'a hat,yes', 'a horse,yes'])
-      return refused(recipe(MOOD, { mood }), [mood, 'task mood', 'have the label "yes"', 'at least two classes'])
+      return refused(recipe(MOOD, { mood }), [
+        mood,
+        'task mood',
+        'have the label "yes"',
+        'at least two classes',
+        'add rows',
+      ])
     })
     it('a pair task with one sentence: a blank one, and a row without it', async () => {
       const blank = file('blank.csv', ['first,second,same', 'the,a,yes', 'the,,no', 'a,the,no'])
@@ -154,7 +174,11 @@ describe('bad input of tasks', function () {
       return refused(args, [`${args[1]} line 11`, 'mood stands here a second time'])
     })
     it('a task named like a head', () =>
-      refused(recipe(MOOD, good(), 'heads: { mood: { kind: masked-lm, layer: 2 } }'), ['tasks.mood', 'name of a head']))
+      refused(recipe(MOOD, good(), 'heads: { mood: { kind: masked-lm, layer: 2 } }'), [
+        ...['tasks.mood', 'name of a head, heads.mood', 'another name'],
+      ]))
+    it('a task named like what the run needs', () =>
+      refused(recipe(MOOD.replace('mood:', 'mean:'), { mean: 'x.csv' }), ['tasks.mean', '"mean"', 'another one']))
     it('a SAN for single sentences', () =>
       refused(recipe(MOOD.replace(' } }', ' }, head: { kind: san } }'), good()), [
         'tasks.mood.head.kind',
@@ -188,7 +212,7 @@ describe('bad input of tasks', function () {
       await refused(recipe(MOOD.replace('text: text', 'text: [a, b, c]'), good()), [
         'tasks.mood.definition.text',
         'a list of 3',
-        'at most 2 entries',
+        'a string or a number or at most 2 entries',
       ])
       await refused(recipe(MOOD.replace('label: mood,', 'label: mood, metrics: [pearson],'), good()), [
         'task mood',
@@ -241,16 +265,22 @@ describe('bad input of tasks', function () {
 
   describe('a checkpoint without what is asked for', () => {
     it('evaluate --task', () =>
-      refused(['evaluate', tuned, '--task', 'mood'], ['no head is named "mood"', 'the checkpoint has tone']))
+      refused(
+        ['evaluate', tuned, '--task', 'mood'],
+        ['no head is named "mood"', 'the checkpoint has tone', 'name one'],
+      ))
     it('evaluate of a folder without heads', () => refused(['evaluate', init], [init, 'has no head']))
     it('evaluate without the data of a task', () =>
       refused(['evaluate', tuned, '--task', 'tone', '--device', 'cpu'], [tuned, 'task tone', '--data tone=PATH']))
     it('classify --task', () =>
-      refused(['classify', tuned, '--task', 'mood', '--text', 'the man', '--device', 'cpu'], ['"mood"', 'tone']))
+      refused(
+        ['classify', tuned, '--task', 'mood', '--text', 'the man', '--device', 'cpu'],
+        ['"mood"', 'tone', 'name one'],
+      ))
     it('classify of a folder without heads', () =>
       refused(
         ['classify', init, '--text', 'the man', '--device', 'cpu'],
-        ['classify needs a head of kind', 'no heads'],
+        ['classify needs a head of kind', 'no heads', 'use one that was trained'],
       ))
     it('answer and tag with a classifier', async () => {
       const asked = ['--question', 'the ?', '--context', 'the man', '--device', 'cpu']
@@ -263,7 +293,7 @@ describe('bad input of tasks', function () {
     it('a pair for a task of single texts', () =>
       refused(
         ['classify', tuned, '--text', 'the man', '--second', 'a hat', '--device', 'cpu'],
-        ['text 1 came as a pair', 'task tone reads one text'],
+        ['text 1 came as a pair', 'task tone reads one text', 'leave the second out'],
       ))
   })
 

@@ -29,7 +29,9 @@ export async function* readLines(
   })
   if (info.isDirectory()) throw fileError(Object.assign(new Error(), { code: 'EISDIR' }), source, doing)
   if (info.isFile() && info.size === 0) {
-    throw new StrataError('BAD_FILE', `${source} is empty; text was expected`, { details: { path: source } })
+    throw new StrataError('BAD_FILE', `${source} is empty; text was expected, check the path`, {
+      details: { path: source },
+    })
   }
   let waiting: Buffer[] = []
   let waitingBytes = 0

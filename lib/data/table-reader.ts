@@ -133,7 +133,7 @@ function missingColumn(source: string, line: number, choice: ColumnChoice, there
   if (there.length > 30) list.push('…')
   return new StrataError(
     'BAD_DATA',
-    `${source}:${line}: there is no column ${columnLabel(choice)}; the columns are ${list.join(', ') || 'none'}`,
+    `${source}:${line}: there is no column ${columnLabel(choice)}; the columns are ${list.join(', ') || 'none'}: name the one that is meant`,
     { details: { path: source, line, column: choice.names ?? choice.position, columns: there.slice(0, 30) } },
   )
 }

@@ -45,7 +45,7 @@ export function inputList(inputs: unknown, pair: boolean | undefined, task: stri
       refuse(index, came, pair === false ? 'a string' : 'a string or a pair of strings')
     }
     if (pair === true && !isPair) refuse(index, 'one text', `a pair [first, second]: task ${task} reads two texts`)
-    if (pair === false && isPair) refuse(index, 'a pair', `a string: task ${task} reads one text`)
+    if (pair === false && isPair) refuse(index, 'a pair', `a string: task ${task} reads one text, leave the second out`)
   })
   return list as EncodeInput[]
 }

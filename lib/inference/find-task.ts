@@ -46,14 +46,18 @@ export function findTask<Kind extends HeadConfig['kind']>(
   if (found)
     throw new StrataError(
       'UNSUPPORTED',
-      `task "${asked}" has a ${found.head.kind} head; ${needed}; the checkpoint has: ${there}`,
+      `task "${asked}" has a ${found.head.kind} head; ${needed}; the checkpoint has: ${there}; name a fitting one (task)`,
     )
-  if (fitting.length === 0) throw new StrataError('UNSUPPORTED', `${needed}; the checkpoint has: ${there}`)
+  if (fitting.length === 0)
+    throw new StrataError(
+      'UNSUPPORTED',
+      `${needed}; the checkpoint has: ${there}; use one that was trained with such a task`,
+    )
   const names = fitting.map(({ name }) => name).join(', ')
   throw new StrataError(
     'BAD_ARGUMENT',
     asked === undefined
       ? `the checkpoint has several tasks that ${doing} can ask: ${names}; name one (task)`
-      : `no task is named "${asked}"; ${doing} can ask: ${names}`,
+      : `no task is named "${asked}"; ${doing} can ask: ${names}; name one of these (task)`,
   )
 }

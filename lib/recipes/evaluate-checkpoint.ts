@@ -99,7 +99,10 @@ function chosenParts(found: ModelFolder, tasks: readonly string[], wanted: strin
   }
   const missing = wanted?.find((name) => !known.includes(name))
   if (missing !== undefined) {
-    throw new StrataError('BAD_ARGUMENT', `no head is named "${missing}", the checkpoint has ${known.join(', ')}`)
+    throw new StrataError(
+      'BAD_ARGUMENT',
+      `no head is named "${missing}", the checkpoint has ${known.join(', ')}; name one of these`,
+    )
   }
   const chosen = wanted ?? known
   return {

@@ -59,15 +59,17 @@ function tapFaults(recipe: ResolvedRecipe): RecipeProblem[] {
   })
 }
 
+/** The self-supervised heads' task, and what stands for all tasks in `checkpoint.best.metric`. */
+const RESERVED = ['pretraining', 'mean', 'sum']
+
 function nameFaults(recipe: ResolvedRecipe): RecipeProblem[] {
   const problems: RecipeProblem[] = []
   for (const [name, task] of Object.entries(recipe.tasks)) {
     const key = `tasks.${name}`
-    if (Object.hasOwn(recipe.heads, name) || name === 'pretraining' || name === 'mean' || name === 'sum') {
-      problems.push({
-        key,
-        message: 'is also the name of a head, or one that the run needs, expected a name of its own',
-      })
+    if (Object.hasOwn(recipe.heads, name)) {
+      problems.push({ key, message: `is also the name of a head, heads.${name}; give one of them another name` })
+    } else if (RESERVED.includes(name)) {
+      problems.push({ key, message: `came "${name}", a name that the run itself needs; give the task another one` })
     }
     if (task.use !== undefined && !findDefinition(task.use)) {
       problems.push({ key: `${key}.use`, message: `came "${task.use}", expected one of ${KNOWN_NAMES.join(', ')}` })

@@ -16,8 +16,11 @@ export const name = z.string().regex(/^[A-Za-z][A-Za-z0-9_-]*$/, 'a name of lett
 export const mix = z.strictObject({
   /** The embedding output takes part as well. */
   includeEmbeddings: z.boolean().default(false),
-  /** Each layer is normalised, a token at a time and without weights, before it is added. */
-  layerNorm: z.boolean().default(false),
+  /**
+   * Each layer is normalised, a token at a time and without weights, before it is added. Default: with a crammed encoder, whose
+   * states grow with depth; BERT's layers end in a LayerNorm.
+   */
+  layerNorm: z.boolean().optional(),
   /** `uniform` = equal shares; `last` = nearly all on the top layer, as suits a trained encoder. */
   init: z.enum(['uniform', 'last']).default('uniform'),
 })
@@ -69,7 +72,7 @@ const definition = z.strictObject({
   format: z.enum(['tsv', 'csv', 'jsonl', 'parquet']).optional(),
   header: z.boolean().optional(),
   /** Column (name, or number from 0) of the text, or of both texts of a pair. */
-  text: z.union([column, z.tuple([column]), z.tuple([column, column])]).optional(),
+  text: z.union([column, z.array(column).min(1).max(2)]).optional(),
   label: column.optional(),
   /** Class names by number; default: those of the training rows, sorted. */
   labels: z.array(z.string()).min(2).optional(),

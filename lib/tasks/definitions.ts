@@ -58,7 +58,7 @@ export function definitionOf(name: string): TaskDefinition {
   if (definition) return definition
   throw new StrataError(
     'BAD_ARGUMENT',
-    `no task is called "${name}"; known are ${KNOWN_TASKS.map((known) => known.name).join(', ')}`,
+    `no task is called "${name}"; known are ${KNOWN_TASKS.map((known) => known.name).join(', ')}; describe one of your own with customDefinition or, in a recipe, tasks.<name>.definition`,
   )
 }
 

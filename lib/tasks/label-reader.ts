@@ -63,16 +63,20 @@ export class LabelReader {
       line,
       names.length === 0
         ? 'the classes are not known without training rows; list them as labels in the definition'
-        : `unknown label "${text.slice(0, 60)}"; known are ${list.join(', ')}`,
+        : `unknown label "${text.slice(0, 60)}"; known are ${list.join(', ')}: correct the row, or list the class in labels of the definition`,
     )
   }
 
   #readValue(text: string, file: string, line: number): number {
     const value = text === '' ? Number.NaN : Number(text)
-    if (!Number.isFinite(value)) throw this.#refuse(file, line, `label "${text.slice(0, 60)}" is no number`)
+    if (!Number.isFinite(value)) {
+      const what = `label "${text.slice(0, 60)}" is no number; a regression learns numbers, check the label column`
+      throw this.#refuse(file, line, what)
+    }
     const { range, targetDivisor = 1 } = this.#definition
     if (range && (value < range[0] || value > range[1])) {
-      throw this.#refuse(file, line, `label ${value} is out of range; ${range[0]} … ${range[1]} was expected`)
+      const what = `label ${value} is out of range; ${range[0]} … ${range[1]} was expected, correct the row or range of the definition`
+      throw this.#refuse(file, line, what)
     }
     return value / targetDivisor
   }

@@ -294,7 +294,7 @@ class Opening {
     if (count > 0) return
     throw new StrataError(
       'BAD_DATA',
-      `task ${this.#name}: split ${split} (${files.join(', ')}) has no usable example; at least one was expected`,
+      `task ${this.#name}: split ${split} (${files.join(', ')}) has no usable example; at least one was expected, give a file with rows`,
       { details: { task: this.#name, split, path: files[0] } },
     )
   }
@@ -305,7 +305,7 @@ class Opening {
     if (rows.some((row) => store.targets[row] !== first)) return
     throw new StrataError(
       'BAD_DATA',
-      `task ${this.#name}: all ${rows.length} training examples (${files.join(', ')}) have the label "${this.#labels.nameOf(first)}"; at least two classes were expected`,
+      `task ${this.#name}: all ${rows.length} training examples (${files.join(', ')}) have the label "${this.#labels.nameOf(first)}"; at least two classes were expected, check the label column or add rows of another class`,
       { details: { task: this.#name, path: files[0] } },
     )
   }

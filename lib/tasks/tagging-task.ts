@@ -298,7 +298,7 @@ class Opening {
     const known = this.#labels!.slice(0, 20).join(', ')
     throw new StrataError(
       'BAD_DATA',
-      `${file}:${line}: task ${this.#name}: unknown tag "${tag.slice(0, 60)}"; known are ${known}${this.#labels!.length > 20 ? ', …' : ''}`,
+      `${file}:${line}: task ${this.#name}: unknown tag "${tag.slice(0, 60)}"; known are ${known}${this.#labels!.length > 20 ? ', …' : ''}: correct it, or list it in labels of the definition`,
       { details: { task: this.#name, path: file, line } },
     )
   }
