@@ -23,12 +23,15 @@ export type ResolvedStage = Omit<
   freeze: string[]
 }
 
+export type ResolvedMix = ParsedRecipe['mixes'][string] & { layerNorm: boolean }
+
 /** A recipe in which nothing is left open: every default is filled in and every layer is a number. */
 export interface ResolvedRecipe
-  extends Omit<ParsedRecipe, 'encoder' | 'heads' | 'tasks' | 'taskDefaults' | 'taskSettings'> {
+  extends Omit<ParsedRecipe, 'encoder' | 'heads' | 'tasks' | 'mixes' | 'taskDefaults' | 'taskSettings'> {
   encoder: Omit<EncoderConfig, 'vocabSize'>
   heads: Record<string, ResolvedHead>
   tasks: Record<string, ResolvedTask>
+  mixes: Record<string, ResolvedMix>
 }
 
 export interface ResolveOptions {
@@ -191,6 +194,10 @@ function resolveRelative(recipe: ParsedRecipe): ResolvedRecipe {
     name,
     { ...task, head: tapped(task.head) },
   ])
+  const mixes = Object.entries(recipe.mixes).map(([name, mix]): [string, ResolvedMix] => [
+    name,
+    { ...mix, layerNorm: mix.layerNorm ?? recipe.encoder.kind === 'crammed' },
+  ])
   const { taskDefaults: _, taskSettings: __, ...rest } = recipe
   return {
     ...rest,
@@ -203,6 +210,7 @@ function resolveRelative(recipe: ParsedRecipe): ResolvedRecipe {
     },
     heads: Object.fromEntries(heads) as Record<string, ResolvedHead>,
     tasks: Object.fromEntries(tasks),
+    mixes: Object.fromEntries(mixes),
   }
 }
 
