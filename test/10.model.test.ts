@@ -36,6 +36,7 @@ describe('model', function () {
       evaluate: (model) => model.evaluate(smallBatch()),
       embed: (model) => model.embed(smallBatch()),
       hiddenStates: (model) => model.hiddenStates(smallBatch()),
+      attentionStatistics: (model) => model.attentionStatistics(smallBatch()),
       headLogits: (model) => model.headLogits(smallBatch(), 'mlm'),
       predictMasked: (model) => model.predictMasked(smallBatch(), 'mlm', Int32Array.of(1, 2), 3),
       readTensors: (model) => model.readTensors('value', ['heads.mlm.bias']),
