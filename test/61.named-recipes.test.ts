@@ -113,7 +113,8 @@ describe('named recipes', () => {
       assert.ok(recipe.presets[recipe.defaultPreset])
       // Recipes for labelled data have no head of their own.
       const task = recipe.base.heads ? [] : ['tasks.rte={}']
-      const levels = recipe.base.heads ? ['none', 'sentence', 'token', 'both'] : ['none']
+      const sentences = recipe.base.heads && recipe.base.inputs?.kind !== 'packed'
+      const levels = sentences ? ['none', 'sentence', 'token', 'both'] : ['none']
       for (const preset of Object.keys(recipe.presets)) {
         for (const depth of [2, 6, 12]) {
           for (const level of levels) {
