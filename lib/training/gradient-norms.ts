@@ -5,8 +5,13 @@ import { dirname, join } from 'node:path'
 import { fileError } from '../errors.js'
 import type { EventOf } from './events.js'
 
-/** Norms by layer after a stage's first or last step: `0` embeddings, `1` … `L` blocks, `heads`; before clipping. */
-export type GradientReading = Omit<EventOf<'gradients'>, 'type'>
+/**
+ * Norms by layer after a stage's first or last step: `0` embeddings, `1` … `L` blocks, `heads`; before clipping. As in the log: one
+ * that is not finite stands as its name.
+ */
+export type GradientReading = Pick<EventOf<'gradients'>, 'step' | 'stage'> & {
+  gradientNorms: Record<string, number | string>
+}
 
 /** The readings up to the step of a checkpoint folder `RUN/checkpoints/step-N`; none where it lies in no run. */
 export async function readGradientNorms(checkpoint: string, step: number): Promise<GradientReading[]> {
