@@ -38,6 +38,19 @@ export {
 } from './optimizer.js'
 export { ENCODER_NORM, modelParameterShapes } from './parameter-shapes.js'
 export {
+  type LogisticProbeOptions,
+  type LogisticProbeResult,
+  type MlpProbeOptions,
+  type MlpProbeResult,
+  Probe,
+  type ProbeData,
+  type ProbeFeatures,
+  type ProbeSplitData,
+  type SparseProbeData,
+  type SparseSplitData,
+  spanMeans,
+} from './probe.js'
+export {
   PRUNING_METHODS,
   type PruningNoise,
   type PruningReading,

@@ -55,9 +55,25 @@ export interface NativeOptimizer {
   dispose(): Promise<void>
 }
 
+export interface NativeProbe {
+  logistic(examples: object, layer: number, settings: object): Promise<object>
+  logisticMix(examples: object, layers: Int32Array, settings: object): Promise<object>
+  mlp(examples: object, layers: Int32Array, mixed: Int32Array, settings: object): Promise<object[]>
+  sparseLogistic(examples: object, settings: object): Promise<object>
+  dispose(): Promise<void>
+}
+
 interface ModelAddon extends NativeCore {
   NativeModel: new (config: ModelConfig, options: object) => NativeModel
   NativeOptimizer: new (model: NativeModel, config: object) => NativeOptimizer
+  NativeProbe: new (features?: object) => NativeProbe
+  spanMeans(
+    model: NativeModel,
+    batch: object,
+    layers: Int32Array,
+    starts: Int32Array,
+    ends: Int32Array,
+  ): Promise<Float32Array>
   counters(): Counters
   threads(count?: number): number
   /** From here on no thread of the process begins a command. */
@@ -70,6 +86,7 @@ interface ModelAddon extends NativeCore {
 export interface Counters {
   liveModels: number
   liveOptimizers: number
+  liveProbes: number
   /** Commands that wait or run. */
   queuedJobs: number
   /** Weights, gradients and moments of live models, in bytes. */

@@ -11,6 +11,7 @@ namespace strata::binding {
 struct Counters {
   std::atomic<int64_t> models{0};
   std::atomic<int64_t> optimizers{0};
+  std::atomic<int64_t> probes{0};
   std::atomic<int64_t> bytes{0};
 };
 Counters& counters();

@@ -5,6 +5,7 @@
 #include "binding/execution_thread.h"
 #include "binding/model_handle.h"
 #include "binding/optimizer_handle.h"
+#include "binding/probe_handle.h"
 #include "core/encoder/attention.h"
 #include "core/error.h"
 #include "core/memory/caching_allocator.h"
@@ -26,6 +27,7 @@ Napi::Value read_counters(const Napi::CallbackInfo& info) {
   Napi::Object object = Napi::Object::New(info.Env());
   object.Set("liveModels", static_cast<double>(counters().models.load()));
   object.Set("liveOptimizers", static_cast<double>(counters().optimizers.load()));
+  object.Set("liveProbes", static_cast<double>(counters().probes.load()));
   object.Set("queuedJobs", static_cast<double>(queued_commands()));
   object.Set("nativeBytes", static_cast<double>(counters().bytes.load()));
   const AllocatorStatistics memory = allocator_statistics();
@@ -87,6 +89,8 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   use_caching_allocator();
   exports.Set("NativeModel", ModelHandle::define(env));
   exports.Set("NativeOptimizer", OptimizerHandle::define(env));
+  exports.Set("NativeProbe", ProbeHandle::define(env));
+  exports.Set("spanMeans", Napi::Function::New(env, model_span_means));
   exports.Set("counters", Napi::Function::New(env, read_counters));
   exports.Set("prepareExit", Napi::Function::New(env, prepare_exit));
   exports.Set("threads", Napi::Function::New(env, threads));

@@ -1,0 +1,55 @@
+#pragma once
+// States of a frozen encoder that probes read: U units (a pooled sentence, a word), each with L' layers of H numbers, row-major
+// (U, L', H) float32, in memory or mapped from a file.
+#include "core/ops.h"
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace strata {
+
+class ProbeFeatures {
+ public:
+  // The file may be unlinked afterwards. Throws NOT_FOUND, IO_ERROR, BAD_FILE when it is too short.
+  static ProbeFeatures map(const std::string& path, uint64_t offset, int64_t units, int64_t layers, int64_t width);
+  ProbeFeatures(std::vector<float> values, int64_t units, int64_t layers, int64_t width);
+  ProbeFeatures(ProbeFeatures&& other) noexcept;
+  ProbeFeatures(const ProbeFeatures&) = delete;
+  ProbeFeatures& operator=(const ProbeFeatures&) = delete;
+  ~ProbeFeatures();
+
+  int64_t units() const { return units_; }
+  int64_t layers() const { return layers_; }
+  int64_t width() const { return width_; }
+
+  // One layer of N examples, (N, parts * H): each example is `parts` units side by side. Pages of a file are given back afterwards.
+  at::Tensor gather(const std::vector<int32_t>& rows, int64_t parts, int64_t layer) const;
+
+ private:
+  ProbeFeatures() = default;
+
+  std::vector<float> values_;
+  void* mapped_ = nullptr;
+  size_t mapped_bytes_ = 0;
+  const float* data_ = nullptr;
+  int64_t units_ = 0, layers_ = 0, width_ = 0;
+};
+
+// One split as the classifiers take it: `parts` units an example, one class each.
+struct ProbeSplit {
+  std::vector<int32_t> rows;    // (N * parts) index into U
+  std::vector<int32_t> labels;  // (N)
+  int64_t count() const { return static_cast<int64_t>(labels.size()); }
+};
+
+struct ProbeExamples {
+  ProbeSplit train, dev, test;
+  int64_t parts = 1;
+};
+
+// Throws BAD_ARGUMENT naming split, place, what came and what was expected. Train and dev must not be empty.
+void check_examples(const ProbeExamples& examples, int64_t units, int64_t classes);
+void check_labels(const std::vector<int32_t>& labels, const char* split, int64_t classes);
+
+}  // namespace strata
