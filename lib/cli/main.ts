@@ -14,6 +14,7 @@ import { registerFillMask } from './fill-mask.js'
 import { registerLayers } from './layers.js'
 import { registerLibtorch } from './libtorch.js'
 import { reportError } from './output.js'
+import { registerProbe } from './probe.js'
 import { registerProbes } from './probes.js'
 import { registerRecipes } from './recipes.js'
 import { registerReport } from './report.js'
@@ -46,6 +47,7 @@ export function createProgram(): Command {
     registerTag,
     registerChunk,
     registerAdapters,
+    registerProbe,
     registerProbes,
     registerReport,
     registerTokenizer,

@@ -54,6 +54,27 @@ export {
   type SignFlipTest,
   signFlipTest,
 } from './paired-tests.js'
+export {
+  bestLayer,
+  layerCentroid,
+  type PlannedSet,
+  PROBE_CONTROLS,
+  type ProbeCell,
+  type ProbeClassifier,
+  type ProbeControl,
+  type ProbedTask,
+  type ProbeFigures,
+  type ProbeOptions,
+  type ProbePooling,
+  type ProbeReport,
+  type ProbeScore,
+  probeCheckpoint,
+  probeCsv,
+  probeLines,
+  probeMarkdown,
+  writePredictions,
+  writeProbeReport,
+} from './probing/index.js'
 export { type RankingFigures, rankingFigures } from './ranking-metrics.js'
 export { type ScoreTaskOptions, scoreTask, splitOf } from './score-task.js'
 export { type SpanFigures, spanFigures } from './span-metrics.js'
