@@ -268,27 +268,27 @@ describe('stratabert compare', function () {
       name: 'answers',
       seeds: SEEDS,
       steps: {
-        // Of runs that are there already, one a seed.
-        answer: { kind: 'evaluate', init: join(folder, 'whole-${run}-${seed}'), tasks: ['${task}'], predictions: true },
+        // Of runs that are there already.
+        answer: { kind: 'evaluate', tasks: ['${task}'], predictions: true },
       },
       variants: {
-        base: { variables: { run: 'base', task: 'mood' } },
-        stuck: { variables: { run: 'stuck', task: 'mood' } },
-        wrong: {
-          variables: { run: 'stuck', task: 'moood' },
-          steps: { answer: { init: join(folder, 'whole-stuck-1') } },
-        },
+        base: { variables: { task: 'mood' }, steps: { answer: { init: join(folder, 'whole-base-${seed}') } } },
+        stuck: { variables: { task: 'mood' }, steps: { answer: { init: join(folder, 'whole-stuck-1') } } },
+        wrong: { variables: { task: 'moood' }, steps: { answer: { init: join(folder, 'whole-stuck-1') } } },
       },
       measures: ['mood.accuracy'],
     }
-    const folderOf = join(folder, 'answers')
-    const { comparison, failed } = await compareExperiment(answers as any, { output: folderOf, parallel: 2 })
-    // The wrong one looks at one run whatever the seed.
+    const { comparison, failed } = await compareExperiment(answers as any, {
+      output: join(folder, 'answers'),
+      parallel: 2,
+    })
+    // Whatever the seed, the latter two look at one run each: it counts once.
     assert.equal(failed, 1)
     const [base, stuck, wrong] = comparison.table
-    assert.deepEqual([base.n, stuck.n, wrong.n], [2, 2, 0])
-    const accuracy = (name: string) => SEEDS.map((seed) => runs[`${name} ${seed}`].tasks.mood.dev.metrics.accuracy)
-    const difference = (accuracy('stuck')[0] + accuracy('stuck')[1] - accuracy('base')[0] - accuracy('base')[1]) / 2
+    assert.deepEqual([base.n, stuck.n, wrong.n, stuck.pairs, stuck.pValue], [2, 1, 0, 1, undefined])
+    const accuracy = (name: string) => runs[`${name} 1`].tasks.mood.dev.metrics.accuracy
+    const difference = accuracy('stuck') - accuracy('base')
+    assert.equal(stuck.bootstrap!.layers, 'examples')
     assert.ok(Math.abs(stuck.bootstrap!.difference - difference) < 1e-12)
     assert.ok(stuck.bootstrap!.low <= difference && stuck.bootstrap!.high >= difference)
     assert.match(comparison.notes.join('\n'), /failed: wrong, step answer, seed 1: error\[BAD_ARGUMENT\]: .*moood/)
@@ -324,6 +324,13 @@ describe('stratabert compare', function () {
     }
     const before = plan.jobs.map(({ id }) => id)
     assert.deepEqual(await ids((one) => (one.common.set.threads = 3)), before)
+    const dev = join(folder, 'dev/mood.csv')
+    const content = readFileSync(dev)
+    writeFileSync(dev, `${content}a stone,sad\n`)
+    const withOtherData = await ids(() => {})
+    writeFileSync(dev, content)
+    assert.ok(withOtherData.every((id) => !before.includes(id)))
+    assert.deepEqual(await ids(() => {}), before)
     const changed = await ids((one) => (one.common.set.tasks.mood.weight = 0.5))
     assert.ok(changed.every((id) => !before.includes(id)))
   })

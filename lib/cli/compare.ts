@@ -72,7 +72,7 @@ async function compare(experiment: string, flags: CompareFlags): Promise<void> {
       progress.done()
       return flags.json ? printJson(estimate) : printLines(describeEstimate(estimate, flags.parallel))
     }
-    const result = await compareExperiment(experiment, { ...options, onEvent: tell(progress) })
+    const result = await compareExperiment(experiment, { ...options, onEvent: tell(progress, flags.parallel) })
     progress.done()
     if (flags.json) printJson(result)
     else printLines(describe(result, flags.output))
@@ -118,19 +118,34 @@ function stopOnSignals() {
   }
 }
 
-function tell(progress: ReturnType<typeof progressNotes>): (event: JobEvent) => void {
+/** One line at the start and the end of each run, with what is left by the mean time of those that are done. */
+function tell(progress: ReturnType<typeof progressNotes>, parallel: number): (event: JobEvent) => void {
   const nameOf = ({ variant, step, seed }: Job) => `${variant}, step ${step}, seed ${seed}`
+  const done: number[] = []
+  let of = 0
   const say = (line: string) => {
     progress.done()
     process.stderr.write(`${new Date().toTimeString().slice(0, 8)} ${line}\n`)
   }
   return (event) => {
     const name = nameOf(event.job)
-    if (event.type === 'start') say(`run ${event.index} of ${event.of}: ${name}`)
-    else if (event.type === 'progress') progress.say(`${name}: ${event.line}`)
+    if (event.type === 'start') {
+      of = event.of
+      say(`run ${event.index} of ${event.of}: ${name}`)
+    } else if (event.type === 'progress') progress.say(`${name}: ${event.line}`)
     else if (event.type === 'wait') say(`${name}: ${event.line}`)
-    else say(`${event.status}: ${name}, ${event.seconds.toFixed(1)} s${event.message ? `: ${event.message}` : ''}`)
+    else {
+      if (event.status === 'done') done.push(event.seconds)
+      const left = ((of - done.length) * done.reduce((sum, one) => sum + one, 0)) / done.length / parallel
+      const rest = event.status === 'done' && of > done.length ? `, about ${duration(left)} left` : ''
+      say(`${event.status}: ${name}, ${event.seconds.toFixed(1)} s${event.message ? `: ${event.message}` : rest}`)
+    }
   }
+}
+
+function duration(seconds: number): string {
+  const minutes = Math.round(seconds / 60)
+  return seconds < 120 ? `${seconds.toFixed(0)} s` : minutes < 120 ? `${minutes} min` : `${(minutes / 60).toFixed(1)} h`
 }
 
 function describe({ comparison, status, failed, missing }: CompareResult, output: string): string[] {
@@ -146,26 +161,18 @@ function describe({ comparison, status, failed, missing }: CompareResult, output
 }
 
 function describeEstimate(estimate: Estimate, parallel: number): string[] {
-  const time = (seconds: number) => {
-    const minutes = Math.round(seconds / 60)
-    return seconds < 120
-      ? `${seconds.toFixed(0)} s`
-      : minutes < 120
-        ? `${minutes} min`
-        : `${(minutes / 60).toFixed(1)} h`
-  }
   const rows = estimate.steps.map((step) => [
     step.variant,
     step.step,
     String(step.done),
     String(step.missing),
-    step.secondsPerRun === null ? '' : time(step.secondsPerRun),
+    step.secondsPerRun === null ? '' : duration(step.secondsPerRun),
     step.from,
   ])
   return [
     ...alignedTable([['variant', 'step', 'done', 'missing', 'a run', 'from'], ...rows], 2),
     '',
-    `${estimate.missing} runs to do, about ${time(estimate.seconds)}${parallel > 1 ? ` with ${parallel} at a time, if each keeps its pace` : ''}${estimate.unknown > 0 ? `, and ${estimate.unknown} runs whose time is not known` : ''}`,
+    `${estimate.missing} runs to do, about ${duration(estimate.seconds)}${parallel > 1 ? ` with ${parallel} at a time, if each keeps its pace` : ''}${estimate.unknown > 0 ? `, and ${estimate.unknown} runs whose time is not known` : ''}`,
     'nothing was run but the measured steps (--dry-run)',
   ]
 }

@@ -2,6 +2,7 @@
 import { compareToBaseline, type PairedBootstrap, summarize } from '../evaluation/index.js'
 import { unknownMeasure, valueNameOf } from './check-measures.js'
 import { type ConvergenceOutcome, convergenceOf } from './curves.js'
+import { environmentsOf } from './environments.js'
 import { bootstrapOf } from './example-bootstrap.js'
 import { type JobResult, readFailure, readResult } from './job-folder.js'
 import { findNotLearned, type NotLearned, reasonsOf } from './learned.js'
@@ -78,6 +79,8 @@ export interface Comparison {
   baseline: string
   test: 'sign-flip' | 't'
   seeds: number[]
+  /** Machines and versions of the training runs. */
+  environments: string[]
   measures: { name: string; step: string; value: string; better: 'higher' | 'lower' }[]
   variants: { name: string; description?: string; runs: ComparedRun[] }[]
   table: ComparisonTableRow[]
@@ -107,6 +110,7 @@ export async function compareRuns(experiment: LoadedExperiment, plan: Experiment
     baseline,
     test,
     seeds,
+    environments: environmentsOf(plan.jobs),
     measures: measures.map(({ name, step, value, better }) => ({ name, step, value, better })),
     variants: Object.entries(variants).map(([variant, { description }]) => ({
       name: variant,

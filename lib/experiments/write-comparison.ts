@@ -100,7 +100,7 @@ function markdownTable(rows: readonly (readonly string[])[]): string[] {
 }
 
 function comparisonMarkdown(comparison: Comparison, output: string, command: string): string {
-  const { name, description, baseline, seeds, test, measures, variants, table, notes, date } = comparison
+  const { name, description, baseline, seeds, test, measures, variants, table, notes, date, environments } = comparison
   const smallest = table.find(({ signFlip }) => signFlip)?.signFlip?.smallestP
   const testText =
     test === 't'
@@ -110,7 +110,7 @@ function comparisonMarkdown(comparison: Comparison, output: string, command: str
     `# ${name}`,
     '',
     ...(description ? [description, ''] : []),
-    `${date}. Baseline: ${baseline}. Seeds: ${seeds.join(', ')}.`,
+    `${date}. Baseline: ${baseline}. Seeds: ${seeds.join(', ')}.${environments.map((line) => ` ${line}.`).join('')}`,
     '',
     '```',
     command,
