@@ -434,6 +434,14 @@ describe('the recipe cramming', function () {
       openRecipe('cramming', { overlay: { data: { corpus: 'x' }, batch: { accumulationRamp: 1.5 } } }),
       /accumulationRamp: came 1\.5/,
     )
+    await assert.rejects(
+      openRecipe('cramming', { overlay: { data: { corpus: 'x' }, sampler: { kind: 'shuffled' } } }),
+      /accumulationRamp: came 0\.6 with the sampler "shuffled"/,
+    )
+    await assert.rejects(
+      openRecipe('bert-pretrain', { overlay: { data: { corpus: 'x' }, inputs: { order: 'unigram' } } }),
+      /inputs\.order: came "unigram" with inputs\.kind "auto"/,
+    )
   })
 
   it('fine-tuning with its one setting starts each task anew', async () => {

@@ -127,16 +127,28 @@ function inputFaults(recipe: ResolvedRecipe): RecipeProblem[] {
       })
     }
   }
+  if (inputs.order !== 'shuffle' && inputs.kind !== 'packed') {
+    problems.push({
+      key: 'inputs.order',
+      message: `came "${inputs.order}" with inputs.kind "${inputs.kind}", expected "packed" there, or shuffle: only packed text has another order`,
+    })
+  }
   if (masking.maskTokenShare + masking.randomTokenShare > 1 + 1e-9) {
     problems.push({
       key: 'masking.randomTokenShare',
       message: `came ${masking.randomTokenShare}, expected at most ${(1 - masking.maskTokenShare).toFixed(3)} = 1 - masking.maskTokenShare`,
     })
   }
-  const batches = recipe.stages?.map((stage, index) => ({ key: `stages.${index}.batch`, batch: stage.batch })) ?? [
-    { key: 'batch', batch: recipe.batch },
-  ]
-  for (const { key, batch } of batches) {
+  const batches = recipe.stages?.map(({ batch, sampler = recipe.sampler }, index) => {
+    return { key: `stages.${index}.batch`, batch, sampler }
+  }) ?? [{ key: 'batch', batch: recipe.batch, sampler: recipe.sampler }]
+  for (const { key, batch, sampler } of batches) {
+    if (batch.accumulationRamp > 0 && sampler.kind === 'shuffled') {
+      problems.push({
+        key: `${key}.accumulationRamp`,
+        message: `came ${batch.accumulationRamp} with the sampler "shuffled", whose epochs have a fixed number of steps, expected 0 or another sampler`,
+      })
+    }
     if (batch.sequenceTokens > encoder.maxPositions) {
       problems.push({
         key: `${key}.sequenceTokens`,
