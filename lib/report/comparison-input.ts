@@ -52,6 +52,8 @@ const comparison = z.looseObject({
   test: z.string().optional(),
   date: z.string().optional(),
   notes: z.array(z.string()).default([]),
+  /** Machines and versions of the training runs, in words. */
+  environments: z.array(z.string()).default([]),
 })
 
 export interface ComparisonInput {

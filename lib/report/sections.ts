@@ -93,7 +93,7 @@ function comparisons({ comparisons }: ReportInputs, frame: FrameOptions): Sectio
 ${input.report.description && html`<p>${input.report.description}</p>`}
 ${tableHtml(comparisonTable(input), `comparison ${input.report.name}`, frame)}
 ${testName(input) && html`<p class="note">p: ${testName(input)} over seeds against ${input.report.baseline}, then with Holm's correction over the table's tests.</p>`}
-${list(input.report.notes)}
+${list([...input.report.notes, ...input.report.environments])}
 <details><summary>Single runs<span class="unseen"> of ${input.report.name}</span></summary>
 ${tableHtml(comparisonRuns(input), `runs of ${input.report.name}`, frame)}</details>`,
     )}`,
