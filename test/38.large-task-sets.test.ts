@@ -179,7 +179,7 @@ describe('large task sets', function () {
       await finished(file)
       return path
     }
-    const [small, large] = [await write('small.tsv', LONG ? 100 : 4), await write('large.tsv', LONG ? 1000 : 24)]
+    const [small, large] = [await write('small.tsv', LONG ? 100 : 2), await write('large.tsv', LONG ? 1000 : 16)]
     const child = resolve(__dirname, 'helpers/large-task-child.ts')
     const { stdout } = await promisify(execFile)(process.execPath, [
       ...['--import', 'tsx', child, VOCABULARY, small, large, cacheDirectory, '1000000'],
