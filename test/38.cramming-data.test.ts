@@ -2,7 +2,6 @@ import assert from 'node:assert/strict'
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
-import { TextSet } from '../lib/data/document-filter.js'
 import {
   type CorpusOptions,
   normalizeText,
@@ -15,6 +14,7 @@ import {
   trainTokenizer,
   unigramScores,
 } from '../lib/data/index.js'
+import { TextSet } from '../lib/data/text-set.js'
 import { type PackedMaskedLmOptions, packedMaskedLmSource } from '../lib/objectives/index.js'
 import { openRecipe, openRunData, planRun, runRecipe } from '../lib/recipes/index.js'
 import { Tokenizer } from '../lib/text/index.js'

@@ -15,9 +15,11 @@ import {
   verifyCorpus,
   writeManifest,
 } from './corpus-files.js'
-import { type DocumentFilters, FilteringWriter, TextSet } from './document-filter.js'
+import type { DocumentFilters } from './document-filter.js'
 import { type DocumentFormat, emptyReadStatistics, readDocuments, type TextDocument } from './document-reader.js'
+import { FilteringWriter } from './filtering-writer.js'
 import { isNormalized, normalizeText, type TextNormalization } from './text-normalization.js'
+import { TextSet } from './text-set.js'
 import { TOKEN_FLAGS } from './token-corpus.js'
 
 export interface CorpusProgress {

@@ -1,0 +1,56 @@
+import type { CorpusWriter } from './corpus-files.js'
+import type { RemovedDocuments } from './document-filter.js'
+
+interface Part {
+  tokenIds: Int32Array
+  tokenFlags: Uint8Array
+  lengths: number[]
+}
+
+/** Writes documents of which the end decides whether they are kept; without a limit nothing is held back. */
+export class FilteringWriter {
+  readonly #writer: CorpusWriter
+  readonly #limit: number | undefined
+  readonly #onKept: (tokenIds: Int32Array, tokenFlags: Uint8Array) => void
+  readonly #removed: RemovedDocuments
+  #parts: Part[] = []
+
+  constructor(
+    writer: CorpusWriter,
+    limit: number | undefined,
+    removed: RemovedDocuments,
+    onKept: (tokenIds: Int32Array, tokenFlags: Uint8Array) => void,
+  ) {
+    this.#writer = writer
+    this.#limit = limit
+    this.#removed = removed
+    this.#onKept = onKept
+    if (limit !== undefined) {
+      Object.assign(removed, { incompressibleDocuments: 0, incompressibleCharacters: 0, incompressibleTokens: 0 })
+    }
+  }
+
+  add(tokenIds: Int32Array, tokenFlags: Uint8Array, lengths: number[]): void {
+    if (this.#limit === undefined) this.#write({ tokenIds, tokenFlags, lengths })
+    else this.#parts.push({ tokenIds, tokenFlags, lengths })
+  }
+
+  /** Ends the document of so many characters; false when it had no token. */
+  end(characters: number): boolean {
+    const parts = this.#parts.splice(0)
+    const tokens = parts.reduce((sum, { tokenIds }) => sum + tokenIds.length, 0)
+    if (this.#limit !== undefined && tokens > 0 && tokens >= this.#limit * characters) {
+      this.#removed.incompressibleDocuments!++
+      this.#removed.incompressibleCharacters! += characters
+      this.#removed.incompressibleTokens! += tokens
+      return true
+    }
+    for (const part of parts) this.#write(part)
+    return this.#writer.endDocument()
+  }
+
+  #write({ tokenIds, tokenFlags, lengths }: Part): void {
+    this.#onKept(tokenIds, tokenFlags)
+    this.#writer.addSentences(tokenIds, tokenFlags, lengths)
+  }
+}
