@@ -4,7 +4,7 @@
  * They land in addons/boot/build/Release and addons/torch-<minor>/build/Release, where node-gyp-build finds them. Without options
  * the libtorch is taken that the package would load (STRATABERT_LIBTORCH first).
  */
-import { spawnSync } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { availableParallelism } from 'node:os'
@@ -66,13 +66,20 @@ export async function buildNative(options: BuildNativeOptions = {}): Promise<voi
     async () => {
       console.error(`building the addons against libtorch ${tree.version} in ${tree.directory}`)
       const started = Date.now()
-      // stdout belongs to the caller's results.
-      const result = spawnSync(process.execPath, args, { stdio: ['ignore', 2, 2], cwd: root })
-      if (result.status !== 0)
+      if ((await exitCode(args)) !== 0)
         throw new StrataError('NATIVE_ERROR', 'the addons do not compile: see the messages above')
       console.error(`addons are up to date (${((Date.now() - started) / 1000).toFixed(1)} s)`)
     },
   )
+}
+
+/** Not spawnSync: the lock is touched meanwhile, or another build would take it for one that was left over. */
+function exitCode(args: readonly string[]): Promise<number | null> {
+  return new Promise((settle, fail) => {
+    // stdout belongs to the caller's results.
+    const child = spawn(process.execPath, args, { stdio: ['ignore', 2, 2], cwd: root })
+    child.on('error', fail).on('close', settle)
+  })
 }
 
 async function main(): Promise<void> {
