@@ -14,6 +14,8 @@ namespace strata {
 namespace {
 
 constexpr uint64_t kMostNumbers = uint64_t{1} << 48;
+// Rows of a file that are read before its pages are given back; each may bring 64 KiB in.
+constexpr int64_t kRowsHeld = 1024;
 
 uint64_t number_count(int64_t units, int64_t layers, int64_t width) {
   if (units < 1 || layers < 1 || width < 1)
@@ -73,10 +75,11 @@ at::Tensor ProbeFeatures::gather(const std::vector<int32_t>& rows, int64_t parts
     if (rows[i] < 0 || rows[i] >= units_) fail("BAD_ARGUMENT", "rows[", i, "] is ", rows[i], "; 0 to ", units_ - 1, " was expected");
   at::Tensor gathered = at::empty({count / parts, parts * width_}, at::kFloat);
   float* out = gathered.mutable_data_ptr<float>();
-  for (int64_t i = 0; i < count; ++i)
+  for (int64_t i = 0; i < count; ++i) {
     std::memcpy(out + i * width_, data_ + (rows[i] * layers_ + layer) * width_, static_cast<size_t>(width_) * sizeof(float));
-  // What was read stays in the page cache; this process need not hold it.
-  if (mapped_ != nullptr) ::madvise(mapped_, mapped_bytes_, MADV_DONTNEED);
+    // What was read stays in the page cache; this process need not hold it.
+    if (mapped_ != nullptr && (i % kRowsHeld == kRowsHeld - 1 || i == count - 1)) ::madvise(mapped_, mapped_bytes_, MADV_DONTNEED);
+  }
   return gathered;
 }
 
