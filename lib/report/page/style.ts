@@ -17,4 +17,4 @@ export const cut = (text: string, most: number): string => (text.length > most ?
 
 /** Room for names on the left, in pixels. */
 export const roomFor = (names: readonly string[]): number =>
-  14 + Math.round(6.8 * Math.max(1, ...names.map((name) => name.length)))
+  16 + Math.round(7.5 * Math.max(1, ...names.map((name) => name.length)))
