@@ -217,6 +217,30 @@ describe('pruning', function () {
       assert.notEqual(losses[0], losses[2])
     })
 
+    for (const precision of ['fp32', 'bf16'] as const)
+      it(`${precision}: the encoder without biases has the same six matrices a block`, async () => {
+        const sizes = { vocabSize: VOCABULARY, layers: 2, hiddenSize: 32, heads: 2, maxPositions: 32 }
+        const encoder = encoderConfig({ ...sizes, kind: 'crammed', intermediateSize: 64 })
+        const config = { encoder, heads: [NSP], pruning: { method: 'movement' as const } }
+        await using model = await Model.create(config, { device: 'cpu', precision, seed: 4 })
+        await model.setPruning({ threshold: 0.25, penalty: 0 })
+        const { byLayer, density, weights } = await model.readPruning()
+        assert.deepEqual([byLayer, density, weights], [{ 1: 0.25, 2: 0.25 }, 0.25, 2 * 32 * (4 * 32 + 64 + 32)])
+        await model.step(batchOf())
+        const gradients = await model.readTensors('gradient', [...prunedWeights(encoder), ...pruningScores(config)])
+        const effective = await model.readTensors('effective', prunedWeights(encoder))
+        for (const [name, values] of Object.entries(effective)) {
+          assert.ok(
+            gradients[name].every((value, at) => values[at] !== 0 || value === 0),
+            name,
+          )
+          assert.ok(
+            gradients[`pruning.${name}.scores`].some((value, at) => values[at] === 0 && value !== 0),
+            name,
+          )
+        }
+      })
+
     it('wrong numbers are refused', async () => {
       const refused = (promise: Promise<unknown>, ...parts: string[]) =>
         assert.rejects(promise, refuses('BAD_ARGUMENT', ...parts))

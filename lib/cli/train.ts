@@ -131,6 +131,7 @@ function describePlan(plan: RunPlan): string[] {
       const own = parameters.adapter > 0 ? `, adapter ${number(parameters.adapter)}` : ''
       return `task        ${name}: ${kind}${classes ? ` in ${classes} classes` : ''} at ${place(recipe.tasks[name].head)}, ${sets.join(', ') || 'no data'}; parameters: head ${number(parameters.head)}${own}`
     }),
+    ...(recipe.pruning ? [`pruning     ${describePruning(recipe.pruning)}`] : []),
     `tokenizer   ${number(plan.tokenizer.vocabSize)} pieces, ${plan.tokenizer.source}`,
     ...(data.training
       ? [`training    ${counts(data.training)}`, `held out    ${data.heldOut ? counts(data.heldOut) : 'nothing'}`]
@@ -157,6 +158,17 @@ function stageForecast({ steps, tokens, epochs, hours, budget }: RunPlan['stages
   if (epochs !== null) parts.push(`${epochs.toFixed(2)} passes`)
   if (hours !== null && budget.hours === undefined) parts.push(`${hours.toPrecision(3)} hours`)
   return parts.join(', ')
+}
+
+function describePruning(pruning: NonNullable<ResolvedRecipe['pruning']>): string {
+  const { method, finalDensity } = pruning
+  const share =
+    finalDensity === undefined ? '' : ` to ${100 * finalDensity} % of the weights of the blocks' linear layers`
+  const penalty =
+    'search' in pruning
+      ? `, penalty ${pruning.penalty ?? (finalDensity ? 'searched for by short runs' : 'as published')}`
+      : ''
+  return `by ${method}${share}${penalty}`
 }
 
 function describeResult(result: RunResult): string[] {
