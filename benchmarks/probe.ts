@@ -1,13 +1,13 @@
 /**
- * Probing beside transformers and scikit-learn: `npx tsx benchmarks/probe.ts --model DIR --probes DIR --output DIR [--tasks …] [--same-features]
- * [--threads 2]`.
+ * Probing beside transformers and scikit-learn: `npx tsx benchmarks/probe.ts --model DIR --probes DIR --output DIR [--tasks …] [--same-features
+ * [--layers 0,3]] [--threads 2]`.
  *
  * Without `--same-features`: `stratabert probe` (logistic regression, no controls but the majority) and benchmarks/peers/probe_sklearn.py, each a process of
  * its own from texts to accuracies, one after the other; a table of every cell, whether scikit-learn's accuracy lies in our 95 % interval, and
  * the ratio of the times.
  *
  * With it: our classifier on the very numbers that transformers made (the peer writes them), every layer and strength of l2, against
- * scikit-learn run to convergence (tolerance 1e-8): the largest difference in test accuracy. Use few tasks: scikit-learn takes its time.
+ * scikit-learn run to convergence (float64, tolerance 1e-8): the largest difference in test accuracy. Use few tasks: scikit-learn takes its time.
  */
 import { spawnSync } from 'node:child_process'
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
@@ -69,6 +69,8 @@ interface Options {
   probes: string
   output: string
   tasks?: string
+  /** Of --same-features; default all. */
+  layers?: string
   threads: string
 }
 
@@ -124,7 +126,12 @@ function wholeWay(options: Options): string[] {
 /** The classifier alone, on the same numbers. */
 async function sameFeatures(options: Options): Promise<string[]> {
   const features = path.join(options.output, 'features')
-  const theirs = peer(options, ['--features', features, '--tolerance', '1e-8', '--max-iter', '100000'])
+  const theirs = peer(options, [
+    '--features',
+    features,
+    '--converged',
+    ...(options.layers ? ['--layers', options.layers] : []),
+  ])
   computeThreads(Number(options.threads))
   const lines = [
     '| task | layer | l2 | ours | scikit-learn | difference, points | steps ours / theirs | seconds ours / theirs |',
@@ -168,6 +175,7 @@ async function main(): Promise<void> {
       probes: { type: 'string' },
       output: { type: 'string' },
       tasks: { type: 'string' },
+      layers: { type: 'string' },
       threads: { type: 'string', default: '2' },
       'same-features': { type: 'boolean', default: false },
     },
@@ -175,7 +183,14 @@ async function main(): Promise<void> {
   const { model, probes, output } = values
   if (!model || !probes || !output) throw new Error('--model, --probes and --output are needed')
   mkdirSync(output, { recursive: true })
-  const options: Options = { model, probes, output, tasks: values.tasks, threads: values.threads }
+  const options: Options = {
+    model,
+    probes,
+    output,
+    tasks: values.tasks,
+    layers: values.layers,
+    threads: values.threads,
+  }
   const lines = values['same-features'] ? await sameFeatures(options) : wholeWay(options)
   console.log(lines.join('\n'))
   writeFileSync(path.join(output, values['same-features'] ? 'same-features.md' : 'table.md'), `${lines.join('\n')}\n`)
