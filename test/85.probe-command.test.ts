@@ -223,7 +223,7 @@ describe('probe command', function () {
 
   it('gives the same again, over what a killed run left', async () => {
     mkdirSync(join(folder, 'again'))
-    writeFileSync(join(folder, 'again', 'features-1.tmp'), 'left')
+    writeFileSync(join(folder, 'again', `features-${2 ** 30}.tmp`), 'left')
     const args = ['--tasks', 'kind', '--layers', '2,mix', '--json']
     const reports: ProbeReport[] = []
     for (const output of ['again', 'other']) reports.push(JSON.parse((await run(output, ...args)).stdout))

@@ -58,7 +58,7 @@ export type ProbeFigures = Pick<
 >
 
 const DEFAULT_CACHE_BYTES = 2 ** 31
-const CACHE_NAME = /^features-\d+\.tmp$/
+const CACHE_NAME = /^features-(\d+)\.tmp$/
 
 /**
  * Throws BAD_ARGUMENT for a layer that the encoder lacks, BAD_DATA for a task that cannot be probed (one class, fewer examples than
@@ -334,9 +334,20 @@ function summaryOf(tasks: readonly ProbedTask[]): ProbeReport['summary'] {
 async function cachePath(folder: string): Promise<string> {
   try {
     await mkdir(folder, { recursive: true })
-    for (const name of await readdir(folder)) if (CACHE_NAME.test(name)) await rm(join(folder, name), { force: true })
+    for (const name of await readdir(folder)) {
+      const owner = Number(CACHE_NAME.exec(name)?.[1])
+      if (owner && (owner === process.pid || !isAlive(owner))) await rm(join(folder, name), { force: true })
+    }
   } catch (error) {
     throw fileError(error, folder, 'use the output folder')
   }
   return join(folder, `features-${process.pid}.tmp`)
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0)
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM'
+  }
 }

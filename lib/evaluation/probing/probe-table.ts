@@ -1,4 +1,5 @@
 /** A probe report as lines for a terminal, as Markdown and as CSV. */
+import { bestLayer } from './layer-summary.js'
 import type { ProbeClassifier, ProbedTask, ProbeReport } from './probe-report.js'
 
 const percent = (share: number | undefined): string => (share === undefined ? '–' : (100 * share).toFixed(1))
@@ -21,7 +22,7 @@ function columnsOf(tasks: readonly ProbedTask[]): (number | 'mix')[] {
 const CLASSIFIER_NAMES = { logistic: 'logistic regression', mlp: 'MLP-50' } as const
 
 /** Accuracies in percent, one table a classifier. */
-export function probeLines({ tasks, summary }: ProbeReport): string[] {
+export function probeLines({ tasks }: ProbeReport): string[] {
   const columns = columnsOf(tasks)
   return classifiersOf(tasks).flatMap((classifier) => {
     const head = [
@@ -36,7 +37,7 @@ export function probeLines({ tasks, summary }: ProbeReport): string[] {
       percent(task.majority),
       percent(task.controls.bagOfWords?.accuracy),
       ...columns.map((layer) => percent(cellOf(task, layer, classifier)?.accuracy)),
-      String(summary.bestLayer[task.name] ?? '–'),
+      String(bestLayer(layersOf(task, classifier)) ?? '–'),
     ])
     return [`${CLASSIFIER_NAMES[classifier]}, accuracy in %`, ...aligned([head, ...rows])]
   })
@@ -44,6 +45,13 @@ export function probeLines({ tasks, summary }: ProbeReport): string[] {
 
 function cellOf(task: ProbedTask, layer: number | 'mix', classifier: ProbeClassifier) {
   return task.cells.find((cell) => cell.layer === layer && cell.classifier === classifier)
+}
+
+/** The cells of a classifier but the mix's. */
+function layersOf(task: ProbedTask, classifier: ProbeClassifier) {
+  return task.cells.flatMap(({ layer, ...cell }) =>
+    layer === 'mix' || cell.classifier !== classifier ? [] : [{ layer, ...cell }],
+  )
 }
 
 function aligned(rows: readonly string[][]): string[] {
