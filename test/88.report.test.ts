@@ -3,13 +3,13 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import axe, { type AxeResults } from 'axe-core'
-import type { Browser, Page } from 'playwright-core'
+import type { Browser } from 'playwright-core'
 import { openRecipe, runRecipe } from '../lib/recipes/index.js'
 import { toPoints } from '../lib/report/curves.js'
 import { writeReport } from '../lib/report/index.js'
 import { movingAverage } from '../lib/report/page/smoothing.js'
 import { buildPage } from '../scripts/build-page.js'
-import { findChromium, type OpenedPage, openPage, startBrowser } from './helpers/browser.js'
+import { figureTables, findChromium, type OpenedPage, openPage, startBrowser, tabThrough } from './helpers/browser.js'
 import { runHere } from './helpers/cli-here.js'
 import { refuses } from './helpers/refuses.js'
 import { writeComparison, writeLayers, writeProbes, writeRun } from './helpers/report-inputs.js'
@@ -373,30 +373,3 @@ describe('stratabert report', function () {
       })
   })
 })
-
-/** Step and value of each row, by the figure's title. */
-async function figureTables(page: Page): Promise<Record<string, string[][]>> {
-  const tables = await page.$$eval('figure', (figures) =>
-    figures.map((figure) => {
-      const rows = [...figure.querySelectorAll('tbody tr')]
-      const cells = rows.map((row) => [...row.children].map((cell) => cell.textContent ?? ''))
-      return [figure.querySelector('h3')?.textContent ?? '', cells] as const
-    }),
-  )
-  return Object.fromEntries(tables)
-}
-
-/** What has the focus after each press, until it comes round. */
-async function tabThrough(page: Page): Promise<string[]> {
-  const reached: string[] = []
-  for (let press = 0; press < 400; press++) {
-    await page.keyboard.press('Tab')
-    const focused = await page.evaluate(() => {
-      const element = document.activeElement
-      return element && element !== document.body ? element.outerHTML.slice(0, 120) : ''
-    })
-    if (focused === '') break
-    reached.push(focused)
-  }
-  return reached
-}

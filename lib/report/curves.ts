@@ -14,6 +14,8 @@ export interface Curve {
   run: string
   readings: Reading[]
   metricsPath: string
+  /** Of the run, where there are several. */
+  colour?: number
 }
 
 /** Points that a curve is drawn with at most. */

@@ -26,7 +26,8 @@ ${tableHtml(table, title, options)}
 }
 
 function legend(figure: LineFigure): Html | false {
-  if (figure.series.length < 2) return false
+  // With several runs on the page a single curve must say whose it is.
+  if (figure.series.length < 2 && figure.series[0]?.colour === undefined) return false
   const styles = seriesStyles(figure)
   const items = figure.series.map(({ name }, i) => {
     const { stroke, dashes } = styles[i]

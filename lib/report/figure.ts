@@ -44,6 +44,8 @@ export interface Points {
 export interface Series {
   name: string
   points: Points
+  /** Of a run among several: the same in every figure. Default: the place in the figure. */
+  colour?: number
   /** A target beside what was reached. */
   dashed?: boolean
 }

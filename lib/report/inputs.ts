@@ -35,6 +35,7 @@ export async function readInputs(paths: readonly string[]): Promise<ReportInputs
     if (kinds.has('layers')) inputs.layers.push(await readLayers(folder, name))
     if (kinds.has('comparisons')) inputs.comparisons.push(await readComparison(folder, name))
   }
+  if (inputs.runs.length > 1) for (const [i, run] of inputs.runs.entries()) run.colour = i
   return inputs
 }
 

@@ -12,7 +12,7 @@ const prunedLines = (run: RunInput): PrunedLine[] =>
 export function pruningFigures(runs: readonly RunInput[]): LineFigure[] {
   const pruned = runs.filter((run) => prunedLines(run).length > 0)
   if (pruned.length === 0) return []
-  const byLayer = pruned.flatMap((run) => layersOverTime(run, pruned.length > 1) ?? [])
+  const byLayer = pruned.flatMap((run) => layersOverTime(run, runs.length > 1) ?? [])
   const final = finalByLayer(pruned)
   return [densityFigure(pruned), ...byLayer, ...(final ? [final] : [])]
 }
@@ -25,6 +25,7 @@ function densityFigure(runs: readonly RunInput[]): LineFigure {
     runs
       .map((run) => ({
         run: `${run.name}${suffix}`,
+        colour: run.colour,
         metricsPath: run.metricsPath,
         readings: prunedLines(run).flatMap((line) => {
           const value = read(line)
@@ -45,8 +46,8 @@ function densityFigure(runs: readonly RunInput[]): LineFigure {
     yLabel: 'density',
     include: [0, 1],
     series: [
-      ...reached.map(({ run, readings }) => ({ name: run, points: toPoints(readings) })),
-      ...asked.map(({ run, readings }) => ({ name: run, points: toPoints(readings), dashed: true })),
+      ...reached.map(({ run, readings, colour }) => ({ name: run, points: toPoints(readings), colour })),
+      ...asked.map(({ run, readings, colour }) => ({ name: run, points: toPoints(readings), colour, dashed: true })),
     ],
     caption: [asked.length > 0 && "Dashed: the schedule's target.", thinningNote(curves)].filter(Boolean).join(' '),
     table: curveTable(curves, 'density'),
@@ -89,7 +90,7 @@ function layersOverTime(run: RunInput, nameRun: boolean): LineFigure | undefined
 function finalByLayer(runs: readonly RunInput[]): LineFigure | undefined {
   const last = runs.flatMap((run) => {
     const line = prunedLines(run).at(-1)
-    return line && layersOf(line).length > 0 ? { name: run.name, line, layers: layersOf(line) } : []
+    return line && layersOf(line).length > 0 ? { name: run.name, colour: run.colour, line, layers: layersOf(line) } : []
   })
   if (last.length === 0) return undefined
   const title = 'Pruning: density by layer at the end'
@@ -106,8 +107,9 @@ function finalByLayer(runs: readonly RunInput[]): LineFigure | undefined {
     yLabel: 'density',
     wholeX: true,
     include: [0],
-    series: last.map(({ name, line, layers }) => ({
+    series: last.map(({ name, colour, line, layers }) => ({
       name,
+      colour,
       points: { x: layers.map(Number), y: layers.map((layer) => finite(line.pruning.byLayer?.[layer])) },
     })),
     table: {

@@ -84,6 +84,8 @@ export type RunEnvironment = z.infer<typeof environment>
 export interface RunInput {
   /** Short and unique among the report's runs. */
   name: string
+  /** Where there are several runs: their curves have the same colour in every figure. */
+  colour?: number
   folder: string
   metricsPath: string
   steps: StepLine[]

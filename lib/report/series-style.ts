@@ -16,8 +16,10 @@ const ROUNDS = [undefined, '6 3', '2 3', '9 3 2 3']
 export function seriesStyles({ series, colours = 'distinct' }: Pick<LineFigure, 'series' | 'colours'>): SeriesStyle[] {
   const solid = series.filter(({ dashed }) => !dashed).length
   let [reached, targets] = [0, 0]
-  return series.map(({ dashed }) =>
-    dashed ? { ...styleOf(targets++, solid, colours), dashes: '4 4' } : styleOf(reached++, solid, colours),
+  return series.map(({ dashed, colour }) =>
+    dashed
+      ? { ...styleOf(colour ?? targets++, solid, colours), dashes: '4 4' }
+      : styleOf(colour ?? reached++, solid, colours),
   )
 }
 

@@ -128,14 +128,20 @@ export function curveFigure({ id, title, label, unit, curves }: CurveFigure): Li
     description: describeCurves(curves, `${title} over optimiser steps`),
     xLabel: 'optimiser step',
     yLabel: unit,
-    series: curves.map(({ run, readings }) => ({ name: run, points: toPoints(readings) })),
+    series: curves.map(({ run, readings, colour }) => ({ name: run, points: toPoints(readings), colour })),
     table: curveTable(curves, label),
   }
 }
 
 function curvesOf(runs: readonly RunInput[], read: (run: RunInput) => Reading[]): Curve[] {
   return runs
-    .map((run) => ({ run: run.name, readings: read(run), metricsPath: run.metricsPath, stages: stagesOf(run) }))
+    .map((run) => ({
+      run: run.name,
+      colour: run.colour,
+      readings: read(run),
+      metricsPath: run.metricsPath,
+      stages: stagesOf(run),
+    }))
     .filter(({ readings }) => readings.length > 0)
 }
 

@@ -4,6 +4,9 @@ import { delimiter, join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core'
 
+/** Of the page: what `evaluate` is given runs there. */
+declare const document: any
+
 const NAMES = ['chromium', 'chromium-browser', 'google-chrome']
 
 /** STRATABERT_CHROMIUM, or the first on the path. */
@@ -41,4 +44,31 @@ export async function openPage(
   page.on('request', (request) => opened.requests.push(request.url()))
   await page.goto(pathToFileURL(file).href)
   return opened
+}
+
+/** The rows of each figure's table, by the figure's title. */
+export async function figureTables(page: Page): Promise<Record<string, string[][]>> {
+  const tables = await page.$$eval('figure', (figures) =>
+    figures.map((figure) => {
+      const rows = [...figure.querySelectorAll('tbody tr')]
+      const cells = rows.map((row) => [...row.children].map((cell) => cell.textContent ?? ''))
+      return [figure.querySelector('h3')?.textContent ?? '', cells] as const
+    }),
+  )
+  return Object.fromEntries(tables)
+}
+
+/** What has the focus after each press, until it comes round. */
+export async function tabThrough(page: Page): Promise<string[]> {
+  const reached: string[] = []
+  for (let press = 0; press < 400; press++) {
+    await page.keyboard.press('Tab')
+    const focused = await page.evaluate(() => {
+      const element = document.activeElement
+      return element && element !== document.body ? element.outerHTML.slice(0, 120) : ''
+    })
+    if (focused === '') break
+    reached.push(focused)
+  }
+  return reached
 }

@@ -63,7 +63,7 @@ export function drawLines(figure: LineFigure, view: View): Element {
       ...(wholeX
         ? { ticks: xs, tickFormat: 'd' }
         : { ticks: Math.max(2, Math.round(view.width / 90)), tickFormat: 's' }),
-      ...(xs.length === 1 ? { domain: [xs[0] - 1, xs[0] + 1], ticks: xs } : {}),
+      ...(xs.length === 1 ? { domain: [xs[0] - 1, xs[0] + 1], ticks: xs, tickFormat: 'd' } : {}),
       ...(wholeX ? { inset: 10 } : {}),
     },
     y: { label: yLabel, grid: true, nice: true, ticks: 6, ...range(all, include) },
