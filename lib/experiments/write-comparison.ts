@@ -3,7 +3,8 @@ import { join, relative } from 'node:path'
 import { fileError } from '../errors.js'
 import { alignedTable } from '../recipes/index.js'
 import { replaceFile } from '../training/index.js'
-import type { ComparedRun, Comparison, ComparisonTableRow } from './comparison.js'
+import type { ComparedRun, Comparison } from './comparison.js'
+import type { ComparisonTableRow } from './table-rows.js'
 
 /** Writes the three files, each whole. */
 export async function writeComparison(output: string, comparison: Comparison, command: string): Promise<void> {

@@ -1,0 +1,193 @@
+/** The rows of a table: each variant's figures beside its baseline's. */
+import { compareToBaseline, type PairedBootstrap, summarize } from '../evaluation/index.js'
+import { type ConvergenceOutcome, convergenceOf } from './curves.js'
+import { bootstrapOf } from './example-bootstrap.js'
+import type { LoadedExperiment, Measure } from './load-experiment.js'
+import type { Majorities } from './majority.js'
+import type { Job } from './plan.js'
+
+export interface ComparisonTableRow {
+  variant: string
+  measure: string
+  /** Variant that it is compared with, where that is not the experiment's baseline. */
+  against?: string
+  /** Runs with a value. */
+  n: number
+  mean?: number
+  standardDeviation?: number
+  /** 95 %, Student's t over the runs. */
+  interval?: [low: number, high: number]
+  /** Runs with a value that learned nothing. */
+  notLearned: number
+  /** Seeds of which both this variant and the baseline have a run that learned: what follows is about these. */
+  pairs?: number
+  /** Mean of variant − baseline, and its t-interval. */
+  difference?: number
+  differenceInterval?: [low: number, high: number]
+  /** Of the experiment's test; then after Holm's correction over all tests of the table. */
+  pValue?: number
+  adjustedPValue?: number
+  /** Both tests, and the smallest p that sign flips of so many seeds can give. */
+  signFlip?: { p: number; adjusted: number; smallestP: number }
+  tTest?: { p: number; adjusted: number }
+  /** The smallest difference that a paired t-test of these seeds would have shown in 80 % of the cases. */
+  smallestDetectable?: number
+  /** Over seeds and examples, where predictions were kept. */
+  bootstrap?: Pick<PairedBootstrap, 'difference' | 'low' | 'high' | 'p' | 'draws' | 'layers'>
+  /** Median over the comparable seeds of: first step of the baseline at the target / that of the variant. */
+  convergenceFactor?: number
+  convergence?: {
+    interval?: [low: number, high: number]
+    coverage?: number
+    comparable: number
+    notComparable: number
+    enoughSeeds: boolean
+  }
+  /** The known figure of the measure (mean of several), and mean − that figure. */
+  reference?: number
+  referenceDifference?: number
+}
+
+/** One number of the table's base: a measure of a variant with a seed. */
+export interface Cell {
+  measure: Measure
+  variant: string
+  seed: number
+  job: Job
+  /** Name of the number, the variant's variables filled in. */
+  valueName: string
+  value: number
+  learned: boolean
+}
+
+/** One row a measure and variant, in the file's order. What a reader should know is added to `notes`. */
+export async function tableRows(
+  experiment: LoadedExperiment,
+  cells: readonly Cell[],
+  majorities: Majorities,
+  notes: string[],
+): Promise<ComparisonTableRow[]> {
+  const { baseline, measures, variants } = experiment
+  const rows = measures.flatMap((measure) =>
+    Object.entries(variants).map(([variant, { against = baseline }]) => {
+      const of = (name: string) => cells.filter((cell) => cell.measure === measure && cell.variant === name)
+      const [own, others] = [of(variant), of(against)]
+      const done = own.flatMap((cell): Pair[] => {
+        const other = others.find(({ seed }) => seed === cell.seed)
+        // Runs of equal settings are one run: there is nothing to compare.
+        const isSame = other?.job === cell.job && other.valueName === cell.valueName
+        return variant !== against && other && !isSame ? [{ seed: cell.seed, own: cell, baseline: other }] : []
+      })
+      const pairs = done.filter((pair) => pair.own.learned && pair.baseline.learned)
+      return { measure, variant, against, own, done, pairs }
+    }),
+  )
+  const tests = pairedTests(rows)
+  const table: ComparisonTableRow[] = []
+  for (const [index, { measure, variant, against, own, done, pairs }] of rows.entries()) {
+    const row: ComparisonTableRow = {
+      ...summaryRow(measure, variant, own),
+      ...(against !== baseline && { against }),
+      ...testsOfRow(tests[index], pairs.length, measure.tested ? experiment.test : undefined),
+    }
+    const [first] = pairs
+    const bootstrap =
+      first && first.own.valueName === first.baseline.valueName
+        ? await bootstrapOf(first.own.valueName, jobsOf(pairs))
+        : undefined
+    if (bootstrap && 'problem' in bootstrap) {
+      notes.push(`no bootstrap of ${measure.name}, ${variant}: ${bootstrap.problem}`)
+    } else if (bootstrap) {
+      const { difference, low, high, p, draws, layers } = bootstrap
+      row.bootstrap = { difference, low, high, p, draws, layers }
+    }
+    // A run that never left the majority score is this one's own matter: it makes its pair "not comparable".
+    if (measure.convergence && done.length > 0) {
+      const names = { own: done[0].own.valueName, baseline: done[0].baseline.valueName }
+      addConvergence(row, await convergenceOf(measure, names, jobsOf(done), majorities), notes)
+    }
+    table.push(row)
+  }
+  return table
+}
+
+type Pair = { seed: number; own: Cell; baseline: Cell }
+
+function jobsOf(pairs: readonly Pair[]): { seed: number; own: Job; baseline: Job }[] {
+  return pairs.map(({ seed, own, baseline }) => ({ seed, own: own.job, baseline: baseline.job }))
+}
+
+interface PairedRow {
+  measure: Measure
+  pairs: readonly Pair[]
+}
+
+/** Two seeds at least make a test. Holm's correction runs over those of the tested measures. */
+function pairedTests(rows: readonly PairedRow[]) {
+  const compared = (tested: boolean) => {
+    const table = rows.flatMap(({ measure, pairs }, index): [string, Record<string, Record<string, number>>][] => {
+      if (pairs.length < 2 || measure.tested !== tested) return []
+      const variant = Object.fromEntries(pairs.map(({ seed, own }) => [seed, own.value]))
+      const baseline = Object.fromEntries(pairs.map((pair) => [pair.seed, pair.baseline.value]))
+      return [[String(index), { variant, baseline }]]
+    })
+    return compareToBaseline(Object.fromEntries(table), 'baseline')
+  }
+  const found = [...compared(true), ...compared(false)].filter(({ run }) => run === 'variant')
+  return rows.map((_, index) => found.find(({ measure }) => measure === String(index))?.against)
+}
+
+function summaryRow({ name, reference }: Measure, variant: string, cells: readonly Cell[]): ComparisonTableRow {
+  const { count, mean, standardDeviation, low, high } = summarize(cells.map(({ value }) => value))
+  const known = reference.length > 0 ? reference.reduce((sum, one) => sum + one, 0) / reference.length : undefined
+  return {
+    variant,
+    measure: name,
+    n: count,
+    ...(count > 0 && { mean }),
+    ...(count > 1 && { standardDeviation, interval: [low, high] as [number, number] }),
+    notLearned: cells.filter(({ learned }) => !learned).length,
+    ...(known !== undefined && { reference: known, ...(count > 0 && { referenceDifference: mean - known }) }),
+  }
+}
+
+function testsOfRow(
+  tests: ReturnType<typeof pairedTests>[number],
+  pairs: number,
+  test?: LoadedExperiment['test'],
+): Partial<ComparisonTableRow> {
+  if (!tests) return pairs > 0 ? { pairs } : {}
+  const { tTest, signFlip, tTestHolm, signFlipHolm, smallestEffect } = tests
+  const { mean, low, high } = tTest.differences
+  const [pValue, adjustedPValue] = test === 't' ? [tTest.p, tTestHolm] : [signFlip.p, signFlipHolm]
+  const difference = { pairs, difference: mean, differenceInterval: [low, high] as [number, number] }
+  if (test === undefined) return difference
+  return {
+    ...difference,
+    ...(!Number.isNaN(pValue) && { pValue, adjustedPValue }),
+    signFlip: { p: signFlip.p, adjusted: signFlipHolm, smallestP: signFlip.smallestP },
+    ...(!Number.isNaN(tTest.p) && { tTest: { p: tTest.p, adjusted: tTestHolm } }),
+    ...(!Number.isNaN(smallestEffect) && { smallestDetectable: smallestEffect }),
+  }
+}
+
+function addConvergence(row: ComparisonTableRow, outcome: ConvergenceOutcome, notes: string[]): void {
+  const place = `convergence of ${row.measure}, ${row.variant}`
+  if ('problem' in outcome) {
+    notes.push(`${place}: no factor: ${outcome.problem}`)
+    return
+  }
+  const { comparable, notComparable, median, interval, enoughSeeds, pairs } = outcome.found
+  if (comparable > 0) row.convergenceFactor = median
+  row.convergence = {
+    comparable,
+    notComparable,
+    enoughSeeds,
+    ...(comparable > 0 && { interval: [interval.low, interval.high] as [number, number], coverage: interval.coverage }),
+  }
+  for (const note of outcome.notes) if (!notes.includes(note)) notes.push(note)
+  for (const { seed, stuck } of pairs) {
+    if (stuck.length > 0)
+      notes.push(`${place}, seed ${seed}: not comparable, ${stuck.join(' and ')} never left the majority score`)
+  }
+}
