@@ -143,9 +143,12 @@ function layersOf(tasks: readonly ProbeTask[]): string[] {
 /** A task a row: sizes, controls, the best layer with its interval, what has a name beside the layers, the centroid; four digits each. */
 export function probeTable({ report }: ProbeInput): Table {
   const named = layersOf(report.tasks).filter((layer) => !/^\d+$/.test(layer))
+  // The summary is of logistic regression where that was asked for.
+  const classifierOf = (cells: readonly ProbeCell[]) =>
+    cells.find(({ classifier }) => classifier === 'logistic')?.classifier ?? cells[0]?.classifier
   const highest = (cells: readonly ProbeCell[], of: (cell: ProbeCell) => boolean) =>
     cells
-      .filter(of)
+      .filter((cell) => cell.classifier === classifierOf(cells) && of(cell))
       .reduce<ProbeCell | undefined>((most, cell) => (most && most.accuracy >= cell.accuracy ? most : cell), undefined)
   const withInterval = (cell: { accuracy: number; interval?: [number, number] } | undefined) =>
     cell ? `${brief(cell.accuracy)}${cell.interval ? ` (${cell.interval.map(brief).join(' … ')})` : ''}` : null
