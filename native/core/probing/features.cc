@@ -14,8 +14,8 @@ namespace strata {
 namespace {
 
 constexpr uint64_t kMostNumbers = uint64_t{1} << 48;
-// Rows of a file that are read before its pages are given back; each may bring 64 KiB in.
-constexpr int64_t kRowsHeld = 1024;
+// Rows of a file that are read before its pages are given back; each may bring in much more than itself.
+constexpr int64_t kRowsHeld = 128;
 
 uint64_t number_count(int64_t units, int64_t layers, int64_t width) {
   if (units < 1 || layers < 1 || width < 1)
