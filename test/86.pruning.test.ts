@@ -6,6 +6,7 @@ import assert from 'node:assert/strict'
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path, { join } from 'node:path'
+import { stream } from '../lib/data/random.js'
 import { Encoder } from '../lib/inference/index.js'
 import { encoderConfig, type HeadConfig, type PruningConfig } from '../lib/model/config.js'
 import {
@@ -215,6 +216,34 @@ describe('pruning', function () {
       }
       assert.equal(losses[0], losses[1])
       assert.notEqual(losses[0], losses[2])
+    })
+
+    it('fp32, by a kernel of our own, chooses what plain operators choose in fp64, among equal scores too', async () => {
+      const masks = []
+      for (const precision of ['fp32', 'fp64'] as const) {
+        await using model = await prunedModel({ method: 'movement' }, { precision })
+        const names = prunedWeights(model.config.encoder)
+        // Few values, of both signs and 0, so that most scores are equal; weights that are equal as well.
+        const values = (name: string, count: number, levels: number) => {
+          const random = stream(5, name)
+          const drawn = Float64Array.from({ length: count }, () => (random.below(levels) - (levels >> 1)) / 8)
+          return precision === 'fp64' ? drawn : Float32Array.from(drawn)
+        }
+        const sizes = new Map(model.parameters().map(({ name, shape }) => [name, shape[0] * shape[1]]))
+        for (const name of names) {
+          const count = sizes.get(name)!
+          await model.writeTensors({
+            [name]: values(name, count, 64),
+            [`pruning.${name}.scores`]: values(`${name}s`, count, 5),
+          })
+        }
+        for (const threshold of [0.001, 0.3, 0.77]) {
+          await model.setPruning({ threshold, penalty: 0 })
+          const effective = await model.readTensors('effective', names)
+          masks.push(names.map((name) => [...effective[name]]))
+        }
+      }
+      assert.deepEqual(masks.slice(0, 3), masks.slice(3))
     })
 
     for (const precision of ['fp32', 'bf16'] as const)

@@ -1,5 +1,7 @@
 #include "core/pruning/top_share.h"
 
+#include "core/pruning/top_mask_cpu.h"
+
 #include <algorithm>
 #include <cmath>
 
@@ -12,6 +14,12 @@ int64_t kept_of(double share, int64_t size) {
 at::Tensor top_mask(const at::Tensor& scores, const at::Tensor& weight, int64_t kept) {
   const int64_t size = scores.numel();
   if (kept >= size) return at::ones_like(scores);
+  if (scores.device().is_cpu() && scores.scalar_type() == at::kFloat) {
+    at::Tensor mask = at::empty(scores.sizes(), at::kFloat);
+    top_mask_cpu(scores.contiguous().const_data_ptr<float>(), weight.contiguous().const_data_ptr<float>(), size, kept,
+                 mask.mutable_data_ptr<float>());
+    return mask;
+  }
   const at::Tensor flat = scores.reshape({-1});
   const at::Tensor border = std::get<0>(at::kthvalue(flat, size - kept + 1));
   const at::Tensor above = flat.gt(border);
