@@ -1,21 +1,18 @@
 import { type Command, Option } from 'commander'
-import { readConllu } from '../data/index.js'
 import { StrataError } from '../errors.js'
 import {
   CHUNK_KINDS,
   type ChunkedSentence,
-  ConlluParser,
   type ConlluSentence,
   chunkRecord,
   chunkSentence,
   formatConllu,
-  RawSentences,
   RELATION_PRESETS,
   withChunkMarks,
 } from '../text/index.js'
 import { example } from './arguments.js'
-import { inputLines } from './input-lines.js'
 import { note, printJson, progressNotes } from './output.js'
+import { inputSentences } from './sentence-input.js'
 import { writeOut } from './write-out.js'
 
 interface ChunkFlags {
@@ -27,8 +24,6 @@ interface ChunkFlags {
   json: boolean
 }
 
-/** A usual comment, or a row. */
-const CONLLU_LINE = /^(?:#\s*(?:newdoc|newpar)\b|#\s*(?:sent_id|text|generator|global\.columns)\s*=|\d+(?:[-.]\d+)?\t)/
 const BLOCK_CHARACTERS = 1 << 18
 
 export function registerChunk(program: Command): void {
@@ -71,7 +66,7 @@ async function chunk(flags: ChunkFlags): Promise<void> {
   const progress = progressNotes()
   await writeOut(flags.output, 'the chunks', async (write) => {
     let block = ''
-    for await (const sentence of sentences(flags)) {
+    for await (const sentence of inputSentences(flags)) {
       const chunked = chunkSentence(sentence, RELATION_PRESETS[flags.preset])
       counts.add(sentence, chunked)
       block +=
@@ -88,27 +83,6 @@ async function chunk(flags: ChunkFlags): Promise<void> {
   progress.done()
   if (flags.json) printJson(counts)
   else note(counts.line())
-}
-
-async function* sentences({ input, from }: ChunkFlags): AsyncGenerator<ConlluSentence> {
-  const named = /\.conllu(?:\.gz)?$/i.test(input)
-  if (input !== '-' && (from === 'conllu' || (from === 'auto' && named))) {
-    yield* readConllu(input, { tolerant: true })
-    return
-  }
-  let isConllu = from === 'conllu' ? true : from === 'text' || input !== '-' ? false : undefined
-  const parser = new ConlluParser('stdin', { tolerant: true })
-  const raw = new RawSentences()
-  for await (const line of inputLines(input)) {
-    if (isConllu === undefined && line.trim() !== '') isConllu = CONLLU_LINE.test(line)
-    if (!isConllu) yield* raw.push(line)
-    else {
-      const sentence = parser.push(line)
-      if (sentence) yield sentence
-    }
-  }
-  const last = parser.finish()
-  if (last) yield last
 }
 
 /** What was done, for the note at the end. */

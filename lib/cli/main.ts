@@ -14,6 +14,7 @@ import { registerFillMask } from './fill-mask.js'
 import { registerLayers } from './layers.js'
 import { registerLibtorch } from './libtorch.js'
 import { reportError } from './output.js'
+import { registerParse } from './parse.js'
 import { registerProbe } from './probe.js'
 import { registerProbes } from './probes.js'
 import { registerRecipes } from './recipes.js'
@@ -45,6 +46,7 @@ export function createProgram(): Command {
     registerClassify,
     registerAnswer,
     registerTag,
+    registerParse,
     registerChunk,
     registerAdapters,
     registerProbe,

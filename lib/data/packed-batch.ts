@@ -32,6 +32,7 @@ export interface PackedBatch {
  * | ranker | `labels` (B; 1 = the right candidate), `groups` (B; the question's number; its candidates stand beside each other) |
  * | span | `labels` (B; 0 = counts), `spanStarts` (B), `spanEnds` (B, exclusive): places in T; no answer = the first token |
  * | tagger | `positions` (M), `labels` (M, class) |
+ * | parser | `positions` (M, the words' first tokens, ascending; the sequence's first token is the root), `labels` (M, relation), `heads` (M; number of the head among the sequence's words from 1, 0 = root), with tags `tags` (M, class or -100) |
  *
  * A span lies within one sequence.
  */
@@ -42,6 +43,8 @@ export interface HeadLabels {
   spanEnds?: Int32Array
   values?: Float32Array
   groups?: Int32Array
+  heads?: Int32Array
+  tags?: Int32Array
 }
 
 /** The label that takes no part in a loss. */

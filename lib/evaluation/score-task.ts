@@ -3,6 +3,7 @@ import type { PackedBatch } from '../data/packed-batch.js'
 import { StrataError } from '../errors.js'
 import type { HeadConfig, Model } from '../model/index.js'
 import type { OpenedTask, TaskKind, TaskScores, TaskSet } from '../tasks/types.js'
+import { parsingScorer } from './parsing-scorer.js'
 import { rankingScorer } from './ranking-scorer.js'
 import { spanScorer } from './span-scorer.js'
 import { taggingScorer } from './tagging-scorer.js'
@@ -26,6 +27,7 @@ const SCORERS: Record<TaskKind, TaskScorerFactory> = {
   ranking: rankingScorer,
   span: spanScorer,
   tagging: taggingScorer,
+  parsing: parsingScorer,
 }
 
 /** Heads that can answer a task of each kind. */
@@ -35,6 +37,7 @@ const HEADS: Record<TaskKind, readonly HeadConfig['kind'][]> = {
   ranking: ['ranker'],
   span: ['span'],
   tagging: ['tagger'],
+  parsing: ['parser'],
 }
 
 /**

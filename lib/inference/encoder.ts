@@ -29,6 +29,7 @@ import { type FilledMask, type FillMaskOptions, fillMask } from './fill-mask.js'
 import type { LoadedParts } from './loaded-parts.js'
 import { embedMix, findMix } from './mixed-states.js'
 import { packTexts } from './packed-texts.js'
+import { type ParsedSentence, parse } from './parse.js'
 import { type TaggedWord, tag } from './tag.js'
 
 export interface EncoderOptions {
@@ -195,6 +196,18 @@ export class Encoder implements AsyncDisposable {
    */
   tag(texts: string | readonly (string | readonly string[])[], options: AskOptions = {}): Promise<TaggedWord[][]> {
     return tag(this.#parts, texts, options)
+  }
+
+  /**
+   * The dependency tree of every sentence, and parts of speech where the parser has them; a sentence may come as a list of words, else
+   * it is split as the English treebanks are. One that is longer than a sequence is read in parts, whose roots depend on the first
+   * one's. Errors as {@link Encoder.classify}.
+   */
+  parse(
+    sentences: string | readonly (string | readonly string[])[],
+    options: AskOptions = {},
+  ): Promise<ParsedSentence[]> {
+    return parse(this.#parts, sentences, options)
   }
 
   /** Gives the model's memory back; safe while calls are running and when called twice. */

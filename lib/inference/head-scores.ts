@@ -18,6 +18,11 @@ function askingLabels(head: HeadConfig, batch: PackedBatch, positions?: Int32Arr
       const places = positions ?? Int32Array.from({ length: tokenCount(batch) }, (_, place) => place)
       return { positions: places, labels: new Int32Array(places.length) }
     }
+    case 'parser': {
+      const places = positions ?? new Int32Array(0)
+      const zeros = (): Int32Array => new Int32Array(places.length)
+      return { positions: places, labels: zeros(), heads: zeros(), ...(head.tags && { tags: zeros() }) }
+    }
     default:
       return { labels: new Int32Array(rows) }
   }
@@ -25,7 +30,7 @@ function askingLabels(head: HeadConfig, batch: PackedBatch, positions?: Int32Arr
 
 /**
  * Scores of a task's head: (B, C) of a classifier (log-probabilities of a SAN), (B, 1) of a regressor or ranker, (T, 2) start and
- * end of a span head, (M, C) of a tagger at `positions` (default: every token).
+ * end of a span head, (M, C) of a tagger at `positions` (default: every token); of a parser see HeadEvaluation.
  */
 export async function headScores(
   model: Model,

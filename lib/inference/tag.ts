@@ -1,12 +1,13 @@
 /** A tag for every word. */
 import { StrataError } from '../errors.js'
-import type { EncodedText, Tokenizer } from '../text/index.js'
+import type { Tokenizer } from '../text/index.js'
 import { tokenLimit } from './check-arguments.js'
 import { type AskOptions, labelNames } from './classify.js'
 import { findTask } from './find-task.js'
 import { headScores, softmaxRow } from './head-scores.js'
 import type { LoadedParts } from './loaded-parts.js'
 import { packTexts } from './packed-texts.js'
+import { windowPositions, windowsOfWords } from './word-windows.js'
 
 export interface TaggedWord {
   word: string
@@ -25,14 +26,6 @@ interface Word {
   pieces: Int32Array
 }
 
-/** Some words of a text in one sequence. */
-interface Window extends EncodedText {
-  text: number
-  words: Word[]
-  /** Where in the sequence the first piece of each word stands. */
-  places: number[]
-}
-
 export async function tag(
   parts: LoadedParts,
   texts: string | readonly (string | readonly string[])[],
@@ -47,9 +40,7 @@ export async function tag(
   const tagged = new Array<TaggedWord[]>(windows.length)
   for (const { batch, indices } of packTexts(windows, maxBatchTokens)) {
     if (options.signal?.aborted) throw new StrataError('ABORTED', 'the tagging was aborted by its signal')
-    const positions = Int32Array.from(
-      indices.flatMap((index, row) => windows[index].places.map((place) => batch.sequenceOffsets[row] + place)),
-    )
+    const positions = windowPositions(windows, indices, batch)
     const { values } = await headScores(model, batch, task.head, { adapter: task.saved?.adapter, positions })
     let row = 0
     for (const index of indices) {
@@ -114,28 +105,4 @@ async function givenWords(tokenizer: Tokenizer, words: readonly string[]): Promi
     start += word.length + 1
     return placed
   })
-}
-
-/** As many whole words a sequence as fit. A word longer than a sequence is cut: its first piece decides. */
-function windowsOfWords(words: readonly Word[], text: number, maxTokens: number, tokenizer: Tokenizer): Window[] {
-  const { clsId, sepId } = tokenizer.specialTokens
-  const room = maxTokens - 2
-  const windows: Window[] = []
-  for (let first = 0; first < words.length; ) {
-    const ids = [clsId]
-    const places: number[] = []
-    let next = first
-    for (; next < words.length; next++) {
-      const pieces = words[next].pieces.subarray(0, room)
-      if (ids.length - 1 + pieces.length > room) break
-      places.push(ids.length)
-      ids.push(...pieces)
-    }
-    ids.push(sepId)
-    const tokenIds = Int32Array.from(ids)
-    const segmentIds = new Int32Array(tokenIds.length)
-    windows.push({ tokenIds, segmentIds, truncated: false, text, words: words.slice(first, next), places })
-    first = next
-  }
-  return windows
 }

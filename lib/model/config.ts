@@ -144,6 +144,21 @@ export interface TaggerHeadConfig extends TaskHeadBase {
   classes: number
 }
 
+/**
+ * Heads and relations of words: deep biaffine parser (Dozat & Manning 2017, arXiv 1611.01734), with a tagger on the same states if
+ * `tags` is given. `classes` counts the relations.
+ */
+export interface ParserHeadConfig extends TaskHeadBase {
+  kind: 'parser'
+  classes: number
+  /** Parts of speech; 0 or missing: none. */
+  tags?: number
+  /** Width of the vectors that arcs are scored by. */
+  arcSize: number
+  /** Width of those that relations are scored by. */
+  labelSize: number
+}
+
 export type TaskHeadConfig =
   | ClassifierHeadConfig
   | RegressorHeadConfig
@@ -151,6 +166,7 @@ export type TaskHeadConfig =
   | RankerHeadConfig
   | SpanHeadConfig
   | TaggerHeadConfig
+  | ParserHeadConfig
 
 export type HeadConfig = MaskedLmHeadConfig | NextSentenceHeadConfig | BigramShiftHeadConfig | TaskHeadConfig
 

@@ -156,6 +156,18 @@ function headShapes(shapes: Shapes, head: HeadConfig, H: number, V: number): voi
     case 'tagger':
       linear(shapes, `${name}.classifier`, head.classes, H)
       break
+    case 'parser':
+      for (const [part, size] of [
+        ['arc', head.arcSize],
+        ['label', head.labelSize],
+      ] as const) {
+        linear(shapes, `${name}.${part}.dependent`, size, H)
+        linear(shapes, `${name}.${part}.head`, size, H)
+        linear(shapes, `${name}.${part}.product`, part === 'arc' ? size : head.classes * size, size)
+      }
+      linear(shapes, `${name}.label.classifier`, head.classes, head.labelSize)
+      if (head.tags) linear(shapes, `${name}.tagger`, head.tags, H)
+      break
     case 'classifier':
     case 'regressor':
     case 'ranker':

@@ -7,13 +7,15 @@ import type { HeadConfig } from './config.js'
  */
 export interface SavedTask {
   name: string
-  kind: 'classification' | 'regression' | 'ranking' | 'span' | 'tagging'
+  kind: 'classification' | 'regression' | 'ranking' | 'span' | 'tagging' | 'parsing'
   /** Name of the model's head. */
   head: string
   /** Name of the adapter that its batches run through. */
   adapter?: string
-  /** Class names by number. */
+  /** Class names by number; the relations of a parser. */
   labels?: string[]
+  /** `parsing`: names of its parts of speech by number. */
+  upos?: string[]
   /** True: two texts an example; false: one. Missing: not known. */
   pair?: boolean
   /** A pair is laid out second text first (the hypothesis before its premise). */
@@ -32,10 +34,11 @@ export interface SavedTask {
 
 export const savedTaskSchema = z.strictObject({
   name: z.string().min(1),
-  kind: z.enum(['classification', 'regression', 'ranking', 'span', 'tagging']),
+  kind: z.enum(['classification', 'regression', 'ranking', 'span', 'tagging', 'parsing']),
   head: z.string(),
   adapter: z.string().optional(),
   labels: z.array(z.string()).min(1).optional(),
+  upos: z.array(z.string()).min(1).optional(),
   pair: z.boolean().optional(),
   hypothesisFirst: z.boolean().optional(),
   noAnswerThreshold: z.number().optional(),
@@ -52,6 +55,7 @@ const HEAD_KINDS: Record<SavedTask['kind'], readonly HeadConfig['kind'][]> = {
   ranking: ['ranker', 'classifier', 'san', 'regressor'],
   span: ['span'],
   tagging: ['tagger'],
+  parsing: ['parser'],
 }
 
 /** What keeps a task from being answered by these heads and adapters; undefined when nothing does. */
@@ -68,6 +72,9 @@ export function savedTaskProblem(
   }
   if (task.labels && 'classes' in head && head.classes !== task.labels.length) {
     return `task ${task.name} has ${task.labels.length} labels, its head ${head.name} ${head.classes} classes`
+  }
+  if (head.kind === 'parser' && task.upos && (head.tags ?? 0) !== task.upos.length) {
+    return `task ${task.name} has ${task.upos.length} parts of speech, its head ${head.name} ${head.tags ?? 0}`
   }
   if (task.adapter !== undefined && !adapters.some(({ name }) => name === task.adapter)) {
     return `task ${task.name} names the adapter ${task.adapter}, which the model lacks`

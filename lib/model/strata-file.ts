@@ -73,6 +73,14 @@ export const headSchema = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('ranker'), ...taskHeadBase, pooler }),
   z.strictObject({ kind: z.literal('span'), ...taskHeadBase }),
   z.strictObject({ kind: z.literal('tagger'), ...taskHeadBase, classes: count }),
+  z.strictObject({
+    kind: z.literal('parser'),
+    ...taskHeadBase,
+    classes: count,
+    tags: z.int().min(0).max(1_000_000).optional(),
+    arcSize: count,
+    labelSize: count,
+  }),
 ])
 
 export const mixSchema = z.strictObject({

@@ -10,6 +10,8 @@ export interface TaskShape {
   kind: TaskKind
   /** Of kinds with classes. */
   classes?: number
+  /** Parts of speech of a parsing task. */
+  tags?: number
   /** Whether an example has two texts. */
   pair: boolean
 }
@@ -60,10 +62,11 @@ const KINDS: Record<Exclude<TaskKind, 'classification'>, TaskHeadConfig['kind']>
   ranking: 'ranker',
   span: 'span',
   tagging: 'tagger',
+  parsing: 'parser',
 }
 
 function taskHeadConfig(shape: TaskShape, { head, weight }: ResolvedTask): TaskHeadConfig {
-  const { dropout, pooler, steps, predictionDropout, pairKind } = head
+  const { dropout, pooler, steps, predictionDropout, pairKind, arcSize, labelSize } = head
   const common = { name: shape.name, tap: tapOf(head), weight, dropout }
   const usual = shape.kind === 'classification' ? (shape.pair ? pairKind : 'classifier') : KINDS[shape.kind]
   const kind = head.kind === 'auto' ? usual : head.kind
@@ -80,6 +83,8 @@ function taskHeadConfig(shape: TaskShape, { head, weight }: ResolvedTask): TaskH
       return { ...common, kind }
     case 'tagger':
       return { ...common, kind, classes }
+    case 'parser':
+      return { ...common, kind, classes, ...(shape.tags && { tags: shape.tags }), arcSize, labelSize }
   }
 }
 

@@ -8,6 +8,7 @@ import { hierarchicalPretrain } from './hierarchical-pretrain.js'
 import type { Values } from './merge.js'
 import { mtDnn } from './mt-dnn.js'
 import { pals } from './pals.js'
+import { parser } from './parser.js'
 import type { RecipeInput } from './schema.js'
 
 /** A recipe of the package: a base and named sets of values over it. */
@@ -31,6 +32,7 @@ export const namedRecipes: readonly NamedRecipe[] = [
   mtDnn,
   pals,
   bermo,
+  parser,
 ]
 
 export function findNamedRecipe(name: string): NamedRecipe | undefined {

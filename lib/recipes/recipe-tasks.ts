@@ -9,6 +9,7 @@ import {
   findDefinition,
   type OpenedTask,
   openTask,
+  type ParsingTaskDefinition,
   type SpanTaskDefinition,
   type TaskDefinition,
   type TaskFiles,
@@ -48,6 +49,7 @@ const OWN_DEFAULTS: Partial<Record<TaskKind, Omit<TaskDefinition, 'name'>>> = {
   span: { kind: 'span', metrics: ['f1', 'exactMatch'], sequenceTokens: 384 } as Omit<SpanTaskDefinition, 'name'>,
   ranking: { kind: 'ranking', metrics: ['accuracyAt1', 'meanReciprocalRank'] },
   tagging: { kind: 'tagging', metrics: ['accuracy', 'f1Macro'] },
+  parsing: { kind: 'parsing', metrics: ['LAS', 'UAS', 'UPOS', 'CLAS'] },
 }
 
 const COLUMNS = ['question', 'candidate', 'group', 'label', 'words', 'tags']
@@ -111,7 +113,13 @@ function headKind(recipe: ResolvedRecipe, name: string, definition: TaskDefiniti
 }
 
 export function shapeOf({ name, kind, labels, definition }: OpenedTask): TaskShape {
-  return { name, kind, classes: labels?.length, pair: isPair(definition) }
+  return { name, kind, classes: labels?.length, tags: uposOf(definition)?.length, pair: isPair(definition) }
+}
+
+/** Names of the parts of speech that a parser of this task learns. */
+function uposOf(definition: TaskDefinition): readonly string[] | undefined {
+  const { upos } = definition as Partial<ParsingTaskDefinition>
+  return Array.isArray(upos) ? upos : undefined
 }
 
 /** Shapes of the tasks that are planned without data: those of their definitions. */
@@ -130,12 +138,14 @@ export function savedTask(recipe: ResolvedRecipe, task: OpenedTask): SavedTask {
   const { adapter } = recipe.tasks[name]
   const { hypothesisFirst, range } = definition as Partial<TextTaskDefinition>
   const { noAnswer, noAnswerThreshold = 0 } = definition as Partial<SpanTaskDefinition>
+  const upos = uposOf(definition)
   return {
     name,
     kind,
     head,
     ...(recipe.adapter && adapter && { adapter: name }),
     ...(labels && { labels: [...labels] }),
+    ...(upos && { upos: [...upos] }),
     pair: isPair(definition),
     ...(hypothesisFirst && { hypothesisFirst }),
     ...(range && { range: [...range] }),

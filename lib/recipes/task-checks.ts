@@ -89,6 +89,7 @@ const HEAD_KINDS: Record<TaskKind, readonly TaskHeadConfig['kind'][]> = {
   ranking: ['ranker'],
   span: ['span'],
   tagging: ['tagger'],
+  parsing: ['parser'],
 }
 
 function headKindFaults(recipe: ResolvedRecipe): RecipeProblem[] {

@@ -50,7 +50,7 @@ export const adapter = z.strictObject({
 
 const taskHead = z.strictObject({
   /** `auto` = by the task's kind; for pairs of texts see `pairKind`. */
-  kind: z.enum(['auto', 'classifier', 'regressor', 'san', 'ranker', 'span', 'tagger']).default('auto'),
+  kind: z.enum(['auto', 'classifier', 'regressor', 'san', 'ranker', 'span', 'tagger', 'parser']).default('auto'),
   /** Head of a classification of pairs: one linear layer on the pooled state, or a stochastic answer network over both texts. */
   pairKind: z.enum(['classifier', 'san']).default('classifier'),
   layer: layer.default('top'),
@@ -62,13 +62,16 @@ const taskHead = z.strictObject({
   steps: count.max(100).default(5),
   /** Probability of leaving a step of a SAN out of the average while training. */
   predictionDropout: rate.default(0.1),
+  /** Widths of the vectors by which a parser scores arcs and relations. */
+  arcSize: count.max(65_536).default(256),
+  labelSize: count.max(65_536).default(100),
 })
 
 const column = z.union([z.string().min(1), z.int().min(0)])
 
 /** How a user's own rows become examples. Of a known task only what differs. */
 const definition = z.strictObject({
-  kind: z.enum(['classification', 'regression', 'ranking', 'span', 'tagging']).optional(),
+  kind: z.enum(['classification', 'regression', 'ranking', 'span', 'tagging', 'parsing']).optional(),
   format: z.enum(['tsv', 'csv', 'jsonl', 'parquet']).optional(),
   header: z.boolean().optional(),
   /** Column (name, or number from 0) of the text, or of both texts of a pair. */
@@ -97,6 +100,9 @@ const definition = z.strictObject({
   /** `tagging`: columns of the lists of words and tags. */
   words: column.optional(),
   tags: column.optional(),
+  /** `parsing`: parts of speech are learned as well (default); words of a batch. */
+  upos: z.boolean().optional(),
+  batchWords: count.optional(),
   metrics: z.array(z.string()).min(1).optional(),
 })
 

@@ -3,6 +3,7 @@ import { StrataError } from '../errors.js'
 import { COLA, MRPC, QQP, SST_2, STS_B } from './glue.js'
 import { MNLI, QNLI, RTE, SCITAIL, SNLI, WNLI } from './nli.js'
 import { openTextTask } from './open-text-task.js'
+import { openParsingTask, UD_PARSING } from './parsing-task.js'
 import { openRankingTask, QNLI_RANKING, SQUAD_RANKING } from './ranking-task.js'
 import { openSpanTask, SQUAD_11, SQUAD_20 } from './span-task.js'
 import { openTaggingTask, UPOS_EWT } from './tagging-task.js'
@@ -26,6 +27,7 @@ export const KNOWN_TASKS: readonly TaskDefinition[] = [
   SQUAD_RANKING,
   QNLI_RANKING,
   UPOS_EWT,
+  UD_PARSING,
 ]
 
 // An opener reads the definition of its own kind only, which the kind tells.
@@ -35,6 +37,7 @@ const OPENERS: Record<TaskKind, TaskOpener<any>> = {
   ranking: openRankingTask,
   span: openSpanTask,
   tagging: openTaggingTask,
+  parsing: openParsingTask,
 }
 
 /** Other names that people use. */

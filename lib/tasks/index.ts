@@ -8,6 +8,9 @@ export { COLA, MRPC, QQP, SST_2, STS_B } from './glue.js'
 export { glueSubmission, type SubmissionRow, writeGlueSubmission } from './glue-submission.js'
 export { MNLI, QNLI, RTE, SCITAIL, SNLI, WNLI } from './nli.js'
 export { openTextTask } from './open-text-task.js'
+export { type DecodeParsesOptions, decodeParses, type Parse, wholeParse } from './parse-decoding.js'
+export { ParsingSet, type TreebankSentence } from './parsing-set.js'
+export { openParsingTask, type ParsingTaskDefinition, UD_PARSING } from './parsing-task.js'
 export {
   BUILDABLE_PROBES,
   type BuildProbesOptions,

@@ -32,6 +32,8 @@ export interface SequenceSetOptions {
   packed: PackedSequences
   /** First sequence of each unit and the end, shape (U + 1); default: each sequence for itself. */
   units?: Uint32Array
+  /** Instead of `sequences`: a batch takes sequences up to `most` of these weights (words), shape (N). Excludes `units`. */
+  load?: { of: Uint32Array; most: number }
   places: readonly ExamplePlace[]
   /** Labels of some sequences that were laid into a batch at `sequenceOffsets`, shape (B + 1). */
   labels: (sequences: Uint32Array, sequenceOffsets: Int32Array) => HeadLabels
@@ -132,7 +134,8 @@ export class SequenceSet implements TaskSet {
 
   /** Order of the units, and where each batch begins in it. */
   #plan(epoch: number): { order: Uint32Array; starts: Uint32Array } {
-    const { shuffle, seed, task, split, units, sequences } = this.#options
+    const { shuffle, seed, task, split, units, load, sequences } = this.#options
+    const most = load?.most ?? sequences
     const key = shuffle ? epoch : 0
     let plan = this.#orders.get(key)
     if (plan) return plan
@@ -141,8 +144,8 @@ export class SequenceSet implements TaskSet {
     const starts = [0]
     let held = 0
     order.forEach((unit, place) => {
-      const size = units ? units[unit + 1] - units[unit] : 1
-      if (held > 0 && held + size > sequences) {
+      const size = units ? units[unit + 1] - units[unit] : (load?.of[unit] ?? 1)
+      if (held > 0 && held + size > most) {
         starts.push(place)
         held = 0
       }

@@ -35,6 +35,7 @@ const READERS: Record<TaskKind, (source: TaskTextSource<any>) => Documents> = {
   ranking: readCandidates,
   span: readContexts,
   tagging: readSentences,
+  parsing: readSentences,
 }
 
 /**

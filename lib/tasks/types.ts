@@ -11,12 +11,14 @@ import type { Tokenizer } from '../text/index.js'
  * - `ranking`: a question's candidates beside each other, one of them right
  * - `span`: the part of a context that answers a question
  * - `tagging`: one class a word
+ * - `parsing`: head and relation of every word of a sentence, and its part of speech
  */
-export type TaskKind = 'classification' | 'regression' | 'ranking' | 'span' | 'tagging'
+export type TaskKind = 'classification' | 'regression' | 'ranking' | 'span' | 'tagging' | 'parsing'
 
 /**
  * Figures over a whole set, as fractions (0 … 1; correlations and Matthews -1 … 1).
  * `f1` is the F1 of class 1 in classification, SQuAD's F1 for spans; `spanF1` counts exact label spans of a tagging task.
+ * `LAS`, `UAS`, `UPOS` and `CLAS` of parses are those of the CoNLL 2018 shared task.
  */
 export type MetricName =
   | 'accuracy'
@@ -29,6 +31,10 @@ export type MetricName =
   | 'accuracyAt1'
   | 'meanReciprocalRank'
   | 'spanF1'
+  | 'LAS'
+  | 'UAS'
+  | 'UPOS'
+  | 'CLAS'
 
 /** Where an example was read, so that a prediction can be put beside its row. */
 export interface ExamplePlace {

@@ -43,6 +43,9 @@ HeadConfig head_config(const Napi::Object& object) {
   head.pooler = string_field(object, "pooler", "own");
   head.steps = integer_field(object, "steps", 0);
   head.prediction_dropout = number_field(object, "predictionDropout", 0);
+  head.tags = integer_field(object, "tags", 0);
+  head.arc_size = integer_field(object, "arcSize", 0);
+  head.label_size = integer_field(object, "labelSize", 0);
   head.weight = number_field(object, "weight", 1);
   head.level = string_field(object, "level", "");
   head.read = string_field(object, "read", "");
@@ -225,7 +228,7 @@ HostBatch host_batch(const Napi::Object& object) {
       return array.IsUndefined() ? std::vector<int32_t>{} : int32_array(array, std::string(field) + " of head '" + name + "'");
     };
     batch.labels[name] = {int32_array(fields.Get("labels"), "labels of head '" + name + "'"), optional("positions"),
-                          optional("spanStarts"), optional("spanEnds"), {}, optional("groups")};
+                          optional("spanStarts"), optional("spanEnds"), {}, optional("groups"), optional("heads"), optional("tags")};
     if (const Napi::Value values = fields.Get("values"); !values.IsUndefined())
       batch.labels[name].values = float_array(values, "values of head '" + name + "'");
   }

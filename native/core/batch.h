@@ -20,6 +20,8 @@ struct HeadLabels {
   std::vector<int32_t> span_ends;    // (S), exclusive
   std::vector<float> values;         // (B) regression targets
   std::vector<int32_t> groups;       // (B) which question a candidate belongs to
+  std::vector<int32_t> heads;        // (M) number of a word's head in its sentence, from 1; 0 = root
+  std::vector<int32_t> tags;         // (M) part of speech of a word
 };
 
 struct HostBatch {

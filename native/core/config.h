@@ -61,11 +61,14 @@ struct HeadConfig {
   std::optional<TransferConfig> transfer;  // masked-lm
   std::string level;                       // bigram-shift: sentence | token
   std::string read;                        // next-sentence, bigram-shift: mean | cls; empty = the kind's usual one
-  int64_t classes = 0;                     // classifier, san, tagger
+  int64_t classes = 0;                     // classifier, san, tagger; relations of a parser
   double dropout = 0;                      // of a task's own head
   std::string pooler = "own";              // classifier, regressor, ranker: own | shared | none
   int64_t steps = 0;                       // san
   double prediction_dropout = 0;           // san
+  int64_t tags = 0;                        // parser: parts of speech; 0 = none
+  int64_t arc_size = 0;                    // parser
+  int64_t label_size = 0;                  // parser
 };
 
 struct ModelConfig {

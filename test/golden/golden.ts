@@ -28,6 +28,8 @@ export interface GoldenBatch {
       spanEnds?: number[]
       values?: number[]
       groups?: number[]
+      heads?: number[]
+      tags?: number[]
     }
   >
 }
@@ -167,6 +169,8 @@ export function packedBatch(golden: GoldenBatch, heads: readonly { name: string 
     if (head.spanEnds) labels[name].spanEnds = Int32Array.from(head.spanEnds)
     if (head.values) labels[name].values = Float32Array.from(head.values)
     if (head.groups) labels[name].groups = Int32Array.from(head.groups)
+    if (head.heads) labels[name].heads = Int32Array.from(head.heads)
+    if (head.tags) labels[name].tags = Int32Array.from(head.tags)
   }
   return {
     tokenIds: Int32Array.from(golden.tokenIds),

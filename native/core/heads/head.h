@@ -52,6 +52,8 @@ struct Head {
   bool chooses_class = true;
   // Whether evaluation hands the scores out; not those of a vocabulary.
   bool returns_scores = false;
+  // What evaluation hands out in place of `logits`, (rows, columns); empty: the scores themselves.
+  std::function<at::Tensor(const HeadInput&, const HeadLabels&)> answers;
   // A vector a sequence that other heads may read, (B, H); only next-sentence heads have one.
   std::function<at::Tensor(const HeadInput&)> pooled;
   // (B, 2) probabilities belonging to `pooled`.
@@ -77,6 +79,7 @@ HeadRef make_san(const HeadConfig& config, const HeadParts& parts);
 HeadRef make_ranker(const HeadConfig& config, const HeadParts& parts);
 HeadRef make_span(const HeadConfig& config, const HeadParts& parts);
 HeadRef make_tagger(const HeadConfig& config, const HeadParts& parts);
+HeadRef make_parser(const HeadConfig& config, const HeadParts& parts);
 
 // By config.kind; throws UNSUPPORTED for an unknown one.
 HeadRef make_head(const HeadConfig& config, const HeadParts& parts);

@@ -21,6 +21,7 @@ HeadRef make_head(const HeadConfig& config, const HeadParts& parts) {
       {"ranker", make_ranker},
       {"span", make_span},
       {"tagger", make_tagger},
+      {"parser", make_parser},
   };
   const auto factory = factories.find(config.kind);
   if (factory == factories.end()) {

@@ -205,7 +205,7 @@ std::vector<HeadEvaluation> Model::evaluate(const HostBatch& host) const {
     result.count = count;
     result.loss_sum = head->loss_of(input, *labels, logits, targets).sum.item<double>();
     if (head->chooses_class) count_hits(logits, targets, result);
-    if (head->returns_scores) result.scores = logits.to(at::kCPU).contiguous();
+    if (head->returns_scores) result.scores = (head->answers ? head->answers(input, *labels) : logits).to(at::kCPU).contiguous();
     results.push_back(std::move(result));
   }
   return results;
@@ -270,8 +270,9 @@ at::Tensor Model::head_logits(const HostBatch& host, const std::string& name) co
   const PackedBatch batch(host, store_.device());
   const ForwardPass pass = evaluation_pass();
   const auto hidden = encoder_.forward(pass, batch, head.highest_layer, hooks_of(host));
+  const HeadInput input(pass, batch, hidden, mixes_);
   std::vector<int64_t> targets;
-  return head.logits(HeadInput(pass, batch, hidden, mixes_), labels->second, targets).to(at::kCPU).contiguous();
+  return (head.answers ? head.answers(input, labels->second) : head.logits(input, labels->second, targets)).to(at::kCPU).contiguous();
 }
 
 MaskedPrediction Model::predict_masked(const HostBatch& host, const std::string& name, const std::vector<int32_t>& positions,
@@ -282,7 +283,7 @@ MaskedPrediction Model::predict_masked(const HostBatch& host, const std::string&
     fail("BAD_ARGUMENT", "topK is ", top, "; 1 to ", config_.encoder.vocab_size, " was expected");
   HostBatch labelled = host;
   labelled.labels.clear();
-  labelled.labels[name] = {std::vector<int32_t>(positions.size(), 0), positions, {}, {}, {}, {}};
+  labelled.labels[name] = {std::vector<int32_t>(positions.size(), 0), positions, {}, {}, {}, {}, {}, {}};
   const at::Tensor probabilities = at::softmax(head_logits(labelled, name), -1);
   const auto [values, ids] = at::topk(probabilities, top, -1);
   return {ids.to(at::kInt).contiguous(), values.to(at::kFloat).contiguous()};
