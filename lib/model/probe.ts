@@ -149,7 +149,7 @@ export class Probe implements AsyncDisposable {
   }
 
   /**
-   * The same on Σ softmax(w)_j h_j over some layers, w trained along under a penalty of 0.001/2 · ‖w‖². γ of BERMo's mix is 1: the
+   * The same on Σ softmax(w)_j h_j over some layers, each scaled to their mean spread, w trained along under a penalty of 0.001/2 · ‖w‖². γ of BERMo's mix is 1: the
    * classifier's weights take it up. Starts at the plain average; tries the strength that is best there and its two neighbours.
    */
   logisticMix(data: ProbeData, layers: readonly number[], options: LogisticProbeOptions): Promise<LogisticProbeResult> {

@@ -61,6 +61,9 @@ def logistic(x, y):
 def mix(x, y, l2):
     """The jointly trained mix, by a float64 L-BFGS of PyTorch from w = 0, W = 0."""
     h = torch.tensor(x[:TRAIN].astype(np.float64))
+    # Every layer at the layers' mean spread.
+    spread = (h - h.mean(0)).square().mean((0, 2)).sqrt()
+    h = h * (spread.mean() / spread)[:, None]
     labels = torch.tensor(y[:TRAIN])
     weights = torch.zeros(CLASSES, WIDTH, dtype=torch.float64, requires_grad=True)
     intercepts = torch.zeros(CLASSES, dtype=torch.float64, requires_grad=True)

@@ -44,10 +44,11 @@ struct LogisticResult {
 // One layer of the features.
 LogisticResult fit_logistic(const ProbeFeatures& features, const ProbeExamples& examples, int64_t layer, const LogisticSettings& settings);
 
-// On Σ_j softmax(w)_j h_j over the layers, w trained with the classifier (BERMo's mix, Kodge & Roy 2021; its factor γ is 1 here: the
-// classifier's weights take it up, and left free it would undo the penalty). w has a weak penalty of its own, 0.001/2 · ‖w‖². The problem
-// is not convex in w. The search starts at the plain average with the classifier that is best there, and w moves by small steps: what it
-// finds is the optimum next to the average. Of the strengths, that which dev chooses on the average and its two neighbours are searched.
+// On Σ_j softmax(w)_j h_j over the layers, each scaled to the layers' mean spread, w trained with the classifier (BERMo's mix, Kodge &
+// Roy 2021; its factor γ is 1 here: the classifier's weights take it up, and left free it would undo the penalty). w has a weak penalty
+// of its own, 0.001/2 · ‖w‖². The problem is not convex in w. The search starts at the plain average with the classifier that is best
+// there, and w moves by small steps: what it finds is the optimum next to the average. Of the strengths, that which dev chooses on the
+// average and its two neighbours are searched.
 LogisticResult fit_logistic_mix(const ProbeFeatures& features, const ProbeExamples& examples, const std::vector<int64_t>& layers,
                                 const LogisticSettings& settings);
 

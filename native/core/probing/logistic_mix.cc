@@ -5,6 +5,7 @@
 #include "core/probing/softmax_gradient.h"
 
 #include <algorithm>
+#include <cmath>
 
 namespace strata {
 namespace {
@@ -110,21 +111,31 @@ LogisticResult fit_logistic_mix(const ProbeFeatures& features, const ProbeExampl
   check_examples(examples, features.units(), settings.classes);
   if (layers.empty()) fail("BAD_ARGUMENT", "layers is empty; a mix needs at least one");
   const int64_t classes = settings.classes, mixed = static_cast<int64_t>(layers.size());
+  // Layers of unlike spread are brought to their mean one: else the penalty alone would choose the layer with the largest states.
+  std::vector<double> scales;
+  double mean_spread = 0;
+  for (const int64_t layer : layers) {
+    const at::Tensor rows = features.gather(examples.train.rows, examples.parts, layer).to(at::kDouble);
+    scales.push_back(std::max((rows - rows.mean(0)).square().mean().sqrt().item<double>(), 1e-12));
+    mean_spread += scales.back() / static_cast<double>(mixed);
+  }
+  for (double& scale : scales) scale = mean_spread / scale;
+  const auto gathered = [&](const ProbeSplit& split, size_t j) { return features.gather(split.rows, examples.parts, layers[j]).mul_(scales[j]); };
   // The axes are those of the plain average, where the search starts; each layer is centred on its own (the intercept takes the rest).
   at::Tensor average_NH;
-  for (const int64_t layer : layers) {
-    const at::Tensor rows = features.gather(examples.train.rows, examples.parts, layer).div_(static_cast<double>(mixed));
+  for (size_t j = 0; j < layers.size(); ++j) {
+    const at::Tensor rows = gathered(examples.train, j).div_(static_cast<double>(mixed));
     average_NH = average_NH.defined() ? average_NH.add_(rows) : rows;
   }
   FeatureAxes axes = FeatureAxes::of(average_NH);
   average_NH.reset();
   std::vector<at::Tensor> train, dev, test;
-  for (const int64_t layer : layers) {
-    const at::Tensor rows = features.gather(examples.train.rows, examples.parts, layer);
+  for (size_t j = 0; j < layers.size(); ++j) {
+    const at::Tensor rows = gathered(examples.train, j);
     axes.mean_H = rows.mean(0, false, at::kDouble).to(at::kFloat);
     train.push_back(axes.applied(rows, false));
-    dev.push_back(axes.applied(features.gather(examples.dev.rows, examples.parts, layer), false));
-    test.push_back(axes.applied(features.gather(examples.test.rows, examples.parts, layer), false));
+    dev.push_back(axes.applied(gathered(examples.dev, j), false));
+    test.push_back(axes.applied(gathered(examples.test, j), false));
   }
   const int64_t width = train[0].size(1);
   // The plain average by itself: where each search starts, and which strengths are worth one.
