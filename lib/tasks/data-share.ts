@@ -26,6 +26,24 @@ export function drawShare(count: number, fraction: number, drawSeed: number, cla
   return Uint32Array.from(drawn).sort()
 }
 
+/** What a task trains on: everything, or the random share that `fraction` asks for; `notes` then tells it. `unit`: `sentences`. */
+export function trainingShare<T>(
+  all: T[],
+  { fraction = 1, seed, drawSeed = seed }: { fraction?: number; seed: number; drawSeed?: number },
+  unit: string,
+  notes: string[],
+): T[] {
+  if (fraction === 1) return all
+  const drawn = drawShare(all.length, fraction, drawSeed)
+  notes.push(`train: ${drawn.length} of ${all.length} ${unit} (fraction ${fraction}, drawn by seed ${drawSeed})`)
+  return pick(all, drawn)
+}
+
+/** The items of these numbers, in their order. */
+export function pick<T>(all: readonly T[], chosen: Uint32Array): T[] {
+  return Array.from(chosen, (index) => all[index])
+}
+
 /**
  * Parts the examples into training and held-out ones by seed, both ascending. Classes are not balanced between them.
  * `devShare` below 1 is a share, from 1 on a number of examples. Throws BAD_ARGUMENT on one that is neither, BAD_DATA when no

@@ -2,7 +2,7 @@
 import { RowTally, readConlluSentences } from '../data/index.js'
 import { StrataError } from '../errors.js'
 import type { ConlluSentence } from '../text/index.js'
-import { drawShare, splitBySeed } from './data-share.js'
+import { pick, splitBySeed, trainingShare } from './data-share.js'
 import { type ParsingSet, parsingSet } from './parsing-set.js'
 import { isPredictionSplit, resolveTaskFiles } from './task-files.js'
 import { checkLabels } from './text-definition.js'
@@ -153,14 +153,8 @@ class Opening {
     checkLabels(this.#name, this.#relations, this.#options.definition.metrics)
   }
 
-  async #train(all: ConlluSentence[]): Promise<ParsingSet> {
-    const { fraction = 1, seed, drawSeed = seed } = this.#options
-    if (fraction === 1) return this.#open('train', all, { training: true })
-    const drawn = drawShare(all.length, fraction, drawSeed)
-    this.#notes.push(
-      `train: ${drawn.length} of ${all.length} sentences (fraction ${fraction}, drawn by seed ${drawSeed})`,
-    )
-    return this.#open('train', pick(all, drawn), { training: true })
+  #train(all: ConlluSentence[]): Promise<ParsingSet> {
+    return this.#open('train', trainingShare(all, this.#options, 'sentences', this.#notes), { training: true })
   }
 
   async #open(
@@ -217,8 +211,4 @@ function hasTree({ heads }: ConlluSentence): boolean {
 
 function numbers(names: readonly string[]): ReadonlyMap<string, number> {
   return new Map(names.map((name, number) => [name, number]))
-}
-
-function pick<T>(all: readonly T[], chosen: Uint32Array): T[] {
-  return Array.from(chosen, (index) => all[index])
 }

@@ -2,7 +2,7 @@
 import type { ColumnChoice, TableFormat } from '../data/index.js'
 import type { HeadLabels } from '../data/packed-batch.js'
 import { StrataError } from '../errors.js'
-import { drawShare } from './data-share.js'
+import { trainingShare } from './data-share.js'
 import type { CandidateQuestion } from './question-candidates.js'
 import { rankingEndings, readRankingQuestions, splitQuestions } from './ranking-questions.js'
 import { SequencePacker, SequenceSet, type SequenceSetOptions } from './sequence-set.js'
@@ -139,14 +139,8 @@ class Opening {
     return task
   }
 
-  async #train(all: Read[]): Promise<RankingSet> {
-    const { fraction = 1, seed, drawSeed = seed } = this.#options
-    if (fraction === 1) return this.#open('train', all, true)
-    const drawn = drawShare(all.length, fraction, drawSeed)
-    this.#notes.push(
-      `train: ${drawn.length} of ${all.length} questions (fraction ${fraction}, drawn by seed ${drawSeed})`,
-    )
-    return this.#open('train', pick(all, drawn), true)
+  #train(all: Read[]): Promise<RankingSet> {
+    return this.#open('train', trainingShare(all, this.#options, 'questions', this.#notes), true)
   }
 
   async #open(split: string, questions: Read[], training = false): Promise<RankingSet> {
@@ -200,8 +194,4 @@ class Opening {
   #badRecipe(what: string): StrataError {
     return new StrataError('BAD_RECIPE', `task ${this.#name}: ${what}`, { details: { task: this.#name } })
   }
-}
-
-function pick<T>(all: readonly T[], chosen: Uint32Array): T[] {
-  return Array.from(chosen, (index) => all[index])
 }

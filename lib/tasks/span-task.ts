@@ -3,7 +3,7 @@ import { readSquad, type SquadQuestion, type SquadSet } from '../data/index.js'
 import type { HeadLabels } from '../data/packed-batch.js'
 import { StrataError } from '../errors.js'
 import type { Tokenizer, TokenOffsets } from '../text/index.js'
-import { drawShare, splitBySeed } from './data-share.js'
+import { splitBySeed, trainingShare } from './data-share.js'
 import { SequencePacker, SequenceSet, type SequenceSetOptions } from './sequence-set.js'
 import type { SpanWindow } from './span-decoding.js'
 import { tokensOfSpan, type WindowSizes, windowSizes, windowsOf } from './span-windows.js'
@@ -157,18 +157,8 @@ class Opening {
     return all
   }
 
-  async #train(all: Read[]): Promise<SpanSet> {
-    const { fraction = 1, seed, drawSeed = seed } = this.#options
-    if (fraction === 1) return this.#open('train', all, { training: true })
-    const drawn = drawShare(all.length, fraction, drawSeed)
-    this.#notes.push(
-      `train: ${drawn.length} of ${all.length} questions (fraction ${fraction}, drawn by seed ${drawSeed})`,
-    )
-    return this.#open(
-      'train',
-      [...drawn].map((index) => all[index]),
-      { training: true },
-    )
+  #train(all: Read[]): Promise<SpanSet> {
+    return this.#open('train', trainingShare(all, this.#options, 'questions', this.#notes), { training: true })
   }
 
   async #open(split: string, data: Read[], how: { training?: boolean; unlabelled?: boolean }): Promise<SpanSet> {

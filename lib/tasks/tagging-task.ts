@@ -5,7 +5,7 @@
 import { type ColumnChoice, type ConlluColumn, RowTally, readConlluTags } from '../data/index.js'
 import type { HeadLabels } from '../data/packed-batch.js'
 import { StrataError } from '../errors.js'
-import { drawShare, splitBySeed } from './data-share.js'
+import { pick, splitBySeed, trainingShare } from './data-share.js'
 import { SequencePacker, SequenceSet, type SequenceSetOptions } from './sequence-set.js'
 import { isConllu, readWordLists } from './tagged-words.js'
 import { isPredictionSplit, resolveTaskFiles } from './task-files.js'
@@ -185,14 +185,8 @@ class Opening {
     checkLabels(this.#name, this.#labels, this.#options.definition.metrics)
   }
 
-  async #train(all: Read[]): Promise<TaggingSet> {
-    const { fraction = 1, seed, drawSeed = seed } = this.#options
-    if (fraction === 1) return this.#open('train', all, { training: true })
-    const drawn = drawShare(all.length, fraction, drawSeed)
-    this.#notes.push(
-      `train: ${drawn.length} of ${all.length} sentences (fraction ${fraction}, drawn by seed ${drawSeed})`,
-    )
-    return this.#open('train', pick(all, drawn), { training: true })
+  #train(all: Read[]): Promise<TaggingSet> {
+    return this.#open('train', trainingShare(all, this.#options, 'sentences', this.#notes), { training: true })
   }
 
   async #open(split: string, data: Read[], how: { training?: boolean; unlabelled?: boolean }): Promise<TaggingSet> {
@@ -308,8 +302,4 @@ class Opening {
     this.#notes.push(`${split}: ${data.length} sentences with ${words} words`)
     for (const [count, cause] of causes) if (count > 0) this.#notes.push(`${split}: ${count} of ${words} ${cause}`)
   }
-}
-
-function pick<T>(all: readonly T[], chosen: Uint32Array): T[] {
-  return Array.from(chosen, (index) => all[index])
 }
