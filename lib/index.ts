@@ -150,6 +150,7 @@ export {
   type HeadConfig,
   type HeadEvaluation,
   type HeadLoss,
+  type InferencePrecision,
   inspectSafetensors,
   type ListedAdapter,
   type LoadedModel,

@@ -6,10 +6,10 @@ import { StrataError } from '../errors.js'
 import {
   computeThreads,
   type Device,
+  type InferencePrecision,
   loadModel,
   type Model,
   type ModelConfig,
-  type Precision,
   type SavedTask,
 } from '../model/index.js'
 import { resolveDevice } from '../runtime/index.js'
@@ -35,8 +35,8 @@ import { type TaggedWord, tag } from './tag.js'
 export interface EncoderOptions {
   /** Default `auto`: CUDA where it can be had, else the CPU. */
   device?: Device
-  /** Default `fp32`. `bf16` is faster on hardware that has it; cosine to fp32 vectors stays above 0.999. */
-  precision?: Precision
+  /** Default `fp32`. `bf16` is faster on hardware that has it; cosine to fp32 vectors stays above 0.999. `int8`: see docs/precisions.md. */
+  precision?: InferencePrecision
   /** Threads of libtorch in this process, so of every model in it; default: as many as it sees processors. */
   threads?: number
   /** Most real tokens that are computed at once; default 4096. Bounds memory, changes no result but rounding. */
@@ -87,7 +87,7 @@ const DEFAULT_BATCH_TOKENS = 4096
 export class Encoder implements AsyncDisposable {
   readonly config: ModelConfig
   readonly device: string
-  readonly precision: Precision
+  readonly precision: InferencePrecision
   readonly tokenizer: Tokenizer
   /** What the heads were trained for, where the folder says it. */
   readonly tasks: readonly SavedTask[]
@@ -117,7 +117,7 @@ export class Encoder implements AsyncDisposable {
       computeThreads(options.threads)
     }
     const { precision = 'fp32', adapterFolders } = options
-    const { model, config, tasks } = await loadModel(folder, { device, precision, adapterFolders })
+    const { model, config, tasks } = await loadModel(folder, { device, precision, adapterFolders, inference: true })
     if (tokenizer.vocabSize > config.encoder.vocabSize) {
       await model.dispose()
       throw new StrataError(

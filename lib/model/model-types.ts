@@ -3,10 +3,15 @@
 export type Device = 'cpu' | 'cuda' | `cuda:${number}` | 'auto'
 /** `fp64` is for goldens; `fp16` needs CUDA. */
 export type Precision = 'fp64' | 'fp32' | 'bf16' | 'fp16'
+/** Of a model that only answers. `int8`: linear layers of the blocks in 8 bits on the CPU, all else in fp32. */
+export type InferencePrecision = Precision | 'int8'
 
 export interface ModelOptions {
   device?: Device
-  precision?: Precision
+  /** Default `fp32`. `int8` needs `inference`. */
+  precision?: InferencePrecision
+  /** A model that only answers: no gradients, no memory for an optimizer; training calls throw UNSUPPORTED. Default false. */
+  inference?: boolean
   /** Seed of the initial weights and of dropout. */
   seed?: number
   /** For tests. `reference` = the plain paths that the fast ones are held against; `portable` = what a GPU runs, also on the CPU. */

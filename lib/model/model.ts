@@ -6,9 +6,9 @@ import type {
   DropoutState,
   HeadEvaluation,
   HeadLoss,
+  InferencePrecision,
   ModelOptions,
   ParameterInfo,
-  Precision,
   StepLosses,
 } from './model-types.js'
 import { call, modelAddon, type NativeModel } from './native.js'
@@ -42,7 +42,9 @@ export class Model {
     native: NativeModel,
     readonly config: ModelConfig,
     readonly device: string,
-    readonly precision: Precision,
+    readonly precision: InferencePrecision,
+    /** True: training calls throw UNSUPPORTED. */
+    readonly inference: boolean,
     parameters: ParameterInfo[],
     seed: number,
   ) {
@@ -59,16 +61,27 @@ export class Model {
    */
   static async create(config: ModelConfig, options: ModelOptions = {}): Promise<Model> {
     const { addon, device } = modelAddon(options.device ?? 'auto')
-    const precision = options.precision ?? 'fp32'
+    const { precision = 'fp32', inference = false } = options
+    if (precision === 'int8' && !inference)
+      throw new StrataError(
+        'BAD_ARGUMENT',
+        'precision is int8; a model for inference was expected with it (inference: true)',
+      )
     const seed = options.seed ?? 0
     if (!Number.isSafeInteger(seed) || seed < 0) {
       throw new StrataError('BAD_ARGUMENT', `seed is ${seed}; a whole number of at least 0 was expected`)
     }
     return call(async () => {
-      const native = new addon.NativeModel(config, { device, precision, seed, kernels: options.kernels ?? 'fast' })
+      const native = new addon.NativeModel(config, {
+        device,
+        precision,
+        inference,
+        seed,
+        kernels: options.kernels ?? 'fast',
+      })
       try {
         await native.initialize()
-        return new Model(native, structuredClone(config), device, precision, await native.parameters(), seed)
+        return new Model(native, structuredClone(config), device, precision, inference, await native.parameters(), seed)
       } catch (error) {
         await native.dispose()
         throw error
@@ -83,6 +96,11 @@ export class Model {
    * Throws BAD_ARGUMENT for ids, lengths or labels out of range, OUT_OF_MEMORY (gradients are dropped, the model still works).
    */
   async step(batch: PackedBatch, options: { lossDivisors?: Record<string, number> } = {}): Promise<StepLosses> {
+    if (this.inference)
+      throw new StrataError(
+        'UNSUPPORTED',
+        'the model was loaded for inference; load it without `inference` to train it',
+      )
     const dropout = { ...this.#dropout }
     this.#dropout.counter += 1
     const id = await call(() => this.#native.step(batch, options.lossDivisors, dropout))

@@ -105,6 +105,12 @@ export class Optimizer {
   /** Throws NOT_FOUND for an unknown parameter, BAD_ARGUMENT for a doubly named one and for impossible settings. */
   static async create(model: Model, options: OptimizerOptions): Promise<Optimizer> {
     const { addon } = modelAddon(model.device)
+    const { precision } = model
+    if (model.inference || precision === 'int8')
+      throw new StrataError(
+        'UNSUPPORTED',
+        'the model was loaded for inference; load it without `inference` to train it',
+      )
     return call(async () => {
       const native = new addon.NativeOptimizer(model.native, options)
       try {
@@ -113,7 +119,7 @@ export class Optimizer {
         await native.dispose()
         throw error
       }
-      return new Optimizer(native, stateFormat(options), model.precision)
+      return new Optimizer(native, stateFormat(options), precision)
     })
   }
 

@@ -53,7 +53,7 @@ export interface RunResult extends TrainResult {
   /** The last evaluation beside chance and unigram levels; empty when nothing was held out. */
   heldOut: HeldOutRow[]
   device: string
-  precision: Precision
+  precision: Model['precision']
   notes: string[]
 }
 
