@@ -34,6 +34,7 @@ function runTests(args) {
   const options = ['--import=tsx', '--reporter', join('scripts', 'mocha-reporter.cjs')]
   const status = run(process.execPath, [mocha, ...options, ...args, ...(named ? [] : files)], {
     STRATABERT_TEST_COUNTS: countsFile,
+    STRATABERT_TEST_CLI: join(root, 'dist', 'cli', 'main.js'),
   })
   const counts = existsSync(countsFile) ? JSON.parse(readFileSync(countsFile, 'utf8')) : null
   rmSync(folder, { recursive: true, force: true })

@@ -4,7 +4,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { findLibtorch } from '../lib/runtime/index.js'
-import { MAIN, runCli } from './helpers/cli-process.js'
+import { COMMAND_LINE, runCli } from './helpers/cli-process.js'
 import { tinyValues, writeSmallCorpus } from './helpers/tiny-recipe.js'
 
 describe('stratabert train and evaluate', function () {
@@ -70,7 +70,7 @@ describe('stratabert train and evaluate', function () {
       '--set',
       'log.everySteps=1',
     ]
-    const child = spawn(process.execPath, ['--import', require.resolve('tsx'), MAIN, ...args], {
+    const child = spawn(process.execPath, [...COMMAND_LINE, ...args], {
       cwd: folder,
       env: { ...process.env, ...env },
       stdio: ['ignore', 'ignore', 'pipe'],

@@ -9,7 +9,7 @@ import { planExperiment } from '../lib/experiments/plan.js'
 import { probeNumbers } from '../lib/experiments/probe-numbers.js'
 import { openRecipe, type RunResult, runRecipe, type Values } from '../lib/recipes/index.js'
 import { findLibtorch } from '../lib/runtime/index.js'
-import { MAIN } from './helpers/cli-process.js'
+import { COMMAND_LINE } from './helpers/cli-process.js'
 import { SMALL_DEFINITIONS, writeSmallTasks } from './helpers/small-tasks.js'
 import { tinyValues, writeSmallCorpus } from './helpers/tiny-recipe.js'
 
@@ -99,7 +99,7 @@ describe('stratabert compare', function () {
   /** Starts the command and kills it as the system does, at a random moment after its first run is done. */
   async function killed(): Promise<{ code: number | null; told: string }> {
     const args = ['compare', file, '--output', output(), '--data', `moods=${paths().moods}`, '--parallel', '2']
-    const child = spawn(process.execPath, ['--import', require.resolve('tsx'), MAIN, ...args], {
+    const child = spawn(process.execPath, [...COMMAND_LINE, ...args], {
       env: { ...process.env, ...env },
       stdio: ['ignore', 'ignore', 'pipe'],
     })

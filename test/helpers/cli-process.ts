@@ -8,7 +8,16 @@ export interface CliResult {
   stderr: string
 }
 
-export const MAIN = resolve(__dirname, '../../lib/cli/main.ts')
+/** How Node runs TypeScript. */
+const WITH_TSX = ['--import', require.resolve('tsx')]
+
+/**
+ * Node's arguments for the command line: the built one where `npm test` has just built it, as it is what users run and starts in a third of the
+ * time; else the sources.
+ */
+export const COMMAND_LINE: readonly string[] = process.env.STRATABERT_TEST_CLI
+  ? [process.env.STRATABERT_TEST_CLI]
+  : [...WITH_TSX, resolve(__dirname, '../../lib/cli/main.ts')]
 
 export interface ProcessOptions {
   input?: string | Buffer
@@ -18,12 +27,16 @@ export interface ProcessOptions {
 
 /** Runs the command line in a process of its own, as a user does. */
 export function runCli(args: readonly string[], options: ProcessOptions = {}): Promise<CliResult> {
-  return runScript(MAIN, args, options)
+  return runNode([...COMMAND_LINE, ...args], options)
 }
 
 /** Runs any TypeScript file in a process of its own. */
 export function runScript(script: string, args: readonly string[], options: ProcessOptions = {}): Promise<CliResult> {
-  const child = spawn(process.execPath, ['--import', require.resolve('tsx'), script, ...args], {
+  return runNode([...WITH_TSX, script, ...args], options)
+}
+
+function runNode(args: readonly string[], options: ProcessOptions): Promise<CliResult> {
+  const child = spawn(process.execPath, args, {
     cwd: options.cwd ?? resolve(__dirname, '../..'),
     env: { ...process.env, NO_COLOR: '1', ...options.env },
     stdio: ['pipe', 'pipe', 'pipe'],
