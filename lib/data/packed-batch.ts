@@ -2,7 +2,7 @@ import { StrataError } from '../errors.js'
 
 /**
  * The one form in which data reach the encoder: B sequences of T tokens in all, laid end to end without padding.
- * Legend: T tokens, B sequences, M labelled positions, S labelled spans.
+ * Legend: T tokens, B sequences, M labelled positions, S labelled spans, C chunks.
  */
 export interface PackedBatch {
   /** Token ids, shape (T). */
@@ -15,6 +15,16 @@ export interface PackedBatch {
   labels: Record<string, HeadLabels>
   /** Name of the model's adapter that the whole batch runs through. */
   adapter?: string
+  /** What a model with `agreements` reads beside the tokens. */
+  chunks?: BatchChunks
+}
+
+/** The C chunks of a batch. */
+export interface BatchChunks {
+  /** Chunk of each token, 0 to C − 1, shape (T); −1 = none, as of [CLS], [SEP] and padding. Every chunk has a token, all in one sequence. */
+  ids: Int32Array
+  /** Number of the sentence of each chunk, shape (C), ascending from any number; only chunks of one sentence can stand in a relation. */
+  sentences: Int32Array
 }
 
 /**
@@ -33,6 +43,7 @@ export interface PackedBatch {
  * | span | `labels` (B; 0 = counts), `spanStarts` (B), `spanEnds` (B, exclusive): places in T; no answer = the first token |
  * | tagger | `positions` (M), `labels` (M, class) |
  * | parser | `positions` (M, the words' first tokens, ascending; the sequence's first token is the root), `labels` (M, relation), `heads` (M; number of the head among the sequence's words from 1, 0 = root), with tags `tags` (M, class or -100) |
+ * | agreement | `labels` (C; the chunk that it stands in the relation to, as an index into C, of the same sentence and not itself; −1 = none) |
  *
  * A span lies within one sequence.
  */
@@ -75,6 +86,7 @@ export function labelCount({ labels, groups }: HeadLabels): number {
 /** The batch's own buffers, for a transfer between threads. */
 export function transferList(batch: PackedBatch): ArrayBuffer[] {
   const arrays: (Int32Array | Float32Array)[] = [batch.tokenIds, batch.segmentIds, batch.sequenceOffsets]
+  if (batch.chunks) arrays.push(batch.chunks.ids, batch.chunks.sentences)
   for (const head of Object.values(batch.labels))
     for (const field of Object.values(head) as (Int32Array | Float32Array | undefined)[]) if (field) arrays.push(field)
   return [...new Set(arrays.map((array) => array.buffer as ArrayBuffer))]

@@ -8,7 +8,7 @@ import { ScoreHistogram } from './score-histogram.js'
 export interface HeadScores {
   head: string
   kind: HeadConfig['kind']
-  /** Layer that the head reads; the top one of a mix. */
+  /** Layer that the head reads; the top one of a mix; −1 of a head that reads none. */
   layer: number
   /** Labels that were judged. */
   count: number

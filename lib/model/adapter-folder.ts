@@ -81,7 +81,7 @@ export function adapterParts(config: ModelConfig, tasks: readonly SavedTask[], n
   const heads = config.heads.filter((head) =>
     own.length > 0 ? own.some((task) => task.head === head.name) : head.name === name,
   )
-  const mixes = (config.mixes ?? []).filter((mix) => heads.some((head) => head.tap.mix === mix.name))
+  const mixes = (config.mixes ?? []).filter((mix) => heads.some((head) => head.tap?.mix === mix.name))
   return { adapter, heads, mixes, tasks: own }
 }
 
@@ -218,7 +218,7 @@ function configOf(encoder: EncoderConfig, { adapter, heads, mixes }: AdapterPart
 }
 
 function withOwnPooler(head: HeadConfig): HeadConfig {
-  return 'pooler' in head && head.pooler === 'shared' ? { ...head, pooler: 'own' } : head
+  return 'pooler' in head && head.pooler === 'shared' ? { ...head, pooler: 'own' as const } : head
 }
 
 function shapeOf(encoder: EncoderConfig): Omit<AdapterBase, keyof EncoderHashes> {

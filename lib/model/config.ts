@@ -168,7 +168,23 @@ export type TaskHeadConfig =
   | TaggerHeadConfig
   | ParserHeadConfig
 
-export type HeadConfig = MaskedLmHeadConfig | NextSentenceHeadConfig | BigramShiftHeadConfig | TaskHeadConfig
+/**
+ * To which chunk of its sentence a chunk stands in one relation, or that it does in none: the loss that trains the submodel of that
+ * relation ({@link AgreementConfig}). It reads no layer of the encoder and has no parameters of its own.
+ */
+export interface AgreementHeadConfig extends Omit<HeadBase, 'tap'> {
+  kind: 'agreement'
+  tap?: undefined
+  /** One of the model's `agreements.relations`. */
+  relation: string
+}
+
+export type HeadConfig =
+  | MaskedLmHeadConfig
+  | NextSentenceHeadConfig
+  | BigramShiftHeadConfig
+  | TaskHeadConfig
+  | AgreementHeadConfig
 
 /**
  * A task's own modules inside the blocks; a batch runs through the one that it names. h is a block's input, H its size, S = `size`.
@@ -230,17 +246,53 @@ export interface PruningConfig {
   method: 'magnitude' | 'movement' | 'soft-movement' | 'l0'
 }
 
+/**
+ * Submodels of dependency agreements (Kuo, Zhang & Chen 2023, arXiv 2311.04799), one a relation; what is not in the abstract is our
+ * choice. Submodel r reads the batch's tokens with word embeddings and pre-LN blocks of its own, as in the crammed encoder; the mean
+ * of its states over a chunk is c_a. It says to which chunk b of the sentence chunk a stands in relation r, or that it does to none:
+ * P_r = softmax of c_a B_r c_b + u_r [c_a; c_b] over all b ≠ a, and 0 for none. What the encoder reads joins its embeddings before
+ * their LayerNorm: Σ_r g_r W_r [c_a; Σ_b P_r(b | a) c_b] at each token of chunk a, nothing at tokens outside the chunks.
+ *
+ * Parameters: `agreements.gates` (R) and, by relation, `agreements.<relation>.` + `words` (V, d), `position_scale` (1),
+ * `LayerNorm.…`, `layer.{l}.…` as in a crammed `bert.encoder.layer.{l}.…`, `last.LayerNorm.…`, `bilinear` (d, d), `linear` (2 d) and
+ * `projection` (H, 2 d).
+ *
+ * Every batch of such a model needs `chunks` (lib/data/packed-batch.ts).
+ */
+export interface AgreementConfig {
+  /** Names of the relations; their order is that of the gates. */
+  relations: string[]
+  /** d, the size of the submodels' states. */
+  size: number
+  /** Blocks of a submodel. */
+  layers: number
+  /** Attention heads of a block, a divisor of `size`. */
+  heads: number
+  /** Width of a block's gated feed-forward product, an even number: half values and half gates. */
+  intermediateSize: number
+  /** What the gates g start at. */
+  gateInit: number
+  /** Relations that the encoder does not get: as if their gate were 0, and nothing of them is trained by the encoder's heads. */
+  off?: string[]
+  /** True: the gates stay at `gateInit`. Default false. */
+  fixedGates?: boolean
+  /** True: the encoder's heads train the submodels as well. Default false: only the agreement heads do. */
+  train?: boolean
+}
+
 export interface ModelConfig {
   encoder: EncoderConfig
   heads: HeadConfig[]
+  agreements?: AgreementConfig
   mixes?: MixConfig[]
   adapters?: AdapterConfig[]
   /** A model that is being pruned; one that comes out of it has zeros and nothing here. */
   pruning?: PruningConfig
 }
 
-/** The highest layer that a head's tap needs. */
-export function tapLayer(tap: Tap, layers: number): number {
+/** The highest layer that a head's tap needs; −1 for a head that reads no layer. */
+export function tapLayer(tap: Tap | undefined, layers: number): number {
+  if (tap === undefined) return -1
   return tap.mix === undefined ? tap.layer : layers
 }
 

@@ -48,7 +48,7 @@ export function isTopNextSentence(head: HeadConfig, layers: number): head is Nex
 }
 
 function isTaskHead(head: HeadConfig): head is TaskHeadConfig {
-  return !['masked-lm', 'next-sentence', 'bigram-shift'].includes(head.kind)
+  return !['masked-lm', 'next-sentence', 'bigram-shift', 'agreement'].includes(head.kind)
 }
 
 /**

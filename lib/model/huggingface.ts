@@ -162,7 +162,7 @@ function namesInFile(config: ModelConfig, parts: FileParts): (name: string) => s
     )
     if (!partner) continue
     if (parts.fromElsewhere) {
-      const first = config.heads.find((other) => other.kind === head.kind && other.tap.layer === encoder.layers)
+      const first = config.heads.find((other) => other.kind === head.kind && other.tap?.layer === encoder.layers)
       const classes = 'classes' in head && 'classes' in partner ? head.classes === partner.classes : true
       if (first !== head || !classes) continue
     }

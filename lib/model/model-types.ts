@@ -82,6 +82,16 @@ export interface AttentionSums {
   separators: Float64Array
 }
 
+/**
+ * To which chunk each chunk of a batch stands in one relation. Chunk c's numbers are those from offsets[c] to offsets[c + 1]: one for
+ * every chunk of its sentence in order (its own is 0), then one for none.
+ */
+export interface AgreementProbabilities {
+  /** Shape (C + 1). */
+  offsets: Int32Array
+  probabilities: Float32Array
+}
+
 export interface DropoutState {
   seed: number
   /** Number of training forward passes so far. */

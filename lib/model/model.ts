@@ -2,6 +2,7 @@ import { labelCount, type PackedBatch } from '../data/packed-batch.js'
 import { StrataError } from '../errors.js'
 import type { ModelConfig } from './config.js'
 import type {
+  AgreementProbabilities,
   AttentionSums,
   DropoutState,
   HeadEvaluation,
@@ -172,6 +173,17 @@ export class Model {
       )
     }
     return call(() => this.#native.headLogits(batch, head))
+  }
+
+  /**
+   * What the submodels say of a batch's chunks, by relation, without dropout; no block of the encoder runs. Throws BAD_ARGUMENT for a
+   * model without agreements or a batch without chunks.
+   */
+  async agreements(batch: PackedBatch): Promise<Record<string, AgreementProbabilities>> {
+    const { offsets, relations } = await call(() => this.#native.agreements(batch))
+    return Object.fromEntries(
+      Object.entries(relations).map(([relation, probabilities]) => [relation, { offsets, probabilities }]),
+    )
   }
 
   parameters(): ParameterInfo[] {

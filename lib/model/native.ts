@@ -14,6 +14,7 @@ export interface NativeModel {
   embed(batch: object, options: object): Promise<Float32Array>
   hiddenStates(batch: object, layers: Int32Array): Promise<(Float32Array | Float64Array)[]>
   attentionStatistics(batch: object, separator: number): Promise<AttentionSums>
+  agreements(batch: object): Promise<{ offsets: Int32Array; relations: Record<string, Float32Array> }>
   headLogits(batch: object, head: string): Promise<{ shape: number[]; values: Float32Array | Float64Array }>
   predictMasked(
     batch: object,

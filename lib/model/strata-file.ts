@@ -1,7 +1,14 @@
 /** `stratabert.json`: what a model folder holds beyond Hugging Face's files. Fields are only ever added; the format stays 1. */
 import { z } from 'zod'
 import { StrataError } from '../errors.js'
-import { type AdapterConfig, type HeadConfig, type MixConfig, type PruningConfig, tapLayer } from './config.js'
+import {
+  type AdapterConfig,
+  type AgreementConfig,
+  type HeadConfig,
+  type MixConfig,
+  type PruningConfig,
+  tapLayer,
+} from './config.js'
 import { exists, readJson } from './folder-files.js'
 import { type SavedTask, savedTaskProblem, savedTaskSchema } from './saved-task.js'
 
@@ -13,6 +20,7 @@ export interface StrataFile {
   /** Version of the package that wrote the folder. */
   version: string
   heads: HeadConfig[]
+  agreements?: AgreementConfig
   mixes?: MixConfig[]
   adapters?: AdapterConfig[]
   /** What the heads were trained for. */
@@ -81,7 +89,20 @@ export const headSchema = z.discriminatedUnion('kind', [
     arcSize: count,
     labelSize: count,
   }),
+  z.strictObject({ kind: z.literal('agreement'), name, weight: z.number().min(0), relation: name }),
 ])
+
+export const agreementSchema = z.strictObject({
+  relations: z.array(name).min(1),
+  size: count,
+  layers: count,
+  heads: count,
+  intermediateSize: count,
+  gateInit: z.number(),
+  off: z.array(name).optional(),
+  fixedGates: z.boolean().optional(),
+  train: z.boolean().optional(),
+})
 
 export const mixSchema = z.strictObject({
   name,
@@ -110,6 +131,7 @@ const strataSchema = z.object({
   format: z.literal(STRATA_FORMAT),
   version: z.string(),
   heads: z.array(headSchema),
+  agreements: agreementSchema.optional(),
   mixes: z.array(mixSchema).optional(),
   adapters: z.array(adapterSchema).optional(),
   tasks: z.array(savedTaskSchema).optional(),
@@ -150,13 +172,18 @@ export function parseBySchema<Schema extends z.ZodType>(schema: Schema, json: un
   )
 }
 
-function strataProblem({ heads, mixes = [], adapters = [], tasks = [] }: StrataFile, layers: number) {
+function strataProblem({ heads, agreements, mixes = [], adapters = [], tasks = [] }: StrataFile, layers: number) {
   for (const [what, list] of Object.entries({ heads, mixes, adapters, tasks })) {
     const names = list.map((one) => one.name)
     const twice = names.find((one, index) => names.indexOf(one) !== index)
     if (twice !== undefined) return `two ${what} are named ${twice}`
   }
-  for (const { name, tap } of heads) {
+  for (const head of heads) {
+    const { name, tap } = head
+    if (head.kind === 'agreement' && !agreements?.relations.includes(head.relation)) {
+      return `head ${name} reads the relation ${head.relation}, which the file does not describe`
+    }
+    if (tap === undefined) continue
     if (tapLayer(tap, layers) > layers)
       return `head ${name} reads layer ${tap.layer}, config.json says ${layers} layers`
     if (tap.mix !== undefined && !mixes.some((mix) => mix.name === tap.mix)) {

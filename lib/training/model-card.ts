@@ -37,7 +37,7 @@ export function modelCard(
   for (const head of heads) {
     const score = scores.heads[head.name]
     const figures = score ? `${score.loss.toFixed(4)} | ${score.accuracy.toFixed(4)} | ${score.count}` : '– | – | –'
-    lines.push(`| ${head.name} | ${head.kind} | ${head.tap.mix ?? head.tap.layer} | ${figures} |`)
+    lines.push(`| ${head.name} | ${head.kind} | ${head.tap ? (head.tap.mix ?? head.tap.layer) : '–'} | ${figures} |`)
   }
   const rows = Object.entries(scores.tasks).flatMap(([task, splits]) =>
     Object.entries(splits).flatMap(([split, { metrics, count }]) =>

@@ -25,7 +25,7 @@ export function reachedParameters(
   const top = Math.max(...heads.map((head) => tapLayer(head.tap, layers)))
   const active: Record<string, Set<string | undefined>> = {
     heads: new Set(heads.map((head) => head.name)),
-    mixes: new Set(heads.map((head) => head.tap.mix)),
+    mixes: new Set(heads.map((head) => head.tap?.mix)),
     adapters: new Set(activeAdapters),
   }
   const sharedPooler = heads.some((head) => 'pooler' in head && head.pooler === 'shared')

@@ -10,6 +10,7 @@ import {
   type ModelOptions,
   Optimizer,
   type Precision,
+  type Tap,
 } from '../../lib/model/index.js'
 import { writeFormula } from '../golden/golden.js'
 import { atLeast, atMost, type Check, isTrue, largestDifference, type Side, worstTensor } from './device-bounds.js'
@@ -18,7 +19,7 @@ import { normOf, relativeDistance, smallBatch, VOCABULARY } from './small-model.
 const CLASSES = 3
 
 /** Every kind of head with every kind of pooler, all at one tap. */
-export function taskHeads(tap: HeadConfig['tap'], dropout = 0): HeadConfig[] {
+export function taskHeads(tap: Tap, dropout = 0): HeadConfig[] {
   const base = { tap, weight: 1, dropout }
   return [
     { ...base, kind: 'classifier', name: 'own', classes: CLASSES, pooler: 'own' },
