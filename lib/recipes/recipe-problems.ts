@@ -16,6 +16,9 @@ export type Locate = (path: readonly (string | number)[]) => string | undefined
 type Path = readonly (string | number)[]
 type Schema = { def: Record<string, any>; shape?: Record<string, Schema> }
 
+/** Problems beyond these are counted; to look up the place and the near spellings of thousands would take minutes. */
+const MOST_EXPLAINED = 50
+
 /** A BAD_RECIPE error that lists every problem. */
 export function recipeError(problems: readonly RecipeProblem[], source: string): StrataError {
   const lines = problems.map((problem) => `${problem.key}: ${problem.message}`)
@@ -28,14 +31,15 @@ export function recipeError(problems: readonly RecipeProblem[], source: string):
 export function schemaProblems(error: z.ZodError, schema: unknown, value: unknown, locate?: Locate): RecipeProblem[] {
   const problems: RecipeProblem[] = []
   const add = (path: Path, message: string) => {
-    const place = locate?.(path)
+    const place = problems.length < MOST_EXPLAINED ? locate?.(path) : undefined
     problems.push({ key: dotted(path), message: place ? `${message} (${place})` : message })
   }
   const visit = (issue: any, base: Path) => {
     const path: Path = [...base, ...issue.path]
     if (issue.code === 'unrecognized_keys') {
       const known = knownKeys(schema as Schema, path, value)
-      for (const key of issue.keys as string[]) add([...path, key], unknownKey(key, known))
+      for (const key of issue.keys as string[])
+        add([...path, key], problems.length < MOST_EXPLAINED ? unknownKey(key, known) : 'unknown key')
     } else if (issue.code === 'invalid_union' && issue.errors.length > 0) {
       const inner = closestOption(issue.errors)
       if (inner) for (const one of inner) visit(one, path)
@@ -75,7 +79,7 @@ export function show(value: unknown): string {
 }
 
 export function dotted(path: Path): string {
-  return path.length === 0 ? 'recipe' : path.join('.')
+  return path.length === 0 ? 'recipe' : path.map((part) => String(part).slice(0, 100)).join('.')
 }
 
 /** The union's branch that the value was meant for: the one whose faults lie deeper than the value's own type. */
