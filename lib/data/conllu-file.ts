@@ -11,7 +11,7 @@ import { readLines } from './corpus-line-reader.js'
  */
 export async function* readConlluBlocks(
   file: string,
-  options: ConlluOptions & { signal?: AbortSignal } = {},
+  options: ConlluOptions & { signal?: AbortSignal; onBytes?: (count: number) => void } = {},
 ): AsyncGenerator<ConlluSentence[]> {
   const parser = new ConlluParser(file, options)
   for await (const { lines, firstLine } of readLines(file, options)) {

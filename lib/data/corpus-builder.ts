@@ -5,6 +5,7 @@ import { cacheDirectory as userCacheDirectory } from '../runtime/index.js'
 import type { Tokenizer } from '../text/index.js'
 import type { CorpusStatistics } from './corpus-files.js'
 import { runWorkerJob } from './corpus-job.js'
+import type { ChunkOptions } from './corpus-sentences.js'
 import type { CorpusJob, CorpusMessage, CorpusProgress } from './corpus-worker.js'
 import { checkFilters, type DocumentFilters } from './document-filter.js'
 import type { DocumentFormat } from './document-reader.js'
@@ -26,6 +27,8 @@ export interface CorpusOptions extends DocumentFilters {
   invalidUtf8?: 'error' | 'replace'
   /** Default: the text stays as it is. */
   normalize?: TextNormalization
+  /** Adds the chunks of the parse, or of the lexicon where there is none, and their relations. */
+  chunks?: ChunkOptions
   /** Build anew even if the cache has it. */
   rebuild?: boolean
   onProgress?: (progress: CorpusProgress) => void
@@ -75,6 +78,7 @@ export async function openCorpus(options: CorpusOptions): Promise<OpenedCorpus> 
     textField: options.textField ?? 'text',
     invalidUtf8: options.invalidUtf8 ?? 'error',
     normalize: options.normalize,
+    chunks: options.chunks,
     maxTokensPerCharacter: options.maxTokensPerCharacter,
     dropDuplicates: options.dropDuplicates,
     rebuild: options.rebuild ?? false,

@@ -4,6 +4,7 @@ import { open } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileError, StrataError } from '../errors.js'
 import { ArrayWriter } from './array-writer.js'
+import type { ChunkColumns } from './chunk-columns.js'
 import type { RemovedDocuments } from './document-filter.js'
 import type { ReadStatistics } from './document-reader.js'
 import type { SpecialTokens } from './token-corpus.js'
@@ -16,7 +17,17 @@ export const CORPUS_FILES = {
   documentOffsets: 'document-offsets.u32',
 } as const
 
-export type CorpusArray = keyof typeof CORPUS_FILES
+/** Further arrays of a corpus with chunks. */
+export const CHUNK_FILES = {
+  chunkIds: 'chunk-ids.i32',
+  chunkOffsets: 'chunk-offsets.u32',
+  chunkKinds: 'chunk-kinds.u8',
+  chunkTargets: 'chunk-targets.i32',
+} as const
+
+type BaseArray = keyof typeof CORPUS_FILES
+type ChunkArray = keyof typeof CHUNK_FILES
+export type CorpusArray = BaseArray | ChunkArray
 
 export const MANIFEST_FILE = 'manifest.json'
 /** Changes when the same text would give other arrays: the layout, the sentence splitter, the flags. */
@@ -32,6 +43,10 @@ export interface CorpusStatistics extends ReadStatistics, RemovedDocuments {
   emptySentences: number
   /** Documents without one token: skipped, not counted in `documents`. */
   tokenlessDocuments: number
+  /** Of a corpus with chunks: C, sentences cut between chunks, and sentences whose chunks come from the lexicon. */
+  chunks?: number
+  cutSentences?: number
+  unparsedSentences?: number
   /** Wall-clock seconds of building. */
   seconds: number
 }
@@ -50,34 +65,59 @@ export interface CorpusManifest {
   specialTokens: SpecialTokens
   inputs: CorpusInput[]
   statistics: CorpusStatistics
-  files: Record<CorpusArray, { bytes: number; sha256: string }>
+  /** Names of the relations whose targets the chunks have. */
+  relations?: string[]
+  files: Record<BaseArray, StoredArray> & Partial<Record<ChunkArray, StoredArray>>
+}
+
+interface StoredArray {
+  bytes: number
+  sha256: string
+}
+
+/** Names of the files of a corpus, by array. */
+export function corpusFiles({ relations }: Pick<CorpusManifest, 'relations'>): Partial<Record<CorpusArray, string>> {
+  return relations ? { ...CORPUS_FILES, ...CHUNK_FILES } : CORPUS_FILES
 }
 
 /** Offsets are 32 bits wide. */
 const MOST_TOKENS = 2 ** 32 - 1
 
-/** Writes the four arrays of a corpus into an existing folder, document by document. */
+/** Writes the arrays of a corpus into an existing folder, document by document. */
 export class CorpusWriter {
-  readonly #writers: Record<CorpusArray, ArrayWriter>
+  readonly #writers: Record<BaseArray, ArrayWriter>
+  readonly #chunkWriters?: Record<ChunkArray, ArrayWriter>
   #documentStart = 0
   tokens = 0
   sentences = 0
   documents = 0
+  chunks = 0
 
-  constructor(readonly directory: string) {
-    const writer = (name: CorpusArray): ArrayWriter => new ArrayWriter(join(directory, CORPUS_FILES[name]))
-    this.#writers = {
-      tokenIds: writer('tokenIds'),
-      tokenFlags: writer('tokenFlags'),
-      sentenceOffsets: writer('sentenceOffsets'),
-      documentOffsets: writer('documentOffsets'),
+  /** `chunks`: the corpus has chunks, every part of a document must bring its own. */
+  constructor(
+    readonly directory: string,
+    { chunks = false } = {},
+  ) {
+    const writers = <Name extends string>(files: Record<Name, string>) =>
+      Object.fromEntries(
+        Object.entries<string>(files).map(([name, file]) => [name, new ArrayWriter(join(directory, file))]),
+      ) as Record<Name, ArrayWriter>
+    this.#writers = writers(CORPUS_FILES)
+    if (chunks) {
+      this.#chunkWriters = writers(CHUNK_FILES)
+      this.#chunkWriters.chunkOffsets.append(Uint32Array.of(0))
     }
     this.#writers.sentenceOffsets.append(Uint32Array.of(0))
     this.#writers.documentOffsets.append(Uint32Array.of(0))
   }
 
   /** Adds whole sentences to the current document: their tokens, and each one's length in tokens (none is 0). */
-  addSentences(tokenIds: Int32Array, tokenFlags: Uint8Array, sentenceLengths: readonly number[]): void {
+  addSentences(
+    tokenIds: Int32Array,
+    tokenFlags: Uint8Array,
+    sentenceLengths: readonly number[],
+    chunks?: ChunkColumns,
+  ): void {
     if (this.tokens + tokenIds.length > MOST_TOKENS) {
       throw new StrataError(
         'UNSUPPORTED',
@@ -93,6 +133,18 @@ export class CorpusWriter {
     this.#writers.tokenIds.append(tokenIds)
     this.#writers.tokenFlags.append(tokenFlags)
     this.#writers.sentenceOffsets.append(ends)
+    if (this.#chunkWriters && chunks) this.#addChunks(this.#chunkWriters, chunks)
+  }
+
+  #addChunks(writers: Record<ChunkArray, ArrayWriter>, { ids, counts, kinds, targets }: ChunkColumns): void {
+    const ends = Uint32Array.from(counts, (count) => {
+      this.chunks += count
+      return this.chunks
+    })
+    writers.chunkIds.append(ids)
+    writers.chunkOffsets.append(ends)
+    writers.chunkKinds.append(kinds)
+    writers.chunkTargets.append(targets)
   }
 
   /** Ends the current document; false when it had no sentence and so is none. */
@@ -106,13 +158,14 @@ export class CorpusWriter {
 
   async finish(): Promise<CorpusManifest['files']> {
     const files: Partial<CorpusManifest['files']> = {}
-    for (const [name, writer] of Object.entries(this.#writers)) files[name as CorpusArray] = await writer.finish()
+    const writers = { ...this.#writers, ...this.#chunkWriters }
+    for (const [name, writer] of Object.entries(writers)) files[name as CorpusArray] = await writer.finish()
     return files as CorpusManifest['files']
   }
 
   /** Closes what finish() has not closed. */
   close(): void {
-    for (const writer of Object.values(this.#writers)) writer.close()
+    for (const writer of Object.values({ ...this.#writers, ...this.#chunkWriters })) writer.close()
   }
 }
 
@@ -153,21 +206,29 @@ export async function verifyCorpus(
     if (manifest.kind !== 'stratabert-corpus' || manifest.version !== CORPUS_VERSION || manifest.key !== key) {
       return 'its manifest is of another corpus or version'
     }
-    const { tokens, sentences, documents } = manifest.statistics
-    const expected: Record<CorpusArray, number> = {
+    const { tokens, sentences, documents, chunks = 0 } = manifest.statistics
+    const expected: Partial<Record<CorpusArray, number>> = {
       tokenIds: 4 * tokens,
       tokenFlags: tokens,
       sentenceOffsets: 4 * (sentences + 1),
       documentOffsets: 4 * (documents + 1),
     }
+    if (manifest.relations) {
+      Object.assign(expected, {
+        chunkIds: 4 * tokens,
+        chunkOffsets: 4 * (sentences + 1),
+        chunkKinds: chunks,
+        chunkTargets: 4 * chunks * manifest.relations.length,
+      })
+    }
     for (const [name, bytes] of Object.entries(expected)) {
-      if (manifest.files[name as CorpusArray].bytes !== bytes) return `its manifest contradicts itself about ${name}`
+      if (manifest.files[name as CorpusArray]?.bytes !== bytes) return `its manifest contradicts itself about ${name}`
     }
   } catch (error) {
     return `its manifest is damaged (${(error as Error).message})`
   }
-  for (const [name, file] of Object.entries(CORPUS_FILES)) {
-    const { bytes, sha256 } = manifest.files[name as CorpusArray]
+  for (const [name, file] of Object.entries(corpusFiles(manifest))) {
+    const { bytes, sha256 } = manifest.files[name as CorpusArray]!
     const path = join(directory, file)
     try {
       const { size } = statSync(path)

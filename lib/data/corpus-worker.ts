@@ -3,8 +3,9 @@ import { rmSync, statSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { parentPort, workerData } from 'node:worker_threads'
 import { fileError, StrataError } from '../errors.js'
-import { splitSentences, type TokenizerDefinition, WordPieceEncoder } from '../text/index.js'
+import { type TokenizerDefinition, WordPieceEncoder } from '../text/index.js'
 import { makeTemporary, publishFolder, syncDirectory } from './cache-folder.js'
+import { type ChunkColumns, ChunkColumnsBuilder } from './chunk-columns.js'
 import {
   CORPUS_VERSION,
   type CorpusInput,
@@ -15,10 +16,11 @@ import {
   verifyCorpus,
   writeManifest,
 } from './corpus-files.js'
+import { type ChunkOptions, type CorpusDocument, corpusDocument } from './corpus-sentences.js'
 import type { DocumentFilters } from './document-filter.js'
 import { type DocumentFormat, emptyReadStatistics, readDocuments, type TextDocument } from './document-reader.js'
 import { FilteringWriter } from './filtering-writer.js'
-import { isNormalized, normalizeText, type TextNormalization } from './text-normalization.js'
+import { isNormalized, type TextNormalization } from './text-normalization.js'
 import { TextSet } from './text-set.js'
 import { TOKEN_FLAGS } from './token-corpus.js'
 
@@ -39,6 +41,7 @@ export interface CorpusJob extends DocumentFilters {
   textField: string
   invalidUtf8: 'error' | 'replace'
   normalize?: TextNormalization
+  chunks?: ChunkOptions
   rebuild: boolean
   /** One 32-bit word that the caller sets to 1 to stop the work. */
   stop: SharedArrayBuffer
@@ -145,19 +148,29 @@ function keyOf(inputs: readonly CorpusInput[]): string {
     textField: job.textField,
     invalidUtf8: job.invalidUtf8,
     ...preparationKey(),
-    inputs: inputs.map(({ name, sha256 }) => [sha256, /\.(?:jsonl|ndjson)(?:\.gz)?$/i.test(name)]),
+    inputs: inputs.map(({ name, sha256 }) => [sha256, formatByName(name)]),
   }
   return createHash('sha256').update(JSON.stringify(parts)).digest('hex').slice(0, 40)
 }
 
+/** What a name says of the format. */
+function formatByName(name: string): boolean | 'conllu' {
+  if (/\.conllu(?:\.gz)?$/i.test(name)) return 'conllu'
+  return /\.(?:jsonl|ndjson)(?:\.gz)?$/i.test(name)
+}
+
+/** Changes when the same parse would give other chunks. */
+const CHUNK_VERSION = 1
+
 /** Nothing where the text is taken as it is. */
 function preparationKey(): Record<string, unknown> {
-  const { normalize, maxTokensPerCharacter, dropDuplicates } = job
+  const { normalize, chunks, maxTokensPerCharacter, dropDuplicates } = job
   const { lowercase = false, stripAccents = false, ascii = false } = normalize ?? {}
   return {
     ...(isNormalized(normalize) && { normalize: [lowercase, stripAccents, ascii] }),
     ...(maxTokensPerCharacter !== undefined && { maxTokensPerCharacter }),
     ...(dropDuplicates && { dropDuplicates }),
+    ...(chunks && { chunks: [CHUNK_VERSION, chunks.unit, Object.entries(chunks.groups), chunks.longestSentence] }),
   }
 }
 
@@ -186,8 +199,10 @@ async function build(directory: string, key: string, inputs: CorpusInput[]): Pro
     'build',
     inputs.reduce((sum, input) => sum + input.bytes, 0),
   )
-  const encoder = new WordPieceEncoder(job.definition, 'plain')
-  const writer = new CorpusWriter(directory)
+  const relations = job.chunks && Object.keys(job.chunks.groups)
+  const encoder = new WordPieceEncoder(job.definition, 'plain', { placed: relations !== undefined })
+  const chunks = job.chunks && new ChunkColumnsBuilder(relations!.length, job.chunks.longestSentence)
+  const writer = new CorpusWriter(directory, { chunks: chunks !== undefined })
   const kept = new FilteringWriter(writer, job.maxTokensPerCharacter, statistics, (ids, flags) =>
     countTokens(ids, flags, statistics),
   )
@@ -198,7 +213,7 @@ async function build(directory: string, key: string, inputs: CorpusInput[]): Pro
     let characters = 0
     const flush = async (): Promise<void> => {
       checkStopped()
-      await encodeDocuments(preparedDocuments(batch, seen, statistics), encoder, kept, statistics)
+      await encodeDocuments(preparedDocuments(batch, seen, statistics), encoder, kept, statistics, chunks)
       batch = []
       characters = 0
       Object.assign(progress, { bytesDone: read.bytes, documents: writer.documents, tokens: writer.tokens })
@@ -226,6 +241,11 @@ async function build(directory: string, key: string, inputs: CorpusInput[]): Pro
       documents: writer.documents,
       sentences: writer.sentences,
       tokens: writer.tokens,
+      ...(chunks && {
+        chunks: writer.chunks,
+        cutSentences: chunks.cutSentences,
+        unparsedSentences: chunks.unparsedSentences,
+      }),
       seconds: (performance.now() - started) / 1000,
     })
     return {
@@ -236,6 +256,7 @@ async function build(directory: string, key: string, inputs: CorpusInput[]): Pro
       specialTokens: job.definition.specialTokens,
       inputs,
       statistics,
+      ...(relations && { relations }),
       files,
     }
   } finally {
@@ -243,37 +264,28 @@ async function build(directory: string, key: string, inputs: CorpusInput[]): Pro
   }
 }
 
-interface PreparedDocument {
-  sentences: string[]
-  /** With one between two sentences. */
-  characters: number
-}
-
 /** Documents in sentences, normalised, without the copies. */
 function preparedDocuments(
   documents: readonly TextDocument[],
   seen: TextSet | undefined,
   statistics: CorpusStatistics,
-): PreparedDocument[] {
-  const normalize = isNormalized(job.normalize) ? job.normalize : undefined
-  const prepared: PreparedDocument[] = []
-  for (const { paragraphs } of documents) {
-    let sentences = paragraphs.flatMap(splitSentences)
-    if (normalize) sentences = sentences.map((sentence) => normalizeText(sentence, normalize))
-    const characters = sentences.reduce((sum, sentence) => sum + sentence.length + 1, -1)
-    if (seen && !seen.add(sentences.join('\n'))) {
+): CorpusDocument[] {
+  return documents
+    .map((document) => corpusDocument(document, job.normalize, job.chunks))
+    .filter(({ sentences, characters }) => {
+      if (!seen || seen.add(sentences.map(({ text }) => text).join('\n'))) return true
       statistics.duplicateDocuments!++
       statistics.duplicateCharacters! += characters
-    } else prepared.push({ sentences, characters })
-  }
-  return prepared
+      return false
+    })
 }
 
 async function encodeDocuments(
-  documents: readonly PreparedDocument[],
+  documents: readonly CorpusDocument[],
   encoder: WordPieceEncoder,
   kept: FilteringWriter,
   statistics: CorpusStatistics,
+  chunks: ChunkColumnsBuilder | undefined,
 ): Promise<void> {
   const sentences = documents.flatMap((document) => document.sentences)
   const ends: number[] = []
@@ -282,19 +294,26 @@ async function encodeDocuments(
   for (let start = 0; start < sentences.length; ) {
     let stop = start
     for (let characters = 0; stop < sentences.length && characters < BATCH_CHARACTERS; stop++) {
-      characters += sentences[stop].length
+      characters += sentences[stop].text.length
     }
-    const { tokenIds, tokenFlags, offsets } = await encoder.encode(sentences.slice(start, stop))
+    const texts = sentences.slice(start, stop).map(({ text }) => text)
+    const placed = chunks && (await encoder.encodePlaced(texts))
+    const { tokenIds, tokenFlags, offsets } = placed ?? (await encoder.encode(texts))
     for (let sentence = start; sentence < stop; ) {
       const end = Math.min(stop, ends[document])
       const [from, to] = [offsets[sentence - start], offsets[end - start]]
       const lengths: number[] = []
       for (; sentence < end; sentence++) {
-        const length = offsets[sentence + 1 - start] - offsets[sentence - start]
-        if (length === 0) statistics.emptySentences++
-        else lengths.push(length)
+        const [first, last] = [offsets[sentence - start], offsets[sentence + 1 - start]]
+        if (last === first) statistics.emptySentences++
+        else if (!placed) lengths.push(last - first)
+        else {
+          const pieces = { starts: placed.starts.subarray(first, last), ends: placed.ends.subarray(first, last) }
+          lengths.push(...chunks.add(sentences[sentence], pieces))
+        }
       }
-      kept.add(tokenIds.subarray(from, to), tokenFlags.subarray(from, to), lengths)
+      const columns: ChunkColumns | undefined = chunks?.take()
+      kept.add(tokenIds.subarray(from, to), tokenFlags.subarray(from, to), lengths, columns)
       if (sentence === ends[document]) {
         if (!kept.end(documents[document].characters)) statistics.tokenlessDocuments++
         document++

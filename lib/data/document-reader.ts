@@ -1,5 +1,7 @@
 import { isUtf8 } from 'node:buffer'
 import { StrataError } from '../errors.js'
+import type { ConlluSentence } from '../text/conllu.js'
+import { readConlluDocuments } from './conllu-documents.js'
 import { type FileLines, readLines } from './corpus-line-reader.js'
 
 /**
@@ -7,10 +9,12 @@ import { type FileLines, readLines } from './corpus-line-reader.js'
  * - `titled`: a line `= Title =`, then one paragraph a line; a blank line stands before the next title. Section headings are short lines.
  * - `plain`: one paragraph a line, a blank line begins a new document.
  * - `jsonl`: one JSON object a line with the text in one field (and the title in `title`).
- * - `auto`: by the file's name (.jsonl, .ndjson) and its first line.
+ * - `conllu`: parsed sentences, `# newdoc` begins a document and `# newpar` a paragraph.
+ * - `auto`: by the file's name (.jsonl, .ndjson, .conllu) and its first line.
  * Each may be gzipped.
  */
-export type DocumentFormat = 'auto' | 'titled' | 'plain' | 'jsonl'
+export type DocumentFormat = (typeof DOCUMENT_FORMATS)[number]
+export const DOCUMENT_FORMATS = ['auto', 'titled', 'plain', 'jsonl', 'conllu'] as const
 
 export interface TextDocument {
   title?: string
@@ -19,6 +23,8 @@ export interface TextDocument {
   /** The file, and the line (from 1) where the document begins. */
   source: string
   line: number
+  /** Of CoNLL-U: the sentences that the paragraphs were made of. */
+  sentences?: ConlluSentence[]
 }
 
 export interface ReadOptions {
@@ -86,6 +92,11 @@ export async function* readDocuments(options: ReadOptions): AsyncGenerator<TextD
   for (const source of inputs) {
     statistics.files++
     const before = statistics.documents
+    if (options.format === 'conllu' || (autoFormat(options) && CONLLU_NAME.test(source))) {
+      yield* readConlluDocuments(source, statistics, options.signal)
+      checkFound(source, statistics, before)
+      continue
+    }
     const builder = new DocumentBuilder(source, statistics)
     const lines = readLines(source, {
       signal: options.signal,
@@ -106,21 +117,27 @@ export async function* readDocuments(options: ReadOptions): AsyncGenerator<TextD
     }
     builder.finish()
     yield* builder.ready.splice(0)
-    if (statistics.documents === before) {
-      throw new StrataError(
-        'BAD_DATA',
-        `${source} holds no usable document (${statistics.emptyDocuments} empty ones were skipped); text was expected`,
-        { details: { path: source } },
-      )
-    }
+    checkFound(source, statistics, before)
   }
 }
 
+const CONLLU_NAME = /\.conllu(?:\.gz)?$/i
+const autoFormat = ({ format = 'auto' }: ReadOptions): boolean => format === 'auto'
+
+function checkFound(source: string, { documents, emptyDocuments }: ReadStatistics, before: number): void {
+  if (documents > before) return
+  throw new StrataError(
+    'BAD_DATA',
+    `${source} holds no usable document (${emptyDocuments} empty ones were skipped); text was expected`,
+    { details: { path: source } },
+  )
+}
+
 function checkOptions({ format = 'auto', invalidUtf8 = 'error', textField = 'text' }: ReadOptions): void {
-  if (!['auto', 'titled', 'plain', 'jsonl'].includes(format)) {
+  if (!DOCUMENT_FORMATS.includes(format)) {
     throw new StrataError(
       'BAD_ARGUMENT',
-      `format is ${JSON.stringify(format)}; auto, titled, plain or jsonl was expected`,
+      `format is ${JSON.stringify(format)}; one of ${DOCUMENT_FORMATS.join(', ')} was expected`,
     )
   }
   if (!['error', 'replace'].includes(invalidUtf8)) {
@@ -241,8 +258,10 @@ function countLines(bytes: Buffer): number {
   return count
 }
 
-function detectFormat(source: string, firstLines: string[], format: DocumentFormat): Exclude<DocumentFormat, 'auto'> {
-  if (format !== 'auto') return format
+type LineFormat = Exclude<DocumentFormat, 'auto' | 'conllu'>
+
+function detectFormat(source: string, firstLines: string[], format: DocumentFormat): LineFormat {
+  if (format !== 'auto') return format as LineFormat
   if (/\.(?:jsonl|ndjson)(?:\.gz)?$/i.test(source)) return 'jsonl'
   const first = firstLines.find((line) => !BLANK.test(line))
   if (first === undefined) return 'plain'
@@ -259,7 +278,7 @@ function detectFormat(source: string, firstLines: string[], format: DocumentForm
 }
 
 function parserFor(
-  format: Exclude<DocumentFormat, 'auto'>,
+  format: LineFormat,
   builder: DocumentBuilder,
   options: ReadOptions,
 ): (line: string, number: number) => void {

@@ -1,3 +1,4 @@
+import type { ChunkColumns } from './chunk-columns.js'
 import type { CorpusWriter } from './corpus-files.js'
 import type { RemovedDocuments } from './document-filter.js'
 
@@ -5,6 +6,7 @@ interface Part {
   tokenIds: Int32Array
   tokenFlags: Uint8Array
   lengths: number[]
+  chunks?: ChunkColumns
 }
 
 /** Writes documents of which the end decides whether they are kept; without a limit nothing is held back. */
@@ -30,9 +32,10 @@ export class FilteringWriter {
     }
   }
 
-  add(tokenIds: Int32Array, tokenFlags: Uint8Array, lengths: number[]): void {
-    if (this.#limit === undefined) this.#write({ tokenIds, tokenFlags, lengths })
-    else this.#parts.push({ tokenIds, tokenFlags, lengths })
+  add(tokenIds: Int32Array, tokenFlags: Uint8Array, lengths: number[], chunks?: ChunkColumns): void {
+    const part = { tokenIds, tokenFlags, lengths, chunks }
+    if (this.#limit === undefined) this.#write(part)
+    else this.#parts.push(part)
   }
 
   /** Ends the document of so many characters; false when it had no token. */
@@ -49,8 +52,8 @@ export class FilteringWriter {
     return this.#writer.endDocument()
   }
 
-  #write({ tokenIds, tokenFlags, lengths }: Part): void {
+  #write({ tokenIds, tokenFlags, lengths, chunks }: Part): void {
     this.#onKept(tokenIds, tokenFlags)
-    this.#writer.addSentences(tokenIds, tokenFlags, lengths)
+    this.#writer.addSentences(tokenIds, tokenFlags, lengths, chunks)
   }
 }

@@ -7,6 +7,7 @@ export { readConllu, readConlluBlocks } from './conllu-file.js'
 export { type ConlluColumn, readConlluSentences, readConlluTags, type TaggedWords } from './conllu-tags.js'
 export { type CorpusOptions, defaultCorpusDirectory, type OpenedCorpus, openCorpus } from './corpus-builder.js'
 export { type CorpusStatistics, hashFile, MANIFEST_FILE, writeManifest } from './corpus-files.js'
+export type { ChunkOptions } from './corpus-sentences.js'
 export {
   type CorpusView,
   corpusFromDocuments,
@@ -20,6 +21,7 @@ export type { TokenizerTrainingProgress, TokenizerTrainingStatistics } from './c
 export type { CorpusProgress } from './corpus-worker.js'
 export type { DocumentFilters, RemovedDocuments } from './document-filter.js'
 export {
+  DOCUMENT_FORMATS,
   type DocumentFormat,
   emptyReadStatistics,
   type ReadOptions,
@@ -77,4 +79,4 @@ export {
   type TaskSampler,
 } from './task-sampler.js'
 export { normalizeText, type TextNormalization } from './text-normalization.js'
-export { type SpecialTokens, TOKEN_FLAGS, type TokenCorpus } from './token-corpus.js'
+export { type CorpusChunks, type SpecialTokens, TOKEN_FLAGS, type TokenCorpus } from './token-corpus.js'

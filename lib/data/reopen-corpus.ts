@@ -2,7 +2,7 @@ import { readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileError, StrataError } from '../errors.js'
 import { loadBoot } from '../runtime/index.js'
-import { CORPUS_FILES, CORPUS_VERSION, type CorpusManifest, MANIFEST_FILE } from './corpus-files.js'
+import { CORPUS_VERSION, type CorpusArray, type CorpusManifest, corpusFiles, MANIFEST_FILE } from './corpus-files.js'
 import type { TokenCorpus } from './token-corpus.js'
 
 /**
@@ -10,10 +10,12 @@ import type { TokenCorpus } from './token-corpus.js'
  * and verified. Checks sizes, not hashes. Throws NOT_FOUND or BAD_FILE, naming the file.
  */
 export function reopenCorpus(directory: string): TokenCorpus {
-  const { statistics, files } = readManifest(join(directory, MANIFEST_FILE))
-  const map = (name: keyof typeof CORPUS_FILES): ArrayBuffer => {
-    const path = join(directory, CORPUS_FILES[name])
-    const { bytes } = files[name]
+  const manifest = readManifest(join(directory, MANIFEST_FILE))
+  const { statistics, files, relations } = manifest
+  const names = corpusFiles(manifest)
+  const map = (name: CorpusArray): ArrayBuffer => {
+    const path = join(directory, names[name]!)
+    const { bytes } = files[name]!
     try {
       const { size } = statSync(path)
       if (size !== bytes) {
@@ -33,6 +35,15 @@ export function reopenCorpus(directory: string): TokenCorpus {
     tokenFlags: new Uint8Array(map('tokenFlags')),
     sentenceOffsets: new Uint32Array(map('sentenceOffsets')),
     documentOffsets: new Uint32Array(map('documentOffsets')),
+    ...(relations && {
+      chunks: {
+        relations,
+        ids: new Int32Array(map('chunkIds')),
+        offsets: new Uint32Array(map('chunkOffsets')),
+        kinds: new Uint8Array(map('chunkKinds')),
+        targets: new Int32Array(map('chunkTargets')),
+      },
+    }),
   }
 }
 

@@ -7,8 +7,9 @@ export type CorpusDescription = { directory: string } | { arrays: TokenCorpus }
 /** What a worker thread needs to have the same corpus. */
 export function describeCorpus(corpus: TokenCorpus): CorpusDescription {
   if (corpus.directory !== '') return { directory: corpus.directory }
-  const { documentCount, sentenceCount, tokenCount, tokenIds, tokenFlags, sentenceOffsets, documentOffsets } = corpus
-  const arrays = { tokenIds, tokenFlags, sentenceOffsets, documentOffsets }
+  const { documentCount, sentenceCount, tokenCount, tokenIds, tokenFlags, sentenceOffsets, documentOffsets, chunks } =
+    corpus
+  const arrays = { tokenIds, tokenFlags, sentenceOffsets, documentOffsets, ...(chunks && { chunks }) }
   return { arrays: { directory: '', documentCount, sentenceCount, tokenCount, ...arrays } }
 }
 

@@ -41,7 +41,7 @@ export async function encodeWithOffsets(native: NativeTokenizer, texts: readonly
 }
 
 /** The library counts code points: the UTF-16 place of each, the text's end included; undefined when both are the same. */
-function codePointStarts(text: string): number[] | undefined {
+export function codePointStarts(text: string): number[] | undefined {
   if (!/[\ud800-\udfff]/.test(text)) return undefined
   const starts: number[] = []
   let unit = 0

@@ -1,6 +1,7 @@
 import { type JsEncoding, Tokenizer as NativeTokenizer } from 'tokenizers'
 import { StrataError } from '../errors.js'
 import { ownString } from './encoded-text.js'
+import { codePointStarts } from './token-offsets.js'
 import { badFile, type TokenizerDefinition, type TokenizerJson } from './wordpiece-files.js'
 
 /** Ids of N texts end to end, without special tokens. */
@@ -13,9 +14,18 @@ export interface PackedPieces {
   offsets: Uint32Array
 }
 
+/** As {@link PackedPieces}, with the characters that each token was made of: UTF-16 units of its text, shape (T). */
+export interface PlacedPieces extends PackedPieces {
+  starts: Int32Array
+  ends: Int32Array
+}
+
 interface Pieces {
   ids: ArrayLike<number>
   flags: ArrayLike<number>
+  /** Within the chunk, in UTF-16 units; missing unless places are asked for. */
+  starts?: ArrayLike<number>
+  ends?: ArrayLike<number>
 }
 
 /** As in lib/data/token-corpus.ts (a room above this one). */
@@ -50,10 +60,15 @@ export class WordPieceEncoder {
   readonly #hasLetterOrDigit: Uint8Array
   readonly #unkId: number
   readonly #longestToken: number
+  readonly #placed: boolean
   #cache = new Map<string, Pieces>()
 
-  /** `specials: 'plain'` takes a special token written in the text ("[SEP]") as ordinary characters. */
-  constructor(definition: TokenizerDefinition, specials: 'match' | 'plain') {
+  /**
+   * `specials: 'plain'` takes a special token written in the text ("[SEP]") as ordinary characters; `placed` is needed by
+   * {@link encodePlaced} and costs memory.
+   */
+  constructor(definition: TokenizerDefinition, specials: 'match' | 'plain', { placed = false } = {}) {
+    this.#placed = placed
     const json = specials === 'plain' ? withoutSpecialTokens(definition.json) : definition.json
     this.#json = json
     this.#native = compileTokenizer(definition.source, json)
@@ -77,6 +92,18 @@ export class WordPieceEncoder {
   }
 
   async encode(texts: readonly string[]): Promise<PackedPieces> {
+    const { pieces, chunkCounts } = await this.#encode(texts)
+    return pack(pieces, chunkCounts)
+  }
+
+  /** Tells where in its text each token stands as well; of an encoder with `placed`. */
+  async encodePlaced(texts: readonly string[]): Promise<PlacedPieces> {
+    const { pieces, chunkCounts, chunkStarts } = await this.#encode(texts)
+    return { ...pack(pieces, chunkCounts), ...places(pieces, chunkStarts) }
+  }
+
+  async #encode(texts: readonly string[]) {
+    const chunkStarts: number[] = []
     const chunkCounts = new Uint32Array(texts.length)
     const pieces: Pieces[] = []
     const newChunks: string[] = []
@@ -93,8 +120,12 @@ export class WordPieceEncoder {
     }
     texts.forEach((text, index) => {
       const before = pieces.length
-      if (this.#chunkwise) forEachChunk(text, (chunk) => pieces.push(pieceOf(chunk)))
-      else pieces.push(pieceOf(text))
+      const add = (chunk: string, start: number): void => {
+        pieces.push(pieceOf(chunk))
+        if (this.#placed) chunkStarts.push(start)
+      }
+      if (this.#chunkwise) forEachChunk(text, add)
+      else add(text, 0)
       chunkCounts[index] = pieces.length - before
     })
     try {
@@ -104,7 +135,7 @@ export class WordPieceEncoder {
       this.#cache = new Map()
       throw error
     }
-    return pack(pieces, chunkCounts)
+    return { pieces, chunkCounts, chunkStarts }
   }
 
   async #fill(chunks: readonly string[], pieces: readonly Pieces[]): Promise<void> {
@@ -137,8 +168,10 @@ export class WordPieceEncoder {
     const { continuing_subword_prefix: prefix, max_input_chars_per_word: longestWord } = this.#json.model
     const ids: number[] = []
     const flags: number[] = []
+    const starts: number[] = []
+    const ends: number[] = []
     const text = this.#json.normalizer?.lowercase === true ? chunk.toLowerCase() : chunk
-    for (const [word] of text.matchAll(ASCII_WORDS)) {
+    for (const { 0: word, index } of text.matchAll(ASCII_WORDS)) {
       const first = ids.length
       let start = word.length > longestWord ? -1 : 0
       while (start >= 0 && start < word.length) {
@@ -152,12 +185,16 @@ export class WordPieceEncoder {
         if (id === undefined) start = -1
         else {
           ids.push(id)
+          starts.push(index + start)
+          ends.push(index + end)
           start = end
         }
       }
       if (start < 0) {
-        ids.length = first
+        for (const list of [ids, starts, ends]) list.length = first
         ids.push(this.#unkId)
+        starts.push(index)
+        ends.push(index + word.length)
       }
       const kind = /[0-9A-Za-z]/.test(word) ? 0 : PUNCTUATION
       for (let place = first; place < ids.length; place++) flags[place] = kind
@@ -165,6 +202,7 @@ export class WordPieceEncoder {
     }
     result.ids = ids
     result.flags = flags
+    if (this.#placed) Object.assign(result, { starts, ends })
   }
 
   #takeOver(encoding: JsEncoding, text: string, result: Pieces): void {
@@ -180,6 +218,11 @@ export class WordPieceEncoder {
     this.#markPunctuation(encoding, text, ids, flags, start, ids.length)
     result.ids = ids
     result.flags = flags
+    if (!this.#placed) return
+    const units = codePointStarts(text)
+    const offsets = encoding.getOffsets()
+    result.starts = offsets.map(([from]) => units?.[from] ?? from)
+    result.ends = offsets.map(([, to]) => units?.[to] ?? to)
   }
 
   /** Flags every token of a word without letter and digit. */
@@ -230,16 +273,16 @@ function isChunkwise(json: TokenizerJson): boolean {
 }
 
 /** Calls back for each run of characters between spaces, tabs and line ends. Other white space is the library's matter. */
-function forEachChunk(text: string, callback: (chunk: string) => void): void {
+function forEachChunk(text: string, callback: (chunk: string, start: number) => void): void {
   let start = -1
   for (let index = 0; index < text.length; index++) {
     const code = text.charCodeAt(index)
     if (code === 32 || code === 10 || code === 9 || code === 13) {
-      if (start >= 0) callback(text.slice(start, index))
+      if (start >= 0) callback(text.slice(start, index), start)
       start = -1
     } else if (start < 0) start = index
   }
-  if (start >= 0) callback(text.slice(start))
+  if (start >= 0) callback(text.slice(start), start)
 }
 
 function pack(pieces: readonly Pieces[], chunkCounts: Uint32Array): PackedPieces {
@@ -261,4 +304,19 @@ function pack(pieces: readonly Pieces[], chunkCounts: Uint32Array): PackedPieces
     offsets[text + 1] = offset
   }
   return { tokenIds, tokenFlags, offsets }
+}
+
+function places(pieces: readonly Pieces[], chunkStarts: readonly number[]) {
+  const length = pieces.reduce((sum, { ids }) => sum + ids.length, 0)
+  const starts = new Int32Array(length)
+  const ends = new Int32Array(length)
+  let at = 0
+  pieces.forEach((piece, chunk) => {
+    if (!piece.starts || !piece.ends) throw new StrataError('BAD_ARGUMENT', 'the encoder was made without `placed`')
+    for (let index = 0; index < piece.ids.length; index++) {
+      starts[at] = chunkStarts[chunk] + piece.starts[index]
+      ends[at++] = chunkStarts[chunk] + piece.ends[index]
+    }
+  })
+  return { starts, ends }
 }
