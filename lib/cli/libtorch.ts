@@ -4,11 +4,14 @@ import { type Command, Option } from 'commander'
 import {
   DEFAULT_TORCH_VERSION,
   findLibtorch,
+  type InstallOptions,
+  type InstallPlan,
   inspectTree,
   installLibtorch,
   libtorchCacheDirectory,
   libtorchManifest,
   libtorchNotFound,
+  planInstall,
   progressPrinter,
 } from '../runtime/index.js'
 
@@ -19,6 +22,7 @@ interface InstallFlags {
   zip?: string
   sha256?: string
   force: boolean
+  dryRun: boolean
   json: boolean
 }
 
@@ -35,17 +39,27 @@ export function registerLibtorch(program: Command): void {
     .option('--zip <file>', "a libtorch zip: a file, an address, or 'official'; needs --sha256")
     .option('--sha256 <hex>', 'the hash that the zip must have')
     .option('--force', 'replace a good copy', false)
+    .option('--dry-run', 'say what would be downloaded, with sizes and hashes, and do nothing', false)
     .option('--json', 'print one JSON document', false)
     .addHelpText('after', '\nExample:\n  $ stratabert libtorch install --flavour cu130')
     .action(async (flags: InstallFlags) => {
-      const printer = progressPrinter()
-      const result = await installLibtorch({
+      const options: InstallOptions = {
         version: flags.torchVersion,
         flavour: flags.flavour,
         directory: flags.dir,
         zip: flags.zip,
         sha256: flags.sha256,
         force: flags.force,
+      }
+      if (flags.dryRun) {
+        const plan = planInstall(options)
+        if (flags.json) return printJson(plan)
+        return void process.stdout.write(describePlan(plan))
+      }
+      const printer = progressPrinter()
+      const result = await installLibtorch({
+        ...options,
+        onPlan: (plan) => process.stderr.write(describePlan(plan)),
         onProgress: printer.report,
       }).finally(() => printer.end())
       if (flags.json) printJson(result)
@@ -85,6 +99,23 @@ export function registerLibtorch(program: Command): void {
       else if (tree) process.stdout.write(`${tree.directory}\n`)
       if (!tree) throw libtorchNotFound(attempts)
     })
+}
+
+/** A table of the files, then the sums: what a person wants to know before half a gigabyte or more is fetched. */
+function describePlan({ version, flavour, directory, present, files, downloadBytes, freeBytes }: InstallPlan): string {
+  const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(1)} MB`
+  const width = Math.max(0, ...files.map(({ file }) => file.length))
+  const lines = files.map(
+    ({ file, bytes, sha256, kept }) =>
+      `${file.padEnd(width)} ${megabytes(bytes).padStart(9)}  sha256:${sha256}${kept ? '  (here already)' : ''}`,
+  )
+  if (present) lines.push(`libtorch ${version} ${flavour} is in ${directory} already: nothing to do`)
+  else {
+    const free = freeBytes === null ? '' : ` (${(freeBytes / 1e9).toFixed(1)} GB free)`
+    const size = files.length > 0 ? `${megabytes(downloadBytes)} to download` : 'from a zip'
+    lines.push(`libtorch ${version} ${flavour}: ${size}, into ${directory}${free}`)
+  }
+  return `${lines.join('\n')}\n`
 }
 
 interface ListedBuild {

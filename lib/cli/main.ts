@@ -1,4 +1,6 @@
 #!/usr/bin/env node
+import './check-node.js'
+
 import { Command, CommanderError } from 'commander'
 import { StrataError } from '../errors.js'
 import { registerAdapters } from './adapters.js'

@@ -1,6 +1,22 @@
+import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { StrataError } from '../errors.js'
-import { addonsDirectory, isMusl } from './platform.js'
+import { packageRoot } from './package-root.js'
+import { addonsDirectory } from './platform.js'
+import { addonLoadProblem, addonMissing, systemFacts } from './system-problem.js'
+
+/** What the NVIDIA driver says about itself through libcuda.so.1. */
+export interface CudaDriver {
+  /** The library could be opened. */
+  library: boolean
+  /** The loader's words when it could not. */
+  words: string
+  /** CUresult of the first call that failed; 0 = none. */
+  status: number
+  /** Newest CUDA that the driver runs, as 1000 × major + 10 × minor; 0 = unknown. */
+  version: number
+  devices: { name: string /** Compute capability, e.g. `9.0`. */; capability: string }[]
+}
 
 /** The tiny addon that is loaded before libtorch. It works in any number of worker threads. */
 export interface BootAddon {
@@ -18,6 +34,8 @@ export interface BootAddon {
   mapFile(path: string): ArrayBuffer
   /** The libtorch folder of this process: the first one given stays, in all threads; null while none was. */
   claim(directory?: string): string | null
+  /** Starts the NVIDIA driver in this process and asks it. */
+  cudaDriver(): CudaDriver
   /** fsync of a folder: makes a rename inside it durable. */
   syncDirectory(path: string): void
 }
@@ -38,8 +56,7 @@ export function loadAddon(name: string): unknown {
   } catch (cause) {
     throw new StrataError(
       'ADDON_NOT_FOUND',
-      `the addon ${path} cannot be loaded: ${(cause as Error).message}; expected one built for this system and libtorch; ` +
-        'in a checkout run `npm run build:native`, else install the package again',
+      `the addon ${path} cannot be loaded: ${addonLoadProblem((cause as Error).message, systemFacts())}\n${nextSteps()}`,
       { cause, details: { addon: name, path } },
     )
   }
@@ -51,14 +68,32 @@ export function resolveAddon(name: string): string {
   try {
     return (require('node-gyp-build') as { resolve(directory: string): string }).resolve(directory)
   } catch (cause) {
-    const musl = isMusl()
-      ? ' This system uses musl; libtorch is made for glibc: use a Debian, Ubuntu or Fedora image.'
-      : ''
-    throw new StrataError(
-      'ADDON_NOT_FOUND',
-      `no addon '${name}' for ${process.platform}-${process.arch} in ${directory}; expected a local build or a prebuilt one; ` +
-        `in a checkout run \`npm run build:native\`.${musl}`,
-      { cause, details: { addon: name, directory } },
-    )
+    const problem = addonMissing(name, addonMinors(), systemFacts())
+    throw new StrataError('ADDON_NOT_FOUND', `${problem} (looked in ${directory})\n${nextSteps()}`, {
+      cause,
+      details: { addon: name, directory },
+    })
   }
+}
+
+/** Minor versions of libtorch that an addon exists for, newest first. */
+export function addonMinors(): string[] {
+  const directory = addonsDirectory()
+  if (!existsSync(directory)) return []
+  const minors = readdirSync(directory).flatMap((name) => /^torch-(\d+\.\d+)$/.exec(name)?.[1] ?? [])
+  return minors.sort((a, b) => Number(b.split('.')[1]) - Number(a.split('.')[1]))
+}
+
+function nextSteps(): string {
+  const [newest] = addonMinors()
+  const steps = existsSync(join(packageRoot, 'CMakeLists.txt'))
+    ? ['Compile it: npm run build:native']
+    : [
+        ...(newest
+          ? [`Use a libtorch that an addon is here for: npx stratabert libtorch install --torch-version ${newest}`]
+          : []),
+        'Install the package again: npm install stratabert',
+      ]
+  steps.push('See what was found: npx stratabert doctor')
+  return `What to do:\n${steps.map((step, i) => `  ${i + 1}. ${step}`).join('\n')}`
 }

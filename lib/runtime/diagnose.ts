@@ -1,13 +1,13 @@
 /** Everything `doctor` says: the machine, libtorch and the addons, and what to do about each problem. */
 import { spawnSync } from 'node:child_process'
-import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { loadBoot, resolveAddon } from './boot.js'
+import { addonMinors, loadBoot, resolveAddon } from './boot.js'
 import { findLibtorch, type LibtorchAttempt, type LibtorchTree } from './find-libtorch.js'
 import { type MachineFacts, machineFacts } from './machine.js'
 import { packageRoot } from './package-root.js'
-import { addonsDirectory, isMusl } from './platform.js'
 import { programArguments } from './program.js'
+import { systemFacts, systemProblem } from './system-problem.js'
 
 export interface Problem {
   problem: string
@@ -42,13 +42,8 @@ export function diagnose(): Diagnosis {
   const machine = machineFacts()
   const problems: Problem[] = []
   const libtorch = findLibtorch()
-  if (isMusl()) {
-    problems.push({
-      problem: 'this system uses musl, libtorch is made for glibc',
-      remedy: 'use a Debian, Ubuntu or Fedora image',
-      blocking: true,
-    })
-  }
+  const [problem, remedy] = systemProblem(systemFacts())?.split(': ') ?? []
+  if (problem) problems.push({ problem, remedy, blocking: true })
   if (!libtorch.tree) {
     problems.push({
       problem: 'no usable libtorch was found (see the attempts)',
@@ -72,7 +67,7 @@ export function diagnose(): Diagnosis {
     const missing = [!machine.tools.compiler && 'a C++20 compiler', !machine.tools.cmake && 'CMake']
       .filter(Boolean)
       .join(' and ')
-    const others = builtMinors()
+    const others = addonMinors()
     problems.push({
       problem: `addon ${addon.name}: ${addon.problem}`,
       remedy: compile
@@ -100,9 +95,10 @@ export function diagnose(): Diagnosis {
   if (cudaProblem && (machine.nvidiaDriver || libtorch.tree?.flavour === 'cuda')) {
     problems.push({
       problem: `no CUDA: ${cudaProblem}`,
-      remedy: machine.nvidiaDriver
-        ? 'npx stratabert libtorch install --flavour cu130'
-        : 'install the NVIDIA driver, or compute on the CPU',
+      remedy:
+        libtorch.tree?.flavour === 'cuda'
+          ? "until then devices 'auto' and 'cpu' compute on the CPU"
+          : 'npx stratabert libtorch install --flavour cu130',
       blocking: false,
     })
   }
@@ -127,14 +123,6 @@ function checkAddon(name: string): Diagnosis['addons'][number] {
   } catch (error) {
     return { name, path: null, problem: (error as Error).message }
   }
-}
-
-/** Minor versions that an addon exists for, newest first. */
-function builtMinors(): string[] {
-  const directory = addonsDirectory()
-  if (!existsSync(directory)) return []
-  const minors = readdirSync(directory).flatMap((name) => /^torch-(\d+\.\d+)$/.exec(name)?.[1] ?? [])
-  return minors.sort((a, b) => Number(b.split('.')[1]) - Number(a.split('.')[1]))
 }
 
 function runProbe(): ProbeResult {

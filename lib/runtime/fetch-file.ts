@@ -4,6 +4,9 @@ import { existsSync, statSync } from 'node:fs'
 import { StrataError } from '../errors.js'
 
 const POLL_EVERY_MS = 250
+/** The connection broke off in the middle (curl's exit codes 18 and 56): what came so far is kept and continued. */
+const BROKE_OFF = [18, 56]
+const ATTEMPTS = 20
 
 /** Resumes a part that is there. `onBytes` gets the bytes on disk so far. */
 export async function fetchFile(url: string, path: string, onBytes: (bytes: number) => void): Promise<void> {
@@ -22,20 +25,26 @@ export async function fetchFile(url: string, path: string, onBytes: (bytes: numb
   ]
   const timer = setInterval(() => onBytes(existsSync(path) ? statSync(path).size : 0), POLL_EVERY_MS)
   try {
-    await new Promise<void>((resolve, reject) => {
-      let stderr = ''
-      const child = spawn('curl', args, { stdio: ['ignore', 'ignore', 'pipe'] })
-      child.stderr.on('data', (chunk: Buffer) => {
-        stderr += chunk.toString('utf8')
-      })
-      child.on('error', (error) => reject(fetchFailed(url, `curl cannot be started (${error.message})`)))
-      child.on('close', (status) =>
-        status === 0 ? resolve() : reject(fetchFailed(url, stderr.trim() || `curl ended with ${status}`)),
-      )
-    })
+    for (let attempt = 1; ; attempt++) {
+      const { status, words } = await curl(args)
+      if (status === 0) return
+      if (attempt === ATTEMPTS || status === null || !BROKE_OFF.includes(status)) throw fetchFailed(url, words)
+    }
   } finally {
     clearInterval(timer)
   }
+}
+
+function curl(args: string[]): Promise<{ status: number | null; words: string }> {
+  return new Promise((settle) => {
+    let stderr = ''
+    const child = spawn('curl', args, { stdio: ['ignore', 'ignore', 'pipe'] })
+    child.stderr.on('data', (chunk: Buffer) => {
+      stderr += chunk.toString('utf8')
+    })
+    child.on('error', (error) => settle({ status: null, words: `curl cannot be started (${error.message})` }))
+    child.on('close', (status) => settle({ status, words: stderr.trim() || `curl ended with ${status}` }))
+  })
 }
 
 function fetchFailed(url: string, words: string): StrataError {

@@ -7,7 +7,9 @@ import { spawnSync } from 'node:child_process'
 import { existsSync, readdirSync, statSync } from 'node:fs'
 import { basename, dirname, join, resolve } from 'node:path'
 import { StrataError } from '../errors.js'
-import { addonsDirectory, cacheDirectory, type Environment, isMusl, libraryFile, libraryProblem } from './platform.js'
+import { libtorchManifest } from './libtorch-manifest.js'
+import { addonsDirectory, cacheDirectory, type Environment, libraryFile, libraryProblem } from './platform.js'
+import { type SystemFacts, systemFacts, systemProblem } from './system-problem.js'
 import {
   DEFAULT_TORCH_VERSION,
   isSupportedMinor,
@@ -181,20 +183,24 @@ export function describeAttempts(attempts: LibtorchAttempt[]): string {
 }
 
 /** LIBTORCH_NOT_FOUND with every attempt and what to do next. */
-export function libtorchNotFound(attempts: LibtorchAttempt[]): StrataError {
+export function libtorchNotFound(attempts: LibtorchAttempt[], facts: SystemFacts = systemFacts()): StrataError {
   const last = attempts.at(-1)
   const stopped =
     last && (last.source === 'option' || last.source === 'STRATABERT_LIBTORCH')
       ? `\nThe search stops at ${last.source}: it is an explicit choice.`
       : ''
   const wrongVersion = attempts.some(({ problem }) => problem?.includes('supported are'))
+  const pinned = libtorchManifest.builds.some(({ platform }) => platform === `${facts.platform}-${facts.arch}`)
   const steps = [
-    'Install it: npx stratabert libtorch install   (about 540 MB; --flavour cu130 for an NVIDIA GPU)',
+    pinned
+      ? 'Install it: npx stratabert libtorch install   (about 540 MB; --flavour cu130 for an NVIDIA GPU)'
+      : `No download is pinned for ${facts.platform}-${facts.arch}: install Python's torch (pip install torch==${DEFAULT_TORCH_VERSION}) and use step 3`,
     'Or name a libtorch you have: STRATABERT_LIBTORCH=/path/to/libtorch (the folder with lib/ and version.py or build-version)',
     `Or use Python's: LIBTORCH_USE_PYTORCH=1 with torch ${SUPPORTED_MINORS[0]} … ${SUPPORTED_MINORS.at(-1)} (STRATABERT_PYTHON names the interpreter)`,
     'See what was found: npx stratabert doctor',
   ]
-  if (isMusl()) steps.unshift('This system uses musl; libtorch is made for glibc: use a Debian, Ubuntu or Fedora image')
+  const problem = systemProblem(facts)
+  if (problem) steps.splice(0, steps.length - 1, `${problem[0].toUpperCase()}${problem.slice(1)}`)
   return new StrataError(
     wrongVersion && stopped ? 'LIBTORCH_VERSION' : 'LIBTORCH_NOT_FOUND',
     `no usable libtorch was found; supported are versions ${SUPPORTED_MINORS.join(', ')}. Looked at:\n${describeAttempts(attempts)}${stopped}\n` +

@@ -11,6 +11,7 @@ export {
   libtorchNotFound,
 } from './find-libtorch.js'
 export { type InstallOptions, type InstallResult, installLibtorch } from './install-libtorch.js'
+export { type InstallPlan, planInstall } from './install-plan.js'
 export { libtorchManifest } from './libtorch-manifest.js'
 export {
   type DeviceChoice,

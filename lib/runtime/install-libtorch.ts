@@ -14,38 +14,30 @@ import {
   statSync,
   writeFileSync,
 } from 'node:fs'
-import { basename, dirname, join, resolve } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { fileError, StrataError } from '../errors.js'
 import { fetchFile } from './fetch-file.js'
-import { inspectTree, type LibtorchTree, libtorchCacheDirectory } from './find-libtorch.js'
+import { inspectTree, type LibtorchTree } from './find-libtorch.js'
 import { withLock } from './folder-lock.js'
+import {
+  chosenBuild,
+  downloadsFolder,
+  goodTree,
+  type InstallOptions,
+  planInstall,
+  refuseSmallDisk,
+  targetDirectory,
+  treeProblem,
+} from './install-plan.js'
 import { libtorchManifest } from './libtorch-manifest.js'
-import { isNeeded, type LibtorchBuild, type LibtorchFlavour, type LibtorchManifest, selectBuild } from './manifest.js'
+import { isNeeded, type LibtorchBuild, type LibtorchFlavour, type LibtorchManifest } from './manifest.js'
 import { pipDownload } from './pip-download.js'
 import type { Environment } from './platform.js'
 import type { OnProgress } from './progress.js'
 import { unzip } from './unzip.js'
-import { DEFAULT_TORCH_VERSION } from './versions.js'
 
-export interface InstallOptions {
-  /** Full version or a minor like `2.12`. @defaultValue `2.13.0` */
-  version?: string
-  /** @defaultValue `cpu` */
-  flavour?: LibtorchFlavour
-  /** Target folder. @defaultValue a folder of the user cache, where the search finds it */
-  directory?: string
-  /** Replace a good copy. */
-  force?: boolean
-  /** Official zip: a file, an address, or `official` for the address of PyTorch's own site. Needs `sha256`. */
-  zip?: string
-  /** Expected SHA-256 of the zip, in hex. */
-  sha256?: string
-  onProgress?: OnProgress
-  environment?: Environment
-  /** Other pins than the package's own (mirrors, tests). */
-  manifest?: LibtorchManifest
-}
+export type { InstallOptions, InstallPlan } from './install-plan.js'
 
 export interface InstallResult {
   tree: LibtorchTree
@@ -61,27 +53,14 @@ export function officialZipUrl(version: string, flavour: LibtorchFlavour): strin
 /** Installs libtorch and returns its folder. Throws FETCH_FAILED, HASH_MISMATCH, UNSUPPORTED, DISK_FULL, READ_ONLY. */
 export async function installLibtorch(options: InstallOptions = {}): Promise<InstallResult> {
   const environment = options.environment ?? process.env
-  const flavour = options.flavour ?? 'cpu'
-  const build = options.zip
-    ? {
-        version: options.version ?? DEFAULT_TORCH_VERSION,
-        flavour,
-        platform: `${process.platform}-${process.arch}`,
-        wheels: [],
-      }
-    : selectBuild(options.manifest ?? libtorchManifest, options.version ?? DEFAULT_TORCH_VERSION, flavour)
-  if (options.zip && !/^[0-9a-f]{64}$/i.test(options.sha256 ?? '')) {
-    throw new StrataError(
-      'BAD_ARGUMENT',
-      `--zip needs --sha256 with 64 hex digits, got ${options.sha256 ? `'${options.sha256}'` : 'none'}: this package pins no hash of an official zip; ` +
-        'pass the hash that you trust, or leave --zip away to install the pinned wheels',
-      { details: { argument: 'sha256' } },
-    )
-  }
+  const build = chosenBuild(options)
   const target = targetDirectory(options, build, environment)
   const present = goodTree(target, build)
   if (present && !options.force) return { tree: present, installed: false }
 
+  const plan = planInstall(options)
+  options.onPlan?.(plan)
+  refuseSmallDisk(plan)
   const parent = dirname(target)
   const name = basename(target)
   const report = options.onProgress ?? (() => {})
@@ -117,7 +96,7 @@ async function fetchAndPlace(
   const name = basename(target)
   const staging = join(parent, `.${name}.staging-${process.pid}-${randomUUID().slice(0, 8)}`)
   // Kept when something fails: whole files are not downloaded again.
-  const downloads = join(parent, `.${name}.downloads`)
+  const downloads = downloadsFolder(target)
   for (const left of readdirSync(parent)) {
     if (left.startsWith(`.${name}.staging-`)) rmSync(join(parent, left), { recursive: true, force: true })
   }
@@ -234,33 +213,6 @@ async function unpackZip(
       report({ step: 'unpacking the zip', doneBytes: unpacked })
     },
   )
-}
-
-function targetDirectory(options: InstallOptions, build: LibtorchBuild, environment: Environment): string {
-  if (options.directory) return resolve(options.directory)
-  const cache = libtorchCacheDirectory(environment)
-  if (cache === null) {
-    throw new StrataError(
-      'NOT_FOUND',
-      'no folder to install into: neither XDG_CACHE_HOME nor HOME is set; set one of them or pass --dir',
-    )
-  }
-  return join(cache, `${build.version}-${build.flavour}-${build.platform}`)
-}
-
-/** The tree in a finished folder; null when it is absent, another version or flavour, or damaged. */
-function goodTree(target: string, build: LibtorchBuild): LibtorchTree | null {
-  return existsSync(target) && treeProblem(target, build) === null
-    ? (inspectTree(target, 'cache') as LibtorchTree)
-    : null
-}
-
-function treeProblem(directory: string, build: LibtorchBuild): string | null {
-  const tree = inspectTree(directory, 'cache')
-  if (typeof tree === 'string') return tree
-  if (tree.version.split('+')[0] !== build.version) return `is libtorch ${tree.version}`
-  if ((tree.flavour === 'cpu') !== (build.flavour === 'cpu')) return `is a ${tree.flavour} build`
-  return null
 }
 
 function place(staging: string, target: string, parent: string, name: string): void {

@@ -7,6 +7,7 @@ import { existsSync, readdirSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { StrataError } from '../errors.js'
 import { loadAddon, loadBoot, resolveAddon } from './boot.js'
+import { cudaFacts, cudaProblem } from './cuda-problem.js'
 import { findLibtorch, type LibtorchAttempt, type LibtorchTree, libtorchNotFound } from './find-libtorch.js'
 import type { NativeCore } from './native-core.js'
 import { libraryFile } from './platform.js'
@@ -64,8 +65,7 @@ export function loadRuntime(options: LoadOptions = {}): LoadedRuntime {
   }
   const trace: LoadedRuntime['trace'] = []
   openLibrary(join(tree.directory, 'lib', libraryFile('libtorch_cpu')), tree, trace)
-  let cudaProblem: string | null = null
-  if (device !== 'cpu') cudaProblem = openCuda(tree, trace)
+  let problem = device === 'cpu' ? null : openCuda(tree, trace)
 
   const core = loadAddon(`torch-${tree.minor}`) as NativeCore
   if (core.torchVersion !== tree.minor) {
@@ -76,21 +76,21 @@ export function loadRuntime(options: LoadOptions = {}): LoadedRuntime {
       { details: { addon: core.torchVersion, libtorch: tree.version, directory: tree.directory } },
     )
   }
-  if (device !== 'cpu' && cudaProblem === null && (core.cudaDeviceCount?.() ?? 0) === 0) {
-    cudaProblem =
+  if (device !== 'cpu' && problem === null && (core.cudaDeviceCount?.() ?? 0) === 0) {
+    problem =
       'libtorch_cuda is loaded but finds no device: check the NVIDIA driver (nvidia-smi) and CUDA_VISIBLE_DEVICES'
   }
   loaded = {
     core,
     tree,
-    device: device !== 'cpu' && cudaProblem === null ? 'cuda' : 'cpu',
-    cudaProblem: device === 'cpu' ? 'the process was started for the CPU' : cudaProblem,
+    device: device !== 'cpu' && problem === null ? 'cuda' : 'cpu',
+    cudaProblem: device === 'cpu' ? 'the process was started for the CPU' : problem,
     trace,
     attempts,
   }
   if (device === 'cuda' && loaded.device !== 'cuda') throw cudaUnavailable(loaded)
-  if (device === 'auto' && cudaWasExpected(tree, cudaProblem)) {
-    process.emitWarning(`computing on the CPU: ${cudaProblem}`, {
+  if (device === 'auto' && cudaWasExpected(tree, problem)) {
+    process.emitWarning(`computing on the CPU: ${problem}`, {
       code: 'STRATABERT_CPU_FALLBACK',
       type: 'StratabertWarning',
     })
@@ -121,8 +121,8 @@ function deviceChoice(device: string = 'auto'): DeviceChoice {
 }
 
 // A CPU tree on a machine without an NVIDIA device says of itself that no GPU is meant: no warning there, the reason stands in the facts.
-function cudaWasExpected(tree: LibtorchTree, cudaProblem: string | null): boolean {
-  return cudaProblem !== null && (tree.flavour === 'cuda' || existsSync('/dev/nvidia0'))
+function cudaWasExpected(tree: LibtorchTree, problem: string | null): boolean {
+  return problem !== null && (tree.flavour === 'cuda' || existsSync('/dev/nvidia0'))
 }
 
 function find(options: { device: DeviceChoice; libtorch?: string }): {
@@ -159,7 +159,7 @@ function openCuda(tree: LibtorchTree, trace: LoadedRuntime['trace']): string | n
   if (!existsSync(path)) {
     return `${tree.directory} is a CPU build of libtorch (no ${libraryFile('libtorch_cuda')}); install the CUDA one with \`npx stratabert libtorch install --flavour cu130\``
   }
-  return openWithNeighbours(path, tree, trace)
+  return openWithNeighbours(path, tree, trace) ?? cudaProblem(cudaFacts(loadBoot()), tree.version)
 }
 
 /**

@@ -10,8 +10,16 @@ import type { PinnedWheel } from './manifest.js'
 import type { Environment } from './platform.js'
 
 const POLL_EVERY_MS = 250
+/** A connection that breaks off is no reason to give up half a gigabyte. */
+const ATTEMPTS = 4
+/** pip's words for it; a body that just ends shows as a wrong hash. */
+const BROKE_OFF =
+  /IncompleteRead|incomplete|broken|reset by peer|aborted|timed out|RemoteDisconnected|ProtocolError|DO NOT MATCH/i
 
-/** Downloads `file` into `folder`. pip checks the hash itself (`--require-hashes`). `onBytes` gets the bytes on disk so far. */
+/**
+ * Downloads `file` into `folder`. pip checks the hash itself (`--require-hashes`). `onBytes` gets the bytes on disk so far. A download that breaks
+ * off is continued by pip where it can (25.1 and newer), else begun again.
+ */
 export async function pipDownload(
   file: string,
   wheel: PinnedWheel,
@@ -40,13 +48,18 @@ export async function pipDownload(
   args.push('--dest', folder, '--requirement', requirements)
   const timer = setInterval(() => onBytes(folderBytes(temporary)), POLL_EVERY_MS)
   try {
-    const { status, stderr } = await run(python, args, {
-      ...environment,
-      TMPDIR: temporary,
-      PIP_DISABLE_PIP_VERSION_CHECK: '1',
-      PIP_NO_PYTHON_VERSION_WARNING: '1',
-    })
-    if (status !== 0) throw pipFailed(python, file, wheel, stderr)
+    for (let attempt = 1; ; attempt++) {
+      const { status, stderr } = await run(python, args, {
+        // An older pip does not know it and passes it over.
+        PIP_RESUME_RETRIES: '10',
+        ...environment,
+        TMPDIR: temporary,
+        PIP_DISABLE_PIP_VERSION_CHECK: '1',
+        PIP_NO_PYTHON_VERSION_WARNING: '1',
+      })
+      if (status === 0) return
+      if (attempt === ATTEMPTS || !BROKE_OFF.test(stderr)) throw pipFailed(python, file, wheel, stderr)
+    }
   } finally {
     clearInterval(timer)
     rmSync(temporary, { recursive: true, force: true })

@@ -3,6 +3,7 @@
 // No JS handle lives in a static: the addon may be loaded by any number of worker threads.
 #include <dlfcn.h>
 #include <fcntl.h>
+#include "cuda_driver.h"
 #include "processor.h"
 
 #include <napi.h>
@@ -137,6 +138,27 @@ Napi::Value Claim(const Napi::CallbackInfo& info) {
   return Napi::String::New(info.Env(), *claimed);
 }
 
+// cudaDriver(): what the NVIDIA driver says about itself and its devices (see cuda_driver.h). Starts the driver in this process.
+Napi::Value InspectCudaDriver(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  const CudaDriver driver = inspect_cuda_driver();
+  Napi::Array devices = Napi::Array::New(env, driver.devices.size());
+  for (uint32_t i = 0; i < driver.devices.size(); ++i) {
+    const CudaDriver::Device& device = driver.devices[i];
+    Napi::Object entry = Napi::Object::New(env);
+    entry.Set("name", device.name);
+    entry.Set("capability", std::to_string(device.major) + "." + std::to_string(device.minor));
+    devices.Set(i, entry);
+  }
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("library", driver.library);
+  object.Set("words", driver.words);
+  object.Set("status", driver.status);
+  object.Set("version", driver.version);
+  object.Set("devices", devices);
+  return object;
+}
+
 Napi::Object Init(Napi::Env env, Napi::Object exports) {
   shorten_spinning();
   // True when the processor's AMX cannot be used (see processor.h); doctor reports it.
@@ -144,6 +166,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   exports.Set("open", Napi::Function::New(env, Open, "open"));
   exports.Set("mapFile", Napi::Function::New(env, MapFile, "mapFile"));
   exports.Set("syncDirectory", Napi::Function::New(env, SyncDirectory, "syncDirectory"));
+  exports.Set("cudaDriver", Napi::Function::New(env, InspectCudaDriver, "cudaDriver"));
   exports.Set("claim", Napi::Function::New(env, Claim, "claim"));
   exports.Set("version", Napi::String::New(env, STRATABERT_VERSION));
   return exports;
