@@ -41,10 +41,17 @@ export function progressNotes(): { say: (line: string) => void; done: () => void
   }
 }
 
+/** Names of tensors, tasks and files come from elsewhere: none of them gets to steer the terminal. */
+function printable(text: string): string {
+  return text.replace(/\p{Cc}/gu, (sign) =>
+    sign === '\n' || sign === '\t' ? sign : `\\x${sign.charCodeAt(0).toString(16).padStart(2, '0')}`,
+  )
+}
+
 /** How any error is told: `error[CODE]: message`, exit code 2 when the request was wrong, else 1. */
 export function reportError(error: unknown): 1 | 2 {
   if (error instanceof StrataError) {
-    process.stderr.write(`error[${error.code}]: ${error.message}\n`)
+    process.stderr.write(`error[${error.code}]: ${printable(error.message)}\n`)
     return error.exitCode
   }
   const unexpected = error instanceof Error ? (error.stack ?? error.message) : String(error)

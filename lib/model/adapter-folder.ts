@@ -8,10 +8,12 @@ import { join } from 'node:path'
 import { z } from 'zod'
 import { fileError, StrataError } from '../errors.js'
 import type { AdapterConfig, EncoderConfig, HeadConfig, MixConfig, ModelConfig } from './config.js'
-import { packageVersion, readJson, syncPath, writeFileSynced } from './folder-files.js'
+import { checkFolderLink, packageVersion, readJson, syncPath, writeFileSynced } from './folder-files.js'
 import { SHARED_POOLER } from './huggingface-heads.js'
 import type { Model } from './model.js'
 import { adapterNorm, ENCODER_NORM, encoderNorms, modelParameterShapes } from './parameter-shapes.js'
+import { checkCounts, checkFloats } from './plausible-folder.js'
+import { inspectSafetensors } from './safetensors.js'
 import { type SavedTask, savedTaskProblem, savedTaskSchema } from './saved-task.js'
 import { adapterSchema, headSchema, mixSchema, parseBySchema } from './strata-file.js'
 import { floatTensor, writeTensorFile } from './write-tensors.js'
@@ -154,7 +156,7 @@ export async function readAdapterFolder(folder: string): Promise<AdapterFolder> 
 
 /**
  * The adapter of a folder as a base takes it: with LayerNorms of its own where those that were trained with it are not the base's.
- * Throws BAD_CHECKPOINT when the adapter was made for another shape or for other weights.
+ * Throws BAD_CHECKPOINT when the adapter was made for another shape or for other weights, or when its weights are not what it describes.
  */
 export async function fittedAdapter(
   base: { config: ModelConfig; folder: string },
@@ -169,6 +171,7 @@ export async function fittedAdapter(
       `${added.folder}: the adapter was made for an encoder with ${field} ${added.base[field]}, ${base.folder} has ${config.encoder[field]}; add it to its own base`,
     )
   }
+  await checkWeights(config.encoder, added)
   const hashes = await encoderHashes(config.encoder, read)
   if (hashes.sha256 === added.base.sha256) return added
   if (hashes.frozenSha256 === added.base.frozenSha256) {
@@ -178,6 +181,27 @@ export async function fittedAdapter(
     'BAD_CHECKPOINT',
     `${added.folder}: the adapter was made for other encoder weights than those of ${base.folder} (their hashes differ, also without the LayerNorms); add it to the base that it was trained on`,
   )
+}
+
+/** Before anything is allocated for it: the adapter's file holds each of its tensors in its shape. */
+async function checkWeights(encoder: EncoderConfig, added: AdapterFolder): Promise<void> {
+  const { weightsFile, adapter, heads, mixes } = added
+  await checkFolderLink(weightsFile)
+  const { tensors } = inspectSafetensors(weightsFile)
+  checkCounts({ encoder, heads, mixes, adapters: [adapter] }, tensors, weightsFile)
+  const stored = new Map(tensors.map(({ name, shape }) => [name, shape]))
+  const names = adapterParameters(encoder, added)
+  checkFloats(tensors, names, weightsFile)
+  const shapes = modelParameterShapes(configOf(encoder, added))
+  for (const name of names) {
+    const [found, expected] = [stored.get(name), shapes[name]]
+    if (found && `${found}` === `${expected}`) continue
+    throw new StrataError(
+      'BAD_CHECKPOINT',
+      `${weightsFile}: tensor ${name} ${found ? `has shape (${found.slice(0, 8).join(', ')})` : 'is missing'}; (${expected.join(', ')}) was expected; check that the folder's files belong together`,
+      { details: { file: weightsFile, tensor: name } },
+    )
+  }
 }
 
 /** The configuration and tasks of a base with a fitted adapter added. Throws BAD_ARGUMENT when a name is taken. */

@@ -13,15 +13,16 @@ import {
   withAdapter,
 } from './adapter-folder.js'
 import type { AdapterConfig, HeadConfig, MixConfig, ModelConfig, PruningConfig } from './config.js'
-import { exists, packageVersion, readJson, syncPath, writeFileSynced } from './folder-files.js'
+import { checkFolderLink, exists, packageVersion, readJson, syncPath, writeFileSynced } from './folder-files.js'
 import { exportMapping, type FileParts, importMapping } from './huggingface.js'
 import { huggingFaceConfig, parseHuggingFaceConfig, tasksOfConfig } from './huggingface-config.js'
-import { headsOfTensors, type TensorShape } from './huggingface-heads.js'
+import { headsOfTensors } from './huggingface-heads.js'
 import { Model } from './model.js'
 import type { ModelOptions } from './model-types.js'
 import { modelParameterShapes } from './parameter-shapes.js'
+import { checkClasses, checkComplete, checkCounts, checkFloats, checkMemory } from './plausible-folder.js'
 import { readFloatTensor } from './read-tensor.js'
-import { inspectSafetensors } from './safetensors.js'
+import { inspectSafetensors, type StoredTensorInfo } from './safetensors.js'
 import { type SavedTask, savedTaskProblem } from './saved-task.js'
 import { type PrunedWeights, readStrataFile, STRATA_FORMAT, type StrataFile } from './strata-file.js'
 
@@ -54,9 +55,15 @@ export async function readModelFolder(folder: string): Promise<ModelFolder> {
   const { weightsFile, encoder, strata, tensors, parts, tasks } = await inspectFolder(folder)
   const { fromElsewhere: _, ...rest } = parts
   const config: ModelConfig = { encoder, ...rest }
-  const { mapping } = importMapping(config, tensors, weightsFile, parts)
+  const { mapping, fresh } = importMapping(config, tensors, weightsFile, parts)
+  checkComplete(fresh, parts, weightsFile)
   const tokenizerFiles: string[] = []
-  for (const name of TOKENIZER_FILES) if (await exists(join(folder, name))) tokenizerFiles.push(join(folder, name))
+  for (const name of TOKENIZER_FILES) {
+    const file = join(folder, name)
+    if (!(await exists(file))) continue
+    await checkFolderLink(file)
+    tokenizerFiles.push(file)
+  }
   return { folder, weightsFile, config, mapping, tasks, tokenizerFiles, strata }
 }
 
@@ -109,6 +116,8 @@ export async function loadModel(folder: string, options: LoadModelOptions = {}):
     ...(pruning ? { pruning } : {}),
   }
   const { mapping, leftBlocks, borrowed, fresh, unused } = importMapping(base, tensors, weightsFile, parts)
+  if (!heads && !mixes && !adapters) checkComplete(fresh, parts, weightsFile)
+  checkFloats(tensors, [...Object.values(mapping), ...Object.values(leftBlocks)], weightsFile)
   const added: AdapterFolder[] = []
   let { tasks } = inspected
   let config = base
@@ -129,6 +138,7 @@ export async function loadModel(folder: string, options: LoadModelOptions = {}):
       `${join(folder, CONFIG_FILE)} says tie_word_embeddings false and ${decoder} stands in the weights; the masked LM here shares the word embeddings: load it with heads that have no masked LM at the top layer`,
     )
   }
+  checkMemory(config, modelOptions.precision === 'fp64' ? 8 : 4, weightsFile)
   const model = await Model.create(config, modelOptions)
   try {
     await model.load(weightsFile, mapping)
@@ -237,7 +247,7 @@ interface InspectedFolder {
   weightsFile: string
   encoder: ModelConfig['encoder']
   strata?: StrataFile
-  tensors: TensorShape[]
+  tensors: StoredTensorInfo[]
   /** What the weights were written from. */
   parts: FileParts
   tasks: SavedTask[]
@@ -260,9 +270,12 @@ async function inspectFolder(folder: string): Promise<InspectedFolder> {
       }
     throw new StrataError('NOT_FOUND', `${weightsFile} does not exist; expected the weights beside ${CONFIG_FILE}`)
   }
+  await checkFolderLink(weightsFile)
   const strata = await readStrataFile(join(folder, STRATA_FILE), encoder.layers)
   const { tensors } = inspectSafetensors(weightsFile)
   const heads = strata ? strata.heads : headsOfTensors(tensors, encoder.layers, json)
+  checkCounts({ ...strata, encoder, heads }, tensors, weightsFile)
+  checkClasses(heads, weightsFile)
   return {
     weightsFile,
     encoder,

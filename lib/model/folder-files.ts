@@ -1,23 +1,19 @@
 /** Small files of a model folder: read with typed errors, written and brought to the disk. */
-import { open, readFile, stat } from 'node:fs/promises'
-import { fileError, StrataError } from '../errors.js'
+import { open, stat } from 'node:fs/promises'
+import { fileError } from '../errors.js'
+import { checkLink, type ReadingAs, readUntrustedJson } from '../untrusted-files.js'
 
+const AS: ReadingAs = { doing: 'read the model folder', code: 'BAD_CHECKPOINT' }
+
+/** A JSON file of a model folder. Throws NOT_FOUND, or BAD_CHECKPOINT for what is no JSON or lies outside of the folder. */
 export async function readJson(file: string): Promise<unknown> {
-  let text: string
-  try {
-    text = await readFile(file, 'utf8')
-  } catch (error) {
-    throw fileError(error, file, 'read the model folder')
-  }
-  try {
-    return JSON.parse(text)
-  } catch (error) {
-    throw new StrataError(
-      'BAD_CHECKPOINT',
-      `${file} is not JSON (${(error as Error).message}); write the folder anew`,
-      { cause: error, details: { file } },
-    )
-  }
+  await checkLink(file, AS)
+  return readUntrustedJson(file, AS)
+}
+
+/** Throws BAD_CHECKPOINT when a file of a model folder is a link that leads out of it. */
+export function checkFolderLink(file: string): Promise<void> {
+  return checkLink(file, AS)
 }
 
 export async function exists(path: string): Promise<boolean> {

@@ -1,5 +1,6 @@
 /** Hugging Face's config.json of a BERT, in both directions. Nothing here reads or writes a file. */
 import { StrataError } from '../errors.js'
+import { shownValue } from '../untrusted-files.js'
 import type { EncoderConfig, HeadConfig, ModelConfig } from './config.js'
 import { exportMapping } from './huggingface.js'
 import { publishedTaskHead } from './huggingface-heads.js'
@@ -39,7 +40,7 @@ export function parseHuggingFaceConfig(json: unknown, file: string): EncoderConf
   const unsupported = (field: string, expected: string): StrataError =>
     new StrataError(
       'UNSUPPORTED',
-      `${file}: ${field} is ${JSON.stringify(fields[field])}, expected ${expected}; this package computes the published BERT and its own crammed encoder only`,
+      `${file}: ${field} is ${shownValue(fields[field])}, expected ${expected}; this package computes the published BERT and its own crammed encoder only`,
       { details: { file, field } },
     )
   const kind = fields.model_type === CRAMMED_TYPE ? 'crammed' : 'bert'
@@ -59,7 +60,7 @@ export function parseHuggingFaceConfig(json: unknown, file: string): EncoderConf
   const bad = (field: string, expected: string): StrataError =>
     new StrataError(
       'BAD_CHECKPOINT',
-      `${file}: ${field} is ${JSON.stringify(fields[field]) ?? 'missing'}, expected ${expected}; check that this is the config.json of a BERT model`,
+      `${file}: ${field} is ${shownValue(fields[field])}, expected ${expected}; check that this is the config.json of a BERT model`,
       { details: { file, field } },
     )
   const count = (field: string, fallback?: number, most = 2 ** 31 - 1): number => {
@@ -169,6 +170,11 @@ export function tasksOfConfig(
   return tasks
 }
 
+function shownLabels(names: unknown): string {
+  if (typeof names !== 'object' || names === null) return shownValue(names)
+  return `an object of ${Object.keys(names).length} (${Object.values(names).slice(0, 5).map(shownValue).join(', ')})`
+}
+
 function labelsOf(json: unknown, classes: number, file: string): string[] {
   const names = (json as { id2label?: unknown }).id2label
   if (names === undefined || names === null) return defaultLabels(classes)
@@ -180,7 +186,7 @@ function labelsOf(json: unknown, classes: number, file: string): string[] {
   ) {
     throw new StrataError(
       'BAD_CHECKPOINT',
-      `${file}: id2label is ${JSON.stringify(names).slice(0, 200)}, expected a name for each of the ${classes} classes of the classifier in the weights`,
+      `${file}: id2label is ${shownLabels(names)}, expected a name for each of the ${classes} classes of the classifier in the weights`,
       { details: { file, field: 'id2label' } },
     )
   }

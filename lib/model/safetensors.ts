@@ -1,5 +1,6 @@
 import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs'
 import { fileError, StrataError } from '../errors.js'
+import { isShallowJson, shownValue as shown } from '../untrusted-files.js'
 
 /** The safetensors format: 8 bytes of header length, a JSON header, the tensors' bytes. Little-endian, row-major. */
 
@@ -36,6 +37,8 @@ const BYTES: Record<string, number> = {
 }
 /** The reference implementation's limit. */
 const MAX_HEADER_BYTES = 100_000_000
+/** A tensor's shape lies three deep. */
+const DEEPEST_HEADER = 8
 
 /**
  * Reads and checks a file's header: lengths, dtypes, shapes, and that the tensors fill the file without overlap or hole.
@@ -70,6 +73,7 @@ export function inspectSafetensors(path: string): SafetensorsInfo {
 
 /** The header of a file whose tensor bytes number `dataBytes`. Exported for tests of hostile headers. */
 export function parseHeader(header: Uint8Array, dataBytes: number, path: string): SafetensorsInfo {
+  if (!isShallowJson(header, DEEPEST_HEADER)) throw bad(path, `has a header nested more than ${DEEPEST_HEADER} deep`)
   let text: string
   try {
     text = new TextDecoder('utf-8', { fatal: true }).decode(header)
@@ -200,14 +204,6 @@ function readExactly(file: number, count: number, position: number, path: string
     done += read
   }
   return bytes
-}
-
-/** A value of the file for a message: short, and without what would disturb a terminal. */
-function shown(value: unknown): string {
-  const flat = Array.isArray(value) && value.every((item) => typeof item !== 'object')
-  if (typeof value === 'object' && value !== null && !flat) return Array.isArray(value) ? 'a nested list' : 'an object'
-  const text = JSON.stringify(Array.isArray(value) ? value.slice(0, 20) : value) ?? String(value)
-  return text.length <= 80 ? text : `${text.slice(0, 80)}…`
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {

@@ -102,6 +102,7 @@ export const agreementSchema = z.strictObject({
   off: z.array(name).optional(),
   fixedGates: z.boolean().optional(),
   train: z.boolean().optional(),
+  unit: z.enum(['chunk', 'word']).optional(),
 })
 
 export const mixSchema = z.strictObject({
@@ -162,14 +163,30 @@ export async function readStrataFile(file: string, layers: number): Promise<Stra
 
 /** Checks JSON by a schema. Throws BAD_CHECKPOINT naming file and field. */
 export function parseBySchema<Schema extends z.ZodType>(schema: Schema, json: unknown, file: string): z.infer<Schema> {
+  // The schema keeps an issue for each value that is wrong.
+  if (countValues(json) > MOST_VALUES) {
+    throw new StrataError('BAD_CHECKPOINT', `${file} holds more than ${MOST_VALUES} values; is it the right file?`, {
+      details: { file },
+    })
+  }
   const parsed = schema.safeParse(json)
   if (parsed.success) return parsed.data
   const issue = parsed.error.issues[0]
   throw new StrataError(
     'BAD_CHECKPOINT',
-    `${file}: ${issue.path.join('.') || 'the file'}: ${issue.message}; expected what this version of the package writes`,
+    `${file}: ${issue.path.join('.').slice(0, 200) || 'the file'}: ${issue.message.slice(0, 300)}; expected what this version of the package writes`,
     { details: { file } },
   )
+}
+
+/** Names of a million classes, and some more. */
+const MOST_VALUES = 1_500_000
+
+function countValues(value: unknown): number {
+  if (typeof value !== 'object' || value === null) return 1
+  let count = 1
+  for (const inner of Object.values(value)) count += countValues(inner)
+  return count
 }
 
 function strataProblem({ heads, agreements, mixes = [], adapters = [], tasks = [] }: StrataFile, layers: number) {

@@ -3,10 +3,11 @@
  * hashes in `manifest.json`, and the folder is then renamed to `step-N`; only after that `latest` moves and old ones go.
  */
 import { existsSync } from 'node:fs'
-import { mkdir, readdir, readFile, readlink, rename, rm, stat } from 'node:fs/promises'
-import { basename, dirname, join, resolve } from 'node:path'
+import { mkdir, readdir, readlink, rename, rm, stat } from 'node:fs/promises'
+import { basename, dirname, isAbsolute, join, normalize, resolve } from 'node:path'
 import { z } from 'zod'
 import { fileError, StrataError } from '../errors.js'
+import { checkLink, type ReadingAs, readUntrustedJson } from '../untrusted-files.js'
 import { fingerprint, listFiles, makeFolder, replaceLink, syncPath, writeSynced } from './durable-files.js'
 import { faultPoint } from './fault-points.js'
 import { softwareVersions } from './run-environment.js'
@@ -16,10 +17,16 @@ export const MANIFEST_FILE = 'manifest.json'
 /** People write into a model card; that must not spoil the checkpoint. */
 const EDITABLE = new Set(['README.md'])
 
+const AS: ReadingAs = { doing: 'read the checkpoint', code: 'BAD_CHECKPOINT' }
+
+/** A file below the folder. */
+const inFolder = (name: string): boolean =>
+  !isAbsolute(name) && !/^\.\.([\\/]|$)/.test(normalize(name)) && !name.includes('\0')
+
 const manifestSchema = z.object({
   formatVersion: z.literal(1),
   step: z.int().min(0),
-  files: z.array(z.object({ name: z.string(), bytes: z.int().min(0), sha256: z.string().length(64) })),
+  files: z.array(z.object({ name: z.string().refine(inFolder), bytes: z.int().min(0), sha256: z.string().length(64) })),
   versions: z.record(z.string(), z.string()),
 })
 
@@ -154,19 +161,28 @@ export async function removeLeftovers(runPath: string): Promise<string[]> {
 export async function checkpointProblem(folder: string): Promise<string | undefined> {
   let manifest: z.infer<typeof manifestSchema>
   try {
-    manifest = manifestSchema.parse(JSON.parse(await readFile(join(folder, MANIFEST_FILE), 'utf8')))
+    const file = join(folder, MANIFEST_FILE)
+    await checkLink(file, AS)
+    manifest = manifestSchema.parse(await readUntrustedJson(file, AS))
   } catch (error) {
-    const reason = (error as NodeJS.ErrnoException).code === 'ENOENT' ? 'is missing' : 'is damaged'
+    const reason = error instanceof StrataError && error.code === 'NOT_FOUND' ? 'is missing' : 'is damaged'
     return `${MANIFEST_FILE} ${reason}`
   }
   for (const { name, bytes, sha256 } of manifest.files) {
     if (EDITABLE.has(name)) continue
     const path = join(folder, name)
-    const size = await stat(path).then(
-      (found) => found.size,
-      () => undefined,
+    const found = await stat(path).catch(() => undefined)
+    if (found === undefined) return `${name} is missing`
+    // A pipe or device would be read without end.
+    if (!found.isFile()) return `${name} is no plain file`
+    if (
+      await checkLink(path, AS, folder).then(
+        () => false,
+        () => true,
+      )
     )
-    if (size === undefined) return `${name} is missing`
+      return `${name} is a link out of the folder`
+    const { size } = found
     if (size !== bytes) return `${name} has ${size} bytes, the manifest says ${bytes}`
     if ((await fingerprint(path)).sha256 !== sha256) return `${name} differs from its hash in the manifest`
   }
@@ -247,6 +263,6 @@ async function wholeCheckpoint(folder: string): Promise<ResolvedCheckpoint> {
     const message = `${folder} is not whole: ${problem}; take another checkpoint of the run`
     throw new StrataError('BAD_CHECKPOINT', message, { details: { folder, problem } })
   }
-  const { step } = JSON.parse(await readFile(join(folder, MANIFEST_FILE), 'utf8'))
+  const { step } = manifestSchema.parse(await readUntrustedJson(join(folder, MANIFEST_FILE), AS))
   return { folder, kind: 'checkpoint', step, warnings: [] }
 }
