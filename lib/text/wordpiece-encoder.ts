@@ -109,11 +109,12 @@ export class WordPieceEncoder {
     const newChunks: string[] = []
     const newPieces: Pieces[] = []
     if (this.#cache.size > LARGEST_CACHE) this.#cache = new Map()
+    const own = new Map<string, Pieces>()
     const pieceOf = (chunk: string): Pieces => {
-      const known = this.#cache.get(chunk)
+      const known = this.#cache.get(chunk) ?? own.get(chunk)
       if (known !== undefined) return known
       const fresh: Pieces = { ids: [], flags: [] }
-      if (this.#chunkwise && chunk.length <= LONGEST_CACHED_CHUNK) this.#cache.set(ownString(chunk), fresh)
+      if (this.#chunkwise && chunk.length <= LONGEST_CACHED_CHUNK) own.set(ownString(chunk), fresh)
       newChunks.push(chunk)
       newPieces.push(fresh)
       return fresh
@@ -128,13 +129,9 @@ export class WordPieceEncoder {
       else add(text, 0)
       chunkCounts[index] = pieces.length - before
     })
-    try {
-      await this.#fill(newChunks, newPieces)
-    } catch (error) {
-      // The table holds entries without ids now.
-      this.#cache = new Map()
-      throw error
-    }
+    await this.#fill(newChunks, newPieces)
+    // Not before: another call may look into the table while the library works.
+    for (const [chunk, filled] of own) this.#cache.set(chunk, filled)
     return { pieces, chunkCounts, chunkStarts }
   }
 
@@ -250,7 +247,8 @@ export class WordPieceEncoder {
  */
 export function compileTokenizer(source: string, json: TokenizerJson): NativeTokenizer {
   try {
-    return NativeTokenizer.fromString(JSON.stringify(json))
+    // Special tokens are put around here (encoded-text.ts); a template from elsewhere could repeat its text without end.
+    return NativeTokenizer.fromString(JSON.stringify({ ...json, post_processor: null }))
   } catch (error) {
     throw badFile(source, `is no tokenizer that can be used: ${(error as Error).message}`, error)
   }

@@ -1,8 +1,10 @@
 import { createHash } from 'node:crypto'
-import { readFile, stat } from 'node:fs/promises'
+import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { SpecialTokens } from '../data/token-corpus.js'
 import { fileError, StrataError } from '../errors.js'
+import { checkLink, parseUntrustedJson, type ReadingAs, readPlainFile, shownValue } from '../untrusted-files.js'
+import { checkTokenizerParts } from './tokenizer-limits.js'
 
 /** The special tokens that BERT needs, in the order in which a new vocabulary begins. */
 export const SPECIAL_TOKENS = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]'] as const
@@ -10,7 +12,7 @@ export const SPECIAL_TOKENS = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]'] as 
 /** Words longer than this become [UNK], as in BERT. */
 export const MAX_WORD_CHARACTERS = 100
 
-const LARGEST_FILE_BYTES = 256 * 1024 * 1024
+const AS: ReadingAs = { doing: 'load the tokenizer', code: 'BAD_FILE' }
 
 /** The parts of a Hugging Face `tokenizer.json` that this package reads; the rest is kept as it came. */
 export interface TokenizerJson {
@@ -65,9 +67,13 @@ export async function readTokenizerDefinition(path: string, options: LoadOptions
     return path.endsWith('.json') ? readTokenizerJson(path) : readVocabularyFile(path, options, undefined)
   }
   const jsonPath = join(path, 'tokenizer.json')
-  if (await exists(jsonPath)) return readTokenizerJson(jsonPath)
+  if (await exists(jsonPath)) {
+    await checkLink(jsonPath, AS)
+    return readTokenizerJson(jsonPath)
+  }
   const vocabularyPath = join(path, 'vocab.txt')
   if (await exists(vocabularyPath)) {
+    await checkLink(vocabularyPath, AS)
     return readVocabularyFile(vocabularyPath, options, join(path, 'tokenizer_config.json'))
   }
   throw new StrataError(
@@ -129,18 +135,7 @@ export function definitionFromTokens(
 }
 
 async function readTokenizerJson(path: string): Promise<TokenizerDefinition> {
-  const text = await readText(path)
-  let json: unknown
-  try {
-    json = JSON.parse(text)
-  } catch (error) {
-    throw badFile(
-      path,
-      `is not valid JSON (${(error as Error).message}); get the file again or save the tokenizer anew`,
-      error,
-    )
-  }
-  return checkDefinition(path, json)
+  return checkDefinition(path, parseUntrustedJson(await readBytes(path), path, AS))
 }
 
 async function readVocabularyFile(
@@ -164,13 +159,9 @@ async function readVocabularyFile(
 }
 
 async function readConfig(path: string): Promise<Record<string, unknown>> {
-  const text = await readText(path)
-  try {
-    const config: unknown = JSON.parse(text)
-    if (isObject(config)) return config
-  } catch (error) {
-    throw badFile(path, `is not valid JSON (${(error as Error).message})`, error)
-  }
+  await checkLink(path, AS)
+  const config = parseUntrustedJson(await readBytes(path), path, AS)
+  if (isObject(config)) return config
   throw badFile(path, 'holds no JSON object')
 }
 
@@ -178,7 +169,7 @@ function booleanField(config: Record<string, unknown>, name: string, path: strin
   const value = config[name]
   if (value === undefined || value === null) return undefined
   if (typeof value === 'boolean') return value
-  throw badFile(path ?? name, `"${name}" is ${JSON.stringify(value)}, true or false was expected`)
+  throw badFile(path ?? name, `"${name}" is ${shownValue(value)}, true or false was expected`)
 }
 
 /** Checks what the tokenizer library leaves to chance and gathers what the rest of the package needs. */
@@ -189,7 +180,7 @@ export function checkDefinition(source: string, value: unknown): TokenizerDefini
   if (model.type !== undefined && model.type !== 'WordPiece') {
     throw new StrataError(
       'UNSUPPORTED',
-      `${source}: "model.type" is ${JSON.stringify(model.type)}; only WordPiece tokenizers (BERT) are supported`,
+      `${source}: "model.type" is ${shownValue(model.type)}; only WordPiece tokenizers (BERT) are supported`,
       { details: { path: source } },
     )
   }
@@ -205,7 +196,7 @@ export function checkDefinition(source: string, value: unknown): TokenizerDefini
   const entries: [string, unknown][] = Object.entries(model.vocab)
   for (const added of addedTokens as unknown[]) {
     if (!isObject(added) || typeof added.content !== 'string') {
-      throw badFile(source, `"added_tokens" holds ${JSON.stringify(added)?.slice(0, 80)}; { id, content } was expected`)
+      throw badFile(source, `"added_tokens" holds ${shownValue(added)}; { id, content } was expected`)
     }
     entries.push([added.content, added.id])
   }
@@ -214,13 +205,13 @@ export function checkDefinition(source: string, value: unknown): TokenizerDefini
     if (typeof id !== 'number' || !Number.isInteger(id) || id < 0 || id > largestId) {
       throw badFile(
         source,
-        `the id of ${JSON.stringify(token)} is ${JSON.stringify(id)}; an integer from 0 to about the vocabulary's size (${entries.length}) was expected`,
+        `the id of ${shownValue(token)} is ${shownValue(id)}; an integer from 0 to about the vocabulary's size (${entries.length}) was expected`,
       )
     }
     if (tokens[id] !== undefined && tokens[id] !== token) {
       throw badFile(
         source,
-        `the id ${id} belongs to both ${JSON.stringify(tokens[id])} and ${JSON.stringify(token)}; ids must be unique`,
+        `the id ${id} belongs to both ${shownValue(tokens[id])} and ${shownValue(token)}; ids must be unique`,
       )
     }
     tokens[id] = token
@@ -252,6 +243,7 @@ export function checkDefinition(source: string, value: unknown): TokenizerDefini
       max_input_chars_per_word: model.max_input_chars_per_word ?? MAX_WORD_CHARACTERS,
     },
   } as unknown as TokenizerJson
+  checkTokenizerParts(source, json as unknown as Record<string, unknown>)
   const { normalizer, pre_tokenizer } = json
   return {
     source,
@@ -284,17 +276,14 @@ function lowercases(normalizer: Record<string, unknown> | null): boolean {
   return Array.isArray(parts) && parts.some((part) => isObject(part) && lowercases(part))
 }
 
-async function readText(path: string): Promise<string> {
-  let bytes: Buffer
-  try {
-    const { size } = await stat(path)
-    if (size > LARGEST_FILE_BYTES)
-      throw badFile(path, `has ${size} bytes; a tokenizer file has at most ${LARGEST_FILE_BYTES}`)
-    bytes = await readFile(path)
-  } catch (error) {
-    throw fileError(error, path, 'load the tokenizer')
-  }
+async function readBytes(path: string): Promise<Buffer> {
+  const bytes = await readPlainFile(path, AS)
   if (bytes.length === 0) throw badFile(path, 'is empty; a tokenizer file was expected')
+  return bytes
+}
+
+async function readText(path: string): Promise<string> {
+  const bytes = await readBytes(path)
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(bytes)
   } catch (error) {
