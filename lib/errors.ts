@@ -29,6 +29,7 @@ const FAILURE_CODES = [
   'FETCH_FAILED',
   'HASH_MISMATCH',
   'ABORTED',
+  'OVERLOADED',
   'NATIVE_ERROR',
 ] as const
 

@@ -6,9 +6,9 @@ import { type WindowSizes, windowsOf } from '../tasks/span-windows.js'
 import type { EncodedText } from '../text/index.js'
 import { checkText, positive, tokenLimit } from './check-arguments.js'
 import { type FoundTask, findTask } from './find-task.js'
-import { headScores } from './head-scores.js'
-import type { CallOptions, LoadedParts } from './loaded-parts.js'
-import { packTexts } from './packed-texts.js'
+import { headWork } from './head-work.js'
+import type { CallOptions, Session } from './loaded-parts.js'
+import { estimateTokens } from './serving/encode-texts.js'
 
 export interface AnswerOptions extends CallOptions {
   /** Name of the task (or of its head); default: the only one that answers questions. */
@@ -47,19 +47,21 @@ export interface Answer extends AnswerSpan {
 }
 
 export async function answer(
-  parts: LoadedParts,
+  session: Session,
   question: string,
   context: string,
   options: AnswerOptions = {},
 ): Promise<Answer> {
-  const { model, tokenizer, maxBatchTokens } = parts
-  const { topK = 5, maxAnswerTokens = 30, signal } = options
+  const { parts } = session
+  const { model, tokenizer } = parts
+  const { topK = 5, maxAnswerTokens = 30 } = options
   checkText('question', question)
   checkText('context', context)
   positive('topK', topK)
   positive('maxAnswerTokens', maxAnswerTokens)
   const task = findTask(parts, ['span'], options.task, 'answer')
   const sizes = sizesOf(task, options, model.config.encoder.maxPositions)
+  await session.announce(estimateTokens([question.length, context.length]))
   const [asked, read] = await tokenizer.encodeWithOffsets([question, context])
   if (asked.tokenIds.length === 0)
     throw new StrataError('BAD_ARGUMENT', 'the question has no token, expected some words')
@@ -72,20 +74,13 @@ export async function answer(
     const tokenIds = Int32Array.from([clsId, ...questionIds, sepId, ...part, sepId])
     return { tokenIds, segmentIds: new Int32Array(tokenIds.length).fill(1, questionIds.length + 2), truncated: false }
   })
-  const scored = new Array<Parameters<typeof decodeSpans>[0]['windows'][number]>(windows.length)
-  for (const { batch, indices } of packTexts(sequences, maxBatchTokens)) {
-    if (signal?.aborted) throw new StrataError('ABORTED', 'the question was aborted by its signal')
-    const { values } = await headScores(model, batch, task.head, { adapter: task.saved?.adapter })
-    indices.forEach((index, row) => {
-      const places = Array.from(
-        { length: batch.sequenceOffsets[row + 1] - batch.sequenceOffsets[row] },
-        (_, place) => 2 * (batch.sequenceOffsets[row] + place),
-      )
-      const startLogits = places.map((place) => values[place])
-      const endLogits = places.map((place) => values[place + 1])
-      scored[index] = { window: windows[index], startLogits, endLogits }
-    })
-  }
+  const rows = await session.compute(headWork(task.head, task.saved?.adapter), sequences)
+  const scored = rows.map((values, index) => {
+    const places = Array.from({ length: values.length / 2 }, (_, place) => 2 * place)
+    const startLogits = places.map((place) => values[place])
+    const endLogits = places.map((place) => values[place + 1])
+    return { window: windows[index], startLogits, endLogits }
+  })
   const noAnswerThreshold = options.noAnswerThreshold ?? task.saved?.noAnswerThreshold ?? 0
   const decoded = decodeSpans({
     context,

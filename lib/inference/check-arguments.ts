@@ -9,6 +9,16 @@ export function positive(name: string, value: number): void {
     throw new StrataError('BAD_ARGUMENT', `${name} came as ${value}, expected a whole number ≥ 1`)
 }
 
+export function nonNegative(name: string, value: number): void {
+  if (!Number.isFinite(value) || value < 0)
+    throw new StrataError('BAD_ARGUMENT', `${name} came as ${value}, expected a number ≥ 0`)
+}
+
+/** Inputs that come one after the other. */
+export function isStream<Input>(inputs: unknown): inputs is AsyncIterable<Input> {
+  return typeof inputs === 'object' && inputs !== null && Symbol.asyncIterator in inputs
+}
+
 export function checkText(name: string, text: unknown): void {
   if (typeof text === 'string') return
   throw new StrataError('BAD_ARGUMENT', `${name} came as ${text === null ? 'null' : typeof text}, expected a string`)
@@ -19,9 +29,9 @@ export function textList(texts: unknown): string[] {
   const list = typeof texts === 'string' ? [texts] : texts
   if (!Array.isArray(list))
     throw new StrataError('BAD_ARGUMENT', `texts came as ${typeof texts}, expected a string or a list of strings`)
-  list.forEach((text, index) => {
-    checkText(`texts[${index}]`, text)
-  })
+  // Not forEach, which skips the holes of a list.
+  for (let index = 0; index < list.length; index++)
+    if (typeof list[index] !== 'string') checkText(`texts[${index}]`, list[index])
   return list as string[]
 }
 
@@ -38,7 +48,7 @@ export function inputList(inputs: unknown, pair: boolean | undefined, task: stri
     const message = `texts[${index}] came as ${came}, expected ${expected}`
     throw new StrataError('BAD_ARGUMENT', message, { details: { index } })
   }
-  list.forEach((input, index) => {
+  for (const [index, input] of list.entries()) {
     const isPair = Array.isArray(input) && input.length === 2 && input.every((text) => typeof text === 'string')
     if (!isPair && typeof input !== 'string') {
       const came = Array.isArray(input) ? `a list of ${input.length}` : input === null ? 'null' : typeof input
@@ -46,7 +56,7 @@ export function inputList(inputs: unknown, pair: boolean | undefined, task: stri
     }
     if (pair === true && !isPair) refuse(index, 'one text', `a pair [first, second]: task ${task} reads two texts`)
     if (pair === false && isPair) refuse(index, 'a pair', `a string: task ${task} reads one text, leave the second out`)
-  })
+  }
   return list as EncodeInput[]
 }
 

@@ -1,11 +1,11 @@
 /** Classes and numbers of texts, or of pairs of texts. */
-import { StrataError } from '../errors.js'
 import type { EncodedText, EncodeInput } from '../text/index.js'
-import { inputList, positive, type TextInput, tokenLimit } from './check-arguments.js'
+import { inputList, positive, tokenLimit } from './check-arguments.js'
 import { type FoundTask, findTask } from './find-task.js'
-import { headScores, softmaxRow } from './head-scores.js'
-import type { CallOptions, LoadedParts } from './loaded-parts.js'
-import { packTexts } from './packed-texts.js'
+import { softmaxRow } from './head-scores.js'
+import { type HeadRow, headWork } from './head-work.js'
+import type { CallOptions, HeadOf, Session } from './loaded-parts.js'
+import { charactersOf } from './serving/encode-texts.js'
 
 export interface AskOptions extends CallOptions {
   /** Name of the task (or of its head); default: the only one that can be asked. */
@@ -44,73 +44,70 @@ export interface TextScore {
 }
 
 export async function classify(
-  parts: LoadedParts,
-  texts: string | readonly TextInput[],
+  session: Session,
+  texts: unknown,
   options: ClassifyOptions = {},
 ): Promise<Classification[]> {
   const { topK } = options
   if (topK !== undefined) positive('topK', topK)
-  const task = findTask(parts, ['classifier', 'san', 'regressor', 'ranker'], options.task, 'classify')
-  const { encoded, rows } = await scoreRows(parts, task, texts, options)
-  if (task.head.kind === 'regressor' || task.head.kind === 'ranker') {
-    return rows.map(({ values, row }, index) => ({
-      score: values[row] * unitOf(task),
-      labels: [],
-      truncated: encoded[index].truncated,
-    }))
-  }
-  const names = labelNames(task, task.head.classes)
-  return rows.map(({ values, row }, index) => {
-    const labels = softmaxRow(values, row, names.length)
-      .map((score, label) => ({ label: names[label], score }))
-      .sort((a, b) => b.score - a.score)
-    return { ...labels[0], labels: labels.slice(0, topK), truncated: encoded[index].truncated }
-  })
+  const task = findTask(session.parts, ['classifier', 'san', 'regressor', 'ranker'], options.task, 'classify')
+  return (await scoreRows(session, task, texts, options)).map((row) => classificationOf(task, row, topK))
 }
 
-export async function score(
-  parts: LoadedParts,
-  texts: string | readonly TextInput[],
-  options: AskOptions = {},
-): Promise<TextScore[]> {
-  const task = findTask(parts, ['regressor', 'ranker'], options.task, 'score')
-  const { encoded, rows } = await scoreRows(parts, task, texts, options)
-  return rows.map(({ values, row }, index) => ({
-    score: values[row] * unitOf(task),
-    truncated: encoded[index].truncated,
+export async function score(session: Session, texts: unknown, options: AskOptions = {}): Promise<TextScore[]> {
+  const task = findTask(session.parts, ['regressor', 'ranker'], options.task, 'score')
+  return (await scoreRows(session, task, texts, options)).map(({ values, truncated }) => ({
+    score: values[0] * unitOf(task),
+    truncated,
   }))
 }
 
-interface Row {
-  /** Scores of the batch that the text was in, and its row there. */
-  values: Float32Array | Float64Array
-  row: number
+/** What the head's scores of one sequence say. */
+export function classificationOf(task: FoundTask<ScoringHead>, row: ScoredText, topK?: number): Classification {
+  const { values, truncated } = row
+  if (task.head.kind === 'regressor' || task.head.kind === 'ranker')
+    return { score: values[0] * unitOf(task), labels: [], truncated }
+  const names = labelNames(task, task.head.classes)
+  const labels = softmaxRow(values, 0, names.length)
+    .map((score, label) => ({ label: names[label], score }))
+    .sort((a, b) => b.score - a.score)
+  return { ...labels[0], labels: labels.slice(0, topK), truncated }
+}
+
+export type ScoringHead = HeadOf<'classifier' | 'san' | 'regressor' | 'ranker'>
+
+interface ScoredText {
+  /** The head's scores of the text. */
+  values: HeadRow
+  truncated: boolean
 }
 
 /** Scores of every text, in input order. */
 async function scoreRows(
-  parts: LoadedParts,
-  task: FoundTask,
+  session: Session,
+  task: FoundTask<ScoringHead>,
   texts: unknown,
-  { maxTokens, signal }: AskOptions,
-): Promise<{ encoded: EncodedText[]; rows: Row[] }> {
-  const { model, tokenizer, maxBatchTokens } = parts
-  const { head, saved } = task
-  const limit = tokenLimit(maxTokens ?? task.sequenceTokens, model.config.encoder.maxPositions)
+  options: AskOptions,
+): Promise<ScoredText[]> {
+  const work = headWork(task.head, task.saved?.adapter)
+  const maxTokens = tokenLimit(
+    options.maxTokens ?? task.sequenceTokens,
+    session.parts.model.config.encoder.maxPositions,
+  )
+  const blocks = await session.inBlocks(layoutOf(task, texts), charactersOf, async (block, inputs) => {
+    const encoded: EncodedText[] = await block.encode(inputs, { maxTokens })
+    const rows = await block.compute(work, encoded)
+    return encoded.map(({ truncated }, index) => ({ values: rows[index], truncated }))
+  })
+  return blocks.length === 1 ? blocks[0] : blocks.flat()
+}
+
+/** Texts or pairs as the task was trained. Throws BAD_ARGUMENT naming the place of what it does not read. */
+export function layoutOf({ head, name, saved }: FoundTask, texts: unknown): EncodeInput[] {
   // An answer module reads both texts; a ranking has a question and a candidate.
   const pair = head.kind === 'san' || saved?.kind === 'ranking' ? true : saved?.pair
-  let inputs = inputList(texts, pair, task.name)
-  if (saved?.hypothesisFirst) inputs = inputs.map(secondFirst)
-  const encoded = inputs.length === 0 ? [] : await tokenizer.encodeBatch(inputs, { maxTokens: limit })
-  const rows = new Array<Row>(encoded.length)
-  for (const { batch, indices } of packTexts(encoded, maxBatchTokens)) {
-    if (signal?.aborted) throw new StrataError('ABORTED', 'the classification was aborted by its signal')
-    const { values } = await headScores(model, batch, head, { adapter: saved?.adapter })
-    indices.forEach((index, row) => {
-      rows[index] = { values, row }
-    })
-  }
-  return { encoded, rows }
+  const inputs = inputList(texts, pair, name)
+  return saved?.hypothesisFirst ? inputs.map(secondFirst) : inputs
 }
 
 function secondFirst(input: EncodeInput): EncodeInput {

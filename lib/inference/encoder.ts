@@ -1,22 +1,13 @@
 /**
- * A trained encoder for use inside programs: texts in, vectors, words, classes, answers or tags out. Works on checkpoints of this
- * package, on run folders (their newest whole checkpoint) and on Hugging Face BERT folders.
+ * A trained encoder for use inside programs and servers: texts in, vectors, words, classes, answers or tags out. Works on checkpoints of
+ * this package, on run folders (their newest whole checkpoint) and on Hugging Face BERT folders.
  */
 import { StrataError } from '../errors.js'
-import {
-  computeThreads,
-  type Device,
-  type InferencePrecision,
-  loadModel,
-  type Model,
-  type ModelConfig,
-  type SavedTask,
-} from '../model/index.js'
-import { resolveDevice } from '../runtime/index.js'
-import { type EncodedText, Tokenizer } from '../text/index.js'
-import { resolveCheckpoint } from '../training/index.js'
+import { computeThreads, type ModelConfig, type SavedTask } from '../model/index.js'
+import type { Tokenizer } from '../text/index.js'
 import { type Answer, type AnswerOptions, answer } from './answer.js'
-import { positive, type TextInput, textList, tokenLimit } from './check-arguments.js'
+import { type AskTasksOptions, ask, type TaskAnswers } from './ask.js'
+import { isStream, nonNegative, positive, type TextInput } from './check-arguments.js'
 import {
   type AskOptions,
   type Classification,
@@ -25,107 +16,107 @@ import {
   score,
   type TextScore,
 } from './classify.js'
+import { type Embeddings, type EmbedOptions, embed } from './embed.js'
 import { type FilledMask, type FillMaskOptions, fillMask } from './fill-mask.js'
-import type { LoadedParts } from './loaded-parts.js'
-import { embedMix, findMix } from './mixed-states.js'
-import { packTexts } from './packed-texts.js'
+import { type HiddenStatesOptions, hiddenStates, type TokenStates } from './hidden-states.js'
+import { type LoadPartsOptions, loadParts } from './load-parts.js'
+import type { LoadedParts, Session } from './loaded-parts.js'
 import { type ParsedSentence, parse } from './parse.js'
-import { type TaggedWord, tag } from './tag.js'
+import { disposedError, ServingEngine } from './serving/engine.js'
+import type { EncoderStats } from './serving/serving-stats.js'
+import { warmUp } from './serving/warm-up.js'
+import { type TaggedWord, tag, type WordsInput } from './tag.js'
 
-export interface EncoderOptions {
-  /** Default `auto`: CUDA where it can be had, else the CPU. */
-  device?: Device
-  /** Default `fp32`. `bf16` is faster on hardware that has it; cosine to fp32 vectors stays above 0.999. `int8`: see docs/precisions.md. */
-  precision?: InferencePrecision
+export interface EncoderOptions extends LoadPartsOptions {
   /** Threads of libtorch in this process, so of every model in it; default: as many as it sees processors. */
   threads?: number
   /** Most real tokens that are computed at once; default 4096. Bounds memory, changes no result but rounding. */
   maxBatchTokens?: number
-  /** Folders of adapters (see saveAdapter) that are added with their heads and tasks. */
-  adapterFolders?: readonly string[]
-}
-
-export interface EmbedOptions {
-  /** How token states become one vector; default `mean`. */
-  pooling?: 'mean' | 'cls' | 'max'
   /**
-   * 0 = embedding output, l = output of block l; default the top layer. Blocks above it are not computed. `mix` = the learned mix
-   * of layers, or `mix:NAME` where there are several.
+   * Most tokens that wait; default 262,144. A call that does not find room is refused with OVERLOADED. An empty queue takes any
+   * single call; streams and the further blocks of long lists wait for room.
    */
-  layer?: number | 'mix' | `mix:${string}`
-  /** Scales each vector to unit length; default false. */
-  normalize?: boolean
-  /** Longest input in tokens, [CLS] and [SEP] included; default and limit: the encoder's positions. */
-  maxTokens?: number
-  /** True (default) cuts longer texts and lists them in `truncated`; false refuses them. */
-  truncate?: boolean
-  /** Stops before the next batch and rejects with ABORTED. */
-  signal?: AbortSignal
+  maxQueueTokens?: number
+  /**
+   * How long a short call may be held up by much longer ones in its batch, in milliseconds at the measured speed; default 2. Longer ones
+   * come in the next batch. No batch is held back to wait for more calls.
+   */
+  maxWaitMs?: number
+  /** Computes batches of several sizes before `load` resolves, so that the first call is as fast as the others; default false. */
+  warmUp?: boolean
 }
 
-/** Vectors of N texts in input order. */
-export interface Embeddings {
-  /** N vectors of `dimension` numbers. */
-  vectors: Float32Array[]
-  dimension: number
-  /** Tokens computed, special tokens included. */
-  tokenCount: number
-  /** Indices of the texts that were cut at `maxTokens`. */
-  truncated: number[]
-}
+/** What may be chosen anew with another checkpoint; default: as the encoder was loaded. */
+export type ReplaceOptions = LoadPartsOptions
 
-const DEFAULT_BATCH_TOKENS = 4096
+const DEFAULTS = { maxBatchTokens: 4096, maxQueueTokens: 262_144, maxWaitMs: 2 }
 
 /**
- * A loaded encoder. Calls may overlap; they are computed one after the other on the model's own thread. Call `dispose()` (or
- * use `await using`) to give the memory back.
+ * A loaded encoder. Calls may overlap: those of one kind are packed into common batches, fair to small callers beside large ones, and
+ * computed on a thread of the model's own. Call `dispose()` (or use `await using`) to give the memory back.
+ *
+ * Every method rejects with OVERLOADED when the queue is full, ABORTED when its signal says so (at once, wherever the call stands),
+ * DISPOSED after `dispose()`, and BAD_ARGUMENT for arguments that cannot be. See docs/serving.md.
  *
  * @example
  * await using encoder = await Encoder.load('runs/my-run')
  * const { vectors } = await encoder.embed(['A first text.', 'A second one.'], { normalize: true })
  */
 export class Encoder implements AsyncDisposable {
-  readonly config: ModelConfig
-  readonly device: string
-  readonly precision: InferencePrecision
-  readonly tokenizer: Tokenizer
-  /** What the heads were trained for, where the folder says it. */
-  readonly tasks: readonly SavedTask[]
-  readonly #model: Model
-  readonly #parts: LoadedParts
+  readonly #engine: ServingEngine
+  readonly #loadOptions: LoadPartsOptions
+  readonly #maxBatchTokens: number
+  /** One replacement after the other. */
+  #replacing: Promise<unknown> = Promise.resolve()
 
-  private constructor(parts: LoadedParts) {
-    const { model, tokenizer, tasks } = parts
-    this.#model = model
-    this.#parts = parts
-    this.tasks = tasks
-    this.config = model.config
-    this.device = model.device
-    this.precision = model.precision
-    this.tokenizer = tokenizer
+  private constructor(engine: ServingEngine, options: LoadPartsOptions, maxBatchTokens: number) {
+    this.#engine = engine
+    this.#loadOptions = options
+    this.#maxBatchTokens = maxBatchTokens
   }
 
   /** Loads a checkpoint, a run folder's newest whole checkpoint, or a Hugging Face folder. Throws NOT_FOUND, BAD_CHECKPOINT, BAD_FILE or UNSUPPORTED with the file at fault. */
   static async load(path: string, options: EncoderOptions = {}): Promise<Encoder> {
-    const maxBatchTokens = options.maxBatchTokens ?? DEFAULT_BATCH_TOKENS
-    positive('maxBatchTokens', maxBatchTokens)
-    const { folder } = await resolveCheckpoint(path)
-    const tokenizer = await Tokenizer.load(folder)
-    const device = resolveDevice(options.device) as Device
+    const { device, precision, adapterFolders } = options
+    const limits = {
+      maxBatchTokens: options.maxBatchTokens ?? DEFAULTS.maxBatchTokens,
+      maxQueueTokens: options.maxQueueTokens ?? DEFAULTS.maxQueueTokens,
+      maxWaitMs: options.maxWaitMs ?? DEFAULTS.maxWaitMs,
+    }
+    positive('maxBatchTokens', limits.maxBatchTokens)
+    positive('maxQueueTokens', limits.maxQueueTokens)
+    nonNegative('maxWaitMs', limits.maxWaitMs)
     if (options.threads !== undefined) {
       positive('threads', options.threads)
       computeThreads(options.threads)
     }
-    const { precision = 'fp32', adapterFolders } = options
-    const { model, config, tasks } = await loadModel(folder, { device, precision, adapterFolders, inference: true })
-    if (tokenizer.vocabSize > config.encoder.vocabSize) {
-      await model.dispose()
-      throw new StrataError(
-        'BAD_CHECKPOINT',
-        `${folder}: the tokenizer has ${tokenizer.vocabSize} tokens, the encoder ${config.encoder.vocabSize}; they do not belong together`,
-      )
-    }
-    return new Encoder({ model, tokenizer, tasks, maxBatchTokens })
+    const parts = await loadParts(path, { device, precision, adapterFolders })
+    if (options.warmUp) await warmOrDispose(parts, limits.maxBatchTokens)
+    // An accelerator would idle while this thread hands rows out; on the CPU a batch takes longer than that.
+    const batchesAhead = parts.model.device === 'cpu' ? 0 : 1
+    const engine = new ServingEngine(parts, { ...limits, batchesAhead })
+    return new Encoder(engine, { device, precision, adapterFolders }, limits.maxBatchTokens)
+  }
+
+  get config(): ModelConfig {
+    return this.#engine.parts.model.config
+  }
+
+  get device(): string {
+    return this.#engine.parts.model.device
+  }
+
+  get precision(): LoadedParts['model']['precision'] {
+    return this.#engine.parts.model.precision
+  }
+
+  get tokenizer(): Tokenizer {
+    return this.#engine.parts.tokenizer
+  }
+
+  /** What the heads were trained for, where the folder says it. */
+  get tasks(): readonly SavedTask[] {
+    return this.#engine.parts.tasks
   }
 
   /** Numbers per vector. */
@@ -133,34 +124,24 @@ export class Encoder implements AsyncDisposable {
     return this.config.encoder.hiddenSize
   }
 
-  /** One vector per text, in input order. An empty text is [CLS] [SEP]. Throws BAD_ARGUMENT on what is no text. */
-  async embed(texts: string | readonly string[], options: EmbedOptions = {}): Promise<Embeddings> {
-    const { layer = this.config.encoder.layers, pooling = 'mean', normalize = false, signal } = options
-    const mix = isMix(layer) ? findMix(this.#model, layer.split(':', 2)[1]) : undefined
-    if (!mix && (!Number.isInteger(layer) || (layer as number) < 0 || (layer as number) > this.config.encoder.layers)) {
-      throw new StrataError('BAD_ARGUMENT', `layer came as ${layer}, expected 0 … ${this.config.encoder.layers}`)
-    }
-    if (!['mean', 'cls', 'max'].includes(pooling)) {
-      throw new StrataError('BAD_ARGUMENT', `pooling came as ${JSON.stringify(pooling)}, expected mean, cls or max`)
-    }
-    const encoded = await this.#encode(texts, options)
-    const vectors = new Array<Float32Array>(encoded.length)
-    const { dimension } = this
-    for (const { batch, indices } of packTexts(encoded, this.#parts.maxBatchTokens)) {
-      if (signal?.aborted) throw new StrataError('ABORTED', 'embed was aborted by its signal')
-      const rows = mix
-        ? await embedMix(this.#model, batch, mix, { pooling, normalize })
-        : await this.#model.embed(batch, { layer: layer as number, pooling, normalize })
-      indices.forEach((index, row) => {
-        vectors[index] = rows.slice(row * dimension, (row + 1) * dimension)
-      })
-    }
-    return {
-      vectors,
-      dimension,
-      tokenCount: encoded.reduce((sum, { tokenIds }) => sum + tokenIds.length, 0),
-      truncated: encoded.flatMap(({ truncated }, index) => (truncated ? [index] : [])),
-    }
+  /**
+   * One vector per text, in input order; of a stream of texts one after the other. An empty text is [CLS] [SEP]. Throws BAD_ARGUMENT on
+   * what is no text.
+   */
+  embed(texts: string | readonly string[], options?: EmbedOptions): Promise<Embeddings>
+  embed(texts: AsyncIterable<string>, options?: EmbedOptions): AsyncGenerator<Float32Array, void, undefined>
+  embed(
+    texts: AsyncIterable<string> | string | readonly string[],
+    options: EmbedOptions = {},
+  ): AsyncGenerator<Float32Array, void, undefined> | Promise<Embeddings> {
+    const one = async (session: Session, text: unknown): Promise<Float32Array> =>
+      (await embed(session, [text], options)).vectors[0]
+    return this.#answer(texts, options, (session, list) => embed(session, list, options), one)
+  }
+
+  /** States of every token of each text at the asked layers, in input order. */
+  hiddenStates(texts: string | readonly string[], options: HiddenStatesOptions): Promise<TokenStates[]> {
+    return this.#engine.serve((session) => hiddenStates(session, texts, options), options?.signal)
   }
 
   /**
@@ -168,7 +149,7 @@ export class Encoder implements AsyncDisposable {
    * head, BAD_ARGUMENT when the text has no [MASK] or is too long.
    */
   fillMask(text: string, options: FillMaskOptions = {}): Promise<FilledMask[]> {
-    return fillMask(this.#parts, text, options)
+    return this.#engine.serve((session) => fillMask(session, text, options), options.signal)
   }
 
   /**
@@ -176,26 +157,41 @@ export class Encoder implements AsyncDisposable {
    * Throws UNSUPPORTED when the checkpoint has no such head, BAD_ARGUMENT when the task must be named or reads pairs and got single
    * texts.
    */
-  classify(texts: string | readonly TextInput[], options: ClassifyOptions = {}): Promise<Classification[]> {
-    return classify(this.#parts, texts, options)
+  classify(texts: string | readonly TextInput[], options?: ClassifyOptions): Promise<Classification[]>
+  classify(texts: AsyncIterable<TextInput>, options?: ClassifyOptions): AsyncGenerator<Classification, void, undefined>
+  classify(
+    texts: AsyncIterable<TextInput> | string | readonly TextInput[],
+    options: ClassifyOptions = {},
+  ): AsyncGenerator<Classification, void, undefined> | Promise<Classification[]> {
+    return this.#answer(texts, options, (session, list) => classify(session, list, options))
   }
 
   /** The number of a regression or ranking head for each text or pair [question, candidate]. Errors as {@link Encoder.classify}. */
-  score(texts: string | readonly TextInput[], options: AskOptions = {}): Promise<TextScore[]> {
-    return score(this.#parts, texts, options)
+  score(texts: string | readonly TextInput[], options?: AskOptions): Promise<TextScore[]>
+  score(texts: AsyncIterable<TextInput>, options?: AskOptions): AsyncGenerator<TextScore, void, undefined>
+  score(
+    texts: AsyncIterable<TextInput> | string | readonly TextInput[],
+    options: AskOptions = {},
+  ): AsyncGenerator<TextScore, void, undefined> | Promise<TextScore[]> {
+    return this.#answer(texts, options, (session, list) => score(session, list, options))
   }
 
   /** The part of a context that answers a question; a long context is read in overlapping windows. Errors as {@link Encoder.classify}. */
   answer(question: string, context: string, options: AnswerOptions = {}): Promise<Answer> {
-    return answer(this.#parts, question, context, options)
+    return this.#engine.serve((session) => answer(session, question, context, options), options.signal)
   }
 
   /**
    * A tag for every word of each text, by its first piece; a text may come as a list of words. Long texts are read in several
    * sequences. Errors as {@link Encoder.classify}.
    */
-  tag(texts: string | readonly (string | readonly string[])[], options: AskOptions = {}): Promise<TaggedWord[][]> {
-    return tag(this.#parts, texts, options)
+  tag(texts: string | readonly WordsInput[], options?: AskOptions): Promise<TaggedWord[][]>
+  tag(texts: AsyncIterable<WordsInput>, options?: AskOptions): AsyncGenerator<TaggedWord[], void, undefined>
+  tag(
+    texts: AsyncIterable<WordsInput> | string | readonly WordsInput[],
+    options: AskOptions = {},
+  ): AsyncGenerator<TaggedWord[], void, undefined> | Promise<TaggedWord[][]> {
+    return this.#answer(texts, options, (session, list) => tag(session, list, options))
   }
 
   /**
@@ -203,42 +199,93 @@ export class Encoder implements AsyncDisposable {
    * it is split as the English treebanks are. One that is longer than a sequence is read in parts, whose roots depend on the first
    * one's. Errors as {@link Encoder.classify}.
    */
+  parse(sentences: string | readonly WordsInput[], options?: AskOptions): Promise<ParsedSentence[]>
+  parse(sentences: AsyncIterable<WordsInput>, options?: AskOptions): AsyncGenerator<ParsedSentence, void, undefined>
   parse(
-    sentences: string | readonly (string | readonly string[])[],
+    sentences: AsyncIterable<WordsInput> | string | readonly WordsInput[],
     options: AskOptions = {},
-  ): Promise<ParsedSentence[]> {
-    return parse(this.#parts, sentences, options)
+  ): AsyncGenerator<ParsedSentence, void, undefined> | Promise<ParsedSentence[]> {
+    return this.#answer(sentences, options, (session, list) => parse(session, list, options))
   }
 
-  /** Gives the model's memory back; safe while calls are running and when called twice. */
-  async dispose(): Promise<void> {
-    await this.#model.dispose()
+  /**
+   * Several tasks of the checkpoint asked about the same texts, and their vectors: tasks that read the same tokens through the
+   * same adapter share one encoder pass. Errors as {@link Encoder.classify}.
+   */
+  ask(texts: string | readonly TextInput[], options: AskTasksOptions): Promise<TaskAnswers> {
+    return this.#engine.serve((session) => ask(session, texts, options), options?.signal)
+  }
+
+  /**
+   * Puts another checkpoint in this one's place without refusing a call: it is loaded and warmed up beside the old one, which goes on
+   * answering. When this resolves, new calls go to the new model; running calls end on the old one, whose memory is given back with
+   * the last of them. A call is answered by one model as a whole. Calls that wait move over when tokenizer, sizes,
+   * heads and tasks are the same. When loading fails the old model stays. Throws as {@link Encoder.load}, DISPOSED.
+   */
+  replace(path: string, options: ReplaceOptions = {}): Promise<void> {
+    const done = this.#replacing.then(() => this.#replace(path, options))
+    this.#replacing = done.catch(() => {})
+    return done
+  }
+
+  /** Queue, counts, speed and latency; cheap enough for every scrape of a metrics page. */
+  stats(): EncoderStats {
+    return this.#engine.stats()
+  }
+
+  /**
+   * Refuses new calls with DISPOSED, lets accepted ones end and gives the model's memory back; with `abort`, calls of which nothing is
+   * computed yet end with DISPOSED as well. Safe while calls are running and when called twice.
+   */
+  async dispose(options: { abort?: boolean } = {}): Promise<void> {
+    await this.#engine.dispose(options)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.dispose()
   }
 
-  async #encode(texts: string | readonly string[], options: EmbedOptions): Promise<EncodedText[]> {
-    const list = textList(texts)
-    const { truncate = true } = options
-    const limit = this.config.encoder.maxPositions
-    const maxTokens = tokenLimit(options.maxTokens ?? limit, limit)
-    const encoded = list.length === 0 ? [] : await this.tokenizer.encodeBatch(list, { maxTokens })
-    const tooLong = truncate ? -1 : encoded.findIndex((text) => text.truncated)
-    if (tooLong >= 0) {
-      throw new StrataError(
-        'BAD_ARGUMENT',
-        `texts[${tooLong}] has more than ${maxTokens} tokens; shorten it, or let embed cut it with truncate: true`,
-        {
-          details: { index: tooLong, maxTokens },
-        },
-      )
+  /** A list's answers, or a stream's one by one. */
+  #answer<Input, Results, Result>(
+    inputs: AsyncIterable<Input> | unknown,
+    { signal }: { signal?: AbortSignal },
+    ofList: (session: Session, list: unknown) => Promise<Results & (readonly Result[] | object)>,
+    ofOne: (session: Session, input: Input) => Promise<Result> = async (session, input) =>
+      ((await ofList(session, [input])) as readonly Result[])[0],
+  ): AsyncGenerator<Result, void, undefined> & Promise<Results> {
+    type Both = AsyncGenerator<Result, void, undefined> & Promise<Results>
+    if (!isStream<Input>(inputs)) return this.#engine.serve((session) => ofList(session, inputs), signal) as Both
+    return this.#engine.stream(inputs, (session, input, index) => atPlace(ofOne(session, input), index), signal) as Both
+  }
+
+  async #replace(path: string, options: ReplaceOptions): Promise<void> {
+    if (this.#engine.disposed) throw disposedError()
+    const parts = await loadParts(path, { ...this.#loadOptions, ...options })
+    await warmOrDispose(parts, this.#maxBatchTokens)
+    if (this.#engine.disposed) {
+      await parts.model.dispose()
+      throw disposedError()
     }
-    return encoded
+    this.#engine.replace(parts)
   }
 }
 
-function isMix(layer: unknown): layer is string {
-  return typeof layer === 'string' && /^mix(:.+)?$/.test(layer)
+async function warmOrDispose(parts: LoadedParts, maxBatchTokens: number): Promise<void> {
+  try {
+    await warmUp(parts, maxBatchTokens)
+  } catch (error) {
+    await parts.model.dispose()
+    throw error
+  }
+}
+
+/** An error about the only text of a list names the text's place in the stream. */
+async function atPlace<Result>(answer: Promise<Result>, index: number): Promise<Result> {
+  try {
+    return await answer
+  } catch (error) {
+    if (!(error instanceof StrataError)) throw error
+    const message = error.message.replace(/^(texts|sentences)\[0\]/, `$1[${index}]`)
+    throw new StrataError(error.code, message, { cause: error, details: { ...error.details, index } })
+  }
 }

@@ -2,10 +2,11 @@
 import { StrataError } from '../errors.js'
 import { type ModelConfig, tapLayer } from '../model/index.js'
 import { checkText, positive } from './check-arguments.js'
-import type { LoadedParts } from './loaded-parts.js'
-import { packTexts } from './packed-texts.js'
+import { positionsOf } from './head-work.js'
+import type { CallOptions, Session } from './loaded-parts.js'
+import type { Work } from './serving/work.js'
 
-export interface FillMaskOptions {
+export interface FillMaskOptions extends CallOptions {
   /** Candidates per mask, most probable first; default 5. */
   topK?: number
   /** Masked-LM head to ask; default the only one, else the topmost. */
@@ -25,39 +26,56 @@ export interface FilledMask {
   candidates: MaskCandidate[]
 }
 
-export async function fillMask(
-  { model, tokenizer, maxBatchTokens }: LoadedParts,
-  text: string,
-  options: FillMaskOptions = {},
-): Promise<FilledMask[]> {
+export async function fillMask(session: Session, text: string, options: FillMaskOptions = {}): Promise<FilledMask[]> {
+  const { model, tokenizer } = session.parts
   const { topK = 5 } = options
   positive('topK', topK)
   checkText('text', text)
   const head = maskedLmHead(model.config, options.head)
   const maxTokens = model.config.encoder.maxPositions
-  const encoded = await tokenizer.encode(text, { maxTokens })
+  const [encoded] = await session.encode([text], { maxTokens })
   if (encoded.truncated) {
     throw new StrataError('BAD_ARGUMENT', `the text has more than ${maxTokens} tokens; shorten it`)
   }
   const { maskId, vocabSize } = tokenizer.specialTokens
-  const positions = Int32Array.from([...encoded.tokenIds].flatMap((id, index) => (id === maskId ? [index] : [])))
-  if (positions.length === 0) {
+  const places = [...encoded.tokenIds].flatMap((id, index) => (id === maskId ? [index] : []))
+  if (places.length === 0) {
     throw new StrataError(
       'BAD_ARGUMENT',
       `the text has no ${tokenizer.idToToken(maskId)}: write it where a word is to be filled in`,
     )
   }
   const wanted = Math.min(topK, vocabSize)
-  const [{ batch }] = packTexts([encoded], maxBatchTokens)
-  const { tokenIds, probabilities } = await model.predictMasked(batch, head, positions, wanted)
-  return [...positions].map((position, row) => ({
+  const [row] = await session.compute(maskWork(head, wanted), [{ ...encoded, places }])
+  return places.map((position, mask) => ({
     position,
-    candidates: [...tokenIds.subarray(row * wanted, (row + 1) * wanted)].map((tokenId, column) => ({
+    candidates: Array.from(row.tokenIds.subarray(mask * wanted, (mask + 1) * wanted), (tokenId, column) => ({
       token: tokenizer.idToToken(tokenId) ?? `[unused:${tokenId}]`,
       tokenId,
-      probability: probabilities[row * wanted + column],
+      probability: row.probabilities[mask * wanted + column],
     })),
   }))
+}
+
+/** Of one sequence with M masks; both (M, topK). */
+interface MaskRow {
+  tokenIds: Int32Array
+  probabilities: Float32Array
+}
+
+function maskWork(head: string, topK: number): Work<MaskRow> {
+  return {
+    kind: `mask ${JSON.stringify([head, topK])}`,
+    async run(model, batch, sequences) {
+      const { tokenIds, probabilities } = await model.predictMasked(batch, head, positionsOf(sequences, batch), topK)
+      let next = 0
+      return sequences.map(({ places = [] }) => {
+        const first = next
+        next += places.length * topK
+        return { tokenIds: tokenIds.subarray(first, next), probabilities: probabilities.subarray(first, next) }
+      })
+    },
+  }
 }
 
 function maskedLmHead(config: ModelConfig, name: string | undefined): string {

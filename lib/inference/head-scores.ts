@@ -2,7 +2,7 @@ import { type HeadLabels, type PackedBatch, sequenceCount, tokenCount } from '..
 import type { HeadConfig, Model, Scores } from '../model/index.js'
 
 /** Labels that ask a head for scores of every sequence, every token, or of the given places; their values say nothing. */
-function askingLabels(head: HeadConfig, batch: PackedBatch, positions?: Int32Array): HeadLabels {
+export function askingLabels(head: HeadConfig, batch: PackedBatch, positions?: Int32Array): HeadLabels {
   const rows = sequenceCount(batch)
   switch (head.kind) {
     case 'regressor':

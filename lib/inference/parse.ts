@@ -1,15 +1,16 @@
 /** The dependency tree of every sentence. */
 import { StrataError } from '../errors.js'
-import type { Scores } from '../model/index.js'
 import { decodeParses, type Parse, wholeParse } from '../tasks/index.js'
 import { splitWords, type Tokenizer } from '../text/index.js'
 import { tokenLimit } from './check-arguments.js'
 import { type AskOptions, labelNames } from './classify.js'
-import { findTask } from './find-task.js'
-import { headScores } from './head-scores.js'
-import type { LoadedParts } from './loaded-parts.js'
-import { packTexts } from './packed-texts.js'
-import { windowPositions, windowsOfWords } from './word-windows.js'
+import { type FoundTask, findTask } from './find-task.js'
+import { type HeadRow, headWork } from './head-work.js'
+import type { HeadOf, Session } from './loaded-parts.js'
+import { mapInTurns } from './pause.js'
+import { encodeTexts, estimateTokens } from './serving/encode-texts.js'
+import { charactersOfWords } from './tag.js'
+import { type Window, windowsOfWords } from './word-windows.js'
 
 /** A sentence of W words and its tree. */
 export interface ParsedSentence extends Parse {
@@ -17,56 +18,56 @@ export interface ParsedSentence extends Parse {
   words: string[]
 }
 
-export async function parse(
-  parts: LoadedParts,
-  sentences: string | readonly (string | readonly string[])[],
-  options: AskOptions = {},
+export async function parse(session: Session, sentences: unknown, options: AskOptions = {}): Promise<ParsedSentence[]> {
+  const task = findTask(session.parts, ['parser'], options.task, 'parse')
+  const work = headWork(task.head, task.saved?.adapter)
+  const limit = tokenLimit(options.maxTokens ?? task.sequenceTokens, session.parts.model.config.encoder.maxPositions)
+  const blocks = await session.inBlocks(wordLists(sentences), charactersOfWords, async (block, words) => {
+    const windows = await parseWindows(block, words, limit)
+    return parsedSentences(task, words, windows, await block.compute(work, windows))
+  })
+  return blocks.length === 1 ? blocks[0] : blocks.flat()
+}
+
+/** The sentences' words in sequences of at most `limit` tokens. */
+export async function parseWindows(
+  session: Session,
+  sentences: readonly (readonly string[])[],
+  limit: number,
+): Promise<ParseWindow[]> {
+  const { tokenizer } = session.parts
+  await session.announce(estimateTokens(sentences.map(charactersOfWords)))
+  const pieces = await piecesOf(tokenizer, sentences)
+  const piecesOfWord = (form: string): { pieces: Int32Array } => ({ pieces: pieces.get(form)! })
+  return sentences.flatMap((words, text) => windowsOfWords(words.map(piecesOfWord), text, limit, tokenizer))
+}
+
+type ParseWindow = Window<{ pieces: Int32Array }>
+
+/** The trees that the head's answers say. */
+export async function parsedSentences(
+  task: FoundTask<HeadOf<'parser'>>,
+  sentences: readonly (readonly string[])[],
+  windows: readonly ParseWindow[],
+  rows: readonly HeadRow[],
 ): Promise<ParsedSentence[]> {
-  const { model, tokenizer, maxBatchTokens } = parts
-  const task = findTask(parts, ['parser'], options.task, 'parse')
-  const limit = tokenLimit(options.maxTokens ?? task.sequenceTokens, model.config.encoder.maxPositions)
-  const words = wordLists(sentences)
-  const pieces = await piecesOf(tokenizer, words)
-  const windows = words.flatMap((list, text) =>
-    windowsOfWords(
-      list.map((form) => ({ pieces: pieces.get(form)! })),
-      text,
-      limit,
-      tokenizer,
-    ),
-  )
   const names = {
     relations: labelNames(task, task.head.classes),
     tags: tagNames(task.saved?.upos, task.head.tags ?? 0),
   }
-  const parsed = new Array<Parse>(windows.length)
-  const batches = packTexts(windows, maxBatchTokens)
-  const ask = (index: number): Promise<Scores> => {
-    const { batch, indices } = batches[index]
-    const positions = windowPositions(windows, indices, batch)
-    return headScores(model, batch, task.head, { adapter: task.saved?.adapter, positions })
-  }
-  let next = batches.length > 0 ? ask(0) : undefined
-  for (let index = 0; index < batches.length; index++) {
-    if (options.signal?.aborted) throw new StrataError('ABORTED', 'the parsing was aborted by its signal')
-    const answers = await next!
-    // The model computes the next batch while the trees of this one are found; if it fails, its error is told in its turn.
-    next = index + 1 < batches.length ? ask(index + 1) : undefined
-    next?.catch(() => {})
-    const { indices } = batches[index]
-    const counts = indices.map((window) => windows[window].words.length)
-    decodeParses(answers, counts, names).forEach((parse, row) => {
-      parsed[indices[row]] = parse
-    })
-  }
-  const byText: Parse[][] = words.map(() => [])
-  windows.forEach(({ text }, window) => {
-    byText[text].push(parsed[window])
+  const parses = await mapInTurns(windows, ({ words }, window): Parse => {
+    const values = rows[window]
+    return decodeParses({ shape: [values.length / 2, 2], values }, [words.length], names)[0]
   })
-  return words.map((list, text) => ({ words: list, ...wholeParse(byText[text], list.length) }))
+  const byText: Parse[][] = sentences.map(() => [])
+  windows.forEach(({ text }, window) => {
+    byText[text].push(parses[window])
+  })
+  return sentences.map((words, text) => ({ words: [...words], ...wholeParse(byText[text], words.length) }))
 }
 
-function wordLists(sentences: unknown): string[][] {
+/** Throws BAD_ARGUMENT naming the place of what is neither a text nor a list of words. */
+export function wordLists(sentences: unknown): string[][] {
   const list = typeof sentences === 'string' ? [sentences] : sentences
   if (!Array.isArray(list)) {
     throw new StrataError(
@@ -74,7 +75,7 @@ function wordLists(sentences: unknown): string[][] {
       `sentences came as ${typeof sentences}, expected a string or a list of strings or of words`,
     )
   }
-  return list.map((sentence: unknown, index) => {
+  return Array.from(list, (sentence: unknown, index) => {
     if (typeof sentence === 'string') return splitWords(sentence).map(({ form }) => form)
     if (Array.isArray(sentence) && sentence.every((word) => typeof word === 'string')) return sentence
     const came = Array.isArray(sentence) ? 'a list with other than strings' : typeof sentence
@@ -90,7 +91,7 @@ async function piecesOf(
   sentences: readonly (readonly string[])[],
 ): Promise<Map<string, Int32Array>> {
   const forms = [...new Set(sentences.flat())]
-  const encoded = forms.length === 0 ? [] : await tokenizer.encodeBatch(forms, { addSpecialTokens: false })
+  const encoded = await encodeTexts(tokenizer, forms, { addSpecialTokens: false })
   const unknown = Int32Array.of(tokenizer.specialTokens.unkId)
   return new Map(forms.map((form, i) => [form, encoded[i].tokenIds.length > 0 ? encoded[i].tokenIds : unknown]))
 }

@@ -3,11 +3,12 @@ import { StrataError } from '../errors.js'
 import type { Tokenizer } from '../text/index.js'
 import { tokenLimit } from './check-arguments.js'
 import { type AskOptions, labelNames } from './classify.js'
-import { findTask } from './find-task.js'
-import { headScores, softmaxRow } from './head-scores.js'
-import type { LoadedParts } from './loaded-parts.js'
-import { packTexts } from './packed-texts.js'
-import { windowPositions, windowsOfWords } from './word-windows.js'
+import { type FoundTask, findTask } from './find-task.js'
+import { softmaxRow } from './head-scores.js'
+import { type HeadRow, headWork } from './head-work.js'
+import type { HeadOf, Session } from './loaded-parts.js'
+import { encodeTexts, estimateTokens } from './serving/encode-texts.js'
+import { type Window, windowsOfWords } from './word-windows.js'
 
 export interface TaggedWord {
   word: string
@@ -19,47 +20,67 @@ export interface TaggedWord {
   end: number
 }
 
-interface Word {
+/** @internal */
+export interface Word {
   word: string
   start: number
   end: number
   pieces: Int32Array
 }
 
-export async function tag(
-  parts: LoadedParts,
-  texts: string | readonly (string | readonly string[])[],
-  options: AskOptions = {},
-): Promise<TaggedWord[][]> {
-  const { model, tokenizer, maxBatchTokens } = parts
-  const task = findTask(parts, ['tagger'], options.task, 'tag')
-  const limit = tokenLimit(options.maxTokens ?? task.sequenceTokens, model.config.encoder.maxPositions)
-  const words = await wordsOf(tokenizer, texts)
-  const windows = words.flatMap((list, text) => windowsOfWords(list, text, limit, tokenizer))
+/** A text, or its words. */
+export type WordsInput = string | readonly string[]
+
+export async function tag(session: Session, texts: unknown, options: AskOptions = {}): Promise<TaggedWord[][]> {
+  const task = findTask(session.parts, ['tagger'], options.task, 'tag')
+  const work = headWork(task.head, task.saved?.adapter)
+  const limit = tokenLimit(options.maxTokens ?? task.sequenceTokens, session.parts.model.config.encoder.maxPositions)
+  const blocks = await session.inBlocks(wordsInputs(texts), charactersOfWords, async (block, inputs) => {
+    const windows = await tagWindows(block, inputs, limit)
+    return taggedTexts(task, inputs.length, windows, await block.compute(work, windows))
+  })
+  return blocks.length === 1 ? blocks[0] : blocks.flat()
+}
+
+/** The texts' words in sequences of at most `limit` tokens. */
+export async function tagWindows(
+  session: Session,
+  inputs: readonly WordsInput[],
+  limit: number,
+): Promise<Window<Word>[]> {
+  const { tokenizer } = session.parts
+  await session.announce(estimateTokens(inputs.map(charactersOfWords)))
+  const words = await Promise.all(
+    inputs.map((text) => (typeof text === 'string' ? wordsOfText(tokenizer, text) : givenWords(tokenizer, text))),
+  )
+  return words.flatMap((list, text) => windowsOfWords(list, text, limit, tokenizer))
+}
+
+/** The words of N texts with the tags that the head chose for them. */
+export function taggedTexts(
+  task: FoundTask<HeadOf<'tagger'>>,
+  texts: number,
+  windows: readonly Window<Word>[],
+  rows: readonly HeadRow[],
+): TaggedWord[][] {
   const tags = labelNames(task, task.head.classes)
-  const tagged = new Array<TaggedWord[]>(windows.length)
-  for (const { batch, indices } of packTexts(windows, maxBatchTokens)) {
-    if (options.signal?.aborted) throw new StrataError('ABORTED', 'the tagging was aborted by its signal')
-    const positions = windowPositions(windows, indices, batch)
-    const { values } = await headScores(model, batch, task.head, { adapter: task.saved?.adapter, positions })
-    let row = 0
-    for (const index of indices) {
-      tagged[index] = windows[index].words.map(({ word, start, end }) => {
-        const probabilities = softmaxRow(values, row++, tags.length)
-        const best = probabilities.indexOf(Math.max(...probabilities))
-        return { word, tag: tags[best], score: probabilities[best], start, end }
-      })
-    }
-  }
-  const results: TaggedWord[][] = words.map(() => [])
-  windows.forEach(({ text }, index) => {
-    results[text].push(...tagged[index])
+  const results = Array.from({ length: texts }, (): TaggedWord[] => [])
+  windows.forEach(({ text, words }, window) => {
+    words.forEach(({ word, start, end }, row) => {
+      const probabilities = softmaxRow(rows[window], row, tags.length)
+      const best = probabilities.indexOf(Math.max(...probabilities))
+      results[text].push({ word, tag: tags[best], score: probabilities[best], start, end })
+    })
   })
   return results
 }
 
-/** A text's words are those of the pre-tokeniser: white space and punctuation part them. Words that came as a list stay as they are. */
-async function wordsOf(tokenizer: Tokenizer, texts: unknown): Promise<Word[][]> {
+export function charactersOfWords(input: WordsInput): number {
+  return typeof input === 'string' ? input.length : input.reduce((sum, word) => sum + word.length + 1, 0)
+}
+
+/** Throws BAD_ARGUMENT naming the place of what is neither a text nor a list of words. */
+export function wordsInputs(texts: unknown): WordsInput[] {
   const list = typeof texts === 'string' ? [texts] : texts
   if (!Array.isArray(list)) {
     throw new StrataError(
@@ -67,16 +88,14 @@ async function wordsOf(tokenizer: Tokenizer, texts: unknown): Promise<Word[][]> 
       `texts came as ${typeof texts}, expected a string or a list of strings or of words`,
     )
   }
-  return Promise.all(
-    list.map(async (text: unknown, index) => {
-      if (typeof text === 'string') return wordsOfText(tokenizer, text)
-      if (Array.isArray(text) && text.every((word) => typeof word === 'string')) return givenWords(tokenizer, text)
-      const came = text === null ? 'null' : Array.isArray(text) ? 'a list with other than strings' : typeof text
-      throw new StrataError('BAD_ARGUMENT', `texts[${index}] came as ${came}, expected a string or a list of words`, {
-        details: { index },
-      })
-    }),
-  )
+  return Array.from(list, (text: unknown, index) => {
+    if (typeof text === 'string') return text
+    if (Array.isArray(text) && text.every((word) => typeof word === 'string')) return text
+    const came = text === null ? 'null' : Array.isArray(text) ? 'a list with other than strings' : typeof text
+    throw new StrataError('BAD_ARGUMENT', `texts[${index}] came as ${came}, expected a string or a list of words`, {
+      details: { index },
+    })
+  })
 }
 
 async function wordsOfText(tokenizer: Tokenizer, text: string): Promise<Word[]> {
@@ -95,7 +114,7 @@ async function wordsOfText(tokenizer: Tokenizer, text: string): Promise<Word[]> 
 
 async function givenWords(tokenizer: Tokenizer, words: readonly string[]): Promise<Word[]> {
   if (words.length === 0) return []
-  const encoded = await tokenizer.encodeBatch(words, { addSpecialTokens: false })
+  const encoded = await encodeTexts(tokenizer, words, { addSpecialTokens: false })
   let start = 0
   return words.map((word, index) => {
     const { tokenIds } = encoded[index]

@@ -1,5 +1,4 @@
 /** Words of a text laid into sequences. */
-import type { PackedBatch } from '../data/packed-batch.js'
 import type { EncodedText, Tokenizer } from '../text/index.js'
 
 /** Some words of a text in one sequence. */
@@ -37,13 +36,4 @@ export function windowsOfWords<Word extends { pieces: Int32Array }>(
     first = next
   }
   return windows
-}
-
-/** Places of the words of a batch's windows in the batch. */
-export function windowPositions(
-  windows: readonly Pick<Window<unknown>, 'places'>[],
-  indices: readonly number[],
-  { sequenceOffsets }: PackedBatch,
-): Int32Array {
-  return Int32Array.from(indices.flatMap((index, row) => windows[index].places.map((at) => sequenceOffsets[row] + at)))
 }

@@ -1,0 +1,199 @@
+/** Several tasks of one checkpoint asked about the same texts: those that read the same sequences share one encoder pass. */
+import { StrataError } from '../errors.js'
+import type { HeadConfig } from '../model/index.js'
+import { inputList, positive, type TextInput, textList, tokenLimit } from './check-arguments.js'
+import { type Classification, classificationOf, layoutOf, type ScoringHead } from './classify.js'
+import { type Embeddings, type EmbedOptions, embedWork, encodeWhole } from './embed.js'
+import { type FoundTask, findTask } from './find-task.js'
+import { type HeadRow, headsWork, headWork } from './head-work.js'
+import type { CallOptions, HeadOf, Session } from './loaded-parts.js'
+import { type ParsedSentence, parsedSentences, parseWindows, wordLists } from './parse.js'
+import { charactersOf } from './serving/encode-texts.js'
+import type { Sequence } from './serving/work.js'
+import { type TaggedWord, taggedTexts, tagWindows } from './tag.js'
+
+export interface AskTasksOptions extends CallOptions {
+  /** Names of tasks (or of their heads) that classify, score, rank, tag or parse. */
+  tasks: readonly string[]
+  /** Vectors of the texts as well, as {@link Encoder.embed} gives them. */
+  embed?: Omit<EmbedOptions, 'signal'>
+  /** Longest input in tokens; default: each task's own. */
+  maxTokens?: number
+  /** How many classes are listed, most probable first; default all. */
+  topK?: number
+}
+
+/** What the tasks say, by the names that they were asked by; lists in input order. */
+export interface TaskAnswers {
+  /** Of tasks that classify, score or rank: as of classify. */
+  classes: Record<string, Classification[]>
+  /** Of tasks that tag. */
+  tags: Record<string, TaggedWord[][]>
+  /** Of tasks that parse. */
+  parses: Record<string, ParsedSentence[]>
+  /** With `embed`. */
+  embeddings?: Embeddings
+}
+
+/** A task's way through the model: what it reads, which head, and what becomes of the head's rows. */
+interface Plan {
+  head: HeadConfig
+  adapter: string | undefined
+  sequences: readonly Sequence[]
+  finish(rows: readonly HeadRow[]): Promise<void> | void
+}
+
+const KINDS = ['classifier', 'san', 'regressor', 'ranker', 'tagger', 'parser'] as const
+type AskedHead = HeadOf<(typeof KINDS)[number]>
+
+export async function ask(session: Session, texts: unknown, options: AskTasksOptions): Promise<TaskAnswers> {
+  const { tasks: names, topK, embed } = options ?? {}
+  if (!Array.isArray(names) || names.length === 0)
+    throw new StrataError('BAD_ARGUMENT', `tasks came as ${JSON.stringify(names)}, expected a list of names of tasks`)
+  if (topK !== undefined) positive('topK', topK)
+  const tasks = new Map([...new Set<string>(names)].map((name) => [name, findTask(session.parts, KINDS, name, 'ask')]))
+  // Every task says what it cannot read before anything is computed.
+  let inputs: readonly TextInput[] = embed ? textList(texts) : []
+  for (const task of tasks.values()) inputs = readable(task, texts)
+  const blocks = await session.inBlocks(inputs, charactersOf, (block, some, first) =>
+    askBlock(block, some, first, tasks, options),
+  )
+  return blocks.reduce(appended)
+}
+
+/** The texts as the caller gave them, checked. Taggers and parsers read single texts. */
+function readable(task: FoundTask<AskedHead>, texts: unknown): readonly TextInput[] {
+  if (task.head.kind === 'tagger' || task.head.kind === 'parser') return inputList(texts, false, task.name)
+  layoutOf(task, texts)
+  return inputList(texts, undefined, task.name)
+}
+
+function appended(all: TaskAnswers, next: TaskAnswers): TaskAnswers {
+  for (const [name, list] of Object.entries(next.classes)) all.classes[name].push(...list)
+  for (const [name, list] of Object.entries(next.tags)) all.tags[name].push(...list)
+  for (const [name, list] of Object.entries(next.parses)) all.parses[name].push(...list)
+  if (all.embeddings && next.embeddings) {
+    all.embeddings.vectors.push(...next.embeddings.vectors)
+    all.embeddings.truncated.push(...next.embeddings.truncated)
+    all.embeddings.tokenCount += next.embeddings.tokenCount
+  }
+  return all
+}
+
+async function askBlock(
+  session: Session,
+  inputs: readonly TextInput[],
+  first: number,
+  tasks: ReadonlyMap<string, FoundTask<AskedHead>>,
+  options: AskTasksOptions,
+): Promise<TaskAnswers> {
+  const answers: TaskAnswers = { classes: {}, tags: {}, parses: {} }
+  const plans = await Promise.all(
+    [...tasks].map(([name, task]) => planOf(session, name, task, inputs, options, answers)),
+  )
+  const work: Promise<void>[] = groupsOf(plans).map((group) => computeGroup(session, group))
+  if (options.embed) work.push(embedTexts(session, inputs as string[], first, options.embed, answers))
+  await Promise.all(work)
+  return answers
+}
+
+async function planOf(
+  session: Session,
+  name: string,
+  task: FoundTask<AskedHead>,
+  inputs: readonly TextInput[],
+  options: AskTasksOptions,
+  answers: TaskAnswers,
+): Promise<Plan> {
+  const { head } = task
+  const adapter = task.saved?.adapter
+  const limit = tokenLimit(options.maxTokens ?? task.sequenceTokens, session.parts.model.config.encoder.maxPositions)
+  if (head.kind === 'tagger') {
+    const windows = await tagWindows(session, inputs as readonly string[], limit)
+    const finish = (rows: readonly HeadRow[]): void => {
+      answers.tags[name] = taggedTexts({ ...task, head }, inputs.length, windows, rows)
+    }
+    return { head, adapter, sequences: windows, finish }
+  }
+  if (head.kind === 'parser') {
+    const words = wordLists(inputs)
+    const windows = await parseWindows(session, words, limit)
+    const finish = async (rows: readonly HeadRow[]): Promise<void> => {
+      answers.parses[name] = await parsedSentences({ ...task, head }, words, windows, rows)
+    }
+    return { head, adapter, sequences: windows, finish }
+  }
+  const encoded = await session.encode(layoutOf(task, inputs), { maxTokens: limit })
+  const scoring: FoundTask<ScoringHead> = { ...task, head }
+  const finish = (rows: readonly HeadRow[]): void => {
+    answers.classes[name] = encoded.map(({ truncated }, index) =>
+      classificationOf(scoring, { values: rows[index], truncated }, options.topK),
+    )
+  }
+  return { head, adapter, sequences: encoded, finish }
+}
+
+/** Plans that read the same sequences through the same adapter, each head once, and taggers and parsers by like words. */
+function groupsOf(plans: readonly Plan[]): Plan[][] {
+  const groups: Plan[][] = []
+  for (const plan of plans) {
+    const group = groups.find((others) => others.every((other) => sharesPass(other, plan)))
+    if (group) group.push(plan)
+    else groups.push([plan])
+  }
+  return groups
+}
+
+function sharesPass(a: Plan, b: Plan): boolean {
+  return (
+    a.adapter === b.adapter &&
+    a.head.name !== b.head.name &&
+    a.sequences.length === b.sequences.length &&
+    a.sequences.every((sequence, index) => {
+      const other = b.sequences[index]
+      return (
+        sameNumbers(sequence.tokenIds, other.tokenIds) &&
+        sameNumbers(sequence.segmentIds, other.segmentIds) &&
+        (!sequence.places || !other.places || sameNumbers(sequence.places, other.places))
+      )
+    })
+  )
+}
+
+function sameNumbers(a: ArrayLike<number>, b: ArrayLike<number>): boolean {
+  if (a.length !== b.length) return false
+  for (let index = 0; index < a.length; index++) if (a[index] !== b[index]) return false
+  return true
+}
+
+async function computeGroup(session: Session, group: readonly Plan[]): Promise<void> {
+  const [{ head, adapter }] = group
+  const sequences = group.find(({ sequences }) => sequences.some(({ places }) => places))?.sequences
+  if (group.length === 1) {
+    await group[0].finish(await session.compute(headWork(head, adapter), group[0].sequences))
+    return
+  }
+  const work = headsWork(
+    group.map((plan) => plan.head),
+    adapter,
+  )
+  const rows = await session.compute(work, sequences ?? group[0].sequences)
+  for (const [place, plan] of group.entries()) await plan.finish(rows.map((ofHeads) => ofHeads[place]))
+}
+
+async function embedTexts(
+  session: Session,
+  texts: readonly string[],
+  first: number,
+  options: Omit<EmbedOptions, 'signal'>,
+  answers: TaskAnswers,
+): Promise<void> {
+  const encoded = await encodeWhole(session, texts, options, first)
+  const { model } = session.parts
+  answers.embeddings = {
+    vectors: await session.compute(embedWork(model, options), encoded),
+    dimension: model.config.encoder.hiddenSize,
+    tokenCount: encoded.reduce((sum, { tokenIds }) => sum + tokenIds.length, 0),
+    truncated: encoded.flatMap(({ truncated }, index) => (truncated ? [first + index] : [])),
+  }
+}

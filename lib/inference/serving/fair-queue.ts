@@ -1,0 +1,150 @@
+/**
+ * Which waiting calls the next batch computes: weighted fair queueing (Demers, Keshav & Shenker 1989) with the self-clocked virtual
+ * time of Golestani 1994, in tokens. A slice of a call is due at the virtual time at which it would end if all callers
+ * were served side by side, token by token; the slice due first goes first. So a short call overtakes the backlog of a bulk
+ * load, a bulk load goes on beside any number of short ones, and no call is overtaken for ever.
+ */
+import { Heap } from './heap.js'
+import type { ModelSlot } from './model-slot.js'
+import type { Flow, Slice, WaitingCall } from './waiting-call.js'
+
+export interface BatchLimits {
+  /** Most tokens of a batch; a longer sequence gets one of its own. */
+  maxBatchTokens: number
+  /** Tokens that a caller may be held up by much longer slices of others in its batch. */
+  patienceTokens: number
+}
+
+/** Slices of one kind for one model. */
+export interface QueuedBatch {
+  slot: ModelSlot
+  slices: Slice[]
+  tokens: number
+}
+
+/** A slice that is more times longer than the shortest caller's of its batch counts as long beside it. */
+const LONG_RATIO = 4
+/** A batch of a bulk caller is made of this many slices. */
+const SLICES_PER_BATCH = 4
+/** Closed calls that a heap may hold before it is swept. */
+const SWEEP_AT = 64
+
+interface Kind {
+  name: string
+  calls: Heap<WaitingCall>
+  /** How many of them were closed while they waited. */
+  closed: number
+}
+
+export class FairQueue {
+  readonly #kinds = new Map<string, Kind>()
+  readonly #sliceTokens: number
+  #virtualTime = 0
+
+  constructor(maxBatchTokens: number) {
+    this.#sliceTokens = Math.max(1, Math.ceil(maxBatchTokens / SLICES_PER_BATCH))
+  }
+
+  add(call: WaitingCall): void {
+    call.tag = this.#due(call)
+    this.#push(call)
+  }
+
+  /** To be told of a call that was closed while it waited. */
+  closed(call: WaitingCall): void {
+    const kind = this.#kinds.get(kindOf(call))
+    if (!kind) return
+    kind.closed++
+    if (kind.closed < SWEEP_AT || 2 * kind.closed < kind.calls.size) return
+    kind.calls.filter(({ waits }) => waits)
+    kind.closed = 0
+    if (kind.calls.size === 0) this.#kinds.delete(kind.name)
+  }
+
+  /** Hands calls that have not begun over to another model, which must answer them alike. */
+  move(from: ModelSlot, to: ModelSlot): void {
+    const moved: WaitingCall[] = []
+    for (const kind of [...this.#kinds.values()]) {
+      moved.push(...kind.calls.filter(({ lease, waits }) => !waits || lease.slot !== from || lease.started))
+      if (kind.calls.size === 0) this.#kinds.delete(kind.name)
+    }
+    for (const { lease } of moved) if (lease.slot === from) lease.move(to)
+    for (const call of moved) this.#push(call)
+  }
+
+  /** Takes out the next batch: slices of one kind in the order in which they are due. */
+  take({ maxBatchTokens, patienceTokens }: BatchLimits): QueuedBatch | undefined {
+    const kind = this.#dueKind()
+    if (!kind) return undefined
+    const batch: QueuedBatch = { slot: this.#head(kind)!.lease.slot, slices: [], tokens: 0 }
+    /** Tokens of each caller in the batch. */
+    const shares = new Map<Flow, number>()
+    let shortest = Number.POSITIVE_INFINITY
+    let longTokens = 0
+    for (let call = this.#head(kind); call && batch.tokens < maxBatchTokens; call = this.#head(kind)) {
+      const room = maxBatchTokens - batch.tokens
+      const limit = Math.min(this.#sliceTokens, room)
+      const tokens = call.sliceTokens(limit)
+      const share = (shares.get(call.flow) ?? 0) + tokens
+      if (batch.slices.length > 0) {
+        if (tokens > room) break
+        const alone = shares.size === 1 && shares.has(call.flow)
+        if (!alone && share > LONG_RATIO * shortest) longTokens += tokens
+        if (longTokens > patienceTokens) break
+      }
+      kind.calls.pop()
+      this.#virtualTime = Math.max(this.#virtualTime, call.tag)
+      batch.slices.push(call.take(limit))
+      batch.tokens += tokens
+      shares.set(call.flow, share)
+      shortest = Math.min(shortest, share)
+      if (!call.waits) continue
+      call.tag = this.#due(call)
+      kind.calls.push(call)
+    }
+    if (!this.#head(kind)) this.#kinds.delete(kind.name)
+    return batch
+  }
+
+  /** The kind whose first slice is due first. */
+  #dueKind(): Kind | undefined {
+    let due: Kind | undefined
+    let tag = Number.POSITIVE_INFINITY
+    for (const kind of this.#kinds.values()) {
+      const call = this.#head(kind)
+      if (!call) this.#kinds.delete(kind.name)
+      else if (call.tag < tag) [due, tag] = [kind, call.tag]
+    }
+    return due
+  }
+
+  /** The waiting call of a kind that is due first; closed ones are dropped. */
+  #head(kind: Kind): WaitingCall | undefined {
+    for (;;) {
+      const call = kind.calls.peek()
+      if (!call || call.waits) return call
+      kind.calls.pop()
+      kind.closed = Math.max(0, kind.closed - 1)
+    }
+  }
+
+  /** When the call's next slice ends in virtual time; the slices of a flow follow each other. */
+  #due(call: WaitingCall): number {
+    call.flow.tag = Math.max(this.#virtualTime, call.flow.tag) + call.sliceTokens(this.#sliceTokens)
+    return call.flow.tag
+  }
+
+  #push(call: WaitingCall): void {
+    const name = kindOf(call)
+    let kind = this.#kinds.get(name)
+    if (!kind) {
+      kind = { name, calls: new Heap((a, b) => a.tag < b.tag), closed: 0 }
+      this.#kinds.set(name, kind)
+    }
+    kind.calls.push(call)
+  }
+}
+
+function kindOf({ lease, work }: WaitingCall): string {
+  return `${lease.slot.id} ${work.kind}`
+}

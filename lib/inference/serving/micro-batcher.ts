@@ -1,0 +1,261 @@
+/**
+ * Concurrent calls as few packed batches. While a batch is computed calls gather; an idle model starts with what the current turn of
+ * the event loop brought. Nothing is held back to wait for more.
+ */
+import { packSequences } from '../../data/packed-batch.js'
+import { StrataError } from '../../errors.js'
+import { FairQueue, type QueuedBatch } from './fair-queue.js'
+import type { Lease, ModelSlot } from './model-slot.js'
+import { type Flow, type Slice, WaitingCall } from './waiting-call.js'
+import type { Sequence, Work } from './work.js'
+
+export interface BatcherOptions {
+  maxBatchTokens: number
+  maxQueueTokens: number
+  maxWaitMs: number
+  /** Full batches handed to the model before the running one ends: keeps an accelerator busy while rows are handed out. */
+  batchesAhead: number
+}
+
+export interface BatcherFigures {
+  queuedTokens: number
+  runningCalls: number
+  batches: number
+  tokens: number
+  tokensPerSecond: number
+}
+
+/** Share that the past keeps in the measured speed with every batch. */
+const SPEED_MEMORY = 0.9
+
+export class MicroBatcher {
+  readonly #options: BatcherOptions
+  readonly #queue: FairQueue
+  /** Calls with slices in running batches, and how many. */
+  readonly #running = new Map<Lease, number>()
+  /** Callers that wait for room. */
+  #waiters: (() => void)[] = []
+  #batchesRunning = 0
+  #scheduled = false
+  /** Tokens that wait or are announced. */
+  #heldTokens = 0
+  #batches = 0
+  #tokens = 0
+  #speed = { tokens: 0, ms: 0, lastEnd: 0 }
+
+  constructor(options: BatcherOptions) {
+    this.#options = options
+    this.#queue = new FairQueue(options.maxBatchTokens)
+  }
+
+  /**
+   * Takes room for tokens that are on their way. An empty queue takes any number, so that a text longer than the queue is served.
+   * Throws OVERLOADED when there is no room.
+   */
+  reserve(tokens: number): void {
+    const { maxQueueTokens } = this.#options
+    if (this.#heldTokens > 0 && this.#heldTokens + tokens > maxQueueTokens) {
+      throw new StrataError(
+        'OVERLOADED',
+        `the queue holds ${this.#heldTokens} of ${maxQueueTokens} tokens and about ${tokens} more came; try again later, send fewer at once, or raise maxQueueTokens`,
+        { details: { queuedTokens: this.#heldTokens, maxQueueTokens, tokens } },
+      )
+    }
+    this.#heldTokens += tokens
+  }
+
+  /** As {@link reserve}, but waits until the queue is not full. */
+  async reserveWhenFree(tokens: number): Promise<void> {
+    while (this.#heldTokens >= this.#options.maxQueueTokens) {
+      await new Promise<void>((free) => {
+        this.#waiters.push(free)
+      })
+    }
+    this.#heldTokens += tokens
+  }
+
+  /** Gives reserved room back. */
+  release(tokens: number): void {
+    this.#heldTokens -= tokens
+    this.#wake()
+  }
+
+  /** Puts sequences into the queue; the promise brings a row for each. `onQueued` gets the call, for {@link cancel}. */
+  compute<Row>(
+    work: Work<Row>,
+    sequences: readonly Sequence[],
+    place: { lease: Lease; flow: Flow; onQueued(call: WaitingCall): void },
+  ): Promise<Row[]> {
+    if (sequences.length === 0) return Promise.resolve([])
+    return new Promise((resolve, reject) => {
+      const settle = { resolve: resolve as (rows: unknown[]) => void, reject }
+      const call = new WaitingCall(work as Work<unknown>, sequences, place.lease, place.flow, settle)
+      this.#heldTokens += call.waitingTokens
+      this.#queue.add(call)
+      place.onQueued(call)
+      this.#schedule()
+    })
+  }
+
+  /** Takes a call out; what is being computed of it is dropped. Its promise stays open: the caller has told its own end. */
+  cancel(call: WaitingCall): void {
+    if (call.closed) return
+    const waited = call.waits
+    call.closed = true
+    this.#heldTokens -= call.waitingTokens
+    call.waitingTokens = 0
+    if (waited) this.#queue.closed(call)
+    this.#wake()
+  }
+
+  /** Calls that have not begun are answered by another model, which must answer them alike. */
+  move(from: ModelSlot, to: ModelSlot): void {
+    this.#queue.move(from, to)
+  }
+
+  figures(): BatcherFigures {
+    const { tokens, ms } = this.#speed
+    return {
+      queuedTokens: this.#heldTokens,
+      runningCalls: this.#running.size,
+      batches: this.#batches,
+      tokens: this.#tokens,
+      tokensPerSecond: ms > 0 ? (1000 * tokens) / ms : 0,
+    }
+  }
+
+  /** Everything that this turn of the event loop brings goes into one batch. */
+  #schedule(): void {
+    if (this.#scheduled || this.#batchesRunning > 0) {
+      if (this.#batchesRunning > 0) this.#pump()
+      return
+    }
+    this.#scheduled = true
+    setImmediate(() => {
+      this.#scheduled = false
+      this.#pump()
+    })
+  }
+
+  #pump(): void {
+    const { maxBatchTokens, maxWaitMs, batchesAhead } = this.#options
+    for (;;) {
+      const ahead = this.#batchesRunning > 0
+      if (ahead && (this.#batchesRunning > batchesAhead || this.#heldTokens < maxBatchTokens)) return
+      const { tokens, ms } = this.#speed
+      const patienceTokens = ms > 0 ? (maxWaitMs * tokens) / ms : Number.POSITIVE_INFINITY
+      const batch = this.#queue.take({ maxBatchTokens, patienceTokens })
+      if (!batch) return
+      this.#heldTokens -= batch.tokens
+      this.#wake()
+      void this.#run(batch)
+    }
+  }
+
+  async #run(batch: QueuedBatch): Promise<void> {
+    this.#batchesRunning++
+    for (const { call } of batch.slices) this.#running.set(call.lease, (this.#running.get(call.lease) ?? 0) + 1)
+    const begun = performance.now()
+    let outcome: { computed: ComputedBatch } | { error: unknown }
+    try {
+      outcome = { computed: await compute(batch) }
+    } catch (error) {
+      outcome = { error }
+    }
+    this.#batchesRunning--
+    if ('computed' in outcome) this.#count(batch.tokens, begun)
+    // The model works on the next batch while the rows of this one are handed out.
+    this.#pump()
+    if ('computed' in outcome) deliver(outcome.computed)
+    else if (batch.slices.length > 1) await this.#computeApart(batch)
+    else this.#fail(batch.slices[0].call, outcome.error)
+    for (const { call } of batch.slices) {
+      const left = this.#running.get(call.lease)! - 1
+      if (left > 0) this.#running.set(call.lease, left)
+      else this.#running.delete(call.lease)
+    }
+  }
+
+  /** A batch that failed (memory, most likely) is tried call by call: nobody fails for a neighbour's sake. */
+  async #computeApart({ slot, slices }: QueuedBatch): Promise<void> {
+    for (const slice of slices) {
+      if (slice.call.closed) continue
+      const begun = performance.now()
+      try {
+        const computed = await compute({ slot, slices: [slice], tokens: slice.tokens })
+        this.#count(slice.tokens, begun)
+        deliver(computed)
+      } catch (error) {
+        this.#fail(slice.call, error)
+      }
+    }
+  }
+
+  #fail(call: WaitingCall, error: unknown): void {
+    if (call.closed) return
+    this.cancel(call)
+    call.settle.reject(error)
+  }
+
+  #count(tokens: number, begun: number): void {
+    const end = performance.now()
+    const speed = this.#speed
+    speed.tokens = SPEED_MEMORY * speed.tokens + tokens
+    speed.ms = SPEED_MEMORY * speed.ms + (end - Math.max(begun, speed.lastEnd))
+    speed.lastEnd = end
+    this.#batches++
+    this.#tokens += tokens
+  }
+
+  #wake(): void {
+    if (this.#waiters.length === 0 || this.#heldTokens >= this.#options.maxQueueTokens) return
+    const waiters = this.#waiters
+    this.#waiters = []
+    for (const free of waiters) free()
+  }
+}
+
+interface ComputedBatch {
+  places: readonly Place[]
+  slices: readonly Slice[]
+  rows: readonly unknown[]
+}
+
+interface Place {
+  slice: Slice
+  /** Place in the call's list. */
+  index: number
+}
+
+/** One packed batch, longest sequence first. */
+async function compute({ slot, slices }: QueuedBatch): Promise<ComputedBatch> {
+  const places = slices.flatMap((slice) => slice.indices.map((index): Place => ({ slice, index })))
+  const sequenceAt = ({ slice, index }: Place): Sequence => slice.call.sequences[index]
+  if (slices.length > 1) places.sort((a, b) => sequenceAt(b).tokenIds.length - sequenceAt(a).tokenIds.length)
+  const sequences = places.map(sequenceAt)
+  const batch = packSequences(sequences.map(({ tokenIds }) => tokenIds))
+  sequences.forEach(({ segmentIds }, row) => {
+    batch.segmentIds.set(segmentIds, batch.sequenceOffsets[row])
+  })
+  const { work } = slices[0].call
+  return { places, slices, rows: await work.run(slot.parts.model, batch, sequences) }
+}
+
+function deliver({ places, slices, rows }: ComputedBatch): void {
+  const own = slices.some(({ call }) => call.flow !== slices[0].call.flow) ? slices[0].call.work.own : undefined
+  const ofSlice = new Map<Slice, { index: number; row: unknown }[]>(slices.map((slice) => [slice, []]))
+  places.forEach(({ slice, index }, place) => {
+    ofSlice.get(slice)!.push({ index, row: rows[place] })
+  })
+  for (const [{ call }, found] of ofSlice) {
+    if (call.closed) continue
+    const kept = own ? own(found.map(({ row }) => row)) : undefined
+    found.forEach(({ index, row }, at) => {
+      call.rows[index] = kept ? kept[at] : row
+    })
+    call.missing -= found.length
+    if (call.missing > 0) continue
+    call.closed = true
+    call.settle.resolve(call.rows)
+  }
+}

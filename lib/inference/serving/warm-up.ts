@@ -1,0 +1,25 @@
+import { packSequences } from '../../data/packed-batch.js'
+import { headsWork } from '../head-work.js'
+import type { LoadedParts } from '../loaded-parts.js'
+
+/** Short and long sequences, as many tokens as a batch has: what libtorch sets up at the first use of a shape is set up here. */
+export async function warmUp({ model, tokenizer }: LoadedParts, maxBatchTokens: number): Promise<void> {
+  const { maxPositions, layers } = model.config.encoder
+  const { clsId, sepId, unkId } = tokenizer.specialTokens
+  const sequence = (tokens: number): Int32Array => {
+    const ids = new Int32Array(Math.max(3, tokens)).fill(unkId)
+    ids[0] = clsId
+    ids[ids.length - 1] = sepId
+    return ids
+  }
+  const short = Math.min(8, maxPositions)
+  const long = Math.min(128, maxPositions, Math.max(short, maxBatchTokens))
+  for (const tokens of [short, long]) await model.embed(packSequences([sequence(tokens)]), { layer: layers })
+  const count = Math.max(1, Math.floor(maxBatchTokens / long))
+  await model.embed(packSequences(Array.from({ length: count }, () => sequence(long))), { layer: layers })
+  const heads = model.config.heads.filter(({ kind }) => ASKED.has(kind))
+  const asked = { tokenIds: sequence(short), segmentIds: new Int32Array(Math.max(3, short)), places: [1] }
+  for (const head of heads) await headsWork([head], undefined).run(model, packSequences([asked.tokenIds]), [asked])
+}
+
+const ASKED = new Set(['classifier', 'san', 'regressor', 'ranker', 'span', 'tagger', 'parser'])
