@@ -30,7 +30,7 @@ export async function checkLink(path: string, { doing, code }: ReadingAs, inFold
   try {
     ;[folder, target] = await Promise.all([realpath(inFolder), realpath(path)])
   } catch (error) {
-    throw fileError(error, path, doing)
+    throw unreadable(error, path, { doing, code })
   }
   if (isInside(target, folder) || isBlobOf(target, folder)) return
   throw new StrataError(
@@ -76,8 +76,18 @@ export async function readPlainFile(path: string, as: ReadingAs, most: number = 
       await file.close()
     }
   } catch (error) {
-    throw fileError(error, path, as.doing)
+    throw unreadable(error, path, as)
   }
+}
+
+/** Links in a circle, sockets and the like are the folder's fault, not the disk's. */
+function unreadable(error: unknown, path: string, { doing, code }: ReadingAs): StrataError {
+  const found = (error as NodeJS.ErrnoException).code ?? ''
+  if (!['ELOOP', 'ENOTDIR', 'ENXIO', 'ENAMETOOLONG'].includes(found)) return fileError(error, path, doing)
+  return new StrataError(code, `cannot ${doing}: ${path} is no plain file (${found})`, {
+    cause: error,
+    details: { path },
+  })
 }
 
 /** Parses JSON of a file. Of equal keys the last counts, as everywhere; a byte order mark at the beginning is left out. */
