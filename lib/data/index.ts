@@ -30,6 +30,7 @@ export {
   type TextDocument,
 } from './document-reader.js'
 export {
+  type BatchChunks,
   type BatchSource,
   type HeadLabels,
   labelCount,

@@ -25,6 +25,8 @@ export interface BatchChunks {
   ids: Int32Array
   /** Number of the sentence of each chunk, shape (C), ascending from any number; only chunks of one sentence can stand in a relation. */
   sentences: Int32Array
+  /** Kind of each chunk as an index into CHUNK_KINDS, shape (C): for baselines, no model reads it. */
+  kinds?: Uint8Array
 }
 
 /**
@@ -85,8 +87,9 @@ export function labelCount({ labels, groups }: HeadLabels): number {
 
 /** The batch's own buffers, for a transfer between threads. */
 export function transferList(batch: PackedBatch): ArrayBuffer[] {
-  const arrays: (Int32Array | Float32Array)[] = [batch.tokenIds, batch.segmentIds, batch.sequenceOffsets]
+  const arrays: (Int32Array | Float32Array | Uint8Array)[] = [batch.tokenIds, batch.segmentIds, batch.sequenceOffsets]
   if (batch.chunks) arrays.push(batch.chunks.ids, batch.chunks.sentences)
+  if (batch.chunks?.kinds) arrays.push(batch.chunks.kinds)
   for (const head of Object.values(batch.labels))
     for (const field of Object.values(head) as (Int32Array | Float32Array | undefined)[]) if (field) arrays.push(field)
   return [...new Set(arrays.map((array) => array.buffer as ArrayBuffer))]

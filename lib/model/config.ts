@@ -278,6 +278,8 @@ export interface AgreementConfig {
   fixedGates?: boolean
   /** True: the encoder's heads train the submodels as well. Default false: only the agreement heads do. */
   train?: boolean
+  /** What batches of plain text are cut into: chunks (default), or words. */
+  unit?: 'chunk' | 'word'
 }
 
 export interface ModelConfig {

@@ -37,6 +37,7 @@ export {
   type SgdOptions,
 } from './optimizer.js'
 export { ENCODER_NORM, modelParameterShapes } from './parameter-shapes.js'
+export { chunkPlainBatches } from './plain-chunks.js'
 export {
   type LogisticProbeOptions,
   type LogisticProbeResult,

@@ -38,6 +38,7 @@ export class Model {
   readonly #dropout: DropoutState
   #rates: { hidden: number; attention: number }
   #pruning?: PruningState
+  #prepare?: (batch: PackedBatch) => PackedBatch
 
   private constructor(
     native: NativeModel,
@@ -104,7 +105,7 @@ export class Model {
       )
     const dropout = { ...this.#dropout }
     this.#dropout.counter += 1
-    const id = await call(() => this.#native.step(batch, options.lossDivisors, dropout))
+    const id = await call(() => this.#native.step(this.prepared(batch), options.lossDivisors, dropout))
     let read: Promise<Record<string, HeadLoss>> | undefined
     return {
       read: () => {
@@ -123,7 +124,8 @@ export class Model {
   /** Losses and hits of every labelled head, without gradient and dropout. */
   async evaluate(batch: PackedBatch): Promise<Record<string, HeadEvaluation>> {
     const results: Record<string, HeadEvaluation> = {}
-    for (const { head, ...evaluation } of await call(() => this.#native.evaluate(batch))) results[head] = evaluation
+    for (const { head, ...evaluation } of await call(() => this.#native.evaluate(this.prepared(batch))))
+      results[head] = evaluation
     return results
   }
 
@@ -133,7 +135,7 @@ export class Model {
     options: { layer?: number; pooling?: 'mean' | 'cls' | 'max'; normalize?: boolean } = {},
   ): Promise<Float32Array> {
     const { layer = this.config.encoder.layers, pooling = 'mean', normalize = false } = options
-    return call(() => this.#native.embed(batch, { layer, pooling, normalize }))
+    return call(() => this.#native.embed(this.prepared(batch), { layer, pooling, normalize }))
   }
 
   /** States of the asked layers (default all; 0 = embedding output), each of shape (T, H) row-major. */
@@ -142,7 +144,7 @@ export class Model {
     if (!wanted.every(Number.isInteger)) {
       throw new StrataError('BAD_ARGUMENT', `layers are [${wanted.join(', ')}]; whole numbers were expected`)
     }
-    return call(() => this.#native.hiddenStates(batch, Int32Array.from(wanted)))
+    return call(() => this.#native.hiddenStates(this.prepared(batch), Int32Array.from(wanted)))
   }
 
   /**
@@ -150,7 +152,7 @@ export class Model {
    * value product a block and a matrix of probabilities a sequence and block.
    */
   attentionStatistics(batch: PackedBatch, options: { separator?: number } = {}): Promise<AttentionSums> {
-    return call(() => this.#native.attentionStatistics(batch, options.separator ?? -1))
+    return call(() => this.#native.attentionStatistics(this.prepared(batch), options.separator ?? -1))
   }
 
   /** The topK most probable tokens of a masked-LM head at the given places (index into T): both arrays have shape (M, topK). */
@@ -160,7 +162,7 @@ export class Model {
     positions: Int32Array,
     topK: number,
   ): Promise<{ tokenIds: Int32Array; probabilities: Float32Array }> {
-    return call(() => this.#native.predictMasked(batch, head, positions, topK))
+    return call(() => this.#native.predictMasked(this.prepared(batch), head, positions, topK))
   }
 
   /** Scores of a head at its labelled places: (M, V) for masked LM, (B, 2) for next sentence, (M or S, 2) for bigram shift. */
@@ -172,7 +174,7 @@ export class Model {
         `the labels of head '${head}' are all empty; at least one place was expected`,
       )
     }
-    return call(() => this.#native.headLogits(batch, head))
+    return call(() => this.#native.headLogits(this.prepared(batch), head))
   }
 
   /**
@@ -180,7 +182,7 @@ export class Model {
    * model without agreements or a batch without chunks.
    */
   async agreements(batch: PackedBatch): Promise<Record<string, AgreementProbabilities>> {
-    const { offsets, relations } = await call(() => this.#native.agreements(batch))
+    const { offsets, relations } = await call(() => this.#native.agreements(this.prepared(batch)))
     return Object.fromEntries(
       Object.entries(relations).map(([relation, probabilities]) => [relation, { offsets, probabilities }]),
     )
@@ -313,6 +315,16 @@ export class Model {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.dispose()
+  }
+
+  /** Every batch goes through this before the model sees it: how what a model needs beside tokens comes into batches of any origin. */
+  prepareBatches(prepare: (batch: PackedBatch) => PackedBatch): void {
+    this.#prepare = prepare
+  }
+
+  /** A batch as the model will see it. */
+  prepared(batch: PackedBatch): PackedBatch {
+    return this.#prepare ? this.#prepare(batch) : batch
   }
 
   /** @internal For {@link Optimizer}. */

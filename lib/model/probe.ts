@@ -200,7 +200,9 @@ export function spanMeans(
   spans: { starts: Int32Array; ends: Int32Array },
 ): Promise<Float32Array> {
   const { addon } = modelAddon(model.device)
-  return call(() => addon.spanMeans(model.native, batch, indices('layers', layers), spans.starts, spans.ends))
+  return call(() =>
+    addon.spanMeans(model.native, model.prepared(batch), indices('layers', layers), spans.starts, spans.ends),
+  )
 }
 
 function indices(name: string, values: readonly number[]): Int32Array {

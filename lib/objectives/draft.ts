@@ -46,10 +46,15 @@ export interface SentenceSpan {
   whole: boolean
 }
 
-/** The sentences that a run of corpus tokens touches, as positions in a draft where the run begins at `draftStart`. */
-export function sentenceSpans(corpus: TokenCorpus, start: number, length: number, draftStart: number): SentenceSpan[] {
+/** The sentences that a run of corpus tokens touches, as positions in a draft where the run begins at `draftStart`, with their numbers. */
+export function sentenceSpans(
+  corpus: TokenCorpus,
+  start: number,
+  length: number,
+  draftStart: number,
+): (SentenceSpan & { sentence: number })[] {
   const offsets = corpus.sentenceOffsets
-  const spans: SentenceSpan[] = []
+  const spans: (SentenceSpan & { sentence: number })[] = []
   const end = start + length
   const shift = draftStart - start
   for (let sentence = sentenceAt(offsets, start); sentence < corpus.sentenceCount; sentence++) {
@@ -58,6 +63,7 @@ export function sentenceSpans(corpus: TokenCorpus, start: number, length: number
     if (first >= end) break
     if (last === first) continue
     spans.push({
+      sentence,
       start: Math.max(first, start) + shift,
       end: Math.min(last, end) + shift,
       whole: first >= start && last <= end,

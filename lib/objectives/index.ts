@@ -1,3 +1,4 @@
+export { type AgreementHeads, AgreementLabels } from './agreement.js'
 export { BigramShift, type BigramShiftOptions, swappedTokenLabels } from './bigram-shift.js'
 export type { BatchDraft, SentenceSpan } from './draft.js'
 export {

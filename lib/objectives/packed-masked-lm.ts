@@ -6,6 +6,8 @@
  * Deliberate differences, each an option: the text is cut over the whole corpus, not over groups of 1,024 documents, so that one
  * remainder is lost and not one a group; the last batch of an epoch may be shorter and is kept; a masked token's random replacement is
  * never a special token; in a shuffle every epoch has its own order.
+ *
+ * With `agreements` the batches carry the corpus's chunks and labels between them as well; the text is corrupted before.
  */
 import type { PackedBatch } from '../data/packed-batch.js'
 import { PackedPlan } from '../data/packed-plan.js'
@@ -15,6 +17,7 @@ import type { SequenceOrder } from '../data/sequence-order.js'
 import type { SourceDescription } from '../data/source-description.js'
 import type { SpecialTokens, TokenCorpus } from '../data/token-corpus.js'
 import { StrataError } from '../errors.js'
+import { type AgreementHeads, AgreementLabels } from './agreement.js'
 import { type CorpusDescription, corpusFromDescription, describeCorpus } from './corpus-description.js'
 import { type BatchDraft, type DraftScratch, newDraft } from './draft.js'
 import type { PretrainingSource } from './joint-pretraining.js'
@@ -25,8 +28,10 @@ export interface PackedMaskedLmOptions {
   /** Documents that take part (indices into the corpus); default all. */
   documents?: Int32Array
   special: SpecialTokens
-  /** Head that gets the labels, and how tokens are masked. */
-  mlm: MaskedLmOptions & { name: string }
+  /** How tokens are masked, and the head that gets the labels; without a name none does. */
+  mlm: MaskedLmOptions & { name?: string }
+  /** Adds the corpus's chunks to every batch, and these heads' labels (none for `{}`). */
+  agreements?: AgreementHeads
   /** Most tokens a batch; as many whole sequences as fit. */
   batchTokens: number
   /** Tokens of every input; default 128. */
@@ -65,14 +70,16 @@ class PackedSource implements PretrainingSource {
   readonly #options: PackedMaskedLmOptions
   readonly #sequenceTokens: number
   readonly #maskedLm: MaskedLm
+  readonly #agreements?: AgreementLabels
   readonly #plan: PackedPlan
   readonly #scratch: DraftScratch = { bytes: new Uint8Array(0) }
 
   constructor(options: PackedMaskedLmOptions) {
     const { corpus, documents, special, mlm, batchTokens, evaluation, fullStopId, seed } = options
     this.#options = options
-    this.heads = [mlm.name]
+    this.heads = [...(mlm.name === undefined ? [] : [mlm.name]), ...Object.keys(options.agreements ?? {})]
     this.#maskedLm = new MaskedLm(mlm, special)
+    if (options.agreements) this.#agreements = new AgreementLabels(corpus, options.agreements)
     this.#sequenceTokens = options.sequenceTokens ?? 128
     const order = evaluation ? 'text' : options.order
     this.#plan = new PackedPlan(corpus, {
@@ -108,6 +115,7 @@ class PackedSource implements PretrainingSource {
     const sequences = this.#plan.batch(planEpoch, index)
     const length = this.#sequenceTokens
     const draft = newDraft(sequences.length * length, this.#scratch)
+    this.#agreements?.begin(draft.tokenIds.length)
     // Named by the sequence: another batch size changes no draw.
     const masks = stream(seed, 'masked-lm', evaluation ? 'evaluation' : 'training', planEpoch)
     sequences.forEach((sequence, i) => {
@@ -117,12 +125,13 @@ class PackedSource implements PretrainingSource {
       this.#maskedLm.apply(draft, i * length, (i + 1) * length, masks.child(sequence))
     })
     const sequenceOffsets = Int32Array.from({ length: sequences.length + 1 }, (_, i) => i * length)
-    const labels = this.#maskedLm.takeLabels()
+    const masked = this.#maskedLm.takeLabels()
     return {
       tokenIds: draft.tokenIds,
       segmentIds: draft.segmentIds,
       sequenceOffsets,
-      labels: labels ? { [mlm.name]: labels } : {},
+      labels: { ...(masked && mlm.name !== undefined && { [mlm.name]: masked }), ...this.#agreements?.labels() },
+      ...(this.#agreements && { chunks: this.#agreements.chunks() }),
     }
   }
 
@@ -143,6 +152,7 @@ class PackedSource implements PretrainingSource {
         draft.tokenIds.set(corpus.tokenIds.subarray(from, from + length), at)
         draft.flags.set(corpus.tokenFlags.subarray(from, from + length), at)
         for (let i = at; i < at + length; i++) this.#check(draft.tokenIds[i], from + i - at)
+        this.#agreements?.add(from, length, at)
       }
       at += length
     }

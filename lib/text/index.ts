@@ -51,6 +51,7 @@ export {
 export type { EncodedText, EncodeInput, EncodeOptions } from './encoded-text.js'
 export { RawSentences } from './raw-sentences.js'
 export { sentenceBorders, splitSentences } from './sentence-splitter.js'
+export { TokenChunker, type TokenChunkerOptions, type TokenChunks } from './token-chunks.js'
 export type { TokenOffsets } from './token-offsets.js'
 export { SPECIAL_TOKENS, Tokenizer } from './tokenizer.js'
 export { learnVocabulary, type VocabularyOptions, WordCounter } from './tokenizer-training.js'

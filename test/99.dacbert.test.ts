@@ -1,0 +1,287 @@
+import assert from 'node:assert/strict'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { type CorpusOptions, openCorpus, type PackedBatch, type TokenCorpus } from '../lib/data/index.js'
+import { type PackedMaskedLmOptions, packedMaskedLmSource } from '../lib/objectives/index.js'
+import { RELATION_PRESETS, TokenChunker, Tokenizer } from '../lib/text/index.js'
+import { makeSentences } from './helpers/small-treebank.js'
+
+const LENGTH = 24
+const PUNCTUATION = ['.', ',', "'", '-', '(', ')']
+const sentences = makeSentences(60, 'ud')
+const words = [...new Set(sentences.flatMap((sentence) => sentence.words.map((word) => word.toLowerCase())))]
+const tokenizer = Tokenizer.fromVocabulary([
+  ...new Set([
+    '[PAD]',
+    '[UNK]',
+    '[CLS]',
+    '[SEP]',
+    '[MASK]',
+    ...PUNCTUATION,
+    ...words,
+    'the',
+    'cafe',
+    '##teria',
+    '##s',
+    'a',
+  ]),
+])
+const groups = Object.keys(RELATION_PRESETS.default.groups)
+
+/** Ten sentences a document. */
+function conllu(forms: (sentence: number, word: number) => string): string {
+  const lines = sentences.flatMap(({ words, upos, heads, relations }, sentence) => [
+    ...(sentence % 10 === 0 ? [`# newdoc id = ${sentence}`] : []),
+    ...words.map((_, word) =>
+      [word + 1, forms(sentence, word), '_', upos[word], '_', '_', heads[word] + 1, relations[word], '_', '_'].join(
+        '\t',
+      ),
+    ),
+    '',
+  ])
+  return `${lines.join('\n')}\n`
+}
+
+describe('DACBERT', function () {
+  this.timeout(60_000)
+  const folder = mkdtempSync(join(tmpdir(), 'dacbert-'))
+  after(() => rmSync(folder, { recursive: true, force: true }))
+  const file = (name: string, content: string): string => {
+    writeFileSync(join(folder, name), content)
+    return join(folder, name)
+  }
+  const open = (path: string, options: Partial<CorpusOptions> = {}) =>
+    openCorpus({
+      inputs: [path],
+      tokenizer,
+      cacheDirectory: join(folder, 'cache'),
+      chunks: { ...RELATION_PRESETS.default, longestSentence: LENGTH },
+      ...options,
+    })
+  const asIs = (sentence: number, word: number): string => sentences[sentence].words[word]
+
+  /** Head chunk's tokens by the tokens of each chunk of a sentence. */
+  function attachments({ chunks, sentenceOffsets, tokenIds }: TokenCorpus, sentence: number, relation: string) {
+    const { ids, offsets, targets, relations } = chunks!
+    const text = (chunk: number): string =>
+      [...tokenIds.subarray(sentenceOffsets[sentence], sentenceOffsets[sentence + 1])]
+        .filter((_, token) => ids[sentenceOffsets[sentence] + token] === chunk)
+        .map((id) => tokenizer.idToToken(id))
+        .join(' ')
+    const found: Record<string, string | number> = {}
+    for (let chunk = 0; chunk < offsets[sentence + 1] - offsets[sentence]; chunk++) {
+      const head = targets[(offsets[sentence] + chunk) * relations.length + relations.indexOf(relation)]
+      found[text(chunk)] = head < 0 ? head : text(head)
+    }
+    return found
+  }
+
+  describe('corpora with chunks', () => {
+    const cafe = [
+      '# newdoc',
+      '1\tTHE\t_\tDET\t_\t_\t2\tdet\t_\t_',
+      '2-3\tCafétéria’s\t_\t_\t_\t_\t_\t_\t_\tSpaceAfter=No',
+      '2\tCafétéria\t_\tNOUN\t_\t_\t5\tnsubj\t_\t_',
+      '3\t’s\t_\tPART\t_\t_\t2\tcase\t_\t_',
+      '4\t–\t_\tPUNCT\t_\t_\t5\tpunct\t_\t_',
+      '5\ta\t_\tVERB\t_\t_\t0\troot\t_\t_',
+      '',
+      '',
+    ].join('\n')
+
+    it("gives word pieces their word's chunk after lower case, accents and ASCII", async () => {
+      const normalize = { lowercase: true, stripAccents: true, ascii: true }
+      // Without ASCII the apostrophe, the letter behind it and the dash are [UNK]; with it two of them are gone.
+      const cases: [Partial<CorpusOptions>, string, number[]][] = [
+        [{}, 'the cafe ##teria [UNK] [UNK] [UNK] a', [0, 0, 0, 1, 1, 2, 3]],
+        [{ normalize }, 'the cafe ##teria ##s a', [0, 0, 0, 1, 2]],
+      ]
+      for (const [options, pieces, chunks] of cases) {
+        const corpus = await open(file('cafe.conllu', cafe), options)
+        assert.equal([...corpus.tokenIds].map((id) => tokenizer.idToToken(id)).join(' '), pieces)
+        assert.deepEqual([...corpus.chunks!.ids], chunks)
+        assert.equal(attachments(corpus, 0, 'subj')['the cafe ##teria'], 'a')
+      }
+    })
+
+    it('cuts long sentences between chunks, and tells what it does not know', async () => {
+      const whole = await open(file('all.conllu', conllu(asIs)), {
+        chunks: { ...RELATION_PRESETS.default, longestSentence: 512 },
+      })
+      const cut = await open(join(folder, 'all.conllu'), {
+        chunks: { ...RELATION_PRESETS.default, longestSentence: 6 },
+      })
+      const plain = await open(join(folder, 'all.conllu'), { chunks: undefined })
+      assert.deepEqual(cut.tokenIds, whole.tokenIds)
+      assert.deepEqual(plain.tokenIds, whole.tokenIds)
+      assert.equal(plain.chunks, undefined)
+      assert.equal(whole.statistics.sentences, sentences.length)
+      assert.ok(cut.statistics.cutSentences! > 0 && cut.statistics.sentences > whole.statistics.sentences)
+      assert.equal(cut.statistics.chunks, whole.statistics.chunks, 'no chunk is cut')
+      for (let sentence = 0; sentence < cut.statistics.sentences; sentence++) {
+        assert.ok(cut.sentenceOffsets[sentence + 1] - cut.sentenceOffsets[sentence] <= 6)
+      }
+      // A target is the same, or its head stands in another part.
+      const firstOf = (corpus: TokenCorpus) => {
+        const { ids, offsets } = corpus.chunks!
+        const sentenceOf = (chunk: number) => offsets.findIndex((_, i) => offsets[i] <= chunk && chunk < offsets[i + 1])
+        return { ids, start: (chunk: number) => offsets[sentenceOf(chunk)] }
+      }
+      const [inWhole, inCut] = [firstOf(whole), firstOf(cut)]
+      let lost = 0
+      whole.chunks!.targets.forEach((target, place) => {
+        const other = cut.chunks!.targets[place]
+        const chunk = Math.floor(place / groups.length)
+        if (target < 0) assert.equal(other, target)
+        else if (other === -100) lost++
+        else assert.equal(other + inCut.start(chunk), target + inWhole.start(chunk))
+      })
+      assert.ok(lost > 0 && lost < cut.statistics.cutSentences! * 12)
+      const again = await open(join(folder, 'all.conllu'), {
+        chunks: { ...RELATION_PRESETS.default, longestSentence: 6 },
+      })
+      assert.ok(again.reused)
+      assert.deepEqual(again.chunks, cut.chunks)
+    })
+
+    it('chunks plain text by the lexicon, without relations', async () => {
+      const text = sentences.map((sentence) => sentence.text).join('\n')
+      const corpus = await open(file('plain.txt', text))
+      assert.equal(corpus.statistics.unparsedSentences, corpus.statistics.sentences - corpus.statistics.cutSentences!)
+      assert.ok(corpus.chunks!.ids.every((id) => id >= 0))
+      assert.ok(corpus.chunks!.targets.every((target) => target === -100))
+    })
+  })
+
+  describe('batches', () => {
+    const mlm = {
+      maskShare: 0.25,
+      exact: true,
+      exactSplit: true,
+      includeSpecial: true,
+      maskTokenShare: 1,
+      randomTokenShare: 0,
+    }
+    const base: Omit<PackedMaskedLmOptions, 'corpus'> = {
+      special: tokenizer.specialTokens,
+      mlm: { ...mlm, name: 'mlm' },
+      agreements: Object.fromEntries(groups.map((group) => [group, group])),
+      batchTokens: 4 * LENGTH,
+      sequenceTokens: LENGTH,
+      order: 'text',
+      seed: 3,
+    }
+
+    it('never let a masked word leak: other words there change nothing but the labels of masked LM', async () => {
+      const corpus = await open(file('first.conllu', conllu(asIs)))
+      const source = packedMaskedLmSource({ ...base, corpus })
+      const batches = Array.from({ length: source.batchCount(0) }, (_, index) => source.build(0, index))
+      // The place of every corpus token in the row of documents, to find the words that were masked.
+      const masked = new Set<number>()
+      const places: number[] = []
+      for (let document = 0; document < corpus.documentCount; document++) {
+        const [first, end] = [corpus.documentOffsets[document], corpus.documentOffsets[document + 1]]
+        for (let token = corpus.sentenceOffsets[first]; token < corpus.sentenceOffsets[end]; token++) places.push(token)
+        places.push(-1)
+      }
+      batches.forEach(({ labels }, index) => {
+        for (const position of labels.mlm.positions!) masked.add(places[index * 4 * LENGTH + position])
+      })
+      // One token a word here: word i of the file is token i of the corpus.
+      let token = 0
+      const numbers = sentences.map(({ words }) => words.map(() => token++))
+      assert.equal(token, corpus.tokenCount)
+      const other = conllu((sentence, word) => {
+        const form = asIs(sentence, word)
+        if (!masked.has(numbers[sentence][word])) return form
+        return words[(words.indexOf(form.toLowerCase()) + 7) % words.length]
+      })
+      const changed = packedMaskedLmSource({ ...base, corpus: await open(file('second.conllu', other)) })
+      let changedLabels = 0
+      batches.forEach((batch, index) => {
+        const twin = changed.build(0, index)
+        const { mlm: before, ...rest } = batch.labels
+        const { mlm: after, ...twinRest } = twin.labels
+        assert.deepEqual({ ...twin, labels: twinRest }, { ...batch, labels: rest })
+        assert.deepEqual(after.positions, before.positions)
+        before.labels.forEach((label, i) => {
+          if (label !== tokenizer.specialTokens.sepId) changedLabels += Number(label !== after.labels[i])
+        })
+      })
+      assert.ok(changedLabels > 0.9 * masked.size, `${changedLabels} of ${masked.size}`)
+    })
+
+    it('carry the chunks and targets of the corpus, cut where the sequence is', async () => {
+      const corpus = await open(file('third.conllu', conllu(asIs)))
+      const source = packedMaskedLmSource({ ...base, corpus })
+      assert.deepEqual(source.heads, ['mlm', ...groups])
+      let participants = 0
+      let unknown = 0
+      for (let index = 0; index < source.batchCount(0); index++) {
+        const batch = source.build(0, index)
+        checkChunks(batch)
+        for (const group of groups) {
+          batch.labels[group].labels.forEach((label, chunk) => {
+            if (label === -100) unknown++
+            if (label < 0) return
+            participants++
+            assert.notEqual(label, chunk)
+            assert.equal(batch.chunks!.sentences[label], batch.chunks!.sentences[chunk])
+          })
+        }
+      }
+      const known = corpus.chunks!.targets.filter((target) => target >= 0).length
+      assert.ok(participants > 0.6 * known && participants <= known && unknown > 0)
+      // Stage 2 has the same inputs, and stage 1 masks the same text.
+      const alone = packedMaskedLmSource({ ...base, corpus, agreements: {} }).build(0, 1)
+      const first = packedMaskedLmSource({ ...base, corpus, mlm }).build(0, 1)
+      assert.deepEqual(Object.keys(alone.labels), ['mlm'])
+      assert.deepEqual(Object.keys(first.labels), groups)
+      assert.deepEqual([alone.tokenIds, alone.chunks], [first.tokenIds, first.chunks])
+      assert.throws(() => packedMaskedLmSource({ ...base, corpus, agreements: { x: 'appos' } }), /relation appos/)
+    })
+
+    it('of plain text get chunks from their tokens alone', () => {
+      const { clsId, sepId, maskId } = tokenizer.specialTokens
+      const ids = (text: string): number[] => text.split(' ').map((piece) => tokenizer.tokenToId(piece) ?? maskId)
+      const first = [clsId, ...ids("the cafe ##teria . the [MASK] ' a"), sepId]
+      const second = [clsId, ...ids('the cafe'), sepId]
+      const chunker = new TokenChunker({ special: tokenizer.specialTokens, pieces: tokenizer.vocabulary() })
+      const offsets = Int32Array.of(0, first.length, first.length + second.length)
+      const chunks = chunker.chunksOf(Int32Array.from([...first, ...second]), offsets)
+      checkChunks({ tokenIds: Int32Array.from([...first, ...second]), sequenceOffsets: offsets, chunks })
+      assert.deepEqual([...chunks.ids.subarray(0, 6)], [-1, 0, 0, 0, 1, 2])
+      assert.deepEqual([...chunks.sentences].slice(0, 3), [0, 0, 1])
+      assert.equal(chunks.sentences.at(-1), 2)
+      assert.deepEqual([...chunks.ids.subarray(-4)], [-1, chunks.sentences.length - 1, chunks.sentences.length - 1, -1])
+      const words = new TokenChunker({ special: tokenizer.specialTokens, pieces: tokenizer.vocabulary(), unit: 'word' })
+      assert.deepEqual([...words.chunksOf(Int32Array.from(second), Int32Array.of(0, 4)).ids], [-1, 0, 1, -1])
+    })
+  })
+})
+
+/** Every chunk has tokens, in one sequence; sentences ascend. */
+function checkChunks({
+  tokenIds,
+  sequenceOffsets,
+  chunks,
+}: Pick<PackedBatch, 'tokenIds' | 'sequenceOffsets' | 'chunks'>): void {
+  const { ids, sentences } = chunks!
+  assert.equal(ids.length, tokenIds.length)
+  const sequences = new Map<number, number>()
+  for (let sequence = 0; sequence + 1 < sequenceOffsets.length; sequence++) {
+    for (const id of ids.subarray(sequenceOffsets[sequence], sequenceOffsets[sequence + 1])) {
+      if (id >= 0) assert.equal(sequences.get(id) ?? sequence, sequence)
+      sequences.set(id, sequence)
+    }
+  }
+  sequences.delete(-1)
+  assert.deepEqual(
+    [...sequences.keys()],
+    Array.from(sentences, (_, chunk) => chunk),
+  )
+  sentences.forEach((sentence, chunk) => {
+    assert.ok(chunk === 0 || sentence === sentences[chunk - 1] || sentence === sentences[chunk - 1] + 1)
+  })
+}
