@@ -15,11 +15,12 @@ const FLOATS = ['F64', 'F32', 'F16', 'BF16']
 
 /** Throws BAD_CHECKPOINT when layers, heads, mixes or adapters need more tensors than the file has. */
 export function checkCounts(config: ModelConfig, tensors: readonly unknown[], file: string): void {
-  const { encoder, heads, mixes = [], adapters = [] } = config
+  const { encoder, heads, mixes = [], adapters = [], agreements } = config
   const wanted: [string, number][] = [
     [`an encoder of ${encoder.layers} layers`, encoder.layers],
     [`${heads.length} heads`, heads.length],
     [`${mixes.length} mixes`, mixes.length],
+    ['agreements', agreements ? agreements.relations.length * agreements.layers : 0],
     ...adapters.map((adapter): [string, number] => [`adapter ${adapter.name}`, leastTensors(adapter, encoder.layers)]),
     [`${adapters.length} adapters`, adapters.reduce((sum, one) => sum + leastTensors(one, encoder.layers), 0)],
   ]

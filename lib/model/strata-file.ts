@@ -128,14 +128,17 @@ export const adapterSchema = z.strictObject({
   layerNorms: z.boolean().optional(),
 })
 
+/** Heads, mixes, adapters or tasks of a folder. */
+const MOST_PARTS = 1000
+
 const strataSchema = z.object({
   format: z.literal(STRATA_FORMAT),
   version: z.string(),
-  heads: z.array(headSchema),
+  heads: z.array(headSchema).max(MOST_PARTS),
   agreements: agreementSchema.optional(),
-  mixes: z.array(mixSchema).optional(),
-  adapters: z.array(adapterSchema).optional(),
-  tasks: z.array(savedTaskSchema).optional(),
+  mixes: z.array(mixSchema).max(MOST_PARTS).optional(),
+  adapters: z.array(adapterSchema).max(MOST_PARTS).optional(),
+  tasks: z.array(savedTaskSchema).max(MOST_PARTS).optional(),
   pruned: z
     .object({
       method: z.enum(['magnitude', 'movement', 'soft-movement', 'l0']),
@@ -192,7 +195,8 @@ function countValues(value: unknown): number {
 function strataProblem({ heads, agreements, mixes = [], adapters = [], tasks = [] }: StrataFile, layers: number) {
   for (const [what, list] of Object.entries({ heads, mixes, adapters, tasks })) {
     const names = list.map((one) => one.name)
-    const twice = names.find((one, index) => names.indexOf(one) !== index)
+    const twice =
+      names.length > new Set(names).size ? names.find((one, index) => names.indexOf(one) !== index) : undefined
     if (twice !== undefined) return `two ${what} are named ${twice}`
   }
   for (const head of heads) {

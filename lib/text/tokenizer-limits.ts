@@ -42,15 +42,15 @@ function partProblem(root: unknown): string | undefined {
     const { type, pattern, content } = value as { type?: unknown; pattern?: { String?: unknown }; content?: unknown }
     if (type === 'Precompiled')
       return "is a precompiled table of SentencePiece; a tokenizer of BERT's make was expected"
+    for (const inner of Object.values(value)) {
+      const problem = visit(inner)
+      if (problem) return problem
+    }
     if (type === 'Replace') {
       const from = Buffer.byteLength(String(pattern?.String ?? ''))
       const to = Buffer.byteLength(String(content ?? ''))
       if (from === 0 || to > from)
         return 'replaces text by longer text; a replacement of at most the same length was expected'
-    }
-    for (const inner of Object.values(value)) {
-      const problem = visit(inner)
-      if (problem) return problem
     }
     return undefined
   }
