@@ -1,6 +1,7 @@
 /**
- * Packs the package and looks at it as its users will: publint and are-the-types-wrong on the tarball, a CommonJS, an ESM and two
- * TypeScript consumers in an empty folder, and the addons' needs by readelf. Ends with one line of figures.
+ * Packs the package and looks at it as its users will: every file in the tarball accounted for, publint and are-the-types-wrong, a CommonJS, an
+ * ESM and two TypeScript consumers in an empty folder, what the addons need of a system. `--release` (before publishing): the addons of every
+ * supported libtorch are inside. What happens when it is installed and computes: scripts/test-package.ts.
  */
 import { execFileSync, spawnSync } from 'node:child_process'
 import {
@@ -10,21 +11,26 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
-  statSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { basename, dirname, join, resolve } from 'node:path'
+import { SUPPORTED_MINORS } from '../lib/runtime/versions.js'
+import { describeNeeds, inspectAddon } from './addon-needs.js'
 import { buildDist } from './build-dist.js'
+import { writeBill } from './package-bill.js'
 
 const root = resolve(__dirname, '..')
-/** Ubuntu 22.04 and Debian 12 can load what stays below these. */
-const MAX_SYMBOLS = { GLIBC: '2.35', GLIBCXX: '3.4.30', CXXABI: '1.3.13' }
-const ALLOWED_LIBRARIES =
-  /^(libtorch_cpu|libc10|libstdc\+\+|libgcc_s|libc|libm|libdl|libpthread|ld-linux-x86-64|ld-linux-aarch64)\.so(\.\d+)?$/
-const MAX_ADDON_BYTES = 20e6
-const MAX_TARBALL_BYTES = 10e6
+const MAX_TARBALL_BYTES = 15e6
+/** What may be inside, and how it is summed up. */
+const CONTENTS: [string, RegExp][] = [
+  ['programs and types', /^dist\/.*\.(js|mjs|d\.ts|d\.mts)$/],
+  ["report's style sheet", /^dist\/report\/page\/page\.css$/],
+  ['bill of materials', /^dist\/(sbom\.cdx\.json|third-party-licences\.md)$/],
+  ['addons', /^addons\/(boot|torch-2\.\d+)\/prebuilds\/[\w-]+\/stratabert\.napi(\.glibc)?\.node$/],
+  ['about it', /^(README\.md|CHANGELOG\.md|LICENSE|package\.json)$/],
+]
 
 const failures: string[] = []
 
@@ -38,33 +44,49 @@ function checkCommand(name: string, command: string, args: string[], cwd: string
   check(name, status === 0 ? null : `${stdout}${stderr}`.trim())
 }
 
-function moreThan(version: string, limit: string): boolean {
-  const [a, b] = [version, limit].map((text) => text.split('.').map(Number))
-  for (let i = 0; i < Math.max(a.length, b.length); i++)
-    if ((a[i] ?? 0) !== (b[i] ?? 0)) return (a[i] ?? 0) > (b[i] ?? 0)
-  return false
-}
-
 function checkAddon(path: string): void {
   const name = path.slice(root.length + 1)
-  const dynamic = execFileSync('readelf', ['-d', path], { encoding: 'utf8' })
-  check(`${name}: no RUNPATH or RPATH`, /\((RUNPATH|RPATH)\)/.test(dynamic) ? 'has one' : null)
-  const needed = [...dynamic.matchAll(/\(NEEDED\).*\[(.+)\]/g)].map((match) => match[1])
-  const strange = needed.filter(
-    (library) => !ALLOWED_LIBRARIES.test(library) || (name.includes('boot') && /torch|c10/.test(library)),
-  )
-  check(`${name}: needs ${needed.join(', ')}`, strange.length > 0 ? `not allowed: ${strange.join(', ')}` : null)
-  const symbols = execFileSync('readelf', ['--version-info', '--wide', path], { encoding: 'utf8' })
-  for (const [family, limit] of Object.entries(MAX_SYMBOLS)) {
-    const versions = [...symbols.matchAll(new RegExp(`Name: ${family}_([\\d.]+)`, 'g'))].map((match) => match[1])
-    const highest = versions.reduce((max, version) => (moreThan(version, max) ? version : max), '0')
-    check(`${name}: ${family} ${highest} ≤ ${limit}`, moreThan(highest, limit) ? 'too new' : null)
+  const report = inspectAddon(path, name.includes('boot') ? 'boot' : 'core')
+  check(`${name}: ${describeNeeds(report)}; ${report.libraries.join(', ')}`, report.problems.join('; ') || null)
+}
+
+interface PackedFile {
+  path: string
+  size: number
+}
+
+function checkContents(files: readonly PackedFile[], release: boolean): void {
+  for (const [name, pattern] of CONTENTS) {
+    const some = files.filter(({ path }) => pattern.test(path))
+    const bytes = some.reduce((sum, { size }) => sum + size, 0)
+    const absent = some.length === 0 && (name !== 'addons' || release)
+    check(`tarball: ${name}: ${some.length} files, ${(bytes / 1e6).toFixed(2)} MB`, absent ? 'missing' : null)
   }
-  const bytes = statSync(path).size
-  check(
-    `${name}: ${(bytes / 1e6).toFixed(2)} MB`,
-    bytes > MAX_ADDON_BYTES ? `more than ${MAX_ADDON_BYTES / 1e6} MB` : null,
-  )
+  const stray = files.filter(({ path }) => !CONTENTS.some(([, pattern]) => pattern.test(path)))
+  check('tarball: nothing else', stray.map(({ path }) => path).join(', ') || null)
+  if (!release) return
+  const platform = `${process.platform}-${process.arch}`
+  for (const folder of ['boot', ...SUPPORTED_MINORS.map((minor) => `torch-${minor}`)]) {
+    const there = files.some(({ path }) => path.startsWith(`addons/${folder}/prebuilds/${platform}/`))
+    check(`tarball: addon ${folder} for ${platform}`, there ? null : 'missing: npm run prebuild')
+  }
+}
+
+/** Every target of `exports` is a file of the tarball, and nothing else of it can be imported. */
+function checkExports(folder: string, installed: string): void {
+  const targets: string[] = []
+  const collect = (value: unknown): void => {
+    if (typeof value === 'string') targets.push(value)
+    else for (const inner of Object.values(value as object)) collect(inner)
+  }
+  const { exports, main, types, bin } = JSON.parse(readFileSync(join(installed, 'package.json'), 'utf8'))
+  collect([exports, main, types, bin])
+  const absent = targets.filter((target) => !existsSync(join(installed, target)))
+  check(`exports: ${targets.length} targets exist`, absent.join(', ') || null)
+  const closed = ['stratabert/dist/index.js', 'stratabert/runtime', 'stratabert/dist/cli/main.js']
+  const program = `const open = ${JSON.stringify(closed)}.filter((name) => { try { require.resolve(name); return true } catch (e) { return e.code !== 'ERR_PACKAGE_PATH_NOT_EXPORTED' } })
+if (open.length) throw new Error(open.join()); require('stratabert/package.json')`
+  checkCommand('exports: nothing behind them can be imported', process.execPath, ['-e', program], folder)
 }
 
 function addonFiles(): string[] {
@@ -125,6 +147,7 @@ function checkConsumers(folder: string, tarball: string): void {
     const args = [tsc, ...options, '--module', module, '--moduleResolution', resolution, 'use.ts', 'use-esm.mts']
     checkCommand(`consumer: TypeScript, ${resolution} resolution`, process.execPath, args, folder)
   }
+  checkExports(folder, installed)
   checkCommand(
     'consumer: stratabert --version',
     process.execPath,
@@ -140,7 +163,9 @@ function checkConsumers(folder: string, tarball: string): void {
 }
 
 function main(): void {
+  const release = process.argv.includes('--release')
   buildDist()
+  writeBill()
   const folder = mkdtempSync(join(tmpdir(), 'stratabert-package-'))
   try {
     const packed = execFileSync('npm', ['pack', '--json', '--ignore-scripts', '--pack-destination', folder], {
@@ -152,19 +177,14 @@ function main(): void {
       filename: string
       size: number
       entryCount: number
-      files: { path: string }[]
+      files: PackedFile[]
     }[]
     const tarball = join(folder, basename(entry.filename))
+    checkContents(entry.files, release)
     check(
       `tarball: ${(entry.size / 1e6).toFixed(2)} MB, ${entry.entryCount} files`,
       entry.size > MAX_TARBALL_BYTES ? `more than ${MAX_TARBALL_BYTES / 1e6} MB` : null,
     )
-    const stray = entry.files
-      .map(({ path }) => path)
-      .filter(
-        (path) => !/^(dist\/|addons\/[^/]+\/prebuilds\/|README\.md$|CHANGELOG\.md$|LICENSE$|package\.json$)/.test(path),
-      )
-    check('tarball: only published files', stray.length > 0 ? stray.join(', ') : null)
     checkCommand(
       'publint',
       process.execPath,
