@@ -155,14 +155,18 @@ export class Model {
     return call(() => this.#native.attentionStatistics(this.prepared(batch), options.separator ?? -1))
   }
 
-  /** The topK most probable tokens of a masked-LM head at the given places (index into T): both arrays have shape (M, topK). */
+  /**
+   * The topK most probable tokens of a masked-LM head at the given places (index into T): both arrays have shape (M, topK). With
+   * `layer`, the states of that layer stand in for those that the head was trained on: what the encoder would say there.
+   */
   predictMasked(
     batch: PackedBatch,
     head: string,
     positions: Int32Array,
     topK: number,
+    layer?: number,
   ): Promise<{ tokenIds: Int32Array; probabilities: Float32Array }> {
-    return call(() => this.#native.predictMasked(this.prepared(batch), head, positions, topK))
+    return call(() => this.#native.predictMasked(this.prepared(batch), head, positions, topK, layer))
   }
 
   /** Scores of a head at its labelled places: (M, V) for masked LM, (B, 2) for next sentence, (M or S, 2) for bigram shift. */

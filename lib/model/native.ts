@@ -21,6 +21,7 @@ export interface NativeModel {
     head: string,
     positions: Int32Array,
     topK: number,
+    layer: number | undefined,
   ): Promise<{ tokenIds: Int32Array; probabilities: Float32Array }>
   parameters(): Promise<ParameterInfo[]>
   readTensors(what: string, names: string[]): Promise<Record<string, Float32Array | Float64Array>>

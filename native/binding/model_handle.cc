@@ -272,8 +272,10 @@ Napi::Value ModelHandle::predict_masked(const Napi::CallbackInfo& info) {
     const auto head = string_argument(info, 1, "head");
     auto positions = int32_array(info[2], "positions");
     const int64_t top = integer(info[3], "topK");
-    return command(info, [batch = std::move(batch), head, positions = std::move(positions), top](ModelState& state) -> MakeValue {
-      const MaskedPrediction prediction = state.model->predict_masked(batch, head, positions, top);
+    std::optional<int64_t> layer;
+    if (!info[4].IsUndefined()) layer = integer(info[4], "layer");
+    return command(info, [batch = std::move(batch), head, positions = std::move(positions), top, layer](ModelState& state) -> MakeValue {
+      const MaskedPrediction prediction = state.model->predict_masked(batch, head, positions, top, layer);
       return [prediction](Napi::Env env) -> Napi::Value {
         Napi::Object object = Napi::Object::New(env);
         object.Set("tokenIds", typed_array(env, prediction.token_ids_MK));

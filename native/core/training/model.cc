@@ -260,7 +260,7 @@ at::Tensor Model::embed(const HostBatch& host, int64_t layer, Pooling pooling, b
   return vectors_BH.to(at::kCPU, at::kFloat).contiguous();
 }
 
-at::Tensor Model::head_logits(const HostBatch& host, const std::string& name) const {
+at::Tensor Model::head_logits(const HostBatch& host, const std::string& name, std::optional<int64_t> layer) const {
   const Head& head = find_head(name);
   const auto labels = host.labels.find(name);
   if (labels == host.labels.end()) fail("BAD_ARGUMENT", "the batch has no labels for head '", name, "'; they say where to read");
@@ -269,22 +269,29 @@ at::Tensor Model::head_logits(const HostBatch& host, const std::string& name) co
   const at::NoGradGuard no_grad;
   const PackedBatch batch(host, store_.device());
   const ForwardPass pass = evaluation_pass();
-  const auto hidden = encoder_.forward(pass, batch, head.highest_layer, hooks_of(host));
+  auto hidden = encoder_.forward(pass, batch, std::max(head.highest_layer, layer.value_or(0)), hooks_of(host));
+  if (layer) hidden[static_cast<size_t>(head.config.layer)] = hidden[static_cast<size_t>(*layer)];
   const HeadInput input(pass, batch, hidden, mixes_);
   std::vector<int64_t> targets;
   return (head.answers ? head.answers(input, labels->second) : head.logits(input, labels->second, targets)).to(at::kCPU).contiguous();
 }
 
 MaskedPrediction Model::predict_masked(const HostBatch& host, const std::string& name, const std::vector<int32_t>& positions,
-                                       int64_t top) const {
-  if (find_head(name).config.kind != "masked-lm") fail("BAD_ARGUMENT", "head '", name, "' is no masked-LM head; one was expected");
+                                       int64_t top, std::optional<int64_t> layer) const {
+  const HeadConfig& config = find_head(name).config;
+  if (config.kind != "masked-lm") fail("BAD_ARGUMENT", "head '", name, "' is no masked-LM head; one was expected");
   if (positions.empty()) fail("BAD_ARGUMENT", "positions is empty; at least one masked position was expected");
   if (top < 1 || top > config_.encoder.vocab_size)
     fail("BAD_ARGUMENT", "topK is ", top, "; 1 to ", config_.encoder.vocab_size, " was expected");
+  if (layer) {
+    check_layer(*layer);
+    if (!config.mix.empty())
+      fail("BAD_ARGUMENT", "head '", name, "' reads the mix '", config.mix, "', so no one layer can stand in for its own; leave layer out");
+  }
   HostBatch labelled = host;
   labelled.labels.clear();
   labelled.labels[name] = {std::vector<int32_t>(positions.size(), 0), positions, {}, {}, {}, {}, {}, {}};
-  const at::Tensor probabilities = at::softmax(head_logits(labelled, name), -1);
+  const at::Tensor probabilities = at::softmax(head_logits(labelled, name, layer), -1);
   const auto [values, ids] = at::topk(probabilities, top, -1);
   return {ids.to(at::kInt).contiguous(), values.to(at::kFloat).contiguous()};
 }

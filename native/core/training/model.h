@@ -12,6 +12,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -54,13 +55,15 @@ class Model {
   AttentionStatistics attention_statistics(const HostBatch& batch, int64_t separator) const;
   // (B, H) float on the host.
   at::Tensor embed(const HostBatch& batch, int64_t layer, Pooling pooling, bool normalize) const;
-  MaskedPrediction predict_masked(const HostBatch& batch, const std::string& head, const std::vector<int32_t>& positions, int64_t top) const;
+  // `layer`: whose states stand in for those of the head's own layer; without it, its own.
+  MaskedPrediction predict_masked(const HostBatch& batch, const std::string& head, const std::vector<int32_t>& positions, int64_t top,
+                                  std::optional<int64_t> layer = {}) const;
   // Threshold and penalty of the passes that follow. Throws BAD_ARGUMENT for a model that is not pruned.
   void set_pruning(PruningState state);
   Pruning::Report pruning_report() const;
   // A weight as evaluations use it: masked, if it is pruned.
   at::Tensor effective(const NamedPart& part) const;
-  at::Tensor head_logits(const HostBatch& batch, const std::string& head) const;
+  at::Tensor head_logits(const HostBatch& batch, const std::string& head, std::optional<int64_t> layer = {}) const;
 
   const ModelConfig& config() const { return config_; }
   Kernels kernels() const { return kernels_; }
