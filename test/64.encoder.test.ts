@@ -20,7 +20,7 @@ const TEXTS = [
 ]
 
 /** A tiny model folder with random weights and a masked-LM head below the top. */
-async function writeModel(folder: string, heads = true): Promise<void> {
+async function writeModel(folder: string, heads = true, layer = 2): Promise<void> {
   const tokenizer = Tokenizer.fromVocabulary(['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]', ...WORDS])
   const sizes = {
     vocabSize: tokenizer.vocabSize,
@@ -30,7 +30,7 @@ async function writeModel(folder: string, heads = true): Promise<void> {
     maxPositions: 24,
     initializerRange: 0.3,
   }
-  const head = { kind: 'masked-lm' as const, name: 'mlm', tap: { layer: 2 }, weight: 1 }
+  const head = { kind: 'masked-lm' as const, name: 'mlm', tap: { layer }, weight: 1 }
   await using model = await Model.create(
     { encoder: encoderConfig(sizes), heads: heads ? [head] : [] },
     { device: 'cpu', seed: 3 },
@@ -131,6 +131,18 @@ describe('Encoder', function () {
     assert.ok(Math.abs(total - 1) < 1e-5, `${total}`)
   })
 
+  it('fills masks from any layer as the same head would that stands there', async () => {
+    const text = 'the [MASK] is riding a [MASK] .'
+    assert.deepEqual(await encoder.fillMask(text, { layer: 2 }), await encoder.fillMask(text))
+    for (const layer of [0, 1, 3]) {
+      // Weights are drawn by name and seed: they are the same wherever the head stands.
+      await writeModel(join(folder, `head-at-${layer}`), true, layer)
+      await using there = await Encoder.load(join(folder, `head-at-${layer}`), { device: 'cpu' })
+      assert.deepEqual(await encoder.fillMask(text, { layer }), await there.fillMask(text))
+      assert.notDeepEqual(await encoder.fillMask(text, { layer }), await encoder.fillMask(text))
+    }
+  })
+
   const wrong: [string, (encoder: Encoder) => Promise<unknown>, RegExp][] = [
     ['a number for a text', (one) => one.embed(['a', 3 as any]), /texts\[1\] came as number/],
     ['no text at all', (one) => one.embed(undefined as any), /texts came as undefined/],
@@ -147,6 +159,8 @@ describe('Encoder', function () {
       (one) => one.fillMask('[MASK]', { head: 'nsp' }),
       /no masked-LM head is named "nsp"; the checkpoint has mlm/,
     ],
+    ['a mask above the top', (one) => one.fillMask('[MASK]', { layer: 4 }), /layer came as 4, expected 0 … 3/],
+    ['a mask between layers', (one) => one.fillMask('[MASK]', { layer: 0.5 }), /layer came as 0.5, expected 0 … 3/],
     ['topK 0', (one) => one.fillMask('[MASK]', { topK: 0 }), /topK came as 0/],
   ]
   for (const [title, run, pattern] of wrong) {
