@@ -1,6 +1,7 @@
 /** Several tasks of one checkpoint asked about the same texts: those that read the same sequences share one encoder pass. */
 import { StrataError } from '../errors.js'
 import type { HeadConfig } from '../model/index.js'
+import type { EncodedText } from '../text/index.js'
 import { inputList, positive, type TextInput, textList, tokenLimit } from './check-arguments.js'
 import { type Classification, classificationOf, layoutOf, type ScoringHead } from './classify.js'
 import { type Embeddings, type EmbedOptions, embedWork, encodeWhole } from './embed.js'
@@ -88,8 +89,16 @@ async function askBlock(
   options: AskTasksOptions,
 ): Promise<TaskAnswers> {
   const answers: TaskAnswers = { classes: {}, tags: {}, parses: {} }
+  // Tasks that lay texts out alike have the same sequences.
+  const encoded = new Map<string, Promise<EncodedText[]>>()
+  const encode = (task: FoundTask, maxTokens: number): Promise<EncodedText[]> => {
+    const layout = `${maxTokens} ${task.saved?.hypothesisFirst}`
+    const known = encoded.get(layout) ?? session.encode(layoutOf(task, inputs), { maxTokens })
+    encoded.set(layout, known)
+    return known
+  }
   const plans = await Promise.all(
-    [...tasks].map(([name, task]) => planOf(session, name, task, inputs, options, answers)),
+    [...tasks].map(([name, task]) => planOf(session, name, task, inputs, { ...options, encode }, answers)),
   )
   const work: Promise<void>[] = groupsOf(plans).map((group) => computeGroup(session, group))
   if (options.embed) work.push(embedTexts(session, inputs as string[], first, options.embed, answers))
@@ -102,7 +111,7 @@ async function planOf(
   name: string,
   task: FoundTask<AskedHead>,
   inputs: readonly TextInput[],
-  options: AskTasksOptions,
+  options: AskTasksOptions & { encode(task: FoundTask, maxTokens: number): Promise<EncodedText[]> },
   answers: TaskAnswers,
 ): Promise<Plan> {
   const { head } = task
@@ -110,8 +119,8 @@ async function planOf(
   const limit = tokenLimit(options.maxTokens ?? task.sequenceTokens, session.parts.model.config.encoder.maxPositions)
   if (head.kind === 'tagger') {
     const windows = await tagWindows(session, inputs as readonly string[], limit)
-    const finish = (rows: readonly HeadRow[]): void => {
-      answers.tags[name] = taggedTexts({ ...task, head }, inputs.length, windows, rows)
+    const finish = async (rows: readonly HeadRow[]): Promise<void> => {
+      answers.tags[name] = await taggedTexts({ ...task, head }, inputs.length, windows, rows)
     }
     return { head, adapter, sequences: windows, finish }
   }
@@ -123,7 +132,7 @@ async function planOf(
     }
     return { head, adapter, sequences: windows, finish }
   }
-  const encoded = await session.encode(layoutOf(task, inputs), { maxTokens: limit })
+  const encoded = await options.encode(task, limit)
   const scoring: FoundTask<ScoringHead> = { ...task, head }
   const finish = (rows: readonly HeadRow[]): void => {
     answers.classes[name] = encoded.map(({ truncated }, index) =>
@@ -148,9 +157,15 @@ function sharesPass(a: Plan, b: Plan): boolean {
   return (
     a.adapter === b.adapter &&
     a.head.name !== b.head.name &&
-    a.sequences.length === b.sequences.length &&
-    a.sequences.every((sequence, index) => {
-      const other = b.sequences[index]
+    (a.sequences === b.sequences || sameSequences(a.sequences, b.sequences))
+  )
+}
+
+function sameSequences(a: readonly Sequence[], b: readonly Sequence[]): boolean {
+  return (
+    a.length === b.length &&
+    a.every((sequence, index) => {
+      const other = b[index]
       return (
         sameNumbers(sequence.tokenIds, other.tokenIds) &&
         sameNumbers(sequence.segmentIds, other.segmentIds) &&
@@ -168,16 +183,14 @@ function sameNumbers(a: ArrayLike<number>, b: ArrayLike<number>): boolean {
 
 async function computeGroup(session: Session, group: readonly Plan[]): Promise<void> {
   const [{ head, adapter }] = group
-  const sequences = group.find(({ sequences }) => sequences.some(({ places }) => places))?.sequences
-  if (group.length === 1) {
-    await group[0].finish(await session.compute(headWork(head, adapter), group[0].sequences))
-    return
-  }
+  if (group.length === 1) return group[0].finish(await session.compute(headWork(head, adapter), group[0].sequences))
+  // Of taggers and parsers, whose words' places are the same.
+  const placed = group.find(({ sequences }) => sequences.some(({ places }) => places)) ?? group[0]
   const work = headsWork(
     group.map((plan) => plan.head),
     adapter,
   )
-  const rows = await session.compute(work, sequences ?? group[0].sequences)
+  const rows = await session.compute(work, placed.sequences)
   for (const [place, plan] of group.entries()) await plan.finish(rows.map((ofHeads) => ofHeads[place]))
 }
 

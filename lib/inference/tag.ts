@@ -1,12 +1,13 @@
 /** A tag for every word. */
 import { StrataError } from '../errors.js'
-import type { Tokenizer } from '../text/index.js'
+import type { Tokenizer, TokenOffsets } from '../text/index.js'
 import { tokenLimit } from './check-arguments.js'
 import { type AskOptions, labelNames } from './classify.js'
 import { type FoundTask, findTask } from './find-task.js'
 import { softmaxRow } from './head-scores.js'
 import { type HeadRow, headWork } from './head-work.js'
 import type { HeadOf, Session } from './loaded-parts.js'
+import { mapInTurns } from './pause.js'
 import { encodeTexts, estimateTokens } from './serving/encode-texts.js'
 import { type Window, windowsOfWords } from './word-windows.js'
 
@@ -50,27 +51,35 @@ export async function tagWindows(
 ): Promise<Window<Word>[]> {
   const { tokenizer } = session.parts
   await session.announce(estimateTokens(inputs.map(charactersOfWords)))
+  const texts = inputs.filter((input) => typeof input === 'string')
+  const placed = texts.length > 0 ? await tokenizer.encodeWithOffsets(texts) : []
+  let next = 0
   const words = await Promise.all(
-    inputs.map((text) => (typeof text === 'string' ? wordsOfText(tokenizer, text) : givenWords(tokenizer, text))),
+    inputs.map((input) =>
+      typeof input === 'string' ? wordsOfText(tokenizer, input, placed[next++]) : givenWords(tokenizer, input),
+    ),
   )
   return words.flatMap((list, text) => windowsOfWords(list, text, limit, tokenizer))
 }
 
 /** The words of N texts with the tags that the head chose for them. */
-export function taggedTexts(
+export async function taggedTexts(
   task: FoundTask<HeadOf<'tagger'>>,
   texts: number,
   windows: readonly Window<Word>[],
   rows: readonly HeadRow[],
-): TaggedWord[][] {
+): Promise<TaggedWord[][]> {
   const tags = labelNames(task, task.head.classes)
-  const results = Array.from({ length: texts }, (): TaggedWord[] => [])
-  windows.forEach(({ text, words }, window) => {
-    words.forEach(({ word, start, end }, row) => {
+  const tagged = await mapInTurns(windows, ({ words }, window) =>
+    words.map(({ word, start, end }, row): TaggedWord => {
       const probabilities = softmaxRow(rows[window], row, tags.length)
       const best = probabilities.indexOf(Math.max(...probabilities))
-      results[text].push({ word, tag: tags[best], score: probabilities[best], start, end })
-    })
+      return { word, tag: tags[best], score: probabilities[best], start, end }
+    }),
+  )
+  const results = Array.from({ length: texts }, (): TaggedWord[] => [])
+  windows.forEach(({ text }, window) => {
+    for (const word of tagged[window]) results[text].push(word)
   })
   return results
 }
@@ -98,8 +107,8 @@ export function wordsInputs(texts: unknown): WordsInput[] {
   })
 }
 
-async function wordsOfText(tokenizer: Tokenizer, text: string): Promise<Word[]> {
-  const [{ tokenIds, starts, ends }] = await tokenizer.encodeWithOffsets([text])
+/** A text's words are those of the pre-tokeniser: white space and punctuation part them. */
+function wordsOfText(tokenizer: Tokenizer, text: string, { tokenIds, starts, ends }: TokenOffsets): Word[] {
   const wordStarts = tokenizer.wordStarts(tokenIds)
   const words: Word[] = []
   for (let first = 0; first < tokenIds.length; ) {
@@ -112,6 +121,7 @@ async function wordsOfText(tokenizer: Tokenizer, text: string): Promise<Word[]> 
   return words
 }
 
+/** Words that came as a list stay as they are. */
 async function givenWords(tokenizer: Tokenizer, words: readonly string[]): Promise<Word[]> {
   if (words.length === 0) return []
   const encoded = await encodeTexts(tokenizer, words, { addSpecialTokens: false })

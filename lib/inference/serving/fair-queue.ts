@@ -138,7 +138,7 @@ export class FairQueue {
     const name = kindOf(call)
     let kind = this.#kinds.get(name)
     if (!kind) {
-      kind = { name, calls: new Heap((a, b) => a.tag < b.tag), closed: 0 }
+      kind = { name, calls: new Heap((a, b) => a.tag < b.tag || (a.tag === b.tag && a.number < b.number)), closed: 0 }
       this.#kinds.set(name, kind)
     }
     kind.calls.push(call)

@@ -43,8 +43,7 @@ export async function* inOrder<Input, Output>(
         await pulling
         continue
       }
-      const ready = first.then(() => 'ready' as const)
-      if (pulling && (await Promise.race([pulling, ready])) === 'pulled') continue
+      if (pulling && (await Promise.race([pulling, first.then(() => 'ready' as const)])) === 'pulled') continue
       const output = await first
       onTheirWay.shift()
       yield output

@@ -15,8 +15,12 @@ export interface Slice {
   tokens: number
 }
 
+let calls = 0
+
 /** Sequences of one call that wait for the model, some of them perhaps computed already. */
 export class WaitingCall {
+  /** Calls due at the same time go in the order in which they came. */
+  readonly number = ++calls
   readonly rows: unknown[]
   /** Tokens that no batch has taken yet. */
   waitingTokens: number
