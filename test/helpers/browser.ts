@@ -1,4 +1,4 @@
-/** A headless Chromium for pages that the package writes. */
+/** A headless Chromium for pages that the package writes or an example serves. */
 import { existsSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
 import { pathToFileURL } from 'node:url'
@@ -29,9 +29,10 @@ export interface OpenedPage {
   requests: string[]
 }
 
+/** Opens a file, or an http address. */
 export async function openPage(
   browser: Browser,
-  file: string,
+  target: string,
   options: BrowserContextOptions = {},
 ): Promise<OpenedPage> {
   const context = await browser.newContext({ viewport: { width: 1200, height: 900 }, colorScheme: 'light', ...options })
@@ -42,7 +43,7 @@ export async function openPage(
   })
   page.on('pageerror', (error) => opened.complaints.push(String(error)))
   page.on('request', (request) => opened.requests.push(request.url()))
-  await page.goto(pathToFileURL(file).href)
+  await page.goto(target.startsWith('http:') ? target : pathToFileURL(target).href)
   return opened
 }
 
