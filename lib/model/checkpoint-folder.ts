@@ -5,6 +5,7 @@
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileError, StrataError } from '../errors.js'
+import { Tokenizer } from '../text/index.js'
 import {
   type AdapterFolder,
   adapterParameters,
@@ -20,6 +21,7 @@ import { headsOfTensors } from './huggingface-heads.js'
 import { Model } from './model.js'
 import type { ModelOptions } from './model-types.js'
 import { modelParameterShapes } from './parameter-shapes.js'
+import { chunkPlainBatches } from './plain-chunks.js'
 import { checkClasses, checkComplete, checkCounts, checkFloats, checkMemory } from './plausible-folder.js'
 import { readFloatTensor } from './read-tensor.js'
 import { inspectSafetensors, type StoredTensorInfo } from './safetensors.js'
@@ -154,12 +156,20 @@ export async function loadModel(folder: string, options: LoadModelOptions = {}):
       for (let row = 0; row < rows; row++) values.set(left.subarray(row * rows, (row + 1) * rows), 2 * row * rows)
       await model.writeTensors({ [name]: values })
     }
+    if (config.agreements) await chunkByTokenizer(model, folder)
   } catch (error) {
     await model.dispose()
     throw error
   }
   const answered = tasks.filter((task) => savedTaskProblem(task, config.heads, config.adapters ?? []) === undefined)
   return { model, config, fresh, borrowed, unused, tasks: answered }
+}
+
+/** Without a tokenizer every batch has to bring its chunks. */
+async function chunkByTokenizer(model: Model, folder: string): Promise<void> {
+  for (const name of TOKENIZER_FILES.slice(0, 2)) {
+    if (await exists(join(folder, name))) return chunkPlainBatches(model, await Tokenizer.load(folder))
+  }
 }
 
 export interface SaveModelOptions {

@@ -1,3 +1,4 @@
+import { agreementFaults, relationNames } from './agreements-of-recipe.js'
 import { pruningFaults } from './pruning-of-recipe.js'
 import type { RecipeProblem } from './recipe-problems.js'
 import type { ResolvedHead, ResolvedRecipe } from './resolve-recipe.js'
@@ -13,6 +14,7 @@ export function checkAcrossKeys(recipe: ResolvedRecipe): RecipeProblem[] {
     ...budgetFaults(recipe),
     ...runFaults(recipe),
     ...pruningFaults(recipe),
+    ...agreementFaults(recipe),
   ]
 }
 
@@ -196,10 +198,10 @@ function budgetFaults(recipe: ResolvedRecipe): RecipeProblem[] {
   })
   recipe.stages?.forEach((stage, index) => {
     for (const name of stage.heads ?? []) {
-      if (!Object.hasOwn(recipe.heads, name)) {
+      if (!Object.hasOwn(recipe.heads, name) && !relationNames(recipe).includes(name)) {
         problems.push({
           key: `stages.${index}.heads`,
-          message: `names "${name}", expected some of ${Object.keys(recipe.heads).join(', ')}`,
+          message: `names "${name}", expected some of ${[...relationNames(recipe), ...Object.keys(recipe.heads)].join(', ')}`,
         })
       }
     }
@@ -216,7 +218,7 @@ function runFaults(recipe: ResolvedRecipe): RecipeProblem[] {
     })
   }
   const watched = { 'checkpoint.best.metric': recipe.checkpoint.best, 'earlyStopping.metric': recipe.earlyStopping }
-  const known = ['mean', 'sum', ...Object.keys(recipe.heads), ...Object.keys(recipe.tasks)]
+  const known = ['mean', 'sum', ...relationNames(recipe), ...Object.keys(recipe.heads), ...Object.keys(recipe.tasks)]
   for (const [key, score] of Object.entries(watched)) {
     if (!score || known.includes(score.metric.split('.')[0])) continue
     problems.push({

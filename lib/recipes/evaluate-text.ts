@@ -5,6 +5,7 @@ import { evaluateHeads } from '../evaluation/index.js'
 import type { Model, ModelFolder } from '../model/index.js'
 import type { PretrainingSource } from '../objectives/index.js'
 import type { Tokenizer } from '../text/index.js'
+import { chunkOptions, relationNames } from './agreements-of-recipe.js'
 import type { EvaluateCheckpointOptions } from './evaluate-checkpoint.js'
 import { type HeldOutRow, heldOutRows } from './held-out-table.js'
 import { recipeSource } from './pretraining-sources.js'
@@ -36,7 +37,7 @@ export async function openTextEvaluation(
   const corpus = options.data?.corpus as string | string[] | undefined
   const view = await openView(recipe, found, tokenizer, corpus, options)
   // Every head's labels, also when few heads are wanted: the inputs are then the run's own.
-  const all = Object.keys(recipe.heads)
+  const all = [...relationNames(recipe), ...Object.keys(recipe.heads)]
   const source = recipeSource(recipe, { view, tokenizer, heads: all, batch: recipe.batch, evaluation: true })
   const text: EvaluatedText = {
     data: corpus === undefined ? 'held out' : [corpus].flat().join(', '),
@@ -63,7 +64,14 @@ async function openView(
     // The filters are for text to train on.
     const { maxTokensPerCharacter: _, dropDuplicates: __, ...reading } = recipe.text
     return wholeCorpus(
-      await openCorpus({ inputs: await expandFiles(corpus), tokenizer, ...reading, cacheDirectory, signal }),
+      await openCorpus({
+        inputs: await expandFiles(corpus),
+        tokenizer,
+        ...reading,
+        chunks: chunkOptions(recipe),
+        cacheDirectory,
+        signal,
+      }),
     )
   }
   if (recipe.data.corpus === undefined) {

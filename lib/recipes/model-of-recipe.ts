@@ -1,6 +1,7 @@
 /** The model that a recipe describes: its encoder, mixes, adapters, heads and what prunes it. */
 import type { AdapterConfig, HeadConfig, ModelConfig, Tap, TaskHeadConfig } from '../model/index.js'
 import type { TaskKind } from '../tasks/index.js'
+import { agreementParts } from './agreements-of-recipe.js'
 import type { ResolvedHead, ResolvedRecipe, ResolvedTask } from './resolve-recipe.js'
 import type { RecipeAdapter } from './schema.js'
 
@@ -24,6 +25,7 @@ export function modelConfigOf(
 ): ModelConfig {
   const mixes = Object.entries(recipe.mixes).map(([name, mix]) => ({ name, ...mix }))
   const { adapter } = recipe
+  const { agreements, heads } = agreementParts(recipe)
   const adapters = adapter
     ? tasks
         .filter(({ name }) => recipe.tasks[name].adapter)
@@ -32,9 +34,11 @@ export function modelConfigOf(
   return {
     encoder: { ...recipe.encoder, vocabSize },
     heads: [
+      ...heads,
       ...Object.entries(recipe.heads).map(headConfig),
       ...tasks.map((shape) => taskHeadConfig(shape, recipe.tasks[shape.name])),
     ],
+    ...(agreements && { agreements }),
     ...(mixes.length > 0 && { mixes }),
     ...(adapters.length > 0 && { adapters }),
     ...(recipe.pruning && { pruning: { method: recipe.pruning.method } }),

@@ -2,6 +2,7 @@ import { StrataError } from '../errors.js'
 import { bermo } from './bermo.js'
 import { bertPretrain } from './bert-pretrain.js'
 import { cramming } from './cramming.js'
+import { dacbert } from './dacbert.js'
 import { nearest } from './edit-distance.js'
 import { fineTune } from './fine-tune.js'
 import { hierarchicalPretrain } from './hierarchical-pretrain.js'
@@ -28,6 +29,7 @@ export const namedRecipes: readonly NamedRecipe[] = [
   bertPretrain,
   hierarchicalPretrain,
   cramming,
+  dacbert,
   fineTune,
   mtDnn,
   pals,

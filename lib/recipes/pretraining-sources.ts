@@ -6,6 +6,7 @@ import {
   pretrainingSource,
 } from '../objectives/index.js'
 import type { Tokenizer } from '../text/index.js'
+import { relationNames } from './agreements-of-recipe.js'
 import type { ResolvedRecipe } from './resolve-recipe.js'
 
 export interface SourceOptions {
@@ -44,11 +45,13 @@ function packedSource(
   recipe: ResolvedRecipe,
   { view, tokenizer, heads, batch, evaluation }: SourceOptions,
 ): PretrainingSource {
+  const relations = relationNames(recipe).filter((relation) => heads.includes(relation))
   return packedMaskedLmSource({
     corpus: view.corpus,
     documents: view.documents,
     special: tokenizer.specialTokens,
-    mlm: objectivesOf(recipe, heads).mlm!,
+    mlm: objectivesOf(recipe, heads).mlm ?? recipe.masking,
+    agreements: recipe.agreements && Object.fromEntries(relations.map((relation) => [relation, relation])),
     batchTokens: batch.tokens,
     sequenceTokens: batch.sequenceTokens,
     order: recipe.inputs.order,
@@ -61,7 +64,7 @@ function packedSource(
 function objectivesOf(recipe: ResolvedRecipe, names: readonly string[]): PretrainingHeads {
   const objectives: PretrainingHeads = {}
   const { probability, rate } = recipe.bigramShift
-  for (const name of names) {
+  for (const name of names.filter((name) => Object.hasOwn(recipe.heads, name))) {
     const head = recipe.heads[name]
     if (head.kind === 'masked-lm') objectives.mlm = { name, ...recipe.masking }
     else if (head.kind === 'next-sentence') objectives.nsp = { name }

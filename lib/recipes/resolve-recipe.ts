@@ -1,5 +1,6 @@
 import type { EncoderConfig } from '../model/config.js'
 import { activeTasks } from './active-tasks.js'
+import { agreementStages, relationNames } from './agreements-of-recipe.js'
 import { checkAcrossKeys } from './cross-checks.js'
 import { nearest } from './edit-distance.js'
 import { isValues, mergeValues, type Values } from './merge.js'
@@ -13,9 +14,11 @@ export type ResolvedTask = Omit<RecipeTask, 'head'> & { head: Omit<RecipeTask['h
 type ParsedStage = NonNullable<ParsedRecipe['stages']>[number]
 export type ResolvedStage = Omit<
   ParsedStage,
-  'eachTask' | 'name' | 'heads' | 'tasks' | 'sampler' | 'train' | 'freeze'
+  'eachTask' | 'name' | 'heads' | 'tasks' | 'sampler' | 'train' | 'freeze' | 'budget'
 > & {
   name: string
+  /** `total` as in {@link Budget}: of stages that share one. */
+  budget: ParsedStage['budget'] & { total?: number }
   heads: string[]
   tasks: string[]
   sampler: ParsedRecipe['sampler']
@@ -64,14 +67,14 @@ export function resolveRecipe(values: Values, options: ResolveOptions = {}): Res
 
 /** The stages of a recipe; a one-stage recipe has its keys at the top. */
 export function stagesOf(recipe: ResolvedRecipe): ResolvedStage[] {
-  const allHeads = Object.keys(recipe.heads)
+  const allHeads = [...relationNames(recipe), ...Object.keys(recipe.heads)]
   const allTasks = Object.keys(recipe.tasks)
   const { budget, optimizer, schedule, clip, batch, freeze, sampler, train } = recipe
   if (!recipe.stages) {
     const name = allTasks.length === 0 ? 'pretrain' : allHeads.length === 0 ? 'finetune' : 'train'
     const start = { startFrom: undefined, startFromBest: false }
     const parts = { heads: allHeads, tasks: allTasks, optimizer, schedule, clip, batch, freeze, sampler, train }
-    return [{ name, budget: budget ?? {}, ...parts, ...start }]
+    return agreementStages(recipe, { name, budget: budget ?? {}, ...parts, ...start })
   }
   return recipe.stages.flatMap(({ eachTask, ...stage }, index) => {
     const name = stage.name ?? `stage${index}`

@@ -127,7 +127,7 @@ function stagePlan(
     name: stage.name,
     heads: stage.heads,
     tasks: stage.tasks,
-    budget: stage.budget as Record<string, number>,
+    budget: ownBudget(stage.budget),
     batchesPerEpoch: batches,
     inputsPerEpoch: inputs,
     tokensPerEpoch,
@@ -136,6 +136,11 @@ function stagePlan(
     epochs: planned.batches === null || batches === 0 ? null : planned.batches / batches,
     hours: hours ?? forecast,
   }
+}
+
+/** Of a stage that shares a budget its part, without where that ends. */
+function ownBudget({ total: _, ...budget }: ResolvedStage['budget']): Record<string, number> {
+  return budget as Record<string, number>
 }
 
 function taskPlan(shape: TaskShape, config: ModelConfig, data: RunData): TaskPlan {

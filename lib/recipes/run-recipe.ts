@@ -3,7 +3,15 @@ import { mkdir } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { fileError, StrataError } from '../errors.js'
 import { scoreTask } from '../evaluation/index.js'
-import { computeThreads, type Device, loadModel, Model, type Precision, readModelFolder } from '../model/index.js'
+import {
+  chunkPlainBatches,
+  computeThreads,
+  type Device,
+  loadModel,
+  Model,
+  type Precision,
+  readModelFolder,
+} from '../model/index.js'
 import { resolveDevice } from '../runtime/index.js'
 import type { OpenedTask, TaskScores } from '../tasks/index.js'
 import type { Tokenizer } from '../text/index.js'
@@ -18,6 +26,7 @@ import {
   type TrainResult,
   train,
 } from '../training/index.js'
+import { relationNames } from './agreements-of-recipe.js'
 import { type HeldOutRow, heldOutRows } from './held-out-table.js'
 import { modelConfigOf } from './model-of-recipe.js'
 import { checkResumedRecipe } from './open-recipe.js'
@@ -156,13 +165,19 @@ async function openModel(recipe: ResolvedRecipe, data: RunData, output: string, 
   if (recipe.threads > 0) computeThreads(recipe.threads)
   const saved = resume ? (await newestCheckpoint(output)).found : undefined
   // A checkpoint's vocabulary may be larger than its tokenizer's (padded to a round number).
-  const vocabSize = saved ? (await readModelFolder(saved.path)).config.encoder.vocabSize : tokenizer.vocabSize
-  const config = modelConfigOf(recipe, vocabSize, data.tasks.map(shapeOf))
-  if (!recipe.init || saved) return { model: await Model.create(config, options), notes: [] }
+  const past = saved && (await readModelFolder(saved.path)).config
+  const config = modelConfigOf(recipe, past?.encoder.vocabSize ?? tokenizer.vocabSize, data.tasks.map(shapeOf))
+  // A checkpoint keeps its agreements, whatever it is trained for.
+  const agreements = config.agreements ?? past?.agreements
+  if (!recipe.init || saved) {
+    const model = await Model.create({ ...config, ...(agreements && { agreements }) }, options)
+    chunkPlainBatches(model, tokenizer)
+    return { model, notes: [] }
+  }
 
   const { hiddenDropout, attentionDropout } = recipe.encoder
   const { heads, mixes, adapters, pruning } = config
-  const parts = { heads, mixes, adapters, pruning }
+  const parts = { heads, mixes, adapters, pruning, ...(agreements && { agreements }) }
   const loaded = await loadModel(recipe.init, { ...options, ...parts, hiddenDropout, attentionDropout })
   const rows = loaded.config.encoder.vocabSize
   if (tokenizer.vocabSize > rows) {
@@ -181,10 +196,12 @@ function startNotes(
   { fresh, unused }: { fresh: readonly string[]; unused: readonly string[] },
 ): string[] {
   const parts = new Set(
-    fresh.map((name) => /^(heads|mixes|adapters)\.([^.]+)\./.exec(name)?.slice(1).join(' ') ?? name),
+    fresh.map((name) => /^(heads|mixes|adapters|agreements)\.([^.]+)\./.exec(name)?.slice(1).join(' ') ?? name),
   )
-  const kinds = { heads: 'head', mixes: 'mix', adapters: 'adapter' }
-  const names = [...parts].map((part) => part.replace(/^(heads|mixes|adapters)(?= )/, (kind) => kinds[kind as 'heads']))
+  const kinds = { heads: 'head', mixes: 'mix', adapters: 'adapter', agreements: 'relation' }
+  const names = [...parts].map((part) =>
+    part.replace(/^(heads|mixes|adapters|agreements)(?= )/, (kind) => kinds[kind as 'heads']),
+  )
   return [
     ...names.map((name) => `${name} is not in ${init}: it starts fresh`),
     ...(unused.length > 0 ? [`not used of ${init}: ${unused.join(', ')}`] : []),
@@ -319,7 +336,7 @@ function heldOutRowsOf(recipe: ResolvedRecipe, data: RunData, { scores }: TrainR
   const evaluation = recipeSource(recipe, {
     view: data.text.heldOut,
     tokenizer: data.tokenizer,
-    heads: Object.keys(recipe.heads),
+    heads: [...relationNames(recipe), ...Object.keys(recipe.heads)],
     batch: recipe.batch,
     evaluation: true,
   })

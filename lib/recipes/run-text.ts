@@ -12,7 +12,8 @@ import {
 } from '../data/index.js'
 import { fileError, StrataError } from '../errors.js'
 import { Tokenizer } from '../text/index.js'
-import type { ResolvedRecipe } from './resolve-recipe.js'
+import { chunkOptions, relationNames } from './agreements-of-recipe.js'
+import { type ResolvedRecipe, stagesOf } from './resolve-recipe.js'
 import type { OpenDataOptions } from './run-data.js'
 
 /** Text of the self-supervised heads, tokenised and divided. */
@@ -38,6 +39,7 @@ export async function openText(
       tokenizer,
       ...reading,
       ...filters,
+      chunks: chunkOptions(recipe),
       cacheDirectory: options.cacheDirectory,
       onProgress,
       signal: options.signal,
@@ -46,6 +48,7 @@ export async function openText(
     return corpus
   }
   const corpus = await open(inputs, { maxTokensPerCharacter, dropDuplicates })
+  if (recipe.agreements) checkParsed(recipe, inputs, corpus.statistics)
   if (recipe.data.heldOut !== undefined) {
     return { training: wholeCorpus(corpus), heldOut: wholeCorpus(await open(await expandFiles(recipe.data.heldOut))) }
   }
@@ -67,9 +70,9 @@ export async function expandFiles(slot: string | readonly string[]): Promise<str
       files.push(path)
       continue
     }
-    const names = (await readdir(path)).filter((name) => /\.(txt|text|jsonl|ndjson)(\.gz)?$/i.test(name)).sort()
+    const names = (await readdir(path)).filter((name) => /\.(txt|text|jsonl|ndjson|conllu)(\.gz)?$/i.test(name)).sort()
     if (names.length === 0)
-      throw new StrataError('BAD_DATA', `${path} has no .txt or .jsonl file (also .gz), expected at least one`)
+      throw new StrataError('BAD_DATA', `${path} has no .txt, .jsonl or .conllu file (also .gz), expected at least one`)
     files.push(...names.map((name) => join(path, name)))
   }
   return files
@@ -129,6 +132,21 @@ function heldOutCount(recipe: ResolvedRecipe, documentCount: number, notes: stri
   return documents
 }
 
+/** Submodels learn from parses alone. */
+function checkParsed(
+  recipe: ResolvedRecipe,
+  files: string[],
+  { sentences, unparsedSentences = 0 }: CorpusStatistics,
+): void {
+  const relations = relationNames(recipe)
+  const learns = stagesOf(recipe).some(({ heads }) => heads.some((head) => relations.includes(head)))
+  if (!learns || unparsedSentences < sentences) return
+  throw new StrataError(
+    'BAD_DATA',
+    `${files.join(', ')}: no sentence has a parse, which the relations are learned from; give CoNLL-U (stratabert parse makes it), or train without submodels (agreements=null)`,
+  )
+}
+
 const FILTERS: ReadonlySet<string> = new Set(['duplicateDocuments', 'incompressibleDocuments'])
 
 /** Every count of a corpus that tells of skipped or changed text. */
@@ -139,6 +157,8 @@ function corpusNotes(files: string[], statistics: CorpusStatistics): string[] {
     emptySentences: 'sentences without a token were skipped',
     replacedLines: 'lines had invalid UTF-8, replaced',
     cutDocuments: 'very long documents were cut',
+    cutSentences: 'sentences longer than a sequence were cut between chunks',
+    unparsedSentences: 'sentences have no parse: their chunks come from a lexicon and teach no relation',
     duplicateDocuments: `documents were exact copies of others, removed (${statistics.duplicateCharacters} characters)`,
     incompressibleDocuments: `documents had too many tokens a character, removed (${statistics.incompressibleCharacters} characters in ${statistics.incompressibleTokens} tokens)`,
   } as const

@@ -1,4 +1,6 @@
 import { z } from 'zod'
+import { DOCUMENT_FORMATS } from '../data/document-reader.js'
+import { agreements } from './agreement-schema.js'
 import { pruning } from './pruning-schema.js'
 import { adapter, layer, mix, name, sampler, task, taskFiles } from './task-schema.js'
 
@@ -244,8 +246,11 @@ export const recipeSchema = z.strictObject({
   /** How the text files are read. */
   text: z
     .strictObject({
-      /** `titled` = `= Title =` lines, `plain` = a blank line begins a document, `jsonl` = a JSON object a line; also gzipped. */
-      format: z.enum(['auto', 'titled', 'plain', 'jsonl']).default('auto'),
+      /**
+       * `titled` = `= Title =` lines, `plain` = a blank line begins a document, `jsonl` = a JSON object a line, `conllu` = parsed
+       * sentences; also gzipped.
+       */
+      format: z.enum(DOCUMENT_FORMATS).default('auto'),
       /** Field of a JSON line that holds the text. */
       textField: z.string().min(1).default('text'),
       /** What happens at invalid UTF-8: refused with its line, or replaced and counted. */
@@ -285,6 +290,8 @@ export const recipeSchema = z.strictObject({
       'an object of heads by name',
     )
     .prefault({}),
+  /** Submodels of agreements between chunks, which the encoder reads beside its embeddings: docs/dacbert.md. Default: none. */
+  agreements: agreements.optional(),
   /** Learned sums of layers by name; heads that name the same one share it. */
   mixes: z.record(name, mix).prefault({}),
   /** Modules inside the blocks that every labelled task gets for itself. */
@@ -355,6 +362,7 @@ type Removable<T> = T extends readonly unknown[] ? T : T extends object ? { [K i
 export type ParsedRecipe = z.output<typeof recipeSchema>
 export type RecipeHead = z.output<typeof head>
 export type LayerPlace = z.output<typeof layer>
+export type { RecipeAgreements } from './agreement-schema.js'
 export type { RecipePruning } from './pruning-schema.js'
 export type { RecipeAdapter, RecipeMix, RecipeTask, TaskSlot } from './task-schema.js'
 

@@ -111,7 +111,7 @@ export class TrainingRun {
   /** Share of the running stage's budget, 0 … 1, with the clock moved on. */
   progress(): number {
     this.#tick()
-    return budgetProgress(this.stage.budget, this.state.stage)
+    return budgetProgress(this.stage.budget, this.state.stage, this.state)
   }
 
   /** The stage's budget is spent, or something else ended it. */
@@ -244,7 +244,7 @@ export class TrainingRun {
       tokens: state.tokens,
       progress,
       elapsedSeconds: state.elapsedSeconds,
-      secondsLeft: secondsLeft(stage.budget, state.stage),
+      secondsLeft: secondsLeft(stage.budget, state.stage, state),
       memoryBytes: process.memoryUsage.rss(),
       skippedSteps: state.skippedSteps,
       pruning: await readPruning(this.model),

@@ -7,7 +7,7 @@ import type { OptimizerOptions } from '../model/optimizer.js'
 
 export type { SamplerConfig }
 
-/** How long a stage lasts; exactly one field is set. */
+/** How long a stage lasts; exactly one unit is set. */
 export interface Budget {
   /** Optimiser steps. */
   steps?: number
@@ -20,6 +20,11 @@ export interface Budget {
   epochs?: number
   /** Wall-clock hours, summed over resumed parts. */
   hours?: number
+  /**
+   * Of stages that share one budget in steps, tokens or hours: how much of it the whole run has spent when this stage ends, whatever
+   * the stages before took. The amount above is then a plan.
+   */
+  total?: number
 }
 
 export interface ScheduleConfig {
