@@ -13,7 +13,7 @@ import {
   readAdapterFolder,
   withAdapter,
 } from './adapter-folder.js'
-import type { AdapterConfig, HeadConfig, MixConfig, ModelConfig, PruningConfig } from './config.js'
+import type { AdapterConfig, AgreementConfig, HeadConfig, MixConfig, ModelConfig, PruningConfig } from './config.js'
 import { checkFolderLink, exists, packageVersion, readJson, syncPath, writeFileSynced } from './folder-files.js'
 import { exportMapping, type FileParts, importMapping } from './huggingface.js'
 import { huggingFaceConfig, parseHuggingFaceConfig, tasksOfConfig } from './huggingface-config.js'
@@ -72,6 +72,8 @@ export async function readModelFolder(folder: string): Promise<ModelFolder> {
 export interface LoadModelOptions extends ModelOptions {
   /** Heads of the loaded model; default: those that the folder has. Heads that it lacks are freshly drawn. */
   heads?: HeadConfig[]
+  /** Agreements of the loaded model; default: those that the folder has; null: none. Relations that it lacks are freshly drawn. */
+  agreements?: AgreementConfig | null
   /** Layer mixes of the loaded model; default: those that the folder has. */
   mixes?: MixConfig[]
   /** Adapters of the loaded model; default: those that the folder has. */
@@ -102,17 +104,32 @@ export interface LoadedModel {
 /**
  * Loads a model from a folder of this package or of transformers (BertModel, BertForMaskedLM,
  * BertForNextSentencePrediction, BertForPreTraining, BertForSequenceClassification, BertForTokenClassification,
- * BertForQuestionAnswering, BertForMultipleChoice). A requested head, mix or adapter takes the weights of the folder's of the
+ * BertForQuestionAnswering, BertForMultipleChoice). A requested head, relation, mix or adapter takes the weights of the folder's of the
  * same name and kind; in a folder from elsewhere, a head at the top layer takes those of the published head of its kind.
  */
 export async function loadModel(folder: string, options: LoadModelOptions = {}): Promise<LoadedModel> {
-  const { heads, mixes, adapters, pruning, adapterFolders, hiddenDropout, attentionDropout, ...modelOptions } = options
+  const {
+    heads,
+    agreements,
+    mixes,
+    adapters,
+    pruning,
+    adapterFolders,
+    hiddenDropout,
+    attentionDropout,
+    ...modelOptions
+  } = options
   const inspected = await inspectFolder(folder)
   const { weightsFile, encoder, tensors, parts, tied } = inspected
-  const wanted = { mixes: mixes ?? parts.mixes, adapters: adapters ?? parts.adapters }
+  const wanted = {
+    agreements: agreements === undefined ? parts.agreements : agreements,
+    mixes: mixes ?? parts.mixes,
+    adapters: adapters ?? parts.adapters,
+  }
   const base: ModelConfig = {
     encoder: { ...encoder, hiddenDropout: hiddenDropout ?? 0, attentionDropout: attentionDropout ?? 0 },
     heads: heads ?? parts.heads,
+    ...(wanted.agreements ? { agreements: wanted.agreements } : {}),
     ...(wanted.mixes?.length ? { mixes: wanted.mixes } : {}),
     ...(wanted.adapters?.length ? { adapters: wanted.adapters } : {}),
     ...(pruning ? { pruning } : {}),
@@ -243,6 +260,7 @@ export function describeModel(
     format: STRATA_FORMAT,
     version: packageVersion(),
     heads: config.heads,
+    ...(config.agreements ? { agreements: config.agreements } : {}),
     ...(config.mixes?.length ? { mixes: config.mixes } : {}),
     ...(config.adapters?.length ? { adapters: config.adapters } : {}),
     ...(tasks.length ? { tasks: [...tasks] } : {}),
@@ -293,6 +311,7 @@ async function inspectFolder(folder: string): Promise<InspectedFolder> {
     tensors,
     parts: {
       heads,
+      ...(strata?.agreements ? { agreements: strata.agreements } : {}),
       ...(strata?.mixes ? { mixes: strata.mixes } : {}),
       ...(strata?.adapters ? { adapters: strata.adapters } : {}),
       ...(strata ? {} : { fromElsewhere: true }),

@@ -8,6 +8,8 @@ import type { SavedTask } from './saved-task.js'
 
 /** config.json's model_type of the Crammed BERT encoder: transformers has no such class, and its BertModel must not open it. */
 const CRAMMED_TYPE = 'stratabert-crammed'
+/** That of BERT's blocks on embeddings that agreements join, for the same reason. */
+const AGREEMENT_TYPE = 'stratabert-agreements'
 
 const ACTIVATIONS: Record<string, EncoderConfig['activation']> = {
   gelu: 'gelu',
@@ -44,8 +46,13 @@ export function parseHuggingFaceConfig(json: unknown, file: string): EncoderConf
       { details: { file, field } },
     )
   const kind = fields.model_type === CRAMMED_TYPE ? 'crammed' : 'bert'
-  if (kind === 'bert' && fields.model_type !== undefined && fields.model_type !== 'bert')
-    throw unsupported('model_type', `"bert" or "${CRAMMED_TYPE}"`)
+  if (
+    kind === 'bert' &&
+    fields.model_type !== undefined &&
+    fields.model_type !== 'bert' &&
+    fields.model_type !== AGREEMENT_TYPE
+  )
+    throw unsupported('model_type', `"bert", "${CRAMMED_TYPE}" or "${AGREEMENT_TYPE}"`)
   if ((fields.position_embedding_type ?? 'absolute') !== 'absolute') {
     throw unsupported('position_embedding_type', '"absolute"')
   }
@@ -106,7 +113,7 @@ export function huggingFaceConfig(config: ModelConfig, tasks: readonly SavedTask
   const { head } = publishedTaskHead(config) ?? {}
   return {
     architectures: [exportMapping(config).architecture],
-    model_type: encoder.kind === 'crammed' ? CRAMMED_TYPE : 'bert',
+    model_type: encoder.kind === 'crammed' ? CRAMMED_TYPE : config.agreements ? AGREEMENT_TYPE : 'bert',
     attention_probs_dropout_prob: encoder.attentionDropout,
     classifier_dropout: head?.dropout ?? null,
     hidden_act: ACTIVATION_NAMES[encoder.activation],

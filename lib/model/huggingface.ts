@@ -5,7 +5,7 @@
  * `cls.predictions.…` (its decoder is the word embedding and is not written); the first next-sentence head at the top
  * layer is `bert.pooler.dense` and `cls.seq_relationship`; a model's only task head, on the top layer, is `classifier` or
  * `qa_outputs` (huggingface-heads.ts); a shared pooler is `bert.pooler.dense` where no other head is; every other parameter keeps
- * its name. An encoder of another kind keeps all names: no class of transformers computes it. So a model with both pre-training heads at the top opens as BertForPreTraining and a fine-tuned one as the class of
+ * its name. An encoder of another kind, or with agreements in its input, is opened by no class of transformers. So a model with both pre-training heads at the top opens as BertForPreTraining and a fine-tuned one as the class of
  * its task with the same logits, and every model opens as BertModel.
  */
 import { StrataError } from '../errors.js'
@@ -30,9 +30,12 @@ export type BertArchitecture =
   | 'BertForPreTraining'
   | TaskArchitecture
   | typeof CRAMMED_ARCHITECTURE
+  | typeof AGREEMENT_ARCHITECTURE
 
 /** Of a model that no class of transformers opens. */
 export const CRAMMED_ARCHITECTURE = 'StratabertCrammedModel'
+/** Of BERT's blocks on embeddings that agreements join. */
+export const AGREEMENT_ARCHITECTURE = 'StratabertAgreementModel'
 
 /** The name in the written file of every parameter, and the class that opens it in transformers. */
 export function exportMapping(config: ModelConfig): {
@@ -47,6 +50,7 @@ export function exportMapping(config: ModelConfig): {
 
 function architectureOf(config: ModelConfig): BertArchitecture {
   if (config.encoder.kind === 'crammed') return CRAMMED_ARCHITECTURE
+  if (config.agreements) return AGREEMENT_ARCHITECTURE
   const task = publishedTaskHead(config)
   if (task) return task.architecture
   const { layers } = config.encoder
@@ -77,7 +81,7 @@ function isRedundant(name: string): boolean {
 }
 
 /** What the weights file was written from. */
-export interface FileParts extends Pick<ModelConfig, 'heads' | 'mixes' | 'adapters'> {
+export interface FileParts extends Pick<ModelConfig, 'heads' | 'agreements' | 'mixes' | 'adapters'> {
   /** True for a file without stratabert.json: its heads were found by their tensors, and their names say nothing. */
   fromElsewhere?: boolean
 }
@@ -97,7 +101,7 @@ export interface ImportMapping {
 
 /**
  * Which tensor of a file fills which parameter of a model. `parts` are what stratabert.json lists; for a file from elsewhere the
- * heads found by tensors. A head, mix or adapter of the model takes the weights of the file's of the same name and kind; from a
+ * heads found by tensors. A head, relation, mix or adapter of the model takes the weights of the file's of the same name and kind; from a
  * file from elsewhere, the first head of that kind at the top layer does. A pooler that is new takes the file's `bert.pooler.dense`,
  * as BertForSequenceClassification does, unless a next-sentence head of the model has it. Throws BAD_CHECKPOINT where the
  * encoder lacks a tensor or a shape differs.
@@ -151,7 +155,7 @@ export function importMapping(
   return result
 }
 
-/** The name in the file, by our rule of names, of a parameter of the model; undefined if the file has no such head, mix or adapter. */
+/** The name in the file, by our rule of names, of a parameter of the model; undefined if the file has no such head, relation, mix or adapter. */
 function namesInFile(config: ModelConfig, parts: FileParts): (name: string) => string | undefined {
   const { encoder } = config
   const names = exportMapping({ ...parts, encoder }).mapping
@@ -168,6 +172,12 @@ function namesInFile(config: ModelConfig, parts: FileParts): (name: string) => s
     }
     partners.set(`heads.${head.name}.`, `heads.${partner.name}.`)
   }
+  const relations = config.agreements?.relations ?? []
+  for (const name of relations) {
+    if (parts.agreements?.relations.includes(name)) partners.set(`agreements.${name}.`, `agreements.${name}.`)
+  }
+  // One gate a relation: they fit where the relations are the same.
+  const sameGates = relations.join() === parts.agreements?.relations.join()
   for (const { name } of config.mixes ?? []) {
     if (parts.mixes?.some((other) => other.name === name)) partners.set(`mixes.${name}.`, `mixes.${name}.`)
   }
@@ -177,6 +187,7 @@ function namesInFile(config: ModelConfig, parts: FileParts): (name: string) => s
   }
   return (name) => {
     if (name.startsWith('bert.')) return name
+    if (name === 'agreements.gates') return sameGates ? name : undefined
     if (name.startsWith(`${SHARED_POOLER}.`)) return names[name]
     const prefix = /^[^.]+\.[^.]+\./.exec(name)?.[0] ?? ''
     const partner = partners.get(prefix)

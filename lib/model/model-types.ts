@@ -19,7 +19,7 @@ export interface ModelOptions {
 }
 
 export interface ParameterInfo {
-  /** `bert.…` as in Hugging Face's BERT, `heads.<name>.…`, `mixes.…`, `adapters.…`, or `pruning.<weight>.scores`. */
+  /** `bert.…` as in Hugging Face's BERT, `heads.<name>.…`, `mixes.…`, `adapters.…`, `agreements.…`, or `pruning.<weight>.scores`. */
   name: string
   shape: number[]
   /** False for biases and LayerNorm parameters. */

@@ -1,5 +1,5 @@
 /** Name and shape of every parameter of a model, as the native core makes them. Legend: H hidden, F intermediate, V vocabulary. */
-import type { AdapterConfig, EncoderConfig, HeadConfig, ModelConfig } from './config.js'
+import type { AdapterConfig, AgreementConfig, EncoderConfig, HeadConfig, ModelConfig } from './config.js'
 
 type Shapes = Record<string, number[]>
 
@@ -7,6 +7,7 @@ type Shapes = Record<string, number[]>
 export function modelParameterShapes(config: ModelConfig): Shapes {
   const { layers } = config.encoder
   const shapes = encoderShapes(config)
+  if (config.agreements) Object.assign(shapes, agreementShapes(config.agreements, config.encoder))
   for (const adapter of config.adapters ?? []) Object.assign(shapes, adapterShapes(adapter, config.encoder))
   for (const mix of config.mixes ?? []) {
     shapes[`mixes.${mix.name}.weights`] = [mix.includeEmbeddings ? layers + 1 : layers]
@@ -24,13 +25,38 @@ function encoderShapes({ encoder }: ModelConfig): Shapes {
   return encoder.kind === 'crammed' ? crammedShapes(encoder) : bertShapes(encoder)
 }
 
+/** Of all submodels; those of one relation begin with `agreements.<relation>.`. */
+export function agreementShapes(agreements: AgreementConfig, { vocabSize: V, hiddenSize: H }: EncoderConfig): Shapes {
+  const { size: D, layers, intermediateSize: F } = agreements
+  const shapes: Shapes = {}
+  for (const relation of agreements.relations) {
+    const name = `agreements.${relation}`
+    shapes[`${name}.words`] = [V, D]
+    shapes[`${name}.position_scale`] = [1]
+    layerNorm(shapes, `${name}.LayerNorm`, D)
+    crammedBlockShapes(shapes, `${name}.layer`, layers, D, F)
+    layerNorm(shapes, `${name}.last.LayerNorm`, D)
+    shapes[`${name}.bilinear`] = [D, D]
+    shapes[`${name}.linear`] = [2 * D]
+    shapes[`${name}.projection`] = [H, 2 * D]
+  }
+  shapes['agreements.gates'] = [agreements.relations.length]
+  return shapes
+}
+
 function crammedShapes({ vocabSize: V, hiddenSize: H, intermediateSize: F, layers }: EncoderConfig): Shapes {
   const shapes: Shapes = {}
   shapes['bert.embeddings.word_embeddings.weight'] = [V, H]
   shapes['bert.embeddings.position_scale'] = [1]
   layerNorm(shapes, 'bert.embeddings.LayerNorm', H)
+  crammedBlockShapes(shapes, 'bert.encoder.layer', layers, H, F)
+  layerNorm(shapes, 'bert.encoder.LayerNorm', H)
+  return shapes
+}
+
+function crammedBlockShapes(shapes: Shapes, blocks: string, layers: number, H: number, F: number): void {
   for (let layer = 0; layer < layers; layer++) {
-    const name = `bert.encoder.layer.${layer}`
+    const name = `${blocks}.${layer}`
     layerNorm(shapes, `${name}.attention.LayerNorm`, H)
     for (const part of ['query', 'key', 'value']) shapes[`${name}.attention.self.${part}.weight`] = [H, H]
     shapes[`${name}.attention.output.dense.weight`] = [H, H]
@@ -38,8 +64,6 @@ function crammedShapes({ vocabSize: V, hiddenSize: H, intermediateSize: F, layer
     shapes[`${name}.intermediate.dense.weight`] = [F, H]
     shapes[`${name}.output.dense.weight`] = [H, F / 2]
   }
-  layerNorm(shapes, 'bert.encoder.LayerNorm', H)
-  return shapes
 }
 
 function bertShapes(encoder: EncoderConfig): Shapes {

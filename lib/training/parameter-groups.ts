@@ -1,10 +1,18 @@
 /** Which parameters decay, at which rate each learns, and which stay as they are. */
 import { StrataError } from '../errors.js'
-import { type ModelConfig, type ParameterGroup, type ParameterInfo, SCORES_PREFIX, tapLayer } from '../model/index.js'
+import {
+  type HeadConfig,
+  type ModelConfig,
+  type ParameterGroup,
+  type ParameterInfo,
+  SCORES_PREFIX,
+  tapLayer,
+} from '../model/index.js'
 import type { OptimizerSettings, TrainedPart } from './types.js'
 
 /**
- * Parameters that a stage's heads reach: the heads themselves, a next-sentence head that hands its vector to one of them,
+ * Parameters that a stage's heads reach: the heads themselves, the submodels that agreement heads train, the projections and gates of
+ * agreements that join the encoder's input (and their submodels where these are trained by it), a next-sentence head that hands its vector to one of them,
  * the mixes that they read, the shared pooler if one of them uses it, the encoder up to the highest tap (a mix needs all of it)
  * and, of the active adapters, what lies below that tap. What gets no gradient must not be in a group, or weight decay alone
  * would move it.
@@ -28,9 +36,11 @@ export function reachedParameters(
     mixes: new Set(heads.map((head) => head.tap?.mix)),
     adapters: new Set(activeAdapters),
   }
+  const agreements = agreementReach(config, heads, top >= 0)
   const sharedPooler = heads.some((head) => 'pooler' in head && head.pooler === 'shared')
   return parameters.filter(({ name, layer }) => {
     if (name.startsWith('pooler.')) return sharedPooler
+    if (name.startsWith('agreements.')) return agreements(name)
     const [, room, owner] = /^(heads|mixes|adapters)\.([^.]+)\./.exec(name) ?? []
     if (room !== undefined && !active[room].has(owner)) return false
     // Modules on top of the last block count as part of it.
@@ -38,11 +48,28 @@ export function reachedParameters(
   })
 }
 
+/** Of the parameters of agreements. `joins`: whether a head reads the encoder, whose input they join. */
+function agreementReach(
+  { agreements }: ModelConfig,
+  heads: readonly HeadConfig[],
+  joins: boolean,
+): (name: string) => boolean {
+  const trained = new Set(heads.map((head) => (head.kind === 'agreement' ? head.relation : undefined)))
+  const merged = joins ? (agreements?.relations.filter((relation) => !agreements.off?.includes(relation)) ?? []) : []
+  return (name) => {
+    if (name === 'agreements.gates') return merged.length > 0 && !agreements?.fixedGates
+    const [, relation, part] = name.split('.')
+    const isMerged = merged.includes(relation)
+    if (part === 'projection') return isMerged
+    return trained.has(relation) || (isMerged && agreements?.train === true)
+  }
+}
+
 type GroupSettings = Pick<OptimizerSettings, 'weightDecay' | 'layerDecay'> &
   Partial<Pick<OptimizerSettings, 'decayAll' | 'rateFactors'>>
 
 /**
- * Groups for {@link Optimizer.create}: no decay on biases, LayerNorm, mixes and scores of pruning, rate factor `layerDecay ** (L + 1 - layer)`
+ * Groups for {@link Optimizer.create}: no decay on biases, LayerNorm, mixes, gates and scores of pruning, rate factor `layerDecay ** (L + 1 - layer)`
  * (heads 1, embeddings `layerDecay ** (L + 1)`) times the one of `rateFactors`; scores of pruning have the latter alone. A frozen parameter is in no group.
  * Throws BAD_ARGUMENT when a name of `freeze` or `rateFactors` matches nothing of `known` (the whole model, where `parameters`
  * is a part), a factor is no number of at least 0, or everything is frozen.
@@ -69,7 +96,7 @@ export function parameterGroups(
     if (freeze.some((prefix) => name.startsWith(prefix))) continue
     if (train === 'adapters' && !BESIDE_THE_ENCODER.test(name)) continue
     const isScore = name.startsWith(SCORES_PREFIX)
-    const mayDecay = !name.startsWith('mixes.') && !isScore
+    const mayDecay = !name.startsWith('mixes.') && name !== 'agreements.gates' && !isScore
     const weightDecay = mayDecay && (decays || settings.decayAll) ? settings.weightDecay : 0
     const learningRateFactor = (isScore ? 1 : settings.layerDecay ** (top - layer)) * rateFactor(name)
     const key = `${weightDecay} ${learningRateFactor}`
