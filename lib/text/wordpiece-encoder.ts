@@ -205,14 +205,20 @@ export class WordPieceEncoder {
   #takeOver(encoding: JsEncoding, text: string, result: Pieces): void {
     const ids = encoding.getIds()
     const flags = new Uint8Array(ids.length)
+    // Made once, and only where an unknown word asks: each takes time with the length of the text.
+    let asked: { characters: string[]; offsets: [number, number][] } | undefined
+    const surfaceOf = (index: number): string => {
+      asked ??= { characters: Array.from(text), offsets: encoding.getOffsets() as [number, number][] }
+      return asked.characters.slice(...asked.offsets[index]).join('')
+    }
     let start = 0
     for (let index = 0; index < ids.length; index++) {
       if (index > 0 && this.#continues[ids[index]]) continue
-      this.#markPunctuation(encoding, text, ids, flags, start, index)
+      this.#markPunctuation(surfaceOf, ids, flags, start, index)
       start = index
       flags[index] = WORD_START
     }
-    this.#markPunctuation(encoding, text, ids, flags, start, ids.length)
+    this.#markPunctuation(surfaceOf, ids, flags, start, ids.length)
     result.ids = ids
     result.flags = flags
     if (!this.#placed) return
@@ -224,8 +230,7 @@ export class WordPieceEncoder {
 
   /** Flags every token of a word without letter and digit. */
   #markPunctuation(
-    encoding: JsEncoding,
-    text: string,
+    surfaceOf: (index: number) => string,
     ids: number[],
     flags: Uint8Array,
     start: number,
@@ -233,8 +238,7 @@ export class WordPieceEncoder {
   ): void {
     for (let index = start; index < end; index++) {
       if (ids[index] === this.#unkId) {
-        const [from, to] = encoding.getOffsets()[index]
-        if (LETTER_OR_DIGIT.test(Array.from(text).slice(from, to).join(''))) return
+        if (LETTER_OR_DIGIT.test(surfaceOf(index))) return
       } else if (this.#hasLetterOrDigit[ids[index]]) return
     }
     for (let index = start; index < end; index++) flags[index] |= PUNCTUATION
