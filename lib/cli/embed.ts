@@ -1,6 +1,7 @@
 import { type Command, Option } from 'commander'
 import { StrataError } from '../errors.js'
 import { type EmbedOptions, Encoder } from '../inference/index.js'
+import type { InferencePrecision } from '../model/index.js'
 import { example, wholeNumber } from './arguments.js'
 import { inputLines } from './input-lines.js'
 import { note } from './output.js'
@@ -11,7 +12,7 @@ interface EmbedFlags {
   pooling: 'mean' | 'cls' | 'max'
   layer?: string
   normalize: boolean
-  precision: 'fp32' | 'bf16' | 'fp16' | 'fp64'
+  precision: InferencePrecision
   device: string
   threads?: number
   maxTokens?: number
@@ -42,7 +43,7 @@ export function registerEmbed(program: Command): void {
     .option('--normalize', 'scale vectors to unit length', false)
     .addOption(
       new Option('--precision <precision>', 'precision of the computation')
-        .choices(['fp32', 'bf16', 'fp16', 'fp64'])
+        .choices(['fp32', 'bf16', 'int8', 'fp16', 'fp64'])
         .default('fp32'),
     )
     .option('--device <device>', 'auto, cpu, cuda or cuda:N', 'auto')

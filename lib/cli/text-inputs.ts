@@ -1,6 +1,7 @@
 import type { Command } from 'commander'
 import { StrataError } from '../errors.js'
 import { Encoder } from '../inference/index.js'
+import type { InferencePrecision } from '../model/index.js'
 import { wholeNumber } from './arguments.js'
 import { inputLines } from './input-lines.js'
 
@@ -10,7 +11,7 @@ export interface HeadFlags {
   maxTokens?: number
   adapter?: string[]
   device: string
-  precision: 'fp32' | 'bf16' | 'fp16' | 'fp64'
+  precision: InferencePrecision
   json: boolean
 }
 
@@ -23,7 +24,7 @@ export function headOptions(command: Command, gather: (value: string, before?: s
     .option('--max-tokens <n>', "longest input in tokens (default: the task's own)", wholeNumber(3))
     .option('--adapter <folder>', "an adapter's folder to be added to the checkpoint; may be repeated", gather)
     .option('--device <device>', 'auto, cpu, cuda or cuda:N', 'auto')
-    .option('--precision <precision>', 'fp32, bf16, fp16 or fp64', 'fp32')
+    .option('--precision <precision>', 'fp32, bf16, int8, fp16 or fp64', 'fp32')
     .option('--json', 'print one JSON document', false)
 }
 

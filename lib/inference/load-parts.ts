@@ -8,7 +8,7 @@ import type { LoadedParts } from './loaded-parts.js'
 export interface LoadPartsOptions {
   /** Default `auto`: CUDA where it can be had, else the CPU. */
   device?: Device
-  /** Default `fp32`. `bf16` is faster on hardware that has it; cosine to fp32 vectors stays above 0.999. */
+  /** Default `fp32`. `bf16` is faster on hardware that has it; cosine to fp32 vectors stays above 0.999. `int8`: docs/precisions.md. */
   precision?: LoadModelOptions['precision']
   /** Folders of adapters (see saveAdapter) that are added with their heads and tasks. */
   adapterFolders?: readonly string[]
@@ -20,7 +20,7 @@ export async function loadParts(path: string, options: LoadPartsOptions): Promis
   const tokenizer = await Tokenizer.load(folder)
   const device = resolveDevice(options.device) as Device
   const { precision = 'fp32', adapterFolders } = options
-  const { model, config, tasks } = await loadModel(folder, { device, precision, adapterFolders })
+  const { model, config, tasks } = await loadModel(folder, { device, precision, adapterFolders, inference: true })
   if (tokenizer.vocabSize > config.encoder.vocabSize) {
     await model.dispose()
     throw new StrataError(
