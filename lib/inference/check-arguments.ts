@@ -1,63 +1,76 @@
 import { StrataError } from '../errors.js'
+import { shownValue } from '../shown-value.js'
 import type { EncodeInput } from '../text/index.js'
+import { ownList, ownStrings } from './own-arguments.js'
 
 /** One text, or a pair of texts. */
 export type TextInput = string | readonly [string, string]
 
-export function positive(name: string, value: number): void {
-  if (!Number.isInteger(value) || value < 1)
-    throw new StrataError('BAD_ARGUMENT', `${name} came as ${value}, expected a whole number ≥ 1`)
+export function positive(name: string, value: unknown): void {
+  if (!Number.isInteger(value) || (value as number) < 1)
+    throw new StrataError('BAD_ARGUMENT', `${name} came as ${shownValue(value)}, expected a whole number ≥ 1`)
 }
 
-export function nonNegative(name: string, value: number): void {
-  if (!Number.isFinite(value) || value < 0)
-    throw new StrataError('BAD_ARGUMENT', `${name} came as ${value}, expected a number ≥ 0`)
+export function nonNegative(name: string, value: unknown): void {
+  if (!Number.isFinite(value) || (value as number) < 0)
+    throw new StrataError('BAD_ARGUMENT', `${name} came as ${shownValue(value)}, expected a number ≥ 0`)
 }
 
 /** Inputs that come one after the other. */
 export function isStream<Input>(inputs: unknown): inputs is AsyncIterable<Input> {
-  return typeof inputs === 'object' && inputs !== null && Symbol.asyncIterator in inputs
+  return typeof inputs === 'object' && inputs !== null && !Array.isArray(inputs) && Symbol.asyncIterator in inputs
 }
 
 export function checkText(name: string, text: unknown): void {
   if (typeof text === 'string') return
-  throw new StrataError('BAD_ARGUMENT', `${name} came as ${text === null ? 'null' : typeof text}, expected a string`)
+  throw new StrataError('BAD_ARGUMENT', `${name} came as ${came(text)}, expected a string`)
 }
+
+const came = (value: unknown): string => (value === null ? 'null' : typeof value)
 
 /** Throws BAD_ARGUMENT that names the place of what is no list of texts. A single string is a list of one. */
 export function textList(texts: unknown): string[] {
-  const list = typeof texts === 'string' ? [texts] : texts
-  if (!Array.isArray(list))
-    throw new StrataError('BAD_ARGUMENT', `texts came as ${typeof texts}, expected a string or a list of strings`)
-  // Not forEach, which skips the holes of a list.
-  for (let index = 0; index < list.length; index++)
-    if (typeof list[index] !== 'string') checkText(`texts[${index}]`, list[index])
-  return list as string[]
+  if (typeof texts === 'string') return [texts]
+  return ownList('texts', texts, 'a string or a list of strings', (text, index) => {
+    if (typeof text !== 'string') checkText(`texts[${index}]`, text)
+    return text as string
+  })
 }
 
 /** As {@link textList}, for texts and pairs. `pair`: what the task takes, undefined when it is not known. */
 export function inputList(inputs: unknown, pair: boolean | undefined, task: string): EncodeInput[] {
   const list = typeof inputs === 'string' ? [inputs] : inputs
-  if (!Array.isArray(list)) {
-    throw new StrataError(
-      'BAD_ARGUMENT',
-      `texts came as ${typeof inputs}, expected a list of texts or of pairs of texts`,
-    )
-  }
   const refuse = (index: number, came: string, expected: string): never => {
     const message = `texts[${index}] came as ${came}, expected ${expected}`
     throw new StrataError('BAD_ARGUMENT', message, { details: { index } })
   }
-  for (const [index, input] of list.entries()) {
-    const isPair = Array.isArray(input) && input.length === 2 && input.every((text) => typeof text === 'string')
-    if (!isPair && typeof input !== 'string') {
-      const came = Array.isArray(input) ? `a list of ${input.length}` : input === null ? 'null' : typeof input
-      refuse(index, came, pair === false ? 'a string' : 'a string or a pair of strings')
+  return ownList('texts', list, 'a list of texts or of pairs of texts', (input, index) => {
+    if (typeof input === 'string') {
+      return pair === true
+        ? refuse(index, 'one text', `a pair [first, second]: task ${task} reads two texts`)
+        : input
     }
-    if (pair === true && !isPair) refuse(index, 'one text', `a pair [first, second]: task ${task} reads two texts`)
-    if (pair === false && isPair) refuse(index, 'a pair', `a string: task ${task} reads one text, leave the second out`)
-  }
-  return list as EncodeInput[]
+    const texts = ownStrings(input)
+    if (texts?.length !== 2) {
+      const was = Array.isArray(input) ? `a list of ${input.length}` : came(input)
+      return refuse(index, was, pair === false ? 'a string' : 'a string or a pair of strings')
+    }
+    if (pair === false) refuse(index, 'a pair', `a string: task ${task} reads one text, leave the second out`)
+    return texts as [string, string]
+  })
+}
+
+/** Texts, or texts cut into words, each as `own` makes it of a string or a list of strings. */
+export function wordsList<Own>(name: string, given: unknown, own: (text: string | string[]) => Own): Own[] {
+  const list = typeof given === 'string' ? [given] : given
+  return ownList(name, list, 'a string or a list of strings or of words', (text, index) => {
+    const words = typeof text === 'string' ? text : ownStrings(text)
+    if (words !== undefined) return own(words)
+    const was = Array.isArray(text) ? 'a list with other than strings' : came(text)
+    throw new StrataError('BAD_ARGUMENT', `${name}[${index}] came as ${was}, expected a string or a list of words`, {
+      details: { index },
+    })
+  })
 }
 
 /** The longest sequence that a call may use. Throws BAD_ARGUMENT above the encoder's positions. */
@@ -66,6 +79,6 @@ export function tokenLimit(maxTokens: number, positions: number): number {
   if (maxTokens <= positions) return maxTokens
   throw new StrataError(
     'BAD_ARGUMENT',
-    `maxTokens came as ${maxTokens}, expected at most the encoder's ${positions} positions`,
+    `maxTokens came as ${shownValue(maxTokens)}, expected at most the encoder's ${positions} positions`,
   )
 }

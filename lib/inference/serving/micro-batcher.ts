@@ -2,6 +2,7 @@
  * Concurrent calls as few packed batches. While a batch is computed calls gather; an idle model starts with what the current turn of
  * the event loop brought. Nothing is held back to wait for more.
  */
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { packSequences } from '../../data/packed-batch.js'
 import { StrataError } from '../../errors.js'
 import { FairQueue, type QueuedBatch } from './fair-queue.js'
@@ -27,6 +28,8 @@ export interface BatcherFigures {
 
 /** Share that the past keeps in the measured speed with every batch. */
 const SPEED_MEMORY = 0.9
+/** A handler that writes a vector as JSON takes about a tenth of a millisecond. */
+const ANSWERS_PER_TURN = 8
 
 export class MicroBatcher {
   readonly #options: BatcherOptions
@@ -166,29 +169,69 @@ export class MicroBatcher {
     if ('computed' in outcome) this.#count(batch.tokens, begun)
     // The model works on the next batch while the rows of this one are handed out.
     this.#pump()
-    if ('computed' in outcome) deliver(outcome.computed)
-    else if (batch.slices.length > 1) await this.#computeApart(batch)
-    else this.#fail(batch.slices[0].call, outcome.error)
-    for (const { call } of batch.slices) {
-      const left = this.#running.get(call.lease)! - 1
-      if (left > 0) this.#running.set(call.lease, left)
-      else this.#running.delete(call.lease)
-    }
+    if ('computed' in outcome) return this.#deliver(outcome.computed)
+    if (batch.slices.length > 1) return this.#computeApart(batch)
+    this.#left(batch.slices[0])
+    this.#fail(batch.slices[0].call, outcome.error)
   }
 
   /** A batch that failed (memory, most likely) is tried call by call: nobody fails for a neighbour's sake. */
   async #computeApart({ slot, slices }: QueuedBatch): Promise<void> {
     for (const slice of slices) {
-      if (slice.call.closed) continue
+      if (slice.call.closed) {
+        this.#left(slice)
+        continue
+      }
       const begun = performance.now()
       try {
         const computed = await compute({ slot, slices: [slice], tokens: slice.tokens })
         this.#count(slice.tokens, begun)
-        deliver(computed)
+        await this.#deliver(computed)
       } catch (error) {
+        this.#left(slice)
         this.#fail(slice.call, error)
       }
     }
+  }
+
+  /** Hands rows out, a few calls a turn of the event loop: what callers do with an answer adds up. */
+  async #deliver({ places, slices, rows }: ComputedBatch): Promise<void> {
+    const own = slices.some(({ call }) => call.flow !== slices[0].call.flow) ? slices[0].call.work.own : undefined
+    const ofSlice = new Map<Slice, { index: number; row: unknown }[]>(slices.map((slice) => [slice, []]))
+    places.forEach(({ slice, index }, place) => {
+      ofSlice.get(slice)!.push({ index, row: rows[place] })
+    })
+    let told = 0
+    for (const [slice, found] of ofSlice) {
+      const { call } = slice
+      if (told === ANSWERS_PER_TURN && !call.closed) {
+        await nextTurn()
+        told = 0
+      }
+      this.#left(slice)
+      if (call.closed) continue
+      try {
+        const kept = own ? own(found.map(({ row }) => row)) : undefined
+        found.forEach(({ index, row }, at) => {
+          call.rows[index] = kept ? kept[at] : row
+        })
+      } catch (error) {
+        this.#fail(call, error)
+        continue
+      }
+      call.missing -= found.length
+      if (call.missing > 0) continue
+      call.closed = true
+      told++
+      call.settle.resolve(call.rows)
+    }
+  }
+
+  /** A slice is no longer in a running batch. */
+  #left({ call: { lease } }: Slice): void {
+    const others = this.#running.get(lease)! - 1
+    if (others > 0) this.#running.set(lease, others)
+    else this.#running.delete(lease)
   }
 
   #fail(call: WaitingCall, error: unknown): void {
@@ -239,23 +282,4 @@ async function compute({ slot, slices }: QueuedBatch): Promise<ComputedBatch> {
   })
   const { work } = slices[0].call
   return { places, slices, rows: await work.run(slot.parts.model, batch, sequences) }
-}
-
-function deliver({ places, slices, rows }: ComputedBatch): void {
-  const own = slices.some(({ call }) => call.flow !== slices[0].call.flow) ? slices[0].call.work.own : undefined
-  const ofSlice = new Map<Slice, { index: number; row: unknown }[]>(slices.map((slice) => [slice, []]))
-  places.forEach(({ slice, index }, place) => {
-    ofSlice.get(slice)!.push({ index, row: rows[place] })
-  })
-  for (const [{ call }, found] of ofSlice) {
-    if (call.closed) continue
-    const kept = own ? own(found.map(({ row }) => row)) : undefined
-    found.forEach(({ index, row }, at) => {
-      call.rows[index] = kept ? kept[at] : row
-    })
-    call.missing -= found.length
-    if (call.missing > 0) continue
-    call.closed = true
-    call.settle.resolve(call.rows)
-  }
 }

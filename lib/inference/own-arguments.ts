@@ -1,0 +1,85 @@
+/**
+ * Arguments read once, at the call: what the caller changes afterwards, or answers differently when asked again, has no effect, and what
+ * throws when it is read is a BAD_ARGUMENT like any other.
+ */
+import { StrataError } from '../errors.js'
+import { shownValue } from '../shown-value.js'
+
+/** The entries of a list, holes included, each as `own` makes it. */
+export function ownList<Own>(
+  name: string,
+  given: unknown,
+  expected: string,
+  own: (entry: unknown, index: number) => Own,
+): Own[] {
+  return readable(name, () => {
+    if (!Array.isArray(given)) {
+      throw new StrataError('BAD_ARGUMENT', `${name} came as ${given === null ? 'null' : typeof given}, expected ${expected}`)
+    }
+    const list: Own[] = []
+    // Not forEach or map, which skip holes: the first one is refused, however long the list says that it is.
+    for (let index = 0; index < given.length; index++) list.push(own(given[index], index))
+    return list
+  })
+}
+
+/** A list of strings as a list of our own; undefined for anything else. */
+export function ownStrings(given: unknown): string[] | undefined {
+  if (!Array.isArray(given)) return undefined
+  const strings: string[] = []
+  for (let index = 0; index < given.length; index++) {
+    const entry: unknown = given[index]
+    if (typeof entry !== 'string') return undefined
+    strings.push(entry)
+  }
+  return strings
+}
+
+const PLAIN = ['undefined', 'boolean', 'number', 'string']
+
+/** A copy of an options object. Values are plain, lists of plain values, options in options, or an AbortSignal. */
+export function ownOptions<Options extends object>(given: Options | undefined, name = 'the options'): Options {
+  if (given === undefined) return {} as Options
+  if (typeof given !== 'object' || given === null) {
+    throw new StrataError('BAD_ARGUMENT', `${name} came as ${shownValue(given)}, expected an object`)
+  }
+  return readable(name, () => {
+    const own: Record<string, unknown> = { ...given }
+    for (const [key, value] of Object.entries(own)) own[key] = ownValue(key, value)
+    return own as Options
+  })
+}
+
+function ownValue(key: string, value: unknown): unknown {
+  if (key === 'signal') {
+    if (value === undefined || value instanceof AbortSignal) return value
+    throw new StrataError('BAD_ARGUMENT', `signal came as ${shownValue(value)}, expected an AbortSignal`)
+  }
+  if (PLAIN.includes(typeof value) || value === null) return value
+  if (Array.isArray(value)) return ownList(key, value, 'a list', (entry, index) => ownEntry(`${key}[${index}]`, entry))
+  if (key === 'embed' && typeof value === 'object') return ownOptions(value as object, key)
+  return ownEntry(key, value)
+}
+
+function ownEntry(name: string, value: unknown): unknown {
+  if (PLAIN.includes(typeof value) || value === null) return value
+  throw new StrataError('BAD_ARGUMENT', `${name} came as ${shownValue(value)}; a plain value was expected`)
+}
+
+/** What `read` gives. Errors of the caller's own getters and proxies become BAD_ARGUMENT. */
+export function readable<Value>(name: string, read: () => Value): Value {
+  try {
+    return read()
+  } catch (error) {
+    if (error instanceof StrataError) throw error
+    throw new StrataError('BAD_ARGUMENT', `${name} cannot be read: ${wordsOf(error)}`, { cause: error })
+  }
+}
+
+function wordsOf(error: unknown): string {
+  try {
+    return String((error as Error).message ?? error).slice(0, 200)
+  } catch {
+    return 'reading throws'
+  }
+}
