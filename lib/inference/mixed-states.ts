@@ -2,6 +2,7 @@
 import { type PackedBatch, sequenceCount } from '../data/packed-batch.js'
 import { StrataError } from '../errors.js'
 import type { MixConfig, Model } from '../model/index.js'
+import { mapInTurns } from './pause.js'
 
 /** As the native mix has it. */
 const NORM_EPSILON = 1e-12
@@ -29,25 +30,45 @@ export async function embedMix(
   { pooling, normalize }: { pooling: 'mean' | 'cls' | 'max'; normalize: boolean },
 ): Promise<Float32Array> {
   const { layers, hiddenSize } = model.config.encoder
-  const [weights, gamma] = [`mixes.${mix.name}.weights`, `mixes.${mix.name}.gamma`]
-  const values = await model.readTensors('value', [weights, gamma])
-  const factors = softmax(values[weights]).map((share) => share * values[gamma][0])
+  const factors = await factorsOf(model, mix.name)
   const first = mix.includeEmbeddings ? 0 : 1
   const states = await model.hiddenStates(
     batch,
     Array.from({ length: layers + 1 - first }, (_, index) => first + index),
   )
-  const sum = new Float64Array(batch.tokenIds.length * hiddenSize)
-  states.forEach((state, index) => {
-    addLayer(sum, state, factors[index], hiddenSize, mix.layerNorm)
-  })
   const vectors = new Float32Array(sequenceCount(batch) * hiddenSize)
-  for (let row = 0; row < sequenceCount(batch); row++) {
-    const tokens = sum.subarray(batch.sequenceOffsets[row] * hiddenSize, batch.sequenceOffsets[row + 1] * hiddenSize)
-    vectors.set(pooled(tokens, hiddenSize, pooling, normalize), row * hiddenSize)
-  }
+  await mapInTurns(Array.from(batch.sequenceOffsets.subarray(1)), (end, row) => {
+    const begin = batch.sequenceOffsets[row] * hiddenSize
+    const sum = new Float64Array(end * hiddenSize - begin)
+    states.forEach((state, index) => {
+      addLayer(sum, state.subarray(begin, end * hiddenSize), factors[index], hiddenSize, mix.layerNorm)
+    })
+    vectors.set(pooled(sum, hiddenSize, pooling, normalize), row * hiddenSize)
+  })
   return vectors
 }
+
+/** What each layer counts: γ softmax(w). Read once a model: those that answer do not change. */
+function factorsOf(model: Model, name: string): Promise<readonly number[]> {
+  let known = factorsOfModels.get(model)
+  if (!known) {
+    known = new Map()
+    factorsOfModels.set(model, known)
+  }
+  let factors = known.get(name)
+  if (!factors) {
+    const [weights, gamma] = [`mixes.${name}.weights`, `mixes.${name}.gamma`]
+    factors = model
+      .readTensors('value', [weights, gamma])
+      .then((values) => softmax(values[weights]).map((share) => share * values[gamma][0]))
+    // A failure is told to its own batch; the next one asks again.
+    factors.catch(() => known.delete(name))
+    known.set(name, factors)
+  }
+  return factors
+}
+
+const factorsOfModels = new WeakMap<Model, Map<string, Promise<readonly number[]>>>()
 
 function softmax(values: ArrayLike<number>): number[] {
   const list = Array.from(values)
