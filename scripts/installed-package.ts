@@ -18,7 +18,7 @@ export interface InstalledPackage {
   folder: string
   tarball: string
   tarballBytes: number
-  /** How the network was taken away: `unshare` (no interface at all) or `npm` (--offline alone). */
+  /** How the network was taken away: `unshare` (a network namespace without interfaces) or, where that is not allowed, `npm` (--offline alone). */
   network: 'unshare' | 'npm'
   /** Duration of `npm install` without network. */
   installMs: number
@@ -46,11 +46,15 @@ export function installPackage(folder: string): InstalledPackage {
   mkdirSync(project)
   writeFileSync(join(project, 'package.json'), '{ "name": "project", "private": true }\n')
   const environment = bareEnvironment(join(folder, 'bin'))
-  const isolate = spawnSync('unshare', ['-n', 'true']).status === 0
+  const isolation = [['-n'], ['-rn']].find((options) => spawnSync('unshare', [...options, 'true']).status === 0)
   const started = Date.now()
   const install = (where: string, offline: boolean): SpawnSyncReturns<string> => {
     const npm = [npmProgram(), 'install', '--no-audit', '--no-fund', ...(offline ? ['--offline'] : []), tarball]
-    const [command, ...args] = [...(offline && isolate ? [unshareProgram(), '-n'] : []), process.execPath, ...npm]
+    const [command, ...args] = [
+      ...(offline && isolation ? [which('unshare'), ...isolation] : []),
+      process.execPath,
+      ...npm,
+    ]
     return spawnSync(command, args, { cwd: where, encoding: 'utf8', env: environment })
   }
   let result = install(project, true)
@@ -71,7 +75,7 @@ export function installPackage(folder: string): InstalledPackage {
     folder: project,
     tarball,
     tarballBytes: size,
-    network: isolate ? 'unshare' : 'npm',
+    network: isolation ? 'unshare' : 'npm',
     installMs,
     tree,
     environment,
@@ -92,7 +96,7 @@ function bareEnvironment(bin: string): NodeJS.ProcessEnv {
   symlinkSync(which('sh'), join(bin, 'sh'))
   const environment: NodeJS.ProcessEnv = { ...process.env, PATH: bin, XDG_CACHE_HOME: join(dirname(bin), 'no-cache') }
   for (const name of Object.keys(environment)) {
-    if (/^(STRATABERT_|LIBTORCH|npm_|NODE_OPTIONS|CXX$|CC$)/.test(name)) delete environment[name]
+    if (/^(STRATABERT_|LIBTORCH|npm_(?!config_)|NODE_OPTIONS|CXX$|CC$)/.test(name)) delete environment[name]
   }
   return environment
 }
@@ -100,10 +104,6 @@ function bareEnvironment(bin: string): NodeJS.ProcessEnv {
 function npmProgram(): string {
   const path = process.env.npm_execpath
   return path && /npm-cli\.js$/.test(path) && existsSync(path) ? path : realpathSync(which('npm'))
-}
-
-function unshareProgram(): string {
-  return which('unshare')
 }
 
 function which(name: string): string {
