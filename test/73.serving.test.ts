@@ -12,6 +12,7 @@ import { Lease, ModelSlot } from '../lib/inference/serving/model-slot.js'
 import { WaitingCall } from '../lib/inference/serving/waiting-call.js'
 import type { Sequence, Work } from '../lib/inference/serving/work.js'
 import {
+  type AdapterConfig,
   computeThreads,
   counters,
   encoderConfig,
@@ -21,6 +22,7 @@ import {
   saveModelFolder,
 } from '../lib/model/index.js'
 import { Tokenizer } from '../lib/text/index.js'
+import { writeFormula } from './golden/golden.js'
 
 const WORDS =
   'the a man woman is dancing riding horse hat hard river city of in , . ! ##s where caf\u00e9 \u6771'.split(' ')
@@ -48,10 +50,11 @@ const TASKS: SavedTask[] = [
   task('words', 'tagging', { labels: ['O', 'NOUN', 'VERB'] }),
 ]
 
-async function writeModel(folder: string, seed: number, heads = HEADS): Promise<void> {
+async function writeModel(folder: string, seed: number, heads = HEADS, adapters?: AdapterConfig[]): Promise<void> {
   const { vocabSize } = tokenizer
   const sizes = { vocabSize, layers: 2, hiddenSize: 16, heads: 2, maxPositions: 48, initializerRange: 0.3 }
-  await using model = await Model.create({ encoder: encoderConfig(sizes), heads }, { device: 'cpu', seed })
+  await using model = await Model.create({ encoder: encoderConfig(sizes), heads, adapters }, { device: 'cpu', seed })
+  if (adapters) await writeFormula(model, (name) => name.startsWith('adapters.'))
   await saveModelFolder(model, folder, {
     tasks: TASKS.filter(({ name }) => heads.some((one) => one.name === name)),
     tokenizer: { save: async (path) => void (await tokenizer.save(path)) },
@@ -507,6 +510,27 @@ describe('serving', function () {
       same([...(await encoder.embed('the man', { layer })).vectors[0]], mean)
     }
     await assert.rejects(encoder.hiddenStates('hat', { layers: [3] }), { code: 'BAD_ARGUMENT', message: /0 … 2/ })
+  })
+
+  it('texts through different adapters at once: each through its own', async () => {
+    const path = join(folder, 'adapters')
+    const adapters: AdapterConfig[] = ['left', 'right'].map((name) => ({ name, kind: 'houlsby', size: 4 }))
+    await writeModel(path, 3, [HEADS[0]], adapters)
+    await using encoder = await load({}, path)
+    const names = [undefined, 'left', 'right']
+    const call = (index: number) => encoder.embed('the man is riding', { adapter: names[index % 3] })
+    const alone = [await call(0), await call(1), await call(2)]
+    const together = await Promise.all(Array.from({ length: 30 }, (_, index) => call(index)))
+    together.forEach((result, index) => {
+      same(result, alone[index % 3])
+    })
+    assert.ok(!isSame(alone[0], alone[1]) && !isSame(alone[1], alone[2]))
+    const [{ states }] = await encoder.hiddenStates('the man is riding', { layers: [2], adapter: 'right' })
+    const mean = Array.from({ length: 16 }, (_, unit) => {
+      return [0, 1, 2, 3, 4, 5].reduce((sum, token) => sum + states[0][token * 16 + unit] / 6, 0)
+    })
+    same([...alone[2].vectors[0]], mean)
+    await assert.rejects(encoder.embed('hat', { adapter: 'up' }), { code: 'BAD_ARGUMENT', message: /left, right/ })
   })
 
   it('hot swap under load: no call fails, each is answered by one model, later ones by the new', async () => {
