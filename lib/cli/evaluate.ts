@@ -3,7 +3,13 @@ import { createWriteStream } from 'node:fs'
 import { finished } from 'node:stream/promises'
 import type { Command } from 'commander'
 import { fileError } from '../errors.js'
-import { type EvaluationReport, evaluateCheckpoint, heldOutTable, taskTable } from '../recipes/index.js'
+import {
+  attachmentTable,
+  type EvaluationReport,
+  evaluateCheckpoint,
+  heldOutTable,
+  taskTable,
+} from '../recipes/index.js'
 import type { TaskScores } from '../tasks/index.js'
 import { dataSlots, example, gather } from './arguments.js'
 import { note, printJson, printLines, progressNotes } from './output.js'
@@ -77,6 +83,7 @@ function describe({ checkpoint, text, rows, tasks }: EvaluationReport): string[]
     checkpoint,
     ...(text ? [`${text.data}: ${number(text.documents)} documents, ${number(text.tokens)} tokens`] : []),
     ...(rows.length > 0 ? heldOutTable({ held: rows }) : []),
+    ...attachmentTable(rows),
     ...taskTable(byTask),
   ]
 }

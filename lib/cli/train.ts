@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import type { Command } from 'commander'
 import { StrataError } from '../errors.js'
 import {
+  attachmentTable,
   type DataCounts,
   heldOutTable,
   openRecipe,
@@ -177,6 +178,10 @@ function describeResult(result: RunResult): string[] {
     ...stages.flatMap((stage) =>
       Object.keys(stage.tasks).length > 0 ? [`after ${stage.name}`, ...taskTable(stage.tasks), ''] : [],
     ),
+    ...stages.flatMap(({ name, scores }) => {
+      const lines = attachmentTable(Object.values(scores))
+      return lines.length > 0 ? [`after ${name}`, ...lines, ''] : []
+    }),
     ...(heldOut.length > 0 ? [...heldOutTable({ held: heldOut }), ''] : []),
     ...(result.pruning ? [...pruningTable(result.pruning), ''] : []),
     `${status} at step ${state.step}, ${state.tokens.toLocaleString('en-US')} tokens in ${state.elapsedSeconds.toFixed(0)} s`,

@@ -1,7 +1,8 @@
 /** Held-out figures of every head, each at its own layer. */
-import type { BatchSource } from '../data/packed-batch.js'
+import type { BatchSource, PackedBatch } from '../data/packed-batch.js'
 import { StrataError } from '../errors.js'
 import { type HeadConfig, type HeadEvaluation, type Model, tapLayer } from '../model/index.js'
+import { type AttachmentScores, AttachmentTally } from './attachment.js'
 import { balancedAccuracy, f1Score, perplexity, wilsonInterval } from './metrics.js'
 import { ScoreHistogram } from './score-histogram.js'
 
@@ -30,6 +31,13 @@ export interface HeadScores {
   f1?: number
   /** confusion[label * 2 + prediction], for heads with two classes. */
   confusion?: number[]
+  /** Agreement heads only, where some chunk stands in the relation. */
+  attachment?: AttachmentScores
+  /**
+   * Masked LM of a model with agreements: the loss when the chunks, too, are made from the corrupted text. Chunks of a clean parse tell
+   * something about a masked word; this is the figure to compare models by.
+   */
+  ownChunksLoss?: number
 }
 
 export interface EvaluateOptions {
@@ -50,12 +58,14 @@ export async function evaluateHeads(
   if (total === 0) throw new StrataError('BAD_DATA', 'the held-out data have no batch, at least one was expected')
   const sums: Record<string, HeadEvaluation> = {}
   const likelihoods: Record<string, ScoreHistogram> = {}
+  const agreements = new AgreementFigures(model, options.heads)
   let batch = source.build(0, 0)
   for (let index = 0; index < total; index++) {
     if (options.signal?.aborted)
       throw new StrataError('ABORTED', `evaluation stopped after ${index} of ${total} batches`)
-    const running = model.evaluate(batch)
-    const { labels } = batch
+    const current = batch
+    const { labels } = current
+    const running = model.evaluate(current)
     // The next batch is built here while the model's own thread works; if that throws, its error is the one to show.
     running.catch(() => {})
     if (index + 1 < total) batch = source.build(0, index + 1)
@@ -66,6 +76,7 @@ export async function evaluateHeads(
       likelihoods[head] ??= new ScoreHistogram()
       likelihoods[head].add(labels[head].labels, part.logits.values)
     }
+    await agreements.add(current)
     options.onBatch?.(index + 1, total)
   }
   const scores: Record<string, HeadScores> = {}
@@ -73,9 +84,59 @@ export async function evaluateHeads(
     if (!(sums[config.name]?.count > 0)) continue
     const score = scoreHead(config, sums[config.name], model.config.encoder.layers)
     const histogram = likelihoods[config.name]
-    scores[config.name] = histogram ? { ...score, balancedAccuracyAtPrior: histogram.balancedAtPrior() } : score
+    scores[config.name] = {
+      ...score,
+      ...(histogram && { balancedAccuracyAtPrior: histogram.balancedAtPrior() }),
+      ...agreements.figures(config.name),
+    }
   }
   return scores
+}
+
+/** What a model with agreements is asked beside its losses. */
+class AgreementFigures {
+  readonly #model: Model
+  readonly #tallies = new Map<string, AttachmentTally>()
+  readonly #relations = new Map<string, string>()
+  readonly #maskedLm: string[] = []
+  readonly #sums = new Map<string, { lossSum: number; count: number }>()
+
+  constructor(model: Model, wanted: readonly string[] | undefined) {
+    this.#model = model
+    if (!model.config.agreements) return
+    for (const head of model.config.heads) {
+      if (wanted && !wanted.includes(head.name)) continue
+      if (head.kind === 'agreement') this.#relations.set(head.name, head.relation)
+      else if (head.kind === 'masked-lm') this.#maskedLm.push(head.name)
+    }
+  }
+
+  async add(batch: PackedBatch): Promise<void> {
+    const { chunks, labels } = batch
+    if (!chunks) return
+    const learned = [...this.#relations].filter(([head]) => labels[head])
+    if (learned.length > 0) {
+      const said = await this.#model.agreements(batch)
+      for (const [head, relation] of learned) {
+        const tally = this.#tallies.get(head) ?? new AttachmentTally()
+        this.#tallies.set(head, tally)
+        tally.add(chunks, labels[head].labels, said[relation])
+      }
+    }
+    const masked = Object.fromEntries(this.#maskedLm.flatMap((head) => (labels[head] ? [[head, labels[head]]] : [])))
+    const plain = this.#model.prepared({ ...batch, labels: masked, chunks: undefined })
+    if (!plain.chunks || Object.keys(masked).length === 0) return
+    for (const [head, { lossSum, count }] of Object.entries(await this.#model.evaluate(plain))) {
+      const sum = this.#sums.get(head) ?? { lossSum: 0, count: 0 }
+      this.#sums.set(head, { lossSum: sum.lossSum + lossSum, count: sum.count + count })
+    }
+  }
+
+  figures(head: string): Pick<HeadScores, 'attachment' | 'ownChunksLoss'> {
+    const attachment = this.#tallies.get(head)?.finish()
+    const sum = this.#sums.get(head)
+    return { ...(attachment && { attachment }), ...(sum && { ownChunksLoss: sum.lossSum / sum.count }) }
+  }
 }
 
 function add(sum: HeadEvaluation | undefined, part: HeadEvaluation): HeadEvaluation {

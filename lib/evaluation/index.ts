@@ -1,3 +1,4 @@
+export { type AttachmentGuess, type AttachmentScores, AttachmentTally } from './attachment.js'
 export {
   type ComparisonOptions,
   type ComparisonRow,

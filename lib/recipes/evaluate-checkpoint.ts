@@ -112,7 +112,7 @@ function chosenParts(found: ModelFolder, tasks: readonly string[], wanted: strin
 }
 
 function isSelfSupervised({ kind }: HeadConfig): boolean {
-  return kind === 'masked-lm' || kind === 'next-sentence' || kind === 'bigram-shift'
+  return kind === 'masked-lm' || kind === 'next-sentence' || kind === 'bigram-shift' || kind === 'agreement'
 }
 
 /** The recipe that the checkpoint was trained with, else one of defaults around its self-supervised heads. */
@@ -121,7 +121,7 @@ function recipeOf(found: ModelFolder): ResolvedRecipe | undefined {
   if (trained) return resolveRecipe(trained as Values, { label: `${found.folder}/stratabert.json extra.recipe` })
   const { vocabSize: _, ...encoder } = found.config.encoder
   const heads = found.config.heads
-    .filter(isSelfSupervised)
+    .filter((head) => isSelfSupervised(head) && head.kind !== 'agreement')
     .map(({ name, tap, ...head }) => [name, { ...head, layer: tapLayer(tap, encoder.layers) }])
   if (heads.length === 0) return undefined
   return resolveRecipe(

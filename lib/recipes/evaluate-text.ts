@@ -2,7 +2,7 @@ import { type CorpusView, openCorpus, wholeCorpus } from '../data/index.js'
 import { labelCount, NO_LABEL, type PackedBatch } from '../data/packed-batch.js'
 import { StrataError } from '../errors.js'
 import { evaluateHeads } from '../evaluation/index.js'
-import type { Model, ModelFolder } from '../model/index.js'
+import type { AgreementHeadConfig, Model, ModelFolder } from '../model/index.js'
 import type { PretrainingSource } from '../objectives/index.js'
 import type { Tokenizer } from '../text/index.js'
 import { chunkOptions, relationNames } from './agreements-of-recipe.js'
@@ -92,11 +92,16 @@ async function predict(
 ): Promise<void> {
   for (let batch = 0; batch < source.batchCount(0); batch++) {
     const packed = source.build(0, batch)
-    for (const { name: head, kind } of model.config.heads) {
+    for (const config of model.config.heads) {
+      const { name: head, kind } = config
       const labelled = packed.labels[head]
       if (!heads.includes(head) || !labelled || labelCount(labelled) === 0) continue
       const { tokenIds, probabilities } =
-        kind === 'masked-lm' ? await likeliestTokens(model, packed, head) : await likelierClass(model, packed, head)
+        kind === 'masked-lm'
+          ? await likeliestTokens(model, packed, head)
+          : kind === 'agreement'
+            ? await likeliestChunks(model, packed, config)
+            : await likelierClass(model, packed, head)
       let row = 0
       for (const [index, label] of labelled.labels.entries()) {
         if (label === NO_LABEL) continue
@@ -115,6 +120,23 @@ function likeliestTokens(model: Model, batch: PackedBatch, head: string) {
     (positions ?? new Int32Array(0)).filter((_, index) => labels[index] !== NO_LABEL),
     1,
   )
+}
+
+/** The chunk of the batch that each labelled chunk is attached to, -1 for none. */
+async function likeliestChunks(model: Model, batch: PackedBatch, { name, relation }: AgreementHeadConfig) {
+  const { offsets, probabilities } = (await model.agreements(batch))[relation]
+  const { sentences } = batch.chunks!
+  const rows = [...batch.labels[name].labels.entries()].flatMap(([chunk, label]) => {
+    if (label === NO_LABEL) return []
+    const row = probabilities.subarray(offsets[chunk], offsets[chunk + 1])
+    const best = row.indexOf(Math.max(...row))
+    const first = sentences.indexOf(sentences[chunk])
+    return [{ chunk: best === row.length - 1 ? -1 : first + best, probability: row[best] }]
+  })
+  return {
+    tokenIds: Int32Array.from(rows, ({ chunk }) => chunk),
+    probabilities: Float32Array.from(rows, ({ probability }) => probability),
+  }
 }
 
 /** One row for each place that has a label. */

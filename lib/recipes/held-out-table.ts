@@ -30,6 +30,7 @@ export function heldOutTable(runs: Record<string, readonly HeldOutRow[]>): strin
     'layer',
     'labels',
     'loss',
+    'own chunks',
     'unigram',
     'perplexity',
     'accuracy',
@@ -42,9 +43,10 @@ export function heldOutTable(runs: Record<string, readonly HeldOutRow[]>): strin
     rows.map((row) => [
       ...(several ? [name] : []),
       row.head,
-      String(row.layer),
+      row.layer < 0 ? '' : String(row.layer),
       row.count.toLocaleString('en-US'),
       row.loss.toFixed(3),
+      row.ownChunksLoss?.toFixed(3) ?? '',
       row.unigramLoss?.toFixed(3) ?? '',
       row.perplexity === undefined ? '' : row.perplexity.toPrecision(4),
       row.accuracy.toFixed(3),
@@ -55,6 +57,31 @@ export function heldOutTable(runs: Record<string, readonly HeldOutRow[]>): strin
     ]),
   )
   return alignedTable([header, ...cells], several ? 2 : 1)
+}
+
+/** One line a relation: how its chunks are attached, beside the distance and the side that are most frequent. Empty without relations. */
+export function attachmentTable(scores: readonly HeadScores[]): string[] {
+  const rows = scores.flatMap(({ head, attachment }) => {
+    if (!attachment) return []
+    const { participants, accuracy, f1, majority, nearest } = attachment
+    const percent = (value: number) => (100 * value).toFixed(1)
+    const distance = `${majority.distance > 0 ? '+' : ''}${majority.distance}`
+    return [
+      [
+        head,
+        participants.toLocaleString('en-US'),
+        percent(accuracy),
+        `${percent(majority.accuracy)} (${distance})`,
+        `${percent(nearest.accuracy)} (${nearest.side})`,
+        percent(f1),
+        percent(majority.f1),
+        percent(nearest.f1),
+      ],
+    ]
+  })
+  if (rows.length === 0) return []
+  const header = ['relation', 'chunks', 'attached', 'majority', 'nearest', 'F1', 'majority', 'nearest']
+  return alignedTable([header, ...rows], 1)
 }
 
 /** Pads the columns; the first `left` of them to the left, the others to the right. Columns without any value are left out. */

@@ -8,7 +8,7 @@ export {
   evaluateCheckpoint,
   type Prediction,
 } from './evaluate-checkpoint.js'
-export { alignedTable, type HeldOutRow, heldOutRows, heldOutTable } from './held-out-table.js'
+export { alignedTable, attachmentTable, type HeldOutRow, heldOutRows, heldOutTable } from './held-out-table.js'
 export { layerPage, layerTable } from './layer-tables.js'
 export { loadRecipe, loadSettingsFile, parseRecipeText, type RecipeSource } from './load-recipe.js'
 export { isValues, mergeValues, setAt, type Values } from './merge.js'

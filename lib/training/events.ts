@@ -24,6 +24,8 @@ export type TrainingEvent =
       /** Mean of the tasks' main metrics. */
       mean?: number
       mixes?: Record<string, MixReading>
+      /** Of a model with agreements, by relation. */
+      gates?: Record<string, number>
       seconds: number
     }
   | { type: 'stageEnd'; step: number; stage: string; endedBy: StageEnd; reason: string }
@@ -46,6 +48,7 @@ export type TrainingEvent =
       tokens: number
       elapsedSeconds: number
       mixes?: Record<string, MixReading>
+      gates?: Record<string, number>
       pruning?: PruningReading
     }
 
@@ -78,6 +81,8 @@ export interface StepEvent {
   secondsLeft?: number
   memoryBytes: number
   skippedSteps: number
+  /** Gates of a model with agreements by relation, as they stand after this step. */
+  gates?: Record<string, number>
   /** What is left of the weights of a pruned model, as it stands after this step. */
   pruning?: PruningReading
 }

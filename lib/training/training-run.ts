@@ -9,6 +9,7 @@ import { type CheckpointReference, checkpointOfStep, newestCheckpoint, saveCheck
 import { writeSynced } from './durable-files.js'
 import { type TrainingEvent, TrainingEvents } from './events.js'
 import { faultPoint } from './fault-points.js'
+import { readGates } from './gates.js'
 import { isEmpty, scoreStage } from './held-out.js'
 import { openMetricsLog } from './metrics-log.js'
 import { readMixes } from './mix-weights.js'
@@ -155,6 +156,7 @@ export class TrainingRun {
       tokens: state.tokens,
       elapsedSeconds: state.elapsedSeconds,
       mixes: await readMixes(this.model),
+      gates: await readGates(this.model),
       pruning,
     })
     const run = this.#options.run
@@ -247,6 +249,7 @@ export class TrainingRun {
       secondsLeft: secondsLeft(stage.budget, state.stage, state),
       memoryBytes: process.memoryUsage.rss(),
       skippedSteps: state.skippedSteps,
+      gates: await readGates(this.model),
       pruning: await readPruning(this.model),
     })
   }
@@ -270,6 +273,7 @@ export class TrainingRun {
       tasks: scores.tasks,
       mean: meanScore(scores),
       mixes: await readMixes(this.model),
+      gates: await readGates(this.model),
       seconds: (performance.now() - started) / 1000,
     })
     const { earlyStopping } = settings
