@@ -129,14 +129,3 @@ export function isShallowJson(bytes: Uint8Array, deepest: number): boolean {
 }
 
 const [QUOTE, BACKSLASH, OPEN_BRACKET, OPEN_BRACE, CLOSE_BRACKET, CLOSE_BRACE] = Buffer.from('"\\[{]}')
-
-/** A value of a file for a message: short, on one line, and without what would disturb a terminal. */
-export function shownValue(value: unknown): string {
-  if (value === undefined) return 'missing'
-  if (typeof value === 'number') return String(value) // JSON has no word for infinity
-  const flat = Array.isArray(value) && value.every((item) => typeof item !== 'object')
-  if (typeof value === 'object' && value !== null && !flat) return Array.isArray(value) ? 'a nested list' : 'an object'
-  const short = typeof value === 'string' ? value.slice(0, 100) : Array.isArray(value) ? value.slice(0, 20) : value
-  const text = JSON.stringify(short) ?? String(value)
-  return text.length <= 80 ? text : `${text.slice(0, 80)}…`
-}

@@ -46,9 +46,7 @@ export function inputList(inputs: unknown, pair: boolean | undefined, task: stri
   }
   return ownList('texts', list, 'a list of texts or of pairs of texts', (input, index) => {
     if (typeof input === 'string') {
-      return pair === true
-        ? refuse(index, 'one text', `a pair [first, second]: task ${task} reads two texts`)
-        : input
+      return pair === true ? refuse(index, 'one text', `a pair [first, second]: task ${task} reads two texts`) : input
     }
     const texts = ownStrings(input)
     if (texts?.length !== 2) {

@@ -1,6 +1,7 @@
 /** Vectors of texts. */
 import { StrataError } from '../errors.js'
 import type { Model } from '../model/index.js'
+import { shownValue } from '../shown-value.js'
 import type { EncodedText } from '../text/index.js'
 import { textList, tokenLimit } from './check-arguments.js'
 import type { CallOptions, Session } from './loaded-parts.js'
@@ -64,9 +65,9 @@ export function embedWork(model: Model, options: EmbedOptions): Work<Float32Arra
   const { layer = layers, pooling = 'mean', normalize = false, adapter } = options
   const mix = isMix(layer) ? findMix(model, layer.split(':', 2)[1]) : undefined
   if (!mix && (!Number.isInteger(layer) || (layer as number) < 0 || (layer as number) > layers))
-    throw new StrataError('BAD_ARGUMENT', `layer came as ${layer}, expected 0 … ${layers}`)
+    throw new StrataError('BAD_ARGUMENT', `layer came as ${shownValue(layer)}, expected 0 … ${layers}`)
   if (!['mean', 'cls', 'max'].includes(pooling))
-    throw new StrataError('BAD_ARGUMENT', `pooling came as ${JSON.stringify(pooling)}, expected mean, cls or max`)
+    throw new StrataError('BAD_ARGUMENT', `pooling came as ${shownValue(pooling)}, expected mean, cls or max`)
   checkAdapter(model, adapter)
   return {
     kind: `embed ${JSON.stringify([layer, pooling, normalize, adapter])}`,
@@ -108,8 +109,8 @@ export function checkAdapter(model: Model, name: string | undefined): void {
   throw new StrataError(
     'BAD_ARGUMENT',
     known.length === 0
-      ? `adapter came as ${JSON.stringify(name)}; this model has none, leave it out or load one with adapterFolders`
-      : `adapter came as ${JSON.stringify(name)}, expected one of ${known.join(', ')}`,
+      ? `adapter came as ${shownValue(name)}; this model has none, leave it out or load one with adapterFolders`
+      : `adapter came as ${shownValue(name)}, expected one of ${known.join(', ')}`,
   )
 }
 

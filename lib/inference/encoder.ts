@@ -7,7 +7,7 @@ import { computeThreads, type ModelConfig, type SavedTask } from '../model/index
 import type { Tokenizer } from '../text/index.js'
 import { type Answer, type AnswerOptions, answer } from './answer.js'
 import { type AskTasksOptions, ask, type TaskAnswers } from './ask.js'
-import { isStream, nonNegative, positive, type TextInput } from './check-arguments.js'
+import { checkText, isStream, nonNegative, positive, type TextInput } from './check-arguments.js'
 import {
   type AskOptions,
   type Classification,
@@ -20,7 +20,8 @@ import { type Embeddings, type EmbedOptions, embed } from './embed.js'
 import { type FilledMask, type FillMaskOptions, fillMask } from './fill-mask.js'
 import { type HiddenStatesOptions, hiddenStates, type TokenStates } from './hidden-states.js'
 import { type LoadPartsOptions, loadParts } from './load-parts.js'
-import type { LoadedParts, Session } from './loaded-parts.js'
+import type { CallOptions, LoadedParts, Session } from './loaded-parts.js'
+import { ownOptions, readable } from './own-arguments.js'
 import { type ParsedSentence, parse } from './parse.js'
 import { disposedError, ServingEngine } from './serving/engine.js'
 import type { EncoderStats } from './serving/serving-stats.js'
@@ -76,7 +77,9 @@ export class Encoder implements AsyncDisposable {
   }
 
   /** Loads a checkpoint, a run folder's newest whole checkpoint, or a Hugging Face folder. Throws NOT_FOUND, BAD_CHECKPOINT, BAD_FILE or UNSUPPORTED with the file at fault. */
-  static async load(path: string, options: EncoderOptions = {}): Promise<Encoder> {
+  static async load(path: string, given: EncoderOptions = {}): Promise<Encoder> {
+    checkText('path', path)
+    const options = ownOptions(given)
     const { device, precision, adapterFolders } = options
     const limits = {
       maxBatchTokens: options.maxBatchTokens ?? DEFAULTS.maxBatchTokens,
@@ -132,24 +135,24 @@ export class Encoder implements AsyncDisposable {
   embed(texts: AsyncIterable<string>, options?: EmbedOptions): AsyncGenerator<Float32Array, void, undefined>
   embed(
     texts: AsyncIterable<string> | string | readonly string[],
-    options: EmbedOptions = {},
+    options?: EmbedOptions,
   ): AsyncGenerator<Float32Array, void, undefined> | Promise<Embeddings> {
-    const one = async (session: Session, text: unknown): Promise<Float32Array> =>
-      (await embed(session, [text], options)).vectors[0]
-    return this.#answer(texts, options, (session, list) => embed(session, list, options), one)
+    const one = async (session: Session, text: unknown, own: EmbedOptions): Promise<Float32Array> =>
+      (await embed(session, [text], own)).vectors[0]
+    return this.#answer(texts, options, embed, one)
   }
 
   /** States of every token of each text at the asked layers, in input order. */
   hiddenStates(texts: string | readonly string[], options: HiddenStatesOptions): Promise<TokenStates[]> {
-    return this.#engine.serve((session) => hiddenStates(session, texts, options), options?.signal)
+    return this.#serve(options, (session, own) => hiddenStates(session, texts, own))
   }
 
   /**
    * What a masked-LM head would put in place of each `[MASK]` of the text. Throws UNSUPPORTED when the checkpoint has no such
    * head, BAD_ARGUMENT when the text has no [MASK] or is too long.
    */
-  fillMask(text: string, options: FillMaskOptions = {}): Promise<FilledMask[]> {
-    return this.#engine.serve((session) => fillMask(session, text, options), options.signal)
+  fillMask(text: string, options?: FillMaskOptions): Promise<FilledMask[]> {
+    return this.#serve(options, (session, own) => fillMask(session, text, own))
   }
 
   /**
@@ -161,9 +164,9 @@ export class Encoder implements AsyncDisposable {
   classify(texts: AsyncIterable<TextInput>, options?: ClassifyOptions): AsyncGenerator<Classification, void, undefined>
   classify(
     texts: AsyncIterable<TextInput> | string | readonly TextInput[],
-    options: ClassifyOptions = {},
+    options?: ClassifyOptions,
   ): AsyncGenerator<Classification, void, undefined> | Promise<Classification[]> {
-    return this.#answer(texts, options, (session, list) => classify(session, list, options))
+    return this.#answer(texts, options, classify)
   }
 
   /** The number of a regression or ranking head for each text or pair [question, candidate]. Errors as {@link Encoder.classify}. */
@@ -171,14 +174,14 @@ export class Encoder implements AsyncDisposable {
   score(texts: AsyncIterable<TextInput>, options?: AskOptions): AsyncGenerator<TextScore, void, undefined>
   score(
     texts: AsyncIterable<TextInput> | string | readonly TextInput[],
-    options: AskOptions = {},
+    options?: AskOptions,
   ): AsyncGenerator<TextScore, void, undefined> | Promise<TextScore[]> {
-    return this.#answer(texts, options, (session, list) => score(session, list, options))
+    return this.#answer(texts, options, score)
   }
 
   /** The part of a context that answers a question; a long context is read in overlapping windows. Errors as {@link Encoder.classify}. */
-  answer(question: string, context: string, options: AnswerOptions = {}): Promise<Answer> {
-    return this.#engine.serve((session) => answer(session, question, context, options), options.signal)
+  answer(question: string, context: string, options?: AnswerOptions): Promise<Answer> {
+    return this.#serve(options, (session, own) => answer(session, question, context, own))
   }
 
   /**
@@ -189,9 +192,9 @@ export class Encoder implements AsyncDisposable {
   tag(texts: AsyncIterable<WordsInput>, options?: AskOptions): AsyncGenerator<TaggedWord[], void, undefined>
   tag(
     texts: AsyncIterable<WordsInput> | string | readonly WordsInput[],
-    options: AskOptions = {},
+    options?: AskOptions,
   ): AsyncGenerator<TaggedWord[], void, undefined> | Promise<TaggedWord[][]> {
-    return this.#answer(texts, options, (session, list) => tag(session, list, options))
+    return this.#answer(texts, options, tag)
   }
 
   /**
@@ -203,9 +206,9 @@ export class Encoder implements AsyncDisposable {
   parse(sentences: AsyncIterable<WordsInput>, options?: AskOptions): AsyncGenerator<ParsedSentence, void, undefined>
   parse(
     sentences: AsyncIterable<WordsInput> | string | readonly WordsInput[],
-    options: AskOptions = {},
+    options?: AskOptions,
   ): AsyncGenerator<ParsedSentence, void, undefined> | Promise<ParsedSentence[]> {
-    return this.#answer(sentences, options, (session, list) => parse(session, list, options))
+    return this.#answer(sentences, options, parse)
   }
 
   /**
@@ -213,7 +216,7 @@ export class Encoder implements AsyncDisposable {
    * same adapter share one encoder pass. Errors as {@link Encoder.classify}.
    */
   ask(texts: string | readonly TextInput[], options: AskTasksOptions): Promise<TaskAnswers> {
-    return this.#engine.serve((session) => ask(session, texts, options), options?.signal)
+    return this.#serve(options, (session, own) => ask(session, texts, own))
   }
 
   /**
@@ -237,28 +240,57 @@ export class Encoder implements AsyncDisposable {
    * Refuses new calls with DISPOSED, lets accepted ones end and gives the model's memory back; with `abort`, calls of which nothing is
    * computed yet end with DISPOSED as well. Safe while calls are running and when called twice.
    */
-  async dispose(options: { abort?: boolean } = {}): Promise<void> {
-    await this.#engine.dispose(options)
+  async dispose(options?: { abort?: boolean }): Promise<void> {
+    await this.#engine.dispose(ownOptions(options))
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.dispose()
   }
 
-  /** A list's answers, or a stream's one by one. */
-  #answer<Input, Results, Result>(
-    inputs: AsyncIterable<Input> | unknown,
-    { signal }: { signal?: AbortSignal },
-    ofList: (session: Session, list: unknown) => Promise<Results & (readonly Result[] | object)>,
-    ofOne: (session: Session, input: Input) => Promise<Result> = async (session, input) =>
-      ((await ofList(session, [input])) as readonly Result[])[0],
-  ): AsyncGenerator<Result, void, undefined> & Promise<Results> {
-    type Both = AsyncGenerator<Result, void, undefined> & Promise<Results>
-    if (!isStream<Input>(inputs)) return this.#engine.serve((session) => ofList(session, inputs), signal) as Both
-    return this.#engine.stream(inputs, (session, input, index) => atPlace(ofOne(session, input), index), signal) as Both
+  async #serve<Options extends CallOptions, Result>(
+    given: Options | undefined,
+    run: (session: Session, options: Options) => Promise<Result>,
+  ): Promise<Result> {
+    const options = ownOptions(given)
+    return this.#engine.serve((session) => run(session, options), options.signal)
   }
 
-  async #replace(path: string, options: ReplaceOptions): Promise<void> {
+  /** A list's answers, or a stream's one by one. */
+  #answer<Input, Options extends CallOptions, Results, Result>(
+    inputs: AsyncIterable<Input> | unknown,
+    given: Options | undefined,
+    ofList: (session: Session, list: unknown, options: Options) => Promise<Results & (readonly Result[] | object)>,
+    ofOne: (session: Session, input: Input, options: Options) => Promise<Result> = async (session, input, options) =>
+      ((await ofList(session, [input], options)) as readonly Result[])[0],
+  ): AsyncGenerator<Result, void, undefined> & Promise<Results> {
+    type Both = AsyncGenerator<Result, void, undefined> & Promise<Results>
+    let source: AsyncIterable<Input> | undefined
+    try {
+      source = readable('texts', () => (isStream<Input>(inputs) ? inputs : undefined))
+    } catch (error) {
+      return Promise.reject(error) as Promise<Results> as Both
+    }
+    if (!source) return this.#serve(given, (session, options) => ofList(session, inputs, options)) as Both
+    return this.#stream(source, given, ofOne) as Both
+  }
+
+  async *#stream<Input, Options extends CallOptions, Result>(
+    source: AsyncIterable<Input>,
+    given: Options | undefined,
+    ofOne: (session: Session, input: Input, options: Options) => Promise<Result>,
+  ): AsyncGenerator<Result, void, undefined> {
+    const options = ownOptions(given)
+    yield* this.#engine.stream(
+      source,
+      (session, input, index) => atPlace(ofOne(session, input, options), index),
+      options.signal,
+    )
+  }
+
+  async #replace(path: string, given: ReplaceOptions): Promise<void> {
+    checkText('path', path)
+    const options = ownOptions(given)
     if (this.#engine.disposed) throw disposedError()
     const parts = await loadParts(path, { ...this.#loadOptions, ...options })
     await warmOrDispose(parts, this.#maxBatchTokens)

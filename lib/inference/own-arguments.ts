@@ -14,7 +14,10 @@ export function ownList<Own>(
 ): Own[] {
   return readable(name, () => {
     if (!Array.isArray(given)) {
-      throw new StrataError('BAD_ARGUMENT', `${name} came as ${given === null ? 'null' : typeof given}, expected ${expected}`)
+      throw new StrataError(
+        'BAD_ARGUMENT',
+        `${name} came as ${given === null ? 'null' : typeof given}, expected ${expected}`,
+      )
     }
     const list: Own[] = []
     // Not forEach or map, which skip holes: the first one is refused, however long the list says that it is.
@@ -44,7 +47,7 @@ export function ownOptions<Options extends object>(given: Options | undefined, n
     throw new StrataError('BAD_ARGUMENT', `${name} came as ${shownValue(given)}, expected an object`)
   }
   return readable(name, () => {
-    const own: Record<string, unknown> = { ...given }
+    const own = { ...given } as Record<string, unknown>
     for (const [key, value] of Object.entries(own)) own[key] = ownValue(key, value)
     return own as Options
   })

@@ -1,8 +1,7 @@
 /** The dependency tree of every sentence. */
-import { StrataError } from '../errors.js'
 import { decodeParses, type Parse, wholeParse } from '../tasks/index.js'
 import { splitWords, type Tokenizer } from '../text/index.js'
-import { tokenLimit } from './check-arguments.js'
+import { tokenLimit, wordsList } from './check-arguments.js'
 import { type AskOptions, labelNames } from './classify.js'
 import { type FoundTask, findTask } from './find-task.js'
 import { type HeadRow, headWork } from './head-work.js'
@@ -68,21 +67,9 @@ export async function parsedSentences(
 
 /** Throws BAD_ARGUMENT naming the place of what is neither a text nor a list of words. */
 export function wordLists(sentences: unknown): string[][] {
-  const list = typeof sentences === 'string' ? [sentences] : sentences
-  if (!Array.isArray(list)) {
-    throw new StrataError(
-      'BAD_ARGUMENT',
-      `sentences came as ${typeof sentences}, expected a string or a list of strings or of words`,
-    )
-  }
-  return Array.from(list, (sentence: unknown, index) => {
-    if (typeof sentence === 'string') return splitWords(sentence).map(({ form }) => form)
-    if (Array.isArray(sentence) && sentence.every((word) => typeof word === 'string')) return sentence
-    const came = Array.isArray(sentence) ? 'a list with other than strings' : typeof sentence
-    throw new StrataError('BAD_ARGUMENT', `sentences[${index}] came as ${came}, expected a string or a list of words`, {
-      details: { index },
-    })
-  })
+  return wordsList('sentences', sentences, (text) =>
+    typeof text === 'string' ? splitWords(text).map(({ form }) => form) : text,
+  )
 }
 
 /** Pieces by word; one that the normaliser leaves nothing of is [UNK]. */

@@ -1,7 +1,6 @@
 /** A tag for every word. */
-import { StrataError } from '../errors.js'
 import type { Tokenizer, TokenOffsets } from '../text/index.js'
-import { tokenLimit } from './check-arguments.js'
+import { tokenLimit, wordsList } from './check-arguments.js'
 import { type AskOptions, labelNames } from './classify.js'
 import { type FoundTask, findTask } from './find-task.js'
 import { softmaxRow } from './head-scores.js'
@@ -90,21 +89,7 @@ export function charactersOfWords(input: WordsInput): number {
 
 /** Throws BAD_ARGUMENT naming the place of what is neither a text nor a list of words. */
 export function wordsInputs(texts: unknown): WordsInput[] {
-  const list = typeof texts === 'string' ? [texts] : texts
-  if (!Array.isArray(list)) {
-    throw new StrataError(
-      'BAD_ARGUMENT',
-      `texts came as ${typeof texts}, expected a string or a list of strings or of words`,
-    )
-  }
-  return Array.from(list, (text: unknown, index) => {
-    if (typeof text === 'string') return text
-    if (Array.isArray(text) && text.every((word) => typeof word === 'string')) return text
-    const came = text === null ? 'null' : Array.isArray(text) ? 'a list with other than strings' : typeof text
-    throw new StrataError('BAD_ARGUMENT', `texts[${index}] came as ${came}, expected a string or a list of words`, {
-      details: { index },
-    })
-  })
+  return wordsList<WordsInput>('texts', texts, (text) => text)
 }
 
 /** A text's words are those of the pre-tokeniser: white space and punctuation part them. */

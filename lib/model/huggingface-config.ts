@@ -1,6 +1,6 @@
 /** Hugging Face's config.json of a BERT, in both directions. Nothing here reads or writes a file. */
 import { StrataError } from '../errors.js'
-import { shownValue } from '../untrusted-files.js'
+import { shownValue } from '../shown-value.js'
 import type { EncoderConfig, HeadConfig, ModelConfig } from './config.js'
 import { exportMapping } from './huggingface.js'
 import { publishedTaskHead } from './huggingface-heads.js'

@@ -1,6 +1,7 @@
 import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs'
 import { fileError, StrataError } from '../errors.js'
-import { isShallowJson, shownValue as shown } from '../untrusted-files.js'
+import { shownValue as shown } from '../shown-value.js'
+import { isShallowJson } from '../untrusted-files.js'
 
 /** The safetensors format: 8 bytes of header length, a JSON header, the tensors' bytes. Little-endian, row-major. */
 

@@ -1,5 +1,6 @@
 import type { SpecialTokens } from '../data/token-corpus.js'
 import { StrataError } from '../errors.js'
+import { shownValue } from '../shown-value.js'
 
 /** A text, or a pair of texts that become one input with two segments. */
 export type EncodeInput = string | readonly [string, string]
@@ -25,24 +26,29 @@ export interface EncodedText {
 export function checkEncodeArguments(inputs: readonly EncodeInput[], options: EncodeOptions): void {
   const { maxTokens, addSpecialTokens = true } = options
   let paired = false
-  inputs.forEach((input, index) => {
-    const texts = typeof input === 'string' ? [input] : input
-    if (
-      !Array.isArray(texts) ||
-      texts.length > 2 ||
-      texts.length < 1 ||
-      !texts.every((text) => typeof text === 'string')
-    ) {
+  // Not forEach and every, which skip the holes of a list.
+  for (let index = 0; index < inputs.length; index++) {
+    const input: unknown = inputs[index]
+    if (typeof input === 'string') continue
+    const isTexts =
+      Array.isArray(input) &&
+      (input.length === 1 || input.length === 2) &&
+      typeof input[0] === 'string' &&
+      typeof input.at(-1) === 'string'
+    if (!isTexts) {
       throw new StrataError(
         'BAD_ARGUMENT',
         `text ${index} is ${describe(input)}; a string or a pair of strings was expected`,
       )
     }
-    if (texts.length === 2) paired = true
-  })
+    if (input.length === 2) paired = true
+  }
   const least = addSpecialTokens ? (paired ? 4 : 3) : 1
   if (maxTokens !== undefined && (!Number.isInteger(maxTokens) || maxTokens < least)) {
-    throw new StrataError('BAD_ARGUMENT', `maxTokens is ${maxTokens}; an integer of at least ${least} was expected`)
+    throw new StrataError(
+      'BAD_ARGUMENT',
+      `maxTokens is ${shownValue(maxTokens)}; an integer of at least ${least} was expected`,
+    )
   }
 }
 

@@ -3,7 +3,7 @@
  * replacement that lengthens its text, twenty times in a row, takes all memory; BERT's tokenizers need neither.
  */
 import { StrataError } from '../errors.js'
-import { shownValue } from '../untrusted-files.js'
+import { shownValue } from '../shown-value.js'
 
 /** Parts of normaliser, pre-tokeniser and decoder together. */
 const MOST_PARTS = 100
