@@ -6,6 +6,8 @@
  * 3. `Model` and `Optimizer`, for a loop of one's own.
  */
 
+import './runtime/check-node.js'
+
 export {
   type CorpusOptions,
   type CorpusProgress,
