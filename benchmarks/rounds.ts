@@ -8,7 +8,7 @@ import type { PeerProcess } from './peer-process.js'
 export const ROOT = path.resolve(__dirname, '..')
 export const THREADS = 2
 /** Above this share of foreign work on the machine just before a round, the round is marked as disturbed. */
-const BUSY_SHARE = 0.1
+export const BUSY_SHARE = 0.1
 
 export type Precision = 'bf16' | 'fp32'
 
@@ -57,7 +57,7 @@ export function say(text: string): void {
   process.stderr.write(`${text}\n`)
 }
 
-async function busyShare(): Promise<number> {
+export async function busyShare(): Promise<number> {
   const read = () => {
     const [user, nice, system, idle, wait] = readFileSync('/proc/stat', 'utf8')
       .split('\n')[0]
