@@ -129,10 +129,8 @@ export class MicroBatcher {
 
   /** Everything that this turn of the event loop brings goes into one batch. */
   #schedule(): void {
-    if (this.#scheduled || this.#batchesRunning > 0) {
-      if (this.#batchesRunning > 0) this.#pump()
-      return
-    }
+    if (this.#batchesRunning > 0) return this.#pump()
+    if (this.#scheduled) return
     this.#scheduled = true
     setImmediate(() => {
       this.#scheduled = false

@@ -12,7 +12,7 @@ export interface EncoderStats {
   failed: number
   /** Calls refused with OVERLOADED. */
   rejected: number
-  /** Calls that their signal, or `dispose({ abort: true })`, ended. */
+  /** Calls that their signal, a stream's reader who left, or `dispose({ abort: true })` ended. */
   aborted: number
   /** Batches computed since the encoder was loaded. */
   batches: number
