@@ -311,6 +311,11 @@ describe('the package', function () {
       const starts = server.requests.map((line) => Number(line.split(' ')[1]))
       assert.equal(starts.length, 3)
       assert.ok(starts[0] === 0 && starts[1] > 0 && starts[2] > starts[1] && starts[2] < bytes.length, starts.join())
+      // Stopped after the last byte: nothing is left to fetch.
+      mkdirSync(at('.whole.downloads'))
+      writeFileSync(at('.whole.downloads', 'libtorch.zip'), bytes)
+      assert.equal((await installLibtorch({ ...options, directory: at('whole') })).installed, true)
+      assert.equal(server.requests.at(-1), `libtorch.zip ${bytes.length}`)
     })
   })
 

@@ -7,6 +7,8 @@ const POLL_EVERY_MS = 250
 /** The connection broke off in the middle (curl's exit codes 18 and 56): what came so far is kept and continued. */
 const BROKE_OFF = [18, 56]
 const ATTEMPTS = 20
+/** curl's exit code for a status of 400 and above, with --fail. */
+const HTTP_ERROR = 22
 
 /** Resumes a part that is there. `onBytes` gets the bytes on disk so far. */
 export async function fetchFile(url: string, path: string, onBytes: (bytes: number) => void): Promise<void> {
@@ -27,12 +29,17 @@ export async function fetchFile(url: string, path: string, onBytes: (bytes: numb
   try {
     for (let attempt = 1; ; attempt++) {
       const { status, words } = await curl(args)
-      if (status === 0) return
+      if (status === 0 || (nothingLeft(status, words) && existsSync(path))) return
       if (attempt === ATTEMPTS || status === null || !BROKE_OFF.includes(status)) throw fetchFailed(url, words)
     }
   } finally {
     clearInterval(timer)
   }
+}
+
+/** HTTP 416: an earlier call has fetched the last byte. The caller verifies the hash, and deletes what is wrong. */
+function nothingLeft(status: number | null, words: string): boolean {
+  return status === HTTP_ERROR && /\b416\b/.test(words)
 }
 
 function curl(args: string[]): Promise<{ status: number | null; words: string }> {
