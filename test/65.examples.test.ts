@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { existsSync, mkdtempSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { openRecipe, runRecipe } from '../lib/recipes/index.js'
@@ -55,6 +55,35 @@ describe('examples and demo', function () {
     const lines = stdout.trimEnd().split('\n')
     assert.equal(lines.length, 2)
     assert.match(lines[0], /^1\.0000 {2}A man rides\.$/)
+  })
+
+  it('semantic-search.ts fills its store once and finds a sentence by itself', async () => {
+    const sentences = [
+      'A man rides a horse.',
+      'Rivers are long.',
+      'The city lies at a river.',
+      'He was born in London.',
+    ]
+    writeFileSync(join(folder, 'sentences.txt'), `${sentences.join('\n')}\n\n`)
+    const search = (query: string) =>
+      run('examples/semantic-search.ts', ['model', 'sentences.txt', 'store.db', query], folder)
+    const first = await search(sentences[2])
+    assert.equal(first.code, 0, first.stderr)
+    assert.match(first.stdout, /^4 sentences in [\d.]+ s/)
+    const found = first.stdout.trimEnd().split('\n').slice(3)
+    assert.equal(found[0], `1.0000  ${sentences[2]}`)
+    assert.deepEqual(found.map((line) => line.slice(8)).sort(), [...sentences].sort())
+    const second = await search(sentences[1])
+    assert.match(second.stdout, /^\nRivers are long\. .*\n1\.0000 {2}Rivers are long\.\n/)
+  })
+
+  it('worker-pool.mjs tells a sentence of every document', async () => {
+    const { code, stdout, stderr } = await run('examples/worker-pool.mjs', ['model', 'text.txt', '2'], folder)
+    assert.equal(code, 0, stderr)
+    const lines = stdout.trimEnd().split('\n')
+    assert.equal(lines.length, 40)
+    for (const line of lines) assert.match(line, /^[01]\.\d{3} {2}\S.*: \S/)
+    assert.match(stderr, /^\d+ batches of \d+ tokens; half of the calls took at most \d+ ms$/m)
   })
 
   it('own-loop.ts lowers the masked-LM loss', async () => {

@@ -1,0 +1,126 @@
+/** The smaller services, and search over ten thousand sentences. */
+import assert from 'node:assert/strict'
+import { copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { Encoder } from '../../lib/inference/index.js'
+import { runScript } from '../helpers/cli-process.js'
+import { writeServiceModel } from '../helpers/service-models.js'
+import { keepAsking, post, type Service, startService } from '../helpers/service-process.js'
+
+const root = resolve(__dirname, '../..')
+const shared = process.env.STRATABERT_SHARED ?? resolve(root, '../shared/data')
+
+describe('other examples that serve', function () {
+  this.timeout(120_000)
+  let folder: string
+  const services: Service[] = []
+  const start = async (...args: Parameters<typeof startService>): Promise<Service> => {
+    const service = await startService(...args)
+    services.push(service)
+    return service
+  }
+  before(async () => {
+    folder = mkdtempSync(join(tmpdir(), 'stratabert-services-'))
+    await writeServiceModel(join(folder, 'model'), 3)
+  })
+  after(() => {
+    for (const service of services) service.process.kill('SIGKILL')
+    rmSync(folder, { recursive: true, force: true })
+  })
+
+  it('http-service.cjs embeds, refuses, and ends on SIGTERM', async () => {
+    const service = await start('examples/http-service.cjs', [join(folder, 'model')])
+    const texts = ['the man is riding a horse .', 'a hat']
+    const { status, body } = await post(`${service.address}/embed`, { texts })
+    assert.equal(status, 200)
+    await using encoder = await Encoder.load(join(folder, 'model'), { device: 'cpu' })
+    const { vectors } = await encoder.embed(texts, { normalize: true })
+    for (const [index, vector] of vectors.entries()) {
+      const cosine = vector.reduce((sum, value, column) => sum + value * body.vectors[index][column], 0)
+      assert.ok(Math.abs(cosine - 1) < 1e-5)
+    }
+    for (const [path, sent, code, pattern] of [
+      ['/embed', { texts: [1] }, 400, /texts\[0\] came as number/],
+      ['/embed', 'null', 400, /texts came as undefined/],
+      ['/embed', '{', 400, /no JSON/],
+      ['/embed', { texts: ['a'.repeat(1.1e6)] }, 413, /more than 1048576 bytes/],
+      ['/other', {}, 404, /POST \/embed/],
+    ] as const) {
+      const reply = await post(`${service.address}${path}`, sent)
+      assert.equal(reply.status, code)
+      assert.match(reply.body.error.message, pattern)
+    }
+    const health = await (await fetch(`${service.address}/healthz`)).json()
+    assert.deepEqual([health.status, health.completed, health.failed], ['ok', 1, 2])
+    service.process.kill('SIGTERM')
+    assert.deepEqual(await service.ended, [0, null])
+    assert.match(service.output(), /ended\n$/)
+  })
+
+  it('fine-tune-and-serve.ts serves what it has learned, learns again and swaps, without a dropped call', async () => {
+    const table = join(folder, 'reviews.csv')
+    copyFileSync(join(root, 'examples/data/reviews.csv'), table)
+    const service = await start('examples/fine-tune-and-serve.ts', [
+      join(folder, 'model'),
+      table,
+      'review',
+      'mood',
+      join(folder, 'moods'),
+    ])
+    assert.match(service.output(), /^[01]\.\d{3} of the held-out rows are right$/m)
+    const texts = ['What a lovely soup.', 'A rude waiter.']
+    const { body } = await post(`${service.address}/classify`, { texts })
+    assert.match(body.run, /moods.1$/)
+    for (const { label, score } of body.results) assert.ok(['good', 'bad'].includes(label) && score >= 0.5)
+    const load = keepAsking(`${service.address}/classify`, 2, () => ({ texts }))
+    const retraining = post(`${service.address}/retrain`, {})
+    assert.equal((await post(`${service.address}/retrain`, {})).status, 409)
+    const retrained = await retraining
+    await load.stop()
+    assert.equal(retrained.status, 200)
+    assert.match(retrained.body.run, /moods.[12]$/)
+    assert.ok(existsSync(join(folder, 'moods/2/latest')))
+    assert.deepEqual(load.dropped, [])
+    assert.ok(load.replies.length > 10 && load.replies.every(({ status }) => status === 200))
+    service.process.kill('SIGTERM')
+    assert.deepEqual(await service.ended, [0, null])
+  })
+
+  it('semantic-search.ts finds the other half of a pair among ten thousand sentences', async function () {
+    const file = join(shared, 'glue/STS-B/train.tsv')
+    if (!existsSync(file) || !existsSync(join(shared, 'minilm_l6'))) this.skip() // no data beside the project
+    const [header, ...rows] = readFileSync(file, 'utf8')
+      .trimEnd()
+      .split('\n')
+      .map((line) => line.split('\t'))
+    const [first, second, score] = ['sentence1', 'sentence2', 'score'].map((name) => header.indexOf(name))
+    const sentences = [...new Set(rows.flatMap((row) => [row[first], row[second]]))].slice(0, 10_000)
+    assert.equal(sentences.length, 10_000)
+    writeFileSync(join(folder, 'sentences.txt'), sentences.join('\n'))
+    const known = new Set(sentences)
+    // Pairs that people gave the full score.
+    const twins = rows
+      .filter((row) => Number(row[score]) === 5 && row[first] !== row[second] && known.has(row[second]))
+      .slice(0, 60)
+    const args = [join(shared, 'minilm_l6'), join(folder, 'sentences.txt'), join(folder, 'store.db')]
+    const queries = twins.map((row) => row[first])
+    const { code, stdout, stderr } = await runScript(
+      join(root, 'examples/semantic-search.ts'),
+      [...args, ...queries],
+      {},
+    )
+    assert.equal(code, 0, stderr)
+    const [told, ...answers] = stdout.trimEnd().split('\n\n')
+    assert.match(told, /^10000 sentences in [\d.]+ s \(\d+ a second\)$/)
+    const hits = answers.filter((answer, index) =>
+      answer
+        .split('\n')
+        .slice(1)
+        .some((line) => line.slice(8) === twins[index][second]),
+    )
+    assert.ok(hits.length >= 54, `${hits.length} of 60 pairs found`)
+    for (const [index, answer] of answers.entries())
+      assert.ok(answer.split('\n')[1].startsWith('1.0000  ') || !known.has(queries[index]))
+  })
+})
