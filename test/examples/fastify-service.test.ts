@@ -141,7 +141,7 @@ describe('examples/fastify-service', function () {
     }
 
     it('/healthz tells the model, /metrics counts what was done', async () => {
-      const health = await (await fetch(`${service.address}/healthz`)).json()
+      const health: any = await (await fetch(`${service.address}/healthz`)).json()
       assert.deepEqual(health, { status: 'ok', model: 'a', layers: 3, dimension: 32, device: 'cpu', precision: 'fp32' })
       const before = await metrics(service)
       for (let k = 0; k < 5; k++) await ask('/embed', { texts: TEXTS })
@@ -228,7 +228,7 @@ describe('examples/fastify-service', function () {
     service.process.kill('SIGTERM')
     await pause(100)
     const health = await fetch(`${service.address}/healthz`)
-    assert.deepEqual([health.status, (await health.json()).status], [503, 'draining'])
+    assert.deepEqual([health.status, ((await health.json()) as any).status], [503, 'draining'])
     await load.ended
     assert.deepEqual(await service.ended, [0, null], service.output())
     assert.match(service.output(), /ended\n$/)

@@ -51,7 +51,7 @@ describe('other examples that serve', function () {
       assert.equal(reply.status, code)
       assert.match(reply.body.error.message, pattern)
     }
-    const health = await (await fetch(`${service.address}/healthz`)).json()
+    const health: any = await (await fetch(`${service.address}/healthz`)).json()
     assert.deepEqual([health.status, health.completed, health.failed], ['ok', 1, 2])
     service.process.kill('SIGTERM')
     assert.deepEqual(await service.ended, [0, null])
