@@ -30,7 +30,7 @@ function startWorker(encoder, share) {
     if (found) return console.log(`${found.cosine.toFixed(3)}  ${found.title}: ${found.sentence}`)
     try {
       const { vectors, dimension } = await encoder.embed(texts, { normalize: true })
-      // Vectors are views of a batch that other calls share; a copy can be handed over.
+      // The vectors of a call are views of one array or several; one copy can be handed over.
       const copy = new Float32Array(vectors.length * dimension)
       for (const [row, vector] of vectors.entries()) copy.set(vector, row * dimension)
       worker.postMessage({ id, vectors: copy }, [copy.buffer])
