@@ -4,6 +4,7 @@ import './check-node.js'
 import { Command, CommanderError } from 'commander'
 import { StrataError } from '../errors.js'
 import { registerAdapters } from './adapters.js'
+import { registerAgreements } from './agreements.js'
 import { registerAnswer } from './answer.js'
 import { needOptions } from './arguments.js'
 import { registerChunk } from './chunk.js'
@@ -50,6 +51,7 @@ export function createProgram(): Command {
     registerTag,
     registerParse,
     registerChunk,
+    registerAgreements,
     registerAdapters,
     registerProbe,
     registerProbes,

@@ -1,3 +1,4 @@
+export { type AgreementMap, agreementMaps } from './agreement-maps.js'
 export { type AttachmentGuess, type AttachmentScores, AttachmentTally } from './attachment.js'
 export {
   type ComparisonOptions,

@@ -41,4 +41,5 @@ export { type RunRecipeOptions, type RunResult, runRecipe, runtimeChoice, TOKENI
 export { expandFiles, type RunText } from './run-text.js'
 export { defineRecipe, type RecipeInput, recipeSchema } from './schema.js'
 export { overlayOfSetOptions } from './set-option.js'
+export { agreementTable, type ShownAgreements, showAgreements } from './show-agreements.js'
 export { taskTable } from './task-table.js'

@@ -2,6 +2,7 @@
 import { existsSync, statSync } from 'node:fs'
 import { basename, dirname, resolve, sep } from 'node:path'
 import { StrataError } from '../errors.js'
+import { type AgreementsInput, readAgreements } from './agreements-input.js'
 import { type ComparisonInput, readComparison } from './comparison-input.js'
 import { type LayersInput, readLayers } from './layers-input.js'
 import { type ProbeInput, readProbes } from './probe-input.js'
@@ -12,13 +13,20 @@ export interface ReportInputs {
   probes: ProbeInput[]
   layers: LayersInput[]
   comparisons: ComparisonInput[]
+  agreements: AgreementsInput[]
 }
 
 /** The file that tells what a folder is; one folder may be several things. */
-const MARKS = { runs: 'metrics.jsonl', probes: 'probes.json', layers: 'layers.json', comparisons: 'comparison.json' }
+const MARKS = {
+  runs: 'metrics.jsonl',
+  probes: 'probes.json',
+  layers: 'layers.json',
+  comparisons: 'comparison.json',
+  agreements: 'agreements.json',
+}
 
 /**
- * Reads run folders and the outputs of `probe`, `layers` and `compare`; one of their files stands for its folder. Throws NOT_FOUND,
+ * Reads run folders and the outputs of `probe`, `layers`, `compare` and `agreements`; one of their files stands for its folder. Throws NOT_FOUND,
  * BAD_ARGUMENT for a path that is none of them, BAD_FILE for content that cannot be read.
  */
 export async function readInputs(paths: readonly string[]): Promise<ReportInputs> {
@@ -26,7 +34,7 @@ export async function readInputs(paths: readonly string[]): Promise<ReportInputs
   const found = [...new Set(paths.map((path) => resolve(path)))].map(recognise)
   const folders = [...new Set(found.map(({ folder }) => folder))]
   const names = shortNames(folders)
-  const inputs: ReportInputs = { runs: [], probes: [], layers: [], comparisons: [] }
+  const inputs: ReportInputs = { runs: [], probes: [], layers: [], comparisons: [], agreements: [] }
   for (const folder of folders) {
     const kinds = new Set(found.flatMap((item) => (item.folder === folder ? item.kinds : [])))
     const name = names.get(folder) ?? folder
@@ -34,6 +42,7 @@ export async function readInputs(paths: readonly string[]): Promise<ReportInputs
     if (kinds.has('probes')) inputs.probes.push(await readProbes(folder, name))
     if (kinds.has('layers')) inputs.layers.push(await readLayers(folder, name))
     if (kinds.has('comparisons')) inputs.comparisons.push(await readComparison(folder, name))
+    if (kinds.has('agreements')) inputs.agreements.push(await readAgreements(folder, name))
   }
   if (inputs.runs.length > 1) for (const [i, run] of inputs.runs.entries()) run.colour = i
   return inputs
@@ -52,7 +61,7 @@ function recognise(path: string): { folder: string; kinds: Kind[] } {
   const expected = Object.values(MARKS).join(', ')
   throw new StrataError(
     'BAD_ARGUMENT',
-    `${path} is no run and no output of probe, layers or compare: a folder with one of ${expected} was expected`,
+    `${path} is no run and no output of probe, layers, compare or agreements: a folder with one of ${expected} was expected`,
     { details: { path } },
   )
 }

@@ -18,6 +18,8 @@ const stepLine = z.looseObject({
   tokensPerSecond: loggedNumber,
   elapsedSeconds: z.number(),
   skippedSteps: z.number().optional(),
+  /** By relation of a model with agreements. */
+  gates: z.record(z.string(), loggedNumber).optional(),
   /** Share of the weights that are left. */
   pruning: z
     .looseObject({

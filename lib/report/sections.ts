@@ -1,5 +1,6 @@
 /** What stands on the page, in its order. What no input has is not shown. */
 import { stringify } from 'yaml'
+import { agreementFigures } from './agreement-figures.js'
 import { comparisonFigures, comparisonRuns, comparisonTable, testName } from './comparison-figures.js'
 import type { Figure } from './figure.js'
 import { type FrameOptions, tableHtml } from './figure-html.js'
@@ -29,6 +30,7 @@ export function reportSections(inputs: ReportInputs, frame: FrameOptions): Secti
       ...gradientFigure(gradients.length > 0 ? gradients : gradientsOfLayers(layers)),
     ]),
     figures('mixes', 'Layer mixes', mixFigures(runs, mixesOfLayers(layers))),
+    figures('agreements', 'Agreements between chunks', agreementFigures(runs, inputs.agreements)),
     figures('pruning', 'Pruning', pruningFigures(runs)),
     recipes(inputs, frame),
     environments(inputs, frame),
@@ -53,11 +55,12 @@ const smoothingControls = html`<div class="control" id="smoothing-controls" hidd
 <label for="smoothing">Smoothing</label> <input type="range" id="smoothing" min="0" max="0.99" step="0.01"> <output id="smoothing-value" for="smoothing"></output>
 <label><input type="checkbox" id="raw" checked> logged values</label></div>`
 
-function overview({ runs, probes, layers, comparisons }: ReportInputs, frame: FrameOptions): Section {
+function overview({ runs, probes, layers, comparisons, agreements }: ReportInputs, frame: FrameOptions): Section {
   const others = [
     ...probes.map(({ name, report }) => ['probe', name, report.checkpoint, dateOf(report), versionsOf(report)]),
     ...layers.map(({ name, report }) => ['layers', name, report.checkpoint ?? '–', dateOf(report), versionsOf(report)]),
     ...comparisons.map(({ name, report }) => ['compare', name, report.name, dateOf(report), '–']),
+    ...agreements.map(({ name, report }) => ['agreements', name, report.checkpoint, '–', '–']),
   ]
   const labels = ['output of', 'folder', 'of', 'date', 'versions']
   const otherTable = { columns: labels.map((label) => ({ label })), rows: others }

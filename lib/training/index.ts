@@ -20,6 +20,7 @@ export {
   TrainingEvents,
   type TrainingEventType,
 } from './events.js'
+export { readGates } from './gates.js'
 export { type GradientReading, readGradientNorms } from './gradient-norms.js'
 export { addGradients, labelCounts } from './gradients.js'
 export { type MixReading, mixReadings, readMixes } from './mix-weights.js'
