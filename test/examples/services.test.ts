@@ -122,5 +122,10 @@ describe('other examples that serve', function () {
     assert.ok(hits.length >= 54, `${hits.length} of 60 pairs found`)
     for (const [index, answer] of answers.entries())
       assert.ok(answer.split('\n')[1].startsWith('1.0000  ') || !known.has(queries[index]))
+    // The store is taken as it is: no file of sentences is read.
+    const again = await runScript(join(root, 'examples/semantic-search.ts'), [args[0], 'none.txt', args[2], queries[0]])
+    assert.equal(again.code, 0, again.stderr)
+    const withoutTimes = (text: string) => text.replace(/\([\d.]+ ms\)/g, '').trim()
+    assert.equal(withoutTimes(again.stdout), withoutTimes(answers[0]))
   })
 })
