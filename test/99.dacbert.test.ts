@@ -3,8 +3,13 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type CorpusOptions, openCorpus, type PackedBatch, type TokenCorpus } from '../lib/data/index.js'
+import { AttachmentTally } from '../lib/evaluation/index.js'
 import { type PackedMaskedLmOptions, packedMaskedLmSource } from '../lib/objectives/index.js'
+import { openRecipe } from '../lib/recipes/index.js'
+import { modelConfigOf } from '../lib/recipes/model-of-recipe.js'
+import { stagesOf } from '../lib/recipes/resolve-recipe.js'
 import { RELATION_PRESETS, TokenChunker, Tokenizer } from '../lib/text/index.js'
+import { budgetProgress, budgetUnit, secondsLeft } from '../lib/training/index.js'
 import { makeSentences } from './helpers/small-treebank.js'
 
 const LENGTH = 24
@@ -257,6 +262,123 @@ describe('DACBERT', function () {
       assert.deepEqual([...chunks.ids.subarray(-4)], [-1, chunks.sentences.length - 1, chunks.sentences.length - 1, -1])
       const words = new TokenChunker({ special: tokenizer.specialTokens, pieces: tokenizer.vocabulary(), unit: 'word' })
       assert.deepEqual([...words.chunksOf(Int32Array.from(second), Int32Array.of(0, 4)).ids], [-1, 0, 1, -1])
+    })
+  })
+
+  describe('attachment', () => {
+    it('is counted over participants and over pairs, beside two guesses', () => {
+      // Two sentences of 3 chunks (the middle of the second a marker) and one of 2.
+      const chunks = {
+        ids: new Int32Array(0),
+        sentences: Int32Array.of(4, 4, 4, 6, 6),
+        kinds: Uint8Array.of(0, 1, 0, 3, 0),
+      }
+      const labels = Int32Array.of(1, -1, 1, -1, -100)
+      const rows = [
+        // 0 → 1, as it is; 1 → none; 2: 0 before 1, but none before both.
+        [0, 0.8, 0.1, 0.1],
+        [0.2, 0, 0.1, 0.7],
+        [0.3, 0.2, 0, 0.5],
+        // A marker that is said to attach; the last is not counted.
+        [0, 0.9, 0.1],
+        [0.9, 0, 0.1],
+      ]
+      const offsets = Int32Array.of(0, 4, 8, 12, 15, 18)
+      const tally = new AttachmentTally()
+      tally.add(chunks, labels, { offsets, probabilities: Float32Array.from(rows.flat()) })
+      const found = tally.finish()!
+      assert.equal(found.participants, 2)
+      assert.equal(found.accuracy, 1 / 2)
+      assert.deepEqual([found.precision, found.recall, found.f1], [1 / 2, 1 / 2, 1 / 2])
+      // +1 is said of chunks 0 and 1, −1 of 1 and 2: each is right once.
+      assert.deepEqual(found.majority, { accuracy: 1 / 2, f1: 2 / (2 + 2), distance: 1 })
+      assert.deepEqual(found.nearest, { accuracy: 1 / 2, f1: 2 / (2 + 2), side: 'right' })
+      assert.equal(new AttachmentTally().finish(), undefined)
+    })
+  })
+
+  describe('recipe', () => {
+    const resolved = (overlay: object) => openRecipe('dacbert', { overlay: overlay as Record<string, unknown> })
+
+    it('is two stages inside one budget of any unit', async () => {
+      const stages = stagesOf(await resolved({}))
+      assert.deepEqual(
+        stages.map(({ name, heads, budget: { hours, total } }) => [name, heads, Number(hours!.toFixed(6)), total]),
+        [
+          ['agreements', groups, 2.4, undefined],
+          ['pretrain', ['mlm'], 21.6, 24],
+        ],
+      )
+      assert.equal(stages[1].schedule.kind, 'triangle2')
+      assert.deepEqual(
+        stagesOf(await resolved({ budget: { steps: 31 } })).map(({ budget }) => budget),
+        [{ steps: 3 }, { steps: 28, total: 31 }],
+      )
+      assert.deepEqual(
+        stagesOf(await resolved({ budget: { steps: 2 }, agreements: { budgetShare: 0.9 } })).map(
+          ({ budget }) => budget,
+        ),
+        [{ steps: 1 }, { steps: 1, total: 2 }],
+      )
+      assert.deepEqual(
+        stagesOf(await resolved({ budget: { tokens: 1000 } })).map(({ budget }) => budget),
+        [{ tokens: 100 }, { tokens: 900, total: 1000 }],
+      )
+      await assert.rejects(resolved({ budget: { steps: 1 } }), /budget\.steps: came 1, expected at least 2/)
+    })
+
+    it('without submodels is Crammed BERT; relations go off, gates stay, submodels learn on', async () => {
+      const plain = await resolved({ agreements: null })
+      const crammed = await openRecipe('cramming')
+      assert.deepEqual(
+        { ...plain, name: '', extends: '', preset: '', description: '' },
+        { ...crammed, name: '', extends: '', preset: '', description: '' },
+      )
+      assert.deepEqual(modelConfigOf(plain, 100), modelConfigOf(crammed, 100))
+      const changed = await resolved({
+        preset: 'cpu',
+        agreements: { off: ['nmod'], fixedGates: true, submodelRate: 0.1 },
+      })
+      const { agreements, heads } = modelConfigOf(changed, 100)
+      assert.deepEqual(agreements, {
+        relations: groups,
+        size: 64,
+        layers: 2,
+        heads: 2,
+        intermediateSize: 256,
+        gateInit: 0.1,
+        off: ['nmod'],
+        fixedGates: true,
+        train: true,
+      })
+      assert.deepEqual(heads[0], { kind: 'agreement', name: 'subj', relation: 'subj', weight: 1 })
+      const [first, second] = stagesOf(changed)
+      assert.equal(first.optimizer.rateFactors, undefined)
+      assert.equal(second.optimizer.rateFactors!['agreements.obl.'], 0.1)
+      assert.equal(second.optimizer.rateFactors!['agreements.obl.projection'], 1)
+      const bacon = modelConfigOf(await resolved({ preset: 'bacon' }), 100).agreements!
+      assert.deepEqual([bacon.unit, bacon.relations], ['word', ['determiner', 'attributive', 'predicate', 'subject']])
+      await assert.rejects(
+        resolved({ agreements: { off: ['x'], heads: 3 } }),
+        /2 problems\n {2}agreements\.off: names "x"/,
+      )
+      await assert.rejects(
+        resolved({ inputs: { kind: 'segments', order: 'shuffle' } }),
+        /inputs\.kind: came "segments"/,
+      )
+    })
+
+    it('gives the last stage what the first has left of the time', () => {
+      const place = { index: 1, name: 'pretrain', step: 3, tokens: 300, elapsedSeconds: 900, draws: 3, tasks: {} }
+      const run = { step: 5, tokens: 700, elapsedSeconds: 1800 }
+      const hours = { hours: 0.9, total: 1 }
+      // A quarter of an hour went before, three quarters are left, a third of them is spent.
+      assert.ok(Math.abs(budgetProgress(hours, place, run) - 1 / 3) < 1e-12)
+      assert.ok(Math.abs(secondsLeft(hours, place, run)! - 1800) < 1e-9)
+      assert.equal(budgetProgress({ tokens: 900, total: 1000 }, place, run), 0.5)
+      assert.equal(budgetProgress({ steps: 7, total: 8 }, place, run), 0.5)
+      assert.equal(budgetProgress({ steps: 7, total: 2 }, { ...place, step: 0 }, run), 1)
+      assert.throws(() => budgetUnit({ epochs: 1, total: 2 }), /budget\.total is 2/)
     })
   })
 })
