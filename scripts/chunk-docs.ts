@@ -158,7 +158,7 @@ attributive adjective, predicate adjective with its subject, and subject with it
 Known differences of the schemes: the infinitive's "to" is a marker in UD and an auxiliary in ClearNLP, so it is inside the verbal chunk
 there; the subject of "she is happy" attaches to "happy" in UD and to "is" in ClearNLP.
 
-Without a parse, \`chunkWithoutParse\` takes parts of speech from a small lexicon and from endings. It is deterministic, needs no model, and
+A corpus that is opened for DACBERT has chunks beside its tokens ([dacbert.md](dacbert.md)). Without a parse, \`chunkWithoutParse\` takes parts of speech from a small lexicon and from endings. It is deterministic, needs no model, and
 its noun phrases are those of the parse for about three of four (last row below).
 
 ## Counts
