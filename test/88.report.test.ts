@@ -49,6 +49,38 @@ describe('stratabert report', function () {
       assert.match(bare.notes[0], /the last line of metrics\.jsonl has no end/)
     })
 
+    it('agreements: the gates of a run over time, and a map a relation and sentence', async () => {
+      writeRun(at('dacbert'), { stepFields: (step) => ({ gates: { subj: 0.1 + step / 1000, obj: 0.1 } }) })
+      const sentences = [
+        {
+          chunks: ['the dog', HOSTILE, 'it'],
+          relations: {
+            subj: [
+              [0, 0.9, 0.05, 0.05],
+              [0.1, 0, 0.1, 0.8],
+              [0, 1, 0, 0],
+            ],
+            obj: [
+              [0, 0, 0, 1],
+              [0, 0, 0, 1],
+              [0, 0.5, 0, 0.5],
+            ],
+          },
+        },
+      ]
+      mkdirSync(at('maps'))
+      const content = { format: 1, checkpoint: 'runs/dacbert', text: HOSTILE, gates: { subj: 0.2 }, sentences }
+      writeFileSync(at('maps/agreements.json'), JSON.stringify(content))
+      const { sections } = await report('agreements', 'dacbert', 'maps')
+      assert.ok(sections.includes('agreements'))
+      const page = readFileSync(at('agreements.html'), 'utf8')
+      for (const title of ['Gates of the relations over time', 'Agreement subj: maps', 'Agreement obj: maps'])
+        assert.ok(page.includes(title))
+      assert.ok(page.includes('1 the dog to 2 x&#39;') && !page.includes(HOSTILE))
+      writeFileSync(at('maps/agreements.json'), JSON.stringify({ ...content, sentences: [{ chunks: 3 }] }))
+      await assert.rejects(report('broken', 'maps'), refuses('BAD_FILE', at('maps/agreements.json')))
+    })
+
     it('unreadable content is an error with file and line', async () => {
       writeRun(at('broken'))
       const metrics = readFileSync(at('broken/metrics.jsonl'), 'utf8').split('\n')
