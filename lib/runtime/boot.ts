@@ -3,7 +3,14 @@ import { join } from 'node:path'
 import { StrataError } from '../errors.js'
 import { packageRoot } from './package-root.js'
 import { addonsDirectory } from './platform.js'
-import { addonLoadProblem, addonMissing, systemFacts } from './system-problem.js'
+import {
+  addonLoadProblem,
+  addonMissing,
+  isPrebuilt,
+  type SystemFacts,
+  systemFacts,
+  systemProblem,
+} from './system-problem.js'
 
 /** What the NVIDIA driver says about itself through libcuda.so.1. */
 export interface CudaDriver {
@@ -54,9 +61,10 @@ export function loadAddon(name: string): unknown {
   try {
     return require(path)
   } catch (cause) {
+    const facts = systemFacts()
     throw new StrataError(
       'ADDON_NOT_FOUND',
-      `the addon ${path} cannot be loaded: ${addonLoadProblem((cause as Error).message, systemFacts())}\n${nextSteps()}`,
+      `the addon ${path} cannot be loaded: ${addonLoadProblem((cause as Error).message, facts)}\n${nextSteps(name, facts)}`,
       { cause, details: { addon: name, path } },
     )
   }
@@ -68,8 +76,9 @@ export function resolveAddon(name: string): string {
   try {
     return (require('node-gyp-build') as { resolve(directory: string): string }).resolve(directory)
   } catch (cause) {
-    const problem = addonMissing(name, addonMinors(), systemFacts())
-    throw new StrataError('ADDON_NOT_FOUND', `${problem} (looked in ${directory})\n${nextSteps()}`, {
+    const facts = systemFacts()
+    const problem = addonMissing(name, addonMinors(), facts)
+    throw new StrataError('ADDON_NOT_FOUND', `${problem} (looked in ${directory})\n${nextSteps(name, facts)}`, {
       cause,
       details: { addon: name, directory },
     })
@@ -84,16 +93,17 @@ export function addonMinors(): string[] {
   return minors.sort((a, b) => Number(b.split('.')[1]) - Number(a.split('.')[1]))
 }
 
-function nextSteps(): string {
+function nextSteps(name: string, facts: SystemFacts): string {
   const [newest] = addonMinors()
-  const steps = existsSync(join(packageRoot, 'CMakeLists.txt'))
-    ? ['Compile it: npm run build:native']
-    : [
-        ...(newest
-          ? [`Use a libtorch that an addon is here for: npx stratabert libtorch install --torch-version ${newest}`]
-          : []),
-        'Install the package again: npm install stratabert',
-      ]
+  const minor = /^torch-(.+)$/.exec(name)?.[1]
+  const steps: string[] = []
+  if (systemProblem(facts) === null) {
+    if (existsSync(join(packageRoot, 'CMakeLists.txt'))) {
+      steps.push(`Compile it: npm run build:native${minor ? ` -- --torch-version ${minor}` : ''}`)
+    } else if (newest)
+      steps.push(`Use a libtorch that an addon is here for: npx stratabert libtorch install --torch-version ${newest}`)
+    else if (isPrebuilt(facts)) steps.push('Install the package again: npm install stratabert')
+  }
   steps.push('See what was found: npx stratabert doctor')
   return `What to do:\n${steps.map((step, i) => `  ${i + 1}. ${step}`).join('\n')}`
 }

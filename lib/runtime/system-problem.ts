@@ -63,13 +63,17 @@ export function systemProblem({ platform, arch, musl }: SystemFacts): string | n
   return null
 }
 
+/** Addons for this platform are inside the published package. */
+export function isPrebuilt({ platform, arch, musl }: SystemFacts): boolean {
+  return PREBUILT.includes(`${platform}-${arch}`) && !musl
+}
+
 /** Why an addon is absent: nothing was published for this system, or not for this libtorch. `minors` = those that addons are here for. */
 export function addonMissing(name: string, minors: readonly string[], facts: SystemFacts): string {
-  const platform = `${facts.platform}-${facts.arch}`
   const problem = systemProblem(facts)
   if (problem) return problem
-  if (!PREBUILT.includes(platform)) {
-    return `the package brings no addon for ${platform}: clone the repository and run \`npm install\` there, which compiles it (nobody has tried it on this platform)`
+  if (!isPrebuilt(facts)) {
+    return `the package brings no addon for ${facts.platform}-${facts.arch}: clone the repository and run \`npm install\` there, which compiles it (nobody has tried it on this platform)`
   }
   const minor = /^torch-(.+)$/.exec(name)?.[1]
   return minor && minors.length > 0
