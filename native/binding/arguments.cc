@@ -35,9 +35,13 @@ HeadConfig head_config(const Napi::Object& object) {
   HeadConfig head;
   head.name = string_field(object, "name");
   head.kind = string_field(object, "kind");
-  const Napi::Object tap = object_field(object, "tap");
-  head.mix = string_field(tap, "mix", "");
-  if (head.mix.empty()) head.layer = integer_field(tap, "layer");
+  if (head.kind == "agreement") {
+    head.relation = string_field(object, "relation");
+  } else {
+    const Napi::Object tap = object_field(object, "tap");
+    head.mix = string_field(tap, "mix", "");
+    if (head.mix.empty()) head.layer = integer_field(tap, "layer");
+  }
   head.classes = integer_field(object, "classes", 0);
   head.dropout = number_field(object, "dropout", 0);
   head.pooler = string_field(object, "pooler", "own");
@@ -58,6 +62,20 @@ HeadConfig head_config(const Napi::Object& object) {
     wrong("transfer of head '" + head.name + "'", transfer, "an object");
   }
   return head;
+}
+
+AgreementConfig agreement_config(const Napi::Object& object) {
+  AgreementConfig agreements;
+  agreements.relations = string_array(object.Get("relations"), "agreements.relations");
+  agreements.size = integer_field(object, "size");
+  agreements.layers = integer_field(object, "layers");
+  agreements.heads = integer_field(object, "heads");
+  agreements.intermediate_size = integer_field(object, "intermediateSize");
+  agreements.gate_init = number_field(object, "gateInit");
+  if (const Napi::Value off = object.Get("off"); !off.IsUndefined()) agreements.off = string_array(off, "agreements.off");
+  agreements.fixed_gates = boolean_field(object, "fixedGates", false);
+  agreements.train = boolean_field(object, "train", false);
+  return agreements;
 }
 
 MixConfig mix_config(const Napi::Object& object) {
@@ -201,6 +219,7 @@ ModelConfig model_config(const Napi::Object& object) {
   encoder.activation = string_field(fields, "activation", "gelu");
   encoder.initializer_range = number_field(fields, "initializerRange", 0.02);
   config.heads = each_object(object, "heads", true, head_config);
+  if (!object.Get("agreements").IsUndefined()) config.agreements = agreement_config(object_field(object, "agreements"));
   config.mixes = each_object(object, "mixes", false, mix_config);
   config.adapters = each_object(object, "adapters", false, adapter_config);
   if (!object.Get("pruning").IsUndefined()) config.pruning = string_field(object_field(object, "pruning"), "method");
@@ -213,6 +232,11 @@ HostBatch host_batch(const Napi::Object& object) {
   batch.segment_ids = int32_array(object.Get("segmentIds"), "segmentIds");
   batch.sequence_offsets = int32_array(object.Get("sequenceOffsets"), "sequenceOffsets");
   batch.adapter = string_field(object, "adapter", "");
+  if (const Napi::Value chunks = object.Get("chunks"); !chunks.IsUndefined()) {
+    if (!chunks.IsObject()) wrong("chunks", chunks, "an object");
+    const Napi::Object fields = chunks.As<Napi::Object>();
+    batch.chunks = HostChunks{int32_array(fields.Get("ids"), "chunks.ids"), int32_array(fields.Get("sentences"), "chunks.sentences")};
+  }
   const Napi::Value labels = object.Get("labels");
   if (labels.IsUndefined()) return batch;
   if (!labels.IsObject()) wrong("labels", labels, "an object by head name");

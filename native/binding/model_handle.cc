@@ -8,6 +8,8 @@
 #include "core/memory/device_memory.h"
 #include "core/storage/tensor_file.h"
 
+#include <algorithm>
+
 namespace strata::binding {
 namespace {
 
@@ -41,6 +43,7 @@ Napi::Function ModelHandle::define(Napi::Env env) {
                       InstanceMethod<&ModelHandle::read_losses>("readLosses"), InstanceMethod<&ModelHandle::evaluate>("evaluate"),
                       InstanceMethod<&ModelHandle::embed>("embed"), InstanceMethod<&ModelHandle::hidden_states>("hiddenStates"),
                       InstanceMethod<&ModelHandle::attention_statistics>("attentionStatistics"),
+                      InstanceMethod<&ModelHandle::agreements>("agreements"),
                       InstanceMethod<&ModelHandle::head_logits>("headLogits"),
                       InstanceMethod<&ModelHandle::predict_masked>("predictMasked"),
                       InstanceMethod<&ModelHandle::parameters>("parameters"),
@@ -249,6 +252,25 @@ Napi::Value ModelHandle::attention_statistics(const Napi::CallbackInfo& info) {
         object.Set("entropy", typed_array(env, sums.entropy_LN));
         object.Set("first", typed_array(env, sums.first_LN));
         object.Set("separators", typed_array(env, sums.separators_LN));
+        return object;
+      };
+    });
+  });
+}
+
+// agreements(batch): { offsets, relations: { [relation]: probabilities } }
+Napi::Value ModelHandle::agreements(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&] {
+    return command(info, [batch = host_batch(object_argument(info, 0, "batch"))](ModelState& state) -> MakeValue {
+      const AgreementProbabilities result = state.model->agreements(batch);
+      return [result](Napi::Env env) -> Napi::Value {
+        Napi::Int32Array offsets = Napi::Int32Array::New(env, result.offsets.size());
+        std::copy(result.offsets.begin(), result.offsets.end(), offsets.Data());
+        Napi::Object relations = Napi::Object::New(env);
+        for (const auto& [relation, values] : result.values) relations.Set(relation, typed_array(env, values));
+        Napi::Object object = Napi::Object::New(env);
+        object.Set("offsets", offsets);
+        object.Set("relations", relations);
         return object;
       };
     });

@@ -35,6 +35,7 @@ class ModelHandle : public Napi::ObjectWrap<ModelHandle> {
   Napi::Value embed(const Napi::CallbackInfo& info);
   Napi::Value hidden_states(const Napi::CallbackInfo& info);
   Napi::Value attention_statistics(const Napi::CallbackInfo& info);
+  Napi::Value agreements(const Napi::CallbackInfo& info);
   Napi::Value head_logits(const Napi::CallbackInfo& info);
   Napi::Value predict_masked(const Napi::CallbackInfo& info);
   Napi::Value parameters(const Napi::CallbackInfo& info);

@@ -24,11 +24,17 @@ struct HeadLabels {
   std::vector<int32_t> tags;         // (M) part of speech of a word
 };
 
+struct HostChunks {
+  std::vector<int32_t> ids;        // (T) chunk of each token; -1 = none
+  std::vector<int32_t> sentences;  // (C) sentence of each chunk, ascending
+};
+
 struct HostBatch {
   std::vector<int32_t> token_ids;         // (T)
   std::vector<int32_t> segment_ids;       // (T)
   std::vector<int32_t> sequence_offsets;  // (B + 1)
   std::map<std::string, HeadLabels> labels;
+  std::optional<HostChunks> chunks;  // what agreements read
   std::string adapter;  // name of the adapter that the whole batch runs through; empty = none
 
   int64_t tokens() const { return static_cast<int64_t>(token_ids.size()); }

@@ -69,11 +69,26 @@ struct HeadConfig {
   int64_t tags = 0;                        // parser: parts of speech; 0 = none
   int64_t arc_size = 0;                    // parser
   int64_t label_size = 0;                  // parser
+  std::string relation;                    // agreement
+};
+
+// Submodels of dependency agreements (DACBERT, arXiv 2311.04799).
+struct AgreementConfig {
+  std::vector<std::string> relations;
+  int64_t size = 0;
+  int64_t layers = 0;
+  int64_t heads = 0;
+  int64_t intermediate_size = 0;
+  double gate_init = 0;
+  std::vector<std::string> off;  // relations that the encoder does not get
+  bool fixed_gates = false;
+  bool train = false;  // the encoder's heads train the submodels as well
 };
 
 struct ModelConfig {
   EncoderConfig encoder;
   std::vector<HeadConfig> heads;
+  std::optional<AgreementConfig> agreements;
   std::vector<MixConfig> mixes;
   std::vector<AdapterConfig> adapters;
   std::string pruning;  // method that masks the blocks' linear weights; empty: none

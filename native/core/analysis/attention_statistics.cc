@@ -48,7 +48,7 @@ at::Tensor block_sums(const at::Tensor& qkv_T3H, const std::vector<Sequence>& se
 }  // namespace
 
 AttentionStatistics attention_statistics(const Encoder& encoder, const ForwardPass& pass, const PackedBatch& batch,
-                                         const EncoderHooks* hooks, int64_t separator) {
+                                         const EncoderHooks* hooks, const at::Tensor& beside_TH, int64_t separator) {
   const auto sequences = sequences_of(batch, separator);
   const int64_t layers = encoder.config().layers, heads = encoder.config().heads;
   std::vector<at::Tensor> sums(static_cast<size_t>(layers));
@@ -57,7 +57,7 @@ AttentionStatistics attention_statistics(const Encoder& encoder, const ForwardPa
   watching.blocks.resize(sums.size());
   for (size_t i = 0; i < sums.size(); ++i)
     watching.blocks[i].shown_qkv = [&, i](const at::Tensor& qkv_T3H) { sums[i] = block_sums(qkv_T3H, sequences, heads); };
-  encoder.forward(pass, batch, layers, &watching);
+  encoder.forward(pass, batch, layers, &watching, beside_TH);
   const at::Tensor sums_L4N = at::stack(sums).to(at::kCPU);
   const auto row = [&](int64_t index) { return sums_L4N.select(1, index).contiguous(); };
   return {batch.tokens(), row(0), row(1), row(2), row(3)};

@@ -19,6 +19,6 @@ struct AttentionStatistics {
 // Of the encoder's own heads; what an adapter adds to query, key and value counts, heads of its own do not.
 // `separator`: a token id; -1 = none.
 AttentionStatistics attention_statistics(const Encoder& encoder, const ForwardPass& pass, const PackedBatch& batch,
-                                         const EncoderHooks* hooks, int64_t separator);
+                                         const EncoderHooks* hooks, const at::Tensor& beside_TH, int64_t separator);
 
 }  // namespace strata

@@ -13,8 +13,8 @@ struct Embeddings {
   ParameterRef segments;   // (G, H)
   LayerNorm norm;
 
-  at::Tensor operator()(const ForwardPass& pass, const PackedBatch& batch, const LayerNorm* own) const {
-    return pass.drop_hidden((own ? *own : norm)(pass, sum(pass, batch)));
+  at::Tensor operator()(const ForwardPass& pass, const PackedBatch& batch, const at::Tensor& beside_TH, const LayerNorm* own) const {
+    return pass.drop_hidden((own ? *own : norm)(pass, sum(pass, batch), beside_TH));
   }
 
   at::Tensor sum(const ForwardPass& pass, const PackedBatch& batch) const {

@@ -36,9 +36,10 @@ struct Embeddings {
   at::Tensor none_GH;   // zeros in the place of segment embeddings
   LayerNorm norm;
 
-  at::Tensor operator()(const ForwardPass& pass, const PackedBatch& batch, const LayerNorm* own) const {
+  at::Tensor operator()(const ForwardPass& pass, const PackedBatch& batch, const at::Tensor& beside_TH, const LayerNorm* own) const {
     const ForwardPass exact = in_master_type(pass);
-    return (own ? *own : norm)(exact, pass.drop_hidden(sum(pass, batch)));
+    const at::Tensor sum_TH = sum(pass, batch);
+    return (own ? *own : norm)(exact, pass.drop_hidden(beside_TH.defined() ? sum_TH + beside_TH : sum_TH));
   }
 
   at::Tensor sum(const ForwardPass& pass, const PackedBatch& batch) const {
@@ -107,13 +108,13 @@ void add(EncoderParts& parts, const CrammedBlock& block) {
 
 }  // namespace
 
-EncoderParts crammed_parts(const EncoderConfig& config, ParameterStore& store) {
+EncoderParts crammed_parts(const EncoderConfig& config, ParameterStore& store, const CrammedNames& names) {
   if (config.intermediate_size % 2 != 0)
     fail("BAD_ARGUMENT", "encoder.intermediateSize is ", config.intermediate_size, "; an even number was expected: half of it are gates");
-  const std::string name = "bert.embeddings.";
+  const auto layer = [&](int64_t number) { return names.is_the_encoder ? number : 0; };
   Embeddings embeddings;
-  embeddings.words = store.create(name + "word_embeddings.weight", {config.vocab_size, config.hidden_size}, Init::normal, true, 0);
-  embeddings.scale = store.create(name + "position_scale", {1}, Init::ones, true, 0);
+  embeddings.words = store.create(names.words, {config.vocab_size, config.hidden_size}, Init::normal, true, 0);
+  embeddings.scale = store.create(names.position_scale, {1}, Init::ones, true, 0);
   const at::TensorOptions options = embeddings.words->master.options().requires_grad(false);
   {
     const at::NoGradGuard no_grad;
@@ -121,13 +122,14 @@ EncoderParts crammed_parts(const EncoderConfig& config, ParameterStore& store) {
     embeddings.table_PH = sinusoids(config.max_positions, config.hidden_size, options);
     embeddings.none_GH = at::zeros({config.segment_types, config.hidden_size}, options);
   }
-  embeddings.norm = LayerNorm::create(store, name + "LayerNorm", config.hidden_size, config.layer_norm_epsilon, 0);
+  embeddings.norm = LayerNorm::create(store, names.embedding_norm, config.hidden_size, config.layer_norm_epsilon, 0);
   EncoderParts parts;
   parts.words = embeddings.words;
   parts.embed = embeddings;
   for (int64_t index = 0; index < config.layers; ++index)
-    add(parts, CrammedBlock::create(config, store, "bert.encoder.layer." + std::to_string(index), index + 1));
-  parts.last_norm = LayerNorm::create(store, "bert.encoder.LayerNorm", config.hidden_size, config.layer_norm_epsilon, config.layers);
+    add(parts, CrammedBlock::create(config, store, names.block + std::to_string(index), layer(index + 1)));
+  parts.last_norm =
+      LayerNorm::create(store, names.last_norm, config.hidden_size, config.layer_norm_epsilon, layer(config.layers));
   return parts;
 }
 

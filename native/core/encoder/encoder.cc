@@ -13,13 +13,15 @@ EncoderParts parts_of(const EncoderConfig& config, ParameterStore& store) {
 
 }  // namespace
 
-Encoder::Encoder(const EncoderConfig& config, ParameterStore& store) : config_(config), parts_(parts_of(config, store)) {}
+Encoder::Encoder(const EncoderConfig& config, ParameterStore& store) : Encoder(config, parts_of(config, store)) {}
 
-std::vector<at::Tensor> Encoder::forward(const ForwardPass& pass, const PackedBatch& batch, int64_t highest,
-                                         const EncoderHooks* hooks) const {
+Encoder::Encoder(const EncoderConfig& config, EncoderParts parts) : config_(config), parts_(std::move(parts)) {}
+
+std::vector<at::Tensor> Encoder::forward(const ForwardPass& pass, const PackedBatch& batch, int64_t highest, const EncoderHooks* hooks,
+                                         const at::Tensor& beside_TH) const {
   static const BlockHooks kNone;
   const bool inside = hooks && !hooks->blocks.empty();
-  at::Tensor stream_TH = parts_.embed(pass, batch, hooks && hooks->embedding_norm ? &*hooks->embedding_norm : nullptr);
+  at::Tensor stream_TH = parts_.embed(pass, batch, beside_TH, hooks && hooks->embedding_norm ? &*hooks->embedding_norm : nullptr);
   std::vector<at::Tensor> hidden{stream_TH.to(pass.type)};
   for (int64_t index = 0; index < highest; ++index) {
     const auto i = static_cast<size_t>(index);

@@ -14,16 +14,20 @@
 
 namespace strata {
 
+struct AgreementStates;
+class Agreements;
+
 // What a head sees of one forward pass.
 class HeadInput {
  public:
   // hidden: by layer, (T, H) each.
   HeadInput(const ForwardPass& pass, const PackedBatch& batch, const std::vector<at::Tensor>& hidden,
-            const std::map<std::string, ScalarMix>& mixes)
-      : pass(pass), batch(batch), hidden_(hidden), mixes_(mixes) {}
+            const std::map<std::string, ScalarMix>& mixes, const AgreementStates* agreements)
+      : pass(pass), batch(batch), agreements(agreements), hidden_(hidden), mixes_(mixes) {}
 
   const ForwardPass& pass;
   const PackedBatch& batch;
+  const AgreementStates* agreements;  // null in a model without
   // What the head's tap reads: a layer or a mix, (T, H). A mix that several heads read is made once.
   const at::Tensor& states(const HeadConfig& head) const;
 
@@ -40,7 +44,7 @@ struct LossSum {
 
 struct Head {
   HeadConfig config;
-  // The highest layer that this head reads, transfers included.
+  // The highest layer that this head reads, transfers included; -1: none, not even the embeddings.
   int64_t highest_layer = 0;
   // Checks labels against the batch on the host; throws BAD_ARGUMENT. Returns how many labels count in the loss.
   std::function<int64_t(const HostBatch&, const HeadLabels&)> check;
@@ -50,6 +54,8 @@ struct Head {
   std::function<LossSum(const HeadInput&, const HeadLabels&, const at::Tensor& logits, const std::vector<int64_t>& targets)> loss_of;
   // Whether a row of scores chooses one of its columns; evaluation counts hits then.
   bool chooses_class = true;
+  // Whether a column is the same class in every batch; evaluation counts a confusion of few classes then.
+  bool columns_are_classes = true;
   // Whether evaluation hands the scores out; not those of a vocabulary.
   bool returns_scores = false;
   // What evaluation hands out in place of `logits`, (rows, columns); empty: the scores themselves.
@@ -64,6 +70,8 @@ using HeadRef = std::shared_ptr<Head>;
 struct HeadParts {
   ParameterStore& store;
   const Encoder& encoder;
+  // The submodels of the model, or null.
+  const Agreements* agreements;
   // Heads made before this one, by name.
   const std::map<std::string, HeadRef>& earlier;
   // The pooler of all heads whose `pooler` is `shared`; made by the first of them.
@@ -80,6 +88,7 @@ HeadRef make_ranker(const HeadConfig& config, const HeadParts& parts);
 HeadRef make_span(const HeadConfig& config, const HeadParts& parts);
 HeadRef make_tagger(const HeadConfig& config, const HeadParts& parts);
 HeadRef make_parser(const HeadConfig& config, const HeadParts& parts);
+HeadRef make_agreement(const HeadConfig& config, const HeadParts& parts);
 
 // By config.kind; throws UNSUPPORTED for an unknown one.
 HeadRef make_head(const HeadConfig& config, const HeadParts& parts);

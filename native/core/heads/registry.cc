@@ -22,6 +22,7 @@ HeadRef make_head(const HeadConfig& config, const HeadParts& parts) {
       {"span", make_span},
       {"tagger", make_tagger},
       {"parser", make_parser},
+      {"agreement", make_agreement},
   };
   const auto factory = factories.find(config.kind);
   if (factory == factories.end()) {

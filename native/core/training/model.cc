@@ -36,15 +36,16 @@ const ModelConfig& checked(const ModelConfig& config) {
   return config;
 }
 
-void count_hits(const at::Tensor& logits_NC, const std::vector<int64_t>& targets, HeadEvaluation& result) {
+void count_hits(const at::Tensor& logits_NC, const std::vector<int64_t>& targets, bool columns_are_classes, HeadEvaluation& result) {
   constexpr int64_t kFewClasses = 16;
   const int64_t classes = logits_NC.size(1);
   const at::Tensor predictions = logits_NC.argmax(1).to(at::kCPU);
   const int64_t* predicted = predictions.const_data_ptr<int64_t>();
-  if (classes <= kFewClasses) result.confusion.assign(static_cast<size_t>(classes * classes), 0);
+  const bool confusion = columns_are_classes && classes <= kFewClasses;
+  if (confusion) result.confusion.assign(static_cast<size_t>(classes * classes), 0);
   for (size_t i = 0; i < targets.size(); ++i) {
     result.correct += predicted[i] == targets[i];
-    if (classes <= kFewClasses) result.confusion[static_cast<size_t>(targets[i] * classes + predicted[i])] += 1;
+    if (confusion) result.confusion[static_cast<size_t>(targets[i] * classes + predicted[i])] += 1;
   }
 }
 
@@ -58,6 +59,7 @@ Model::Model(const ModelConfig& config, Precision precision, at::Device device, 
       kernels_(kernels),
       store_(precision, device, seed, config.encoder.initializer_range),
       encoder_(config.encoder, store_) {
+  if (config_.agreements) agreements_ = std::make_unique<Agreements>(*config_.agreements, config_.encoder, store_);
   for (const AdapterConfig& adapter : config_.adapters) {
     if (adapters_.count(adapter.name))
       fail("BAD_ARGUMENT", "two adapters are named '", adapter.name, "'; names of their own were expected");
@@ -81,7 +83,7 @@ Model::Model(const ModelConfig& config, Precision precision, at::Device device, 
         fail("BAD_ARGUMENT", "head '", placed.name, "' reads mix '", placed.mix, "'; the model has no mix of this name");
       placed.layer = config_.encoder.layers;
     }
-    heads_[head->name] = make_head(placed, {store_, encoder_, heads_, shared_pooler_});
+    heads_[head->name] = make_head(placed, {store_, encoder_, agreements_.get(), heads_, shared_pooler_});
   }
   for (const HeadConfig& head : config_.heads) ordered_heads_.push_back(heads_[head.name]);
   if (!config_.pruning.empty()) pruning_ = std::make_unique<Pruning>(config_.pruning, encoder_.linear_weights(), store_);
@@ -108,8 +110,13 @@ const EncoderHooks* Model::hooks_of(const HostBatch& batch) const {
   return &found->second;
 }
 
-std::vector<Model::ActiveHead> Model::active_heads(const HostBatch& batch) const {
+void Model::check(const HostBatch& batch) const {
   check_batch(batch, config_.encoder);
+  if (agreements_) check_chunks(batch);
+}
+
+std::vector<Model::ActiveHead> Model::active_heads(const HostBatch& batch) const {
+  check(batch);
   for (const auto& [name, labels] : batch.labels) find_head(name);
   std::vector<ActiveHead> active;
   for (const auto& head : ordered_heads_) {
@@ -124,15 +131,38 @@ std::vector<Model::ActiveHead> Model::active_heads(const HostBatch& batch) const
 }
 
 int64_t Model::highest_layer(const std::vector<ActiveHead>& active) {
-  int64_t highest = 0;
+  int64_t highest = -1;
   for (const auto& [head, labels, count] : active) highest = std::max(highest, head->highest_layer);
   return highest;
+}
+
+std::set<std::string> Model::relations_of(const std::vector<ActiveHead>& active) {
+  std::set<std::string> relations;
+  for (const auto& [head, labels, count] : active)
+    if (!head->config.relation.empty()) relations.insert(head->config.relation);
+  return relations;
+}
+
+Model::States Model::states(const ForwardPass& pass, const PackedBatch& batch, const HostBatch& host, int64_t highest,
+                            const std::set<std::string>& relations) const {
+  States result;
+  at::Tensor beside_TH;
+  if (agreements_) {
+    result.agreements = agreements_->states(pass, batch, host, relations, highest >= 0);
+    if (highest >= 0) beside_TH = agreements_->embedding(pass, result.agreements);
+  }
+  if (highest >= 0) result.hidden = encoder_.forward(pass, batch, highest, hooks_of(host), beside_TH);
+  return result;
+}
+
+HeadInput Model::head_input(const ForwardPass& pass, const PackedBatch& batch, const States& states) const {
+  return HeadInput(pass, batch, states.hidden, mixes_, agreements_ ? &states.agreements : nullptr);
 }
 
 std::vector<HeadLoss> Model::step(const HostBatch& host, const std::map<std::string, double>& divisors,
                                   DropoutState dropout_state) {
   const auto active = active_heads(host);
-  const EncoderHooks* hooks = hooks_of(host);
+  hooks_of(host);  // refuses an unknown adapter before anything is computed
   for (const auto& [name, divisor] : divisors) {
     find_head(name);
     if (!(divisor > 0 && std::isfinite(divisor)))
@@ -143,8 +173,8 @@ std::vector<HeadLoss> Model::step(const HostBatch& host, const std::map<std::str
   DropoutPass dropout(dropout_state);
   if (pruning_) pruning_->mask_for_training(dropout_state);
   ForwardPass pass{compute_type(store_.precision()), kernels_, &dropout, hidden_dropout, attention_dropout};
-  const auto hidden = encoder_.forward(pass, batch, highest_layer(active), hooks);
-  const HeadInput input(pass, batch, hidden, mixes_);
+  const States below = states(pass, batch, host, highest_layer(active), relations_of(active));
+  const HeadInput input = head_input(pass, batch, below);
   std::vector<HeadLoss> losses;
   at::Tensor total;
   for (const auto& [head, labels, count] : active) {
@@ -190,12 +220,11 @@ ForwardPass Model::evaluation_pass() const {
 
 std::vector<HeadEvaluation> Model::evaluate(const HostBatch& host) const {
   const auto active = active_heads(host);
-  const EncoderHooks* hooks = hooks_of(host);
   const at::NoGradGuard no_grad;
   const PackedBatch batch(host, store_.device());
   const ForwardPass pass = evaluation_pass();
-  const auto hidden = encoder_.forward(pass, batch, highest_layer(active), hooks);
-  const HeadInput input(pass, batch, hidden, mixes_);
+  const States below = states(pass, batch, host, highest_layer(active), relations_of(active));
+  const HeadInput input = head_input(pass, batch, below);
   std::vector<HeadEvaluation> results;
   for (const auto& [head, labels, count] : active) {
     std::vector<int64_t> targets;
@@ -204,7 +233,7 @@ std::vector<HeadEvaluation> Model::evaluate(const HostBatch& host) const {
     result.head = head->config.name;
     result.count = count;
     result.loss_sum = head->loss_of(input, *labels, logits, targets).sum.item<double>();
-    if (head->chooses_class) count_hits(logits, targets, result);
+    if (head->chooses_class) count_hits(logits, targets, head->columns_are_classes, result);
     if (head->returns_scores) result.scores = (head->answers ? head->answers(input, *labels) : logits).to(at::kCPU).contiguous();
     results.push_back(std::move(result));
   }
@@ -218,12 +247,12 @@ int64_t Model::check_layer(int64_t layer) const {
 }
 
 std::vector<at::Tensor> Model::hidden_states(const HostBatch& host, const std::vector<int64_t>& layers) const {
-  check_batch(host, config_.encoder);
+  check(host);
   int64_t highest = 0;
   for (const int64_t layer : layers) highest = std::max(highest, check_layer(layer));
   const at::NoGradGuard no_grad;
   const PackedBatch batch(host, store_.device());
-  const auto hidden = encoder_.forward(evaluation_pass(), batch, highest, hooks_of(host));
+  const auto hidden = states(evaluation_pass(), batch, host, highest).hidden;
   std::vector<at::Tensor> results;
   for (const int64_t layer : layers)
     results.push_back(hidden[static_cast<size_t>(layer)].to(at::kCPU, master_type(store_.precision())).contiguous());
@@ -231,21 +260,24 @@ std::vector<at::Tensor> Model::hidden_states(const HostBatch& host, const std::v
 }
 
 AttentionStatistics Model::attention_statistics(const HostBatch& host, int64_t separator) const {
-  check_batch(host, config_.encoder);
+  check(host);
   const EncoderHooks* hooks = hooks_of(host);
   if (separator < -1 || separator >= config_.encoder.vocab_size)
     fail("BAD_ARGUMENT", "separator is ", separator, "; 0 to ", config_.encoder.vocab_size - 1, " was expected");
   const at::NoGradGuard no_grad;
   const PackedBatch batch(host, store_.device());
-  return strata::attention_statistics(encoder_, evaluation_pass(), batch, hooks, separator);
+  const ForwardPass pass = evaluation_pass();
+  const at::Tensor beside_TH =
+      agreements_ ? agreements_->embedding(pass, agreements_->states(pass, batch, host, {}, true)) : at::Tensor();
+  return strata::attention_statistics(encoder_, pass, batch, hooks, beside_TH, separator);
 }
 
 at::Tensor Model::embed(const HostBatch& host, int64_t layer, Pooling pooling, bool normalize) const {
-  check_batch(host, config_.encoder);
+  check(host);
   check_layer(layer);
   const at::NoGradGuard no_grad;
   const PackedBatch batch(host, store_.device());
-  const at::Tensor hidden_TH = encoder_.forward(evaluation_pass(), batch, layer, hooks_of(host)).back().to(master_type(store_.precision()));
+  const at::Tensor hidden_TH = states(evaluation_pass(), batch, host, layer).hidden.back().to(master_type(store_.precision()));
   std::vector<at::Tensor> rows;
   for (int64_t b = 0; b < batch.sequences(); ++b) {
     const at::Tensor states_SH = hidden_TH.narrow(0, batch.offsets[b], batch.offsets[b + 1] - batch.offsets[b]);
@@ -264,16 +296,24 @@ at::Tensor Model::head_logits(const HostBatch& host, const std::string& name, st
   const Head& head = find_head(name);
   const auto labels = host.labels.find(name);
   if (labels == host.labels.end()) fail("BAD_ARGUMENT", "the batch has no labels for head '", name, "'; they say where to read");
-  check_batch(host, config_.encoder);
+  check(host);
   head.check(host, labels->second);
   const at::NoGradGuard no_grad;
   const PackedBatch batch(host, store_.device());
   const ForwardPass pass = evaluation_pass();
-  auto hidden = encoder_.forward(pass, batch, std::max(head.highest_layer, layer.value_or(0)), hooks_of(host));
-  if (layer) hidden[static_cast<size_t>(head.config.layer)] = hidden[static_cast<size_t>(*layer)];
-  const HeadInput input(pass, batch, hidden, mixes_);
+  States below = states(pass, batch, host, std::max(head.highest_layer, layer.value_or(-1)), relations_of({{&head, &labels->second, 0}}));
+  if (layer) below.hidden[static_cast<size_t>(head.config.layer)] = below.hidden[static_cast<size_t>(*layer)];
+  const HeadInput input = head_input(pass, batch, below);
   std::vector<int64_t> targets;
   return (head.answers ? head.answers(input, labels->second) : head.logits(input, labels->second, targets)).to(at::kCPU).contiguous();
+}
+
+AgreementProbabilities Model::agreements(const HostBatch& host) const {
+  if (!agreements_) fail("BAD_ARGUMENT", "the model has no agreements; a configuration with agreements was expected");
+  check(host);
+  const at::NoGradGuard no_grad;
+  const PackedBatch batch(host, store_.device());
+  return agreements_->probabilities(evaluation_pass(), batch, host);
 }
 
 MaskedPrediction Model::predict_masked(const HostBatch& host, const std::string& name, const std::vector<int32_t>& positions,

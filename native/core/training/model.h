@@ -1,6 +1,7 @@
 #pragma once
 // An encoder with its heads, and what can be done with one packed batch: a training step, an evaluation, a look inside.
 #include "core/adapters/adapter.h"
+#include "core/agreements/agreements.h"
 #include "core/analysis/attention_statistics.h"
 #include "core/batch.h"
 #include "core/config.h"
@@ -13,6 +14,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -64,6 +66,8 @@ class Model {
   // A weight as evaluations use it: masked, if it is pruned.
   at::Tensor effective(const NamedPart& part) const;
   at::Tensor head_logits(const HostBatch& batch, const std::string& head, std::optional<int64_t> layer = {}) const;
+  // Throws BAD_ARGUMENT for a model without agreements.
+  AgreementProbabilities agreements(const HostBatch& batch) const;
 
   const ModelConfig& config() const { return config_; }
   Kernels kernels() const { return kernels_; }
@@ -80,6 +84,19 @@ class Model {
     const HeadLabels* labels;
     int64_t count;
   };
+  // What a pass gives to the heads.
+  struct States {
+    AgreementStates agreements;
+    std::vector<at::Tensor> hidden;  // by layer; empty when no head reads one
+  };
+  // Runs the submodels that are needed, then the encoder up to `highest`; -1: not at all. `relations`: those that agreement heads train.
+  States states(const ForwardPass& pass, const PackedBatch& batch, const HostBatch& host, int64_t highest,
+                const std::set<std::string>& relations = {}) const;
+  HeadInput head_input(const ForwardPass& pass, const PackedBatch& batch, const States& states) const;
+  // Of the heads that train one.
+  static std::set<std::string> relations_of(const std::vector<ActiveHead>& active);
+  // What holds of every batch, whatever is asked of it.
+  void check(const HostBatch& batch) const;
   // Checks everything on the host; heads without a single label are left out, and at least one must remain.
   std::vector<ActiveHead> active_heads(const HostBatch& batch) const;
   static int64_t highest_layer(const std::vector<ActiveHead>& active);
@@ -95,6 +112,7 @@ class Model {
   Kernels kernels_;
   ParameterStore store_;
   Encoder encoder_;
+  std::unique_ptr<Agreements> agreements_;  // null: none
   std::map<std::string, EncoderHooks> adapters_;
   std::map<std::string, ScalarMix> mixes_;
   std::shared_ptr<Linear> shared_pooler_;
