@@ -135,7 +135,7 @@ export async function loadModel(folder: string, options: LoadModelOptions = {}):
     ...(pruning ? { pruning } : {}),
   }
   const { mapping, leftBlocks, borrowed, fresh, unused } = importMapping(base, tensors, weightsFile, parts)
-  if (!heads && !mixes && !adapters) checkComplete(fresh, parts, weightsFile)
+  if (!heads && agreements === undefined && !mixes && !adapters) checkComplete(fresh, parts, weightsFile)
   checkFloats(tensors, [...Object.values(mapping), ...Object.values(leftBlocks)], weightsFile)
   const added: AdapterFolder[] = []
   let { tasks } = inspected
