@@ -132,6 +132,9 @@ function describePlan(plan: RunPlan): string[] {
       const own = parameters.adapter > 0 ? `, adapter ${number(parameters.adapter)}` : ''
       return `task        ${name}: ${kind}${classes ? ` in ${classes} classes` : ''} at ${place(recipe.tasks[name].head)}, ${sets.join(', ') || 'no data'}; parameters: head ${number(parameters.head)}${own}`
     }),
+    ...(plan.agreements
+      ? [`agreements  ${plan.agreements.relations.join(', ')}; parameters ${number(plan.agreements.parameters)}`]
+      : []),
     ...(recipe.pruning ? [`pruning     ${describePruning(recipe.pruning)}`] : []),
     `tokenizer   ${number(plan.tokenizer.vocabSize)} pieces, ${plan.tokenizer.source}`,
     ...(data.training

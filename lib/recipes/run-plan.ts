@@ -14,6 +14,8 @@ export interface RunPlan {
   data: { training?: DataCounts; heldOut?: DataCounts }
   tasks: TaskPlan[]
   stages: StagePlan[]
+  /** The submodels of agreements, where the recipe has them. */
+  agreements?: { relations: string[]; parameters: number }
   parameters: ParameterPlan
   /** Estimated from the shapes: weights, gradients, the optimiser's moments, and the activations of one batch. */
   memoryBytes: { weights: number; gradients: number; optimizer: number; activations: number; total: number }
@@ -83,6 +85,12 @@ export function planRun(recipe: ResolvedRecipe, data: RunData, options: PlanOpti
       : {},
     tasks: shapes.map((shape) => taskPlan(shape, config, data)),
     stages: stagesOf(recipe).map((stage) => stagePlan(recipe, stage, data, options)),
+    ...(config.agreements && {
+      agreements: {
+        relations: config.agreements.relations,
+        parameters: countOf(config, (name) => name.startsWith('agreements.')),
+      },
+    }),
     parameters,
     memoryBytes: estimateMemory(recipe, config, parameters.total),
     notes: data.notes,
@@ -186,14 +194,18 @@ function counts({ documents, sentenceCount, tokenCount }: CorpusView): DataCount
 /**
  * Weights, gradients and two moments in fp32 (fp64 doubles them). Activations kept for the backward pass: per token and layer
  * about 9 H (input, query, key, value, attention, its projection, both LayerNorms, output) + 2 × intermediate, per masked
- * position the vocabulary twice; 2 bytes a value under autocast.
+ * position the vocabulary twice; 2 bytes a value under autocast. Submodels of agreements count as blocks of their size.
  */
 function estimateMemory(recipe: ResolvedRecipe, config: ModelConfig, parameters: number): RunPlan['memoryBytes'] {
   const bytes = recipe.precision === 'fp64' ? 8 : 4
   const activationBytes = recipe.precision === 'bf16' || recipe.precision === 'fp16' ? 2 : bytes
   const { hiddenSize, intermediateSize, layers, vocabSize } = config.encoder
   const tokens = Math.max(...stagesOf(recipe).map((stage) => stage.batch.tokens))
-  const blocks = tokens * layers * (9 * hiddenSize + 2 * intermediateSize) * activationBytes
+  const { relations = [], ...submodel } = config.agreements ?? { layers: 0, size: 0, intermediateSize: 0 }
+  const widths =
+    layers * (9 * hiddenSize + 2 * intermediateSize) +
+    relations.length * submodel.layers * (9 * submodel.size + 2 * submodel.intermediateSize)
+  const blocks = tokens * widths * activationBytes
   const masked = config.heads.some((head) => head.kind === 'masked-lm') ? tokens * recipe.masking.maskShare : 0
   const activations = Math.round(blocks + masked * vocabSize * 2 * bytes)
   // Scores are trained like weights; masks and masked weights are kept beside them.
