@@ -240,6 +240,23 @@ describe('the life of a serving process', function () {
       assert.deepEqual([queuedTokens, aborted], [0, 300])
     })
 
+    it('40 encoders loaded, asked and disposed of, two at a time: nothing stays alive', async () => {
+      const before = counters()
+      const cycle = async () => {
+        for (let number = 0; number < 20; number++) {
+          const encoder = await load()
+          await Promise.all(TEXTS.map((text) => encoder.embed(text)))
+          await (number % 2 ? encoder.dispose() : encoder[Symbol.asyncDispose]())
+        }
+      }
+      await Promise.all([cycle(), cycle()])
+      const { liveModels, queuedJobs, nativeBytes } = counters()
+      assert.deepEqual(
+        { liveModels, queuedJobs, nativeBytes },
+        { liveModels: before.liveModels, queuedJobs: 0, nativeBytes: before.nativeBytes },
+      )
+    })
+
     it('a queue that is full refuses in words and serves the rest', async () => {
       await using encoder = await Encoder.load(folder, { device: 'cpu', threads: 1, maxQueueTokens: 100 })
       const settled = await Promise.allSettled(
