@@ -9,6 +9,8 @@ export interface EncodeRequest {
   request: number
   fingerprint: string
   definition?: TokenizerDefinition
+  /** A tokenizer that the worker need not keep: it comes anew when it is asked again. */
+  forget?: string
   inputs: readonly EncodeInput[]
   options: EncodeOptions
 }
@@ -18,6 +20,8 @@ export type EncodeAnswer =
   | { request: number; tokenIds: Int32Array; segmentIds: Int32Array; offsets: Uint32Array; truncated: Uint8Array }
   | { request: number; error: { code: string; message: string } }
 
+/** Tokenizers that the worker keeps: a process that loads one model after the other must not keep all their vocabularies. */
+const MOST_KEPT = 8
 const INPUTS_PER_REQUEST = 4096
 const CHARACTERS_PER_REQUEST = 2_000_000
 
@@ -71,8 +75,14 @@ function ask(
   const { worker, known, pending } = shared
   const request = ++requests
   const message: EncodeRequest = { request, fingerprint: definition.fingerprint, inputs, options }
-  if (!known.has(definition.fingerprint)) message.definition = definition
+  // The one used last stands last.
+  if (!known.delete(definition.fingerprint)) message.definition = definition
   known.add(definition.fingerprint)
+  if (known.size > MOST_KEPT) {
+    const [oldest] = known
+    known.delete(oldest)
+    message.forget = oldest
+  }
   return new Promise((resolve, reject) => {
     pending.set(request, { resolve, reject })
     worker.ref()

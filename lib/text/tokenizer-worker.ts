@@ -5,7 +5,11 @@ import type { EncodeAnswer, EncodeRequest } from './tokenizer-pool.js'
 import { WordPieceEncoder } from './wordpiece-encoder.js'
 import type { TokenizerDefinition } from './wordpiece-files.js'
 
-const encoders = new Map<string, { definition: TokenizerDefinition; encoder: WordPieceEncoder }>()
+interface Kept {
+  definition: TokenizerDefinition
+  encoder: WordPieceEncoder
+}
+const encoders = new Map<string, Kept>()
 const port = parentPort!
 /** Requests are answered one after the other, so that their encoder's table is filled once. */
 let queue: Promise<void> = Promise.resolve()
@@ -17,12 +21,14 @@ port.on('message', (request: EncodeRequest) => {
       encoder: new WordPieceEncoder(request.definition, 'match'),
     })
   }
-  queue = queue.then(() => answer(request))
+  // Taken now: a request behind this one may let go of it.
+  const kept = encoders.get(request.fingerprint)!
+  if (request.forget !== undefined) encoders.delete(request.forget)
+  queue = queue.then(() => answer(request, kept))
 })
 
-async function answer({ request, fingerprint, inputs, options }: EncodeRequest): Promise<void> {
+async function answer({ request, inputs, options }: EncodeRequest, { definition, encoder }: Kept): Promise<void> {
   try {
-    const { definition, encoder } = encoders.get(fingerprint)!
     const texts = inputs.flatMap((input) => (typeof input === 'string' ? [input] : [...input])).map(wellFormed)
     const pieces = await encoder.encode(texts)
     const tokensOf = (text: number): Int32Array =>
