@@ -158,7 +158,9 @@ export async function loadModel(folder: string, options: LoadModelOptions = {}):
     )
   }
   checkMemory(config, modelOptions.precision === 'fp64' ? 8 : 4, weightsFile)
-  const model = await Model.create(config, modelOptions)
+  // What comes from files alone needs no draw, which would take longer than reading it.
+  const drawn = !modelOptions.inference || fresh.length > 0 || added.length > 0
+  const model = await Model.create(config, modelOptions, { drawn })
   try {
     await model.load(weightsFile, mapping)
     for (const adapter of added) {
@@ -206,6 +208,11 @@ export interface SaveModelOptions {
 export async function saveModelFolder(model: Model, folder: string, options: SaveModelOptions = {}): Promise<string[]> {
   const { config } = model
   const { tasks = [] } = options
+  if (model.precision === 'int8')
+    throw new StrataError(
+      'UNSUPPORTED',
+      'the model holds its weights in 8 bits alone; load it in another precision to save it',
+    )
   const pruned = config.pruning && (await prunedWeightsOf(model))
   const description = describeModel(config, tasks, options.extra, pruned)
   await mkdir(folder, { recursive: true }).catch((error) => {

@@ -59,9 +59,9 @@ export class Model {
 
   /**
    * A model with freshly drawn weights: N(0, initializerRange) for matrices, 0 for biases, 1 and 0 for LayerNorm. A parameter's draw
-   * depends on the seed and its name only. Throws BAD_ARGUMENT for an impossible configuration, DEVICE_UNAVAILABLE, OUT_OF_MEMORY.
+   * depends on the seed and its name only. `drawn: false` leaves matrices unset: the caller loads all of them. Throws BAD_ARGUMENT for an impossible configuration, DEVICE_UNAVAILABLE, OUT_OF_MEMORY.
    */
-  static async create(config: ModelConfig, options: ModelOptions = {}): Promise<Model> {
+  static async create(config: ModelConfig, options: ModelOptions = {}, { drawn = true } = {}): Promise<Model> {
     const { addon, device } = modelAddon(options.device ?? 'auto')
     const { precision = 'fp32', inference = false } = options
     if (precision === 'int8' && !inference)
@@ -78,6 +78,7 @@ export class Model {
         device,
         precision,
         inference,
+        drawn,
         seed,
         kernels: options.kernels ?? 'fast',
       })

@@ -63,7 +63,10 @@ ModelHandle::ModelHandle(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Mode
     precision_ = string_field(options, "precision", "fp32");
     kernels_ = string_field(options, "kernels", "fast");
     if (!options.Get("seed").IsUndefined()) seed_ = count_field(options, "seed");
-    precision(precision_);
+    inference_ = boolean_field(options, "inference", false);
+    drawn_ = boolean_field(options, "drawn", true);
+    if (precision_ != "int8") precision(precision_);
+    if (precision_ == "int8" && !inference_) fail("BAD_ARGUMENT", "precision is int8; a model for inference was expected with it");
     kernels(kernels_);
     info.This().As<Napi::Object>().TypeTag(&kModelTag);
     thread_ = std::make_unique<ExecutionThread>(info.Env());
@@ -80,6 +83,12 @@ void ModelHandle::Finalize(Napi::Env env) {
 
 ModelHandle::~ModelHandle() {
   if (thread_) thread_->stop();
+}
+
+void ModelHandle::report_bytes(Napi::Env env, int64_t bytes) {
+  if (!counted_) return;
+  adjust_memory(env, bytes - reported_bytes_);
+  reported_bytes_ = bytes;
 }
 
 void ModelHandle::discount(Napi::Env env) {
@@ -113,14 +122,16 @@ Napi::Value ModelHandle::initialize(const Napi::CallbackInfo& info) {
     return thread_->run(info.Env(), info.This().As<Napi::Object>(), [this, state = state_]() -> MakeValue {
       const at::Device device(device_);
       check_device(device);
-      if (precision(precision_) == Precision::fp16 && device.is_cpu() && kernels(kernels_) != Kernels::portable)
+      const bool int8 = precision_ == "int8";
+      if (int8 && !device.is_cpu()) fail("UNSUPPORTED", "precision int8 is for the CPU; on ", device_, " choose bf16 or fp32");
+      const Precision type = int8 ? Precision::fp32 : precision(precision_);
+      if (type == Precision::fp16 && device.is_cpu() && kernels(kernels_) != Kernels::portable)
         fail("UNSUPPORTED", "precision fp16 needs a CUDA device; on ", device_, " choose bf16 or fp32");
-      state->model = std::make_unique<Model>(config_, precision(precision_), device, seed_, kernels(kernels_));
+      state->model = std::make_unique<Model>(config_, type, device, seed_, kernels(kernels_), ModelUse{inference_, int8, drawn_});
       // Weights, gradients and both moments.
-      const int64_t bytes = 4 * state->model->parameters().bytes();
+      const int64_t bytes = (inference_ ? 1 : 4) * state->model->parameters().bytes();
       return [this, bytes](Napi::Env env) -> Napi::Value {
-        reported_bytes_ = bytes;
-        adjust_memory(env, bytes);
+        report_bytes(env, bytes);
         return env.Undefined();
       };
     });
@@ -349,6 +360,7 @@ Napi::Value ModelHandle::read_tensors(const Napi::CallbackInfo& info) {
       std::vector<std::pair<std::string, at::Tensor>> tensors;
       for (const std::string& name : names) {
         const NamedPart& part = state.model->parameters().part(name);
+        ParameterStore::require_values(part);
         if (what == "effective") {
           tensors.emplace_back(name, state.model->effective(part).to(at::kCPU).contiguous());
           continue;
@@ -380,6 +392,7 @@ Napi::Value ModelHandle::write_tensors(const Napi::CallbackInfo& info) {
       ParameterStore& store = state.model->parameters();
       for (const auto& [name, tensor] : values) {
         const NamedPart& part = store.part(name);
+        ParameterStore::require_values(part);
         at::Tensor target = part.of(part.owner->master);
         if (target.numel() != tensor.numel())
           fail("BAD_ARGUMENT", "the values of ", name, " are ", tensor.numel(), " numbers; ", target.numel(), " were expected");
@@ -401,32 +414,23 @@ Napi::Value ModelHandle::load(const Napi::CallbackInfo& info) {
     const std::string path = string_argument(info, 0, "path");
     if (!info[1].IsArray()) fail("BAD_ARGUMENT", "tensors must be an array");
     const Napi::Array array = info[1].As<Napi::Array>();
-    struct Entry {
-      std::string parameter;
-      StoredTensor stored;
-    };
-    std::vector<Entry> entries;
+    std::vector<std::pair<std::string, StoredTensor>> entries;
     for (uint32_t i = 0; i < array.Length(); ++i) {
       const Napi::Value item = array.Get(i);
       if (!item.IsObject()) fail("BAD_ARGUMENT", "tensors[", i, "] must be an object");
       const Napi::Object object = item.As<Napi::Object>();
-      entries.push_back({string_field(object, "parameter"),
-                         {string_field(object, "name"), {}, string_field(object, "dtype"),
-                          static_cast<uint64_t>(integer_field(object, "begin")), static_cast<uint64_t>(integer_field(object, "bytes"))}});
+      entries.emplace_back(string_field(object, "parameter"),
+                         StoredTensor{string_field(object, "name"), {}, string_field(object, "dtype"),
+                          static_cast<uint64_t>(integer_field(object, "begin")), static_cast<uint64_t>(integer_field(object, "bytes"))});
     }
-    return command(info, [path, entries = std::move(entries)](ModelState& state) -> MakeValue {
-      const at::NoGradGuard no_grad;
-      ParameterStore& store = state.model->parameters();
-      std::vector<StoredTensor> stored;
-      for (const Entry& entry : entries) {
-        const NamedPart& part = store.part(entry.parameter);
-        StoredTensor tensor = entry.stored;
-        tensor.target = part.of(part.owner->master).detach();
-        stored.push_back(std::move(tensor));
-      }
-      strata::read_tensors(path, stored);
-      store.mark_updated();
-      return {};
+    return command(info, [this, path, entries = std::move(entries)](ModelState& state) -> MakeValue {
+      state.model->load(path, entries);
+      if (!state.model->inference()) return {};
+      const int64_t bytes = state.model->parameters().bytes();
+      return [this, bytes](Napi::Env env) -> Napi::Value {
+        report_bytes(env, bytes);
+        return env.Undefined();
+      };
     });
   });
 }
@@ -442,6 +446,7 @@ Napi::Value ModelHandle::save(const Napi::CallbackInfo& info) {
       std::vector<at::Tensor> tensors;
       for (const std::string& name : names) {
         const NamedPart& part = state.model->parameters().part(name);
+        ParameterStore::require_values(part);
         tensors.push_back(effective ? state.model->effective(part) : part.of(part.owner->master));
       }
       strata::write_tensors(path, header, tensors);

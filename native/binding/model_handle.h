@@ -48,6 +48,7 @@ class ModelHandle : public Napi::ObjectWrap<ModelHandle> {
   Napi::Value read_pruning(const Napi::CallbackInfo& info);
   Napi::Value dispose(const Napi::CallbackInfo& info);
   Napi::Value command(const Napi::CallbackInfo& info, std::function<MakeValue(ModelState&)> body);
+  void report_bytes(Napi::Env env, int64_t bytes);
   // Takes the model out of the counters, once.
   void discount(Napi::Env env);
 
@@ -55,6 +56,8 @@ class ModelHandle : public Napi::ObjectWrap<ModelHandle> {
   std::string device_;
   std::string precision_;
   std::string kernels_;
+  bool inference_ = false;
+  bool drawn_ = true;
   uint64_t seed_ = 0;
   std::shared_ptr<ModelState> state_ = std::make_shared<ModelState>();
   std::unique_ptr<ExecutionThread> thread_;

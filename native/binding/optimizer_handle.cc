@@ -48,6 +48,7 @@ Napi::Value OptimizerHandle::initialize(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
     if (disposed_) fail("DISPOSED", "the optimizer has been disposed; create another one");
     return handle_->run(info, info.This().As<Napi::Object>(), [state = state_, config = config_](ModelState& model) -> MakeValue {
+      if (model.model->inference()) fail("UNSUPPORTED", "the model was loaded for inference; load it without `inference` to train it");
       state->optimizer = std::make_unique<Optimizer>(*model.model, config);
       return {};
     });

@@ -1,6 +1,8 @@
 #include "core/layers.h"
 
 #include "core/error.h"
+#include "core/inference/packed_weight.h"
+#include "core/inference/rows.h"
 #include "core/kernels/layer_norm_cpu.h"
 
 #include <torch/csrc/autograd/custom_function.h>
@@ -39,9 +41,12 @@ struct LowLinear : torch::autograd::Function<LowLinear> {
   }
 };
 
+at::Tensor bias_of(const ForwardPass& pass, const ParameterRef& bias) { return bias ? bias->compute(pass.type) : at::Tensor(); }
+
 }  // namespace
 
 at::Tensor linear(const ForwardPass& pass, const at::Tensor& x, const ParameterRef& weight, const ParameterRef& bias) {
+  if (pass.inference && weight->packed) return weight->packed->apply(x, bias_of(pass, bias), false);
   const bool exact = weight->master.scalar_type() == pass.type;
   if (!bias) {
     if (exact) return at::linear(x, weight->value());
@@ -60,12 +65,28 @@ Linear Linear::create(ParameterStore& store, const std::string& name, int64_t in
 
 at::Tensor Linear::operator()(const ForwardPass& pass, const at::Tensor& x) const { return linear(pass, x, weight, bias); }
 
+at::Tensor Linear::activated(const ForwardPass& pass, const at::Tensor& x, const std::string& activation) const {
+  if (pass.inference && weight->packed && activation == "gelu") return weight->packed->apply(x, bias_of(pass, bias), true);
+  return activate(activation, (*this)(pass, x));
+}
+
+at::Tensor feed_forward(const ForwardPass& pass, const Linear& inner, const std::string& activation, const Linear& output, const at::Tensor& x) {
+  if (pass.inference && inner.weight->packed && output.weight->packed && activation == "gelu") {
+    at::Tensor y = inner.weight->packed->apply_pair(x, bias_of(pass, inner.bias), *output.weight->packed, bias_of(pass, output.bias));
+    if (y.defined()) return y;
+  }
+  return output(pass, inner.activated(pass, x, activation));
+}
+
 LayerNorm LayerNorm::create(ParameterStore& store, const std::string& name, int64_t size, double epsilon, int64_t layer) {
   return {store.create(name + ".weight", {size}, Init::ones, false, layer),
           store.create(name + ".bias", {size}, Init::zeros, false, layer), epsilon};
 }
 
 at::Tensor LayerNorm::operator()(const ForwardPass& pass, const at::Tensor& x, const at::Tensor& residual) const {
+  if (pass.inference && pass.kernels == Kernels::fast && x.device().is_cpu() && weight->master.scalar_type() == at::kFloat &&
+      (x.scalar_type() == at::kFloat || x.scalar_type() == at::kBFloat16) && (!residual.defined() || residual.scalar_type() == x.scalar_type()))
+    return layer_norm_rows(x, residual, weight->master, bias->master, epsilon).to(pass.type);
   // Half precision on the CPU is not offered; float, double and bfloat16 have a kernel.
   if (pass.kernels == Kernels::fast && x.device().is_cpu() && x.scalar_type() != at::kHalf)
     return layer_norm_cpu(x, residual, weight->master, bias->master, epsilon).to(pass.type);

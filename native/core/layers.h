@@ -17,6 +17,7 @@ struct ForwardPass {
   DropoutPass* dropout = nullptr;  // null: evaluation
   double hidden_dropout = 0;
   double attention_dropout = 0;
+  bool inference = false;  // of a model that only answers: packed weights, nothing kept for a backward pass
 
   at::Tensor drop_hidden(const at::Tensor& x) const { return dropout ? dropout->apply(x, hidden_dropout) : x; }
 };
@@ -30,6 +31,8 @@ struct Linear {
   static Linear create(ParameterStore& store, const std::string& name, int64_t in, int64_t out, int64_t layer,
                        Biases biases = Biases::zeros);
   at::Tensor operator()(const ForwardPass& pass, const at::Tensor& x) const;
+  // activate(activation, this(x)), in one pass where that can be had.
+  at::Tensor activated(const ForwardPass& pass, const at::Tensor& x, const std::string& activation) const;
 };
 
 struct LayerNorm {
@@ -43,6 +46,9 @@ struct LayerNorm {
 };
 
 at::Tensor activate(const std::string& name, const at::Tensor& x);  // gelu | gelu_tanh | relu
+
+// output(activate(activation, inner(x))), in one pass over memory where that can be had.
+at::Tensor feed_forward(const ForwardPass& pass, const Linear& inner, const std::string& activation, const Linear& output, const at::Tensor& x);
 
 // x W^T + b with products in the pass's type and gradients in the master's; bias may be null.
 at::Tensor linear(const ForwardPass& pass, const at::Tensor& x, const ParameterRef& weight, const ParameterRef& bias);

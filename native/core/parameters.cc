@@ -1,6 +1,7 @@
 #include "core/parameters.h"
 
 #include "core/error.h"
+#include "core/inference/packed_weight.h"
 #include "core/philox.h"
 
 #include <cmath>
@@ -45,6 +46,7 @@ void ParameterStore::draw(const std::string& name, at::Tensor target, Init init)
     case Init::zeros: target.zero_(); return;
     case Init::ones: target.fill_(1); return;
     case Init::normal: {
+      if (!drawn_) return;
       at::Tensor values = at::empty(target.sizes(), at::kDouble);
       fill_normal(values.mutable_data_ptr<double>(), values.numel(), philox_key(seed_, name_hash(name)), range_);
       target.copy_(values);
@@ -60,7 +62,7 @@ ParameterRef ParameterStore::create(const std::string& name, at::IntArrayRef sha
   parameter->decays = decays;
   parameter->layer = layer;
   draw(name, parameter->master, init);
-  parameter->master.requires_grad_(true);
+  parameter->master.requires_grad_(trainable_);
   parameters_.push_back(parameter);
   add_part({name, parameter, 0, 0});
   return parameter;
@@ -81,7 +83,7 @@ ParameterRef ParameterStore::create_stacked(const std::string& name, const std::
     draw(part.name, part.of(parameter->master), init);
     add_part(part);
   }
-  parameter->master.requires_grad_(true);
+  parameter->master.requires_grad_(trainable_);
   parameters_.push_back(parameter);
   return parameter;
 }
@@ -103,6 +105,11 @@ void ParameterStore::mark_updated() {
   for (const auto& parameter : parameters_) parameter->low_is_stale = true;
 }
 
+void ParameterStore::require_values(const NamedPart& part) {
+  if (part.owner->released)
+    fail("UNSUPPORTED", part.name, " is kept in 8 bits alone; load the model in another precision to read or write its weights");
+}
+
 void ParameterStore::drop_gradients() {
   for (const auto& parameter : parameters_) parameter->master.mutable_grad() = at::Tensor();
 }
@@ -110,8 +117,9 @@ void ParameterStore::drop_gradients() {
 int64_t ParameterStore::bytes() const {
   int64_t total = 0;
   for (const auto& parameter : parameters_) {
-    total += static_cast<int64_t>(parameter->master.nbytes());
+    if (!parameter->released) total += static_cast<int64_t>(parameter->master.nbytes());
     if (parameter->low.defined()) total += static_cast<int64_t>(parameter->low.nbytes());
+    if (parameter->packed) total += parameter->packed->bytes();
   }
   return total;
 }

@@ -11,6 +11,8 @@
 
 namespace strata {
 
+class PackedWeight;
+
 struct Parameter {
   std::string name;
   at::Tensor master;  // leaf with gradient, fp32 or fp64
@@ -19,6 +21,8 @@ struct Parameter {
   bool low_is_stale = true;
   bool decays = true;
   int64_t layer = 0;  // 0 embeddings, l block l, L + 1 heads
+  std::shared_ptr<const PackedWeight> packed;  // of a model that only answers: what products use; else null
+  bool released = false;                       // the master is gone, `packed` alone is left
 
   const at::Tensor& value() const { return masked.defined() ? masked : master; }
   // The copy that products use; made anew after each update.
@@ -39,8 +43,9 @@ enum class Init { normal, zeros, ones };
 
 class ParameterStore {
  public:
-  ParameterStore(Precision precision, at::Device device, uint64_t seed, double initializer_range)
-      : precision_(precision), device_(device), seed_(seed), range_(initializer_range) {}
+  // Not `trainable`: parameters without gradients. Not `drawn`: matrices hold whatever stood in their memory until they are loaded.
+  ParameterStore(Precision precision, at::Device device, uint64_t seed, double initializer_range, bool trainable = true, bool drawn = true)
+      : precision_(precision), device_(device), seed_(seed), range_(initializer_range), trainable_(trainable), drawn_(drawn) {}
 
   // Draws depend on the seed and the name only, never on the order of creation.
   ParameterRef create(const std::string& name, at::IntArrayRef shape, Init init, bool decays, int64_t layer);
@@ -56,6 +61,8 @@ class ParameterStore {
   uint64_t version() const { return version_; }
   void drop_gradients();
   int64_t bytes() const;
+  // Throws UNSUPPORTED when the part's values are no longer there as such.
+  static void require_values(const NamedPart& part);
   Precision precision() const { return precision_; }
   at::Device device() const { return device_; }
   void draw(const std::string& name, at::Tensor target, Init init) const;
@@ -71,6 +78,7 @@ class ParameterStore {
   std::vector<ParameterRef> parameters_;
   std::vector<NamedPart> parts_;
   std::map<std::string, size_t> index_;
+  bool trainable_, drawn_;
 };
 
 }  // namespace strata

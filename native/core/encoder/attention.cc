@@ -1,5 +1,6 @@
 #include "core/encoder/attention.h"
 
+#include "core/inference/rows.h"
 #include "core/kernels/attention_cpu.h"
 
 #include <ATen/ops/_flash_attention_forward.h>
@@ -95,6 +96,8 @@ at::Tensor packed_attention(const ForwardPass& pass, const at::Tensor& qkv_T3H, 
   if (pass.kernels == Kernels::reference) return reference_attention(pass, qkv_T3H, batch, heads);
   if (!qkv_T3H.device().is_cpu() || pass.kernels == Kernels::portable)
     return flash_fits(pass, qkv_T3H, heads) ? flash_attention(qkv_T3H, batch, heads) : padded_attention(pass, qkv_T3H, batch, heads);
+  if (pass.inference && qkv_T3H.scalar_type() != at::kDouble && attention_rows_fits(qkv_T3H.size(1) / 3 / heads))
+    return attention_rows(qkv_T3H, batch.offsets, heads);
   const double dropout = pass.dropout ? pass.attention_dropout : 0;
   return attention_cpu(qkv_T3H, batch.offsets, heads, dropout, dropout > 0 ? pass.dropout->next_site() : PhiloxKey{});
 }

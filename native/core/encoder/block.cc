@@ -15,6 +15,7 @@ SelfAttention SelfAttention::create(ParameterStore& store, const std::string& na
                                             Init::zeros, false, layer);
   // A key bias adds the same number to all scores of a query, which softmax takes out again: its gradient is exactly zero,
   // and what arithmetic leaves of it is rounding noise that Adam would blow up to full steps.
+  if (!attention.qkv_bias->master.requires_grad()) return attention;
   attention.qkv_bias->master.register_hook([size](const at::Tensor& gradient) {
     at::Tensor exact = gradient.clone();
     exact.narrow(0, size, size).zero_();
@@ -60,7 +61,7 @@ Block Block::create(const EncoderConfig& config, ParameterStore& store, const st
 at::Tensor Block::operator()(const ForwardPass& pass, const PackedBatch& batch, const at::Tensor& hidden_TH,
                              const BlockHooks& hooks) const {
   const at::Tensor attended_TH = attention(pass, batch, hidden_TH, hooks);
-  at::Tensor inner_TH = pass.drop_hidden(output(pass, activate(activation, intermediate(pass, attended_TH))));
+  at::Tensor inner_TH = pass.drop_hidden(feed_forward(pass, intermediate, activation, output, attended_TH));
   if (hooks.beside) inner_TH = inner_TH + hooks.beside(pass, batch, hidden_TH, attended_TH);
   const at::Tensor output_TH = (hooks.inner_norm ? *hooks.inner_norm : output_norm)(pass, inner_TH, attended_TH);
   return hooks.output ? hooks.output(pass, output_TH) : output_TH;

@@ -1,6 +1,10 @@
 #include "core/training/model.h"
 
 #include "core/error.h"
+#include "core/inference/packed_weight.h"
+#include "core/kernels/layer_norm_rows.h"
+#include "core/memory/caching_allocator.h"
+#include "core/storage/weight_image.h"
 
 #include <algorithm>
 #include <cmath>
@@ -49,16 +53,47 @@ void count_hits(const at::Tensor& logits_NC, const std::vector<int64_t>& targets
   }
 }
 
+// One vector a sequence without an operator a sequence.
+at::Tensor pooled_rows(const at::Tensor& hidden_TH, const std::vector<int64_t>& offsets, Pooling pooling, bool normalize) {
+  const at::Tensor states = hidden_TH.contiguous();
+  const int64_t sequences = static_cast<int64_t>(offsets.size()) - 1, size = states.size(1);
+  at::Tensor vectors_BH = at::empty({sequences, size}, states.options());
+  const float* values = states.const_data_ptr<float>();
+  float* vectors = vectors_BH.mutable_data_ptr<float>();
+  for (int64_t b = 0; b < sequences; ++b) {
+    float* vector = vectors + b * size;
+    std::copy_n(values + offsets[b] * size, size, vector);
+    for (int64_t t = offsets[b] + 1; t < offsets[b + 1] && pooling != Pooling::cls; ++t) {
+      const float* row = values + t * size;
+      if (pooling == Pooling::mean) {
+        kernels::accumulate_row(row, size, vector);
+      } else {
+        // As amax: a NaN stays.
+        for (int64_t i = 0; i < size; ++i) vector[i] = row[i] > vector[i] || row[i] != row[i] ? row[i] : vector[i];
+      }
+    }
+    float factor = pooling == Pooling::mean ? 1 / static_cast<float>(offsets[b + 1] - offsets[b]) : 1;
+    if (normalize) {
+      double squares = 0;
+      for (int64_t i = 0; i < size; ++i) squares += static_cast<double>(vector[i]) * vector[i];
+      factor /= static_cast<float>(std::max(std::sqrt(squares) * factor, 1e-12));
+    }
+    for (int64_t i = 0; i < size; ++i) vector[i] *= factor;
+  }
+  return vectors_BH;
+}
+
 }  // namespace
 
-Model::Model(const ModelConfig& config, Precision precision, at::Device device, uint64_t seed, Kernels kernels)
+Model::Model(const ModelConfig& config, Precision precision, at::Device device, uint64_t seed, Kernels kernels, ModelUse use)
     : hidden_dropout(config.encoder.hidden_dropout),
       attention_dropout(config.encoder.attention_dropout),
       loss_scale(precision == Precision::fp16 ? 65536 : 1),
       config_(checked(config)),
       kernels_(kernels),
-      store_(precision, device, seed, config.encoder.initializer_range),
-      encoder_(config.encoder, store_) {
+      store_(precision, device, seed, config.encoder.initializer_range, !use.inference, use.drawn),
+      encoder_(config.encoder, store_),
+      use_(use) {
   if (config_.agreements) agreements_ = std::make_unique<Agreements>(*config_.agreements, config_.encoder, store_);
   for (const AdapterConfig& adapter : config_.adapters) {
     if (adapters_.count(adapter.name))
@@ -86,7 +121,78 @@ Model::Model(const ModelConfig& config, Precision precision, at::Device device, 
     heads_[head->name] = make_head(placed, {store_, encoder_, agreements_.get(), heads_, shared_pooler_});
   }
   for (const HeadConfig& head : config_.heads) ordered_heads_.push_back(heads_[head.name]);
+  if (!config_.pruning.empty() && use_.inference)
+    fail("UNSUPPORTED", "a model for inference is not pruned any further; load it without `inference`");
   if (!config_.pruning.empty()) pruning_ = std::make_unique<Pruning>(config_.pruning, encoder_.linear_weights(), store_);
+}
+
+void Model::load(const std::string& path, const std::vector<std::pair<std::string, StoredTensor>>& by_parameter) {
+  const at::NoGradGuard no_grad;
+  std::map<Parameter*, std::vector<std::pair<const NamedPart*, StoredTensor>>> by_owner;
+  for (const auto& [name, stored] : by_parameter) {
+    const NamedPart& part = store_.part(name);
+    ParameterStore::require_values(part);
+    by_owner[part.owner.get()].emplace_back(&part, stored);
+  }
+  // Weights that are packed once and then dropped need not be shared.
+  const auto& linear = encoder_.linear_weights();
+  std::vector<ImageTensor> images;
+  std::vector<Parameter*> shared;
+  std::vector<StoredTensor> own;
+  for (const ParameterRef& parameter : store_.all()) {
+    const auto found = by_owner.find(parameter.get());
+    if (found == by_owner.end()) continue;
+    auto& parts = found->second;
+    std::sort(parts.begin(), parts.end(), [](const auto& a, const auto& b) { return a.first->row < b.first->row; });
+    int64_t rows = 0;
+    for (const auto& [part, stored] : parts) rows += part->rows == 0 ? parameter->master.size(0) : part->rows;
+    const bool dropped = use_.int8 && std::find(linear.begin(), linear.end(), parameter) != linear.end();
+    const bool whole = rows == parameter->master.size(0);
+    if (use_.inference && whole && !dropped && parameter->master.is_cpu() && parameter->master.scalar_type() == at::kFloat) {
+      ImageTensor image{parameter->master.sizes().vec(), {}};
+      for (const auto& [part, stored] : parts) image.parts.push_back(stored);
+      images.push_back(std::move(image));
+      shared.push_back(parameter.get());
+      continue;
+    }
+    for (const auto& [part, stored] : parts) {
+      own.push_back(stored);
+      own.back().target = part->of(parameter->master).detach();
+    }
+  }
+  const std::vector<at::Tensor> views = load_image(path, images);
+  for (size_t i = 0; i < shared.size(); ++i) {
+    if (!views.empty()) {
+      shared[i]->master = views[i];
+      continue;
+    }
+    for (const auto& [part, stored] : by_owner[shared[i]]) {
+      own.push_back(stored);
+      own.back().target = part->of(shared[i]->master).detach();
+    }
+  }
+  read_tensors(path, own);
+  store_.mark_updated();
+  if (!use_.inference) return;
+  pack_weights();
+  release_cached_memory();
+}
+
+void Model::pack_weights() const {
+  if (!use_.inference || packed_version_ == store_.version()) return;
+  packed_version_ = store_.version();
+  const Precision precision = store_.precision();
+  if (!store_.device().is_cpu() || (precision != Precision::fp32 && precision != Precision::bf16)) return;
+  const Arithmetic arithmetic = use_.int8 ? Arithmetic::int8 : precision == Precision::bf16 ? Arithmetic::bf16 : Arithmetic::fp32;
+  const at::NoGradGuard no_grad;
+  for (const ParameterRef& weight : encoder_.linear_weights()) {
+    if (weight->released) continue;
+    weight->packed = pack_weight(arithmetic, kernels_, weight->value());
+    if (!use_.int8) continue;
+    // Its shape stays, its memory goes.
+    weight->master = at::zeros({1}, weight->master.options()).expand(weight->master.sizes());
+    weight->released = true;
+  }
 }
 
 const Head& Model::find_head(const std::string& name) const {
@@ -161,6 +267,7 @@ HeadInput Model::head_input(const ForwardPass& pass, const PackedBatch& batch, c
 
 std::vector<HeadLoss> Model::step(const HostBatch& host, const std::map<std::string, double>& divisors,
                                   DropoutState dropout_state) {
+  if (use_.inference) fail("UNSUPPORTED", "the model was loaded for inference; load it without `inference` to train it");
   const auto active = active_heads(host);
   hooks_of(host);  // refuses an unknown adapter before anything is computed
   for (const auto& [name, divisor] : divisors) {
@@ -215,6 +322,8 @@ ForwardPass Model::evaluation_pass() const {
   ForwardPass pass;
   pass.type = compute_type(store_.precision());
   pass.kernels = kernels_;
+  pass.inference = use_.inference;
+  if (use_.inference) pack_weights();
   return pass;
 }
 
@@ -277,7 +386,10 @@ at::Tensor Model::embed(const HostBatch& host, int64_t layer, Pooling pooling, b
   check_layer(layer);
   const at::NoGradGuard no_grad;
   const PackedBatch batch(host, store_.device());
-  const at::Tensor hidden_TH = states(evaluation_pass(), batch, host, layer).hidden.back().to(master_type(store_.precision()));
+  const ForwardPass pass = evaluation_pass();
+  const at::Tensor hidden_TH = states(pass, batch, host, layer).hidden.back().to(master_type(store_.precision()));
+  if (pass.inference && pass.kernels == Kernels::fast && hidden_TH.is_cpu() && hidden_TH.scalar_type() == at::kFloat)
+    return pooled_rows(hidden_TH, batch.offsets, pooling, normalize);
   std::vector<at::Tensor> rows;
   for (int64_t b = 0; b < batch.sequences(); ++b) {
     const at::Tensor states_SH = hidden_TH.narrow(0, batch.offsets[b], batch.offsets[b + 1] - batch.offsets[b]);

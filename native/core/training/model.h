@@ -10,6 +10,7 @@
 #include "core/heads/head.h"
 #include "core/parameters.h"
 #include "core/pruning/pruning.h"
+#include "core/storage/tensor_file.h"
 
 #include <map>
 #include <memory>
@@ -35,6 +36,13 @@ struct HeadEvaluation {
   at::Tensor scores;               // on the host; undefined unless the head returns them
 };
 
+// What a model is made for. One that only answers has no gradients and uses its weights as it likes them best (core/inference/).
+struct ModelUse {
+  bool inference = false;
+  bool int8 = false;   // linear layers of the blocks; for inference on the CPU
+  bool drawn = true;   // false: all matrices will be loaded
+};
+
 enum class Pooling { mean, cls, max };
 
 struct MaskedPrediction {
@@ -44,7 +52,7 @@ struct MaskedPrediction {
 
 class Model {
  public:
-  Model(const ModelConfig& config, Precision precision, at::Device device, uint64_t seed, Kernels kernels);
+  Model(const ModelConfig& config, Precision precision, at::Device device, uint64_t seed, Kernels kernels, ModelUse use = {});
 
   // Forward to the highest layer any labelled head needs, weighted losses, backward; gradients add up. A head's loss is
   // weight * sum / divisor; the divisor defaults to the head's own count.
@@ -71,6 +79,11 @@ class Model {
 
   const ModelConfig& config() const { return config_; }
   Kernels kernels() const { return kernels_; }
+  bool inference() const { return use_.inference; }
+  // Fills weights from a file. Those of a model that only answers may lie in memory that other processes share.
+  void load(const std::string& path, const std::vector<std::pair<std::string, StoredTensor>>& by_parameter);
+  // Brings the weights of a model that only answers into the form that its products use, if they changed; else does nothing.
+  void pack_weights() const;
   ParameterStore& parameters() { return store_; }
   const ParameterStore& parameters() const { return store_; }
   double hidden_dropout;
@@ -119,6 +132,8 @@ class Model {
   std::map<std::string, HeadRef> heads_;
   std::vector<HeadRef> ordered_heads_;
   std::unique_ptr<Pruning> pruning_;  // null: the weights are used as they are
+  ModelUse use_;
+  mutable std::optional<uint64_t> packed_version_;  // of the store, when weights were last packed
 };
 
 }  // namespace strata
