@@ -124,7 +124,7 @@ describe('models that only answer', function () {
     assert.equal((await answers.embed(smallBatch())).length, 4 * SIZES.hiddenSize)
   })
 
-  it('takes a quarter of the native memory of a model that trains; int8 less', async () => {
+  it('takes a quarter of the native memory of a model that trains', async () => {
     const before = counters().nativeBytes
     const bytes: Record<string, number> = {}
     for (const [name, options] of Object.entries({ trains: {}, answers: { inference: true } })) {
@@ -133,6 +133,17 @@ describe('models that only answer', function () {
     }
     assert.equal(4 * bytes.answers, bytes.trains)
     assert.equal(counters().nativeBytes, before)
+  })
+
+  it('int8 takes less than half of that', async () => {
+    const path = await saved('small', 8)
+    const before = counters().nativeBytes
+    const bytes: number[] = []
+    for (const precision of ['fp32', 'int8'] as const) {
+      await using _ = (await loadModel(path, { device: 'cpu', precision, inference: true })).model
+      bytes.push(counters().nativeBytes - before)
+    }
+    assert.ok(bytes[1] > 0 && bytes[1] < 0.5 * bytes[0], bytes.join(' '))
   })
 
   it('int8 without inference is refused; its weights can be neither read nor saved, the others can', async () => {

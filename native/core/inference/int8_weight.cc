@@ -2,6 +2,8 @@
 #include "core/inference/spread.h"
 #include "core/kernels/inference_kernels.h"
 
+#include <ATen/Parallel.h>
+
 #include <algorithm>
 #include <cmath>
 
@@ -21,22 +23,28 @@ int64_t rows_a_task(int64_t tokens) {
   return std::min(kRows, (share + 5) / 6 * 6);
 }
 
-// Rows of 8-bit activations.
-struct QuantizedRows {
-  at::Tensor values, scales, zeros;
-  int64_t stride;
-
+// Rows of 8-bit activations; scales, zeros and values share one piece of memory.
+class QuantizedRows {
+ public:
   QuantizedRows(int64_t rows, int64_t in)
-      : values(at::empty({rows * ((in + kGroup - 1) / kGroup * kGroup)}, at::kByte)),
-        scales(at::empty({rows}, at::kFloat)),
-        zeros(at::empty({rows}, at::kInt)),
-        stride((in + kGroup - 1) / kGroup * kGroup) {}
+      : stride((in + kGroup - 1) / kGroup * kGroup), memory_(at::empty({rows * (stride + 8)}, at::kByte)) {
+    auto* bytes = memory_.mutable_data_ptr<uint8_t>();
+    scales = reinterpret_cast<float*>(bytes);
+    zeros = reinterpret_cast<int32_t*>(bytes + 4 * rows);
+    values = bytes + 8 * rows;
+  }
 
   void fill(const float* x, int64_t in, int64_t begin, int64_t end) {
-    for (int64_t r = begin; r < end; ++r)
-      kernels::quantize_row(x + r * in, in, values.mutable_data_ptr<uint8_t>() + r * stride, scales.mutable_data_ptr<float>() + r,
-                            zeros.mutable_data_ptr<int32_t>() + r);
+    for (int64_t r = begin; r < end; ++r) kernels::quantize_row(x + r * in, in, values + r * stride, scales + r, zeros + r);
   }
+
+  const int64_t stride;
+  float* scales;
+  int32_t* zeros;
+  uint8_t* values;
+
+ private:
+  at::Tensor memory_;
 };
 
 class Int8Weight final : public PackedWeight {
@@ -128,9 +136,8 @@ class Int8Weight final : public PackedWeight {
                                          sums_.const_data_ptr<int32_t>() + column,
                                          shift == nullptr ? nullptr : shift + column,
                                          std::min(kPanel, out_ - column)};
-      kernels::int8_panel(rows.values.const_data_ptr<uint8_t>() + first * rows.stride, rows.stride,
-                          rows.scales.const_data_ptr<float>() + first, rows.zeros.const_data_ptr<int32_t>() + first, last - first, groups_,
-                          columns, gelu ? &kernels::gelu_table() : nullptr, y + column, y_stride);
+      kernels::int8_panel(rows.values + first * rows.stride, rows.stride, rows.scales + first, rows.zeros + first, last - first, groups_, columns,
+                          gelu ? &kernels::gelu_table() : nullptr, y + column, y_stride);
     }
   }
 

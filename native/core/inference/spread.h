@@ -1,6 +1,6 @@
 #pragma once
 // When work is shared among threads. Waking the others costs some microseconds, which a few tokens do not pay back.
-#include <ATen/Parallel.h>
+#include "core/parallel.h"
 
 #include <cstdint>
 
@@ -14,7 +14,7 @@ template <typename Body>
 void spread(int64_t items, int64_t work, const Body& body) {
   if (items <= 0) return;
   if (items == 1 || work < kWorthSharing) return body(int64_t{0}, items);
-  at::parallel_for(0, items, 1, body);
+  parallel_for(items, 1, body);
 }
 
 }  // namespace strata
