@@ -1,16 +1,28 @@
 import assert from 'node:assert/strict'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type CorpusOptions, openCorpus, type PackedBatch, type TokenCorpus } from '../lib/data/index.js'
 import { AttachmentTally } from '../lib/evaluation/index.js'
+import { Encoder } from '../lib/inference/index.js'
+import { loadModel, Model, readModelFolder } from '../lib/model/index.js'
 import { type PackedMaskedLmOptions, packedMaskedLmSource } from '../lib/objectives/index.js'
-import { openRecipe } from '../lib/recipes/index.js'
+import {
+  evaluateCheckpoint,
+  mergeValues,
+  openRecipe,
+  type RunResult,
+  runRecipe,
+  type ShownAgreements,
+  type Values,
+} from '../lib/recipes/index.js'
 import { modelConfigOf } from '../lib/recipes/model-of-recipe.js'
 import { stagesOf } from '../lib/recipes/resolve-recipe.js'
 import { RELATION_PRESETS, TokenChunker, Tokenizer } from '../lib/text/index.js'
-import { budgetProgress, budgetUnit, secondsLeft } from '../lib/training/index.js'
+import { budgetProgress, budgetUnit, secondsLeft, TrainingEvents } from '../lib/training/index.js'
+import { runHere } from './helpers/cli-here.js'
 import { makeSentences } from './helpers/small-treebank.js'
+import { tinyValues } from './helpers/tiny-recipe.js'
 
 const LENGTH = 24
 const PUNCTUATION = ['.', ',', "'", '-', '(', ')']
@@ -379,6 +391,162 @@ describe('DACBERT', function () {
       assert.equal(budgetProgress({ steps: 7, total: 8 }, place, run), 0.5)
       assert.equal(budgetProgress({ steps: 7, total: 2 }, { ...place, step: 0 }, run), 1)
       assert.throws(() => budgetUnit({ epochs: 1, total: 2 }), /budget\.total is 2/)
+    })
+  })
+
+  describe('a run', () => {
+    const STEPS = 10
+    let corpus: string
+    let vocabulary: string
+    let whole: RunResult
+
+    before(async () => {
+      corpus = file('train.conllu', conllu(asIs))
+      vocabulary = join(folder, 'vocabulary')
+      mkdirSync(vocabulary)
+      await tokenizer.save(vocabulary)
+      whole = await run('whole', { checkpoint: { everySteps: 4, keep: 0, keepStages: true } })
+    })
+
+    const recipe = (more: Values = {}) =>
+      openRecipe('dacbert', {
+        overlay: mergeValues(
+          tinyValues(corpus, {
+            tokenizer: vocabulary,
+            encoder: { layers: 2, hiddenSize: 32, heads: 2, intermediateSize: 64, maxPositions: LENGTH },
+            bigramShift: null,
+            agreements: { size: 16, budgetShare: 0.4 },
+            text: { maxTokensPerCharacter: null, normalize: { ascii: false } },
+            inputs: { order: 'shuffle' },
+            batch: { tokens: 4 * LENGTH, sequenceTokens: LENGTH, accumulation: 2 },
+            budget: { steps: STEPS },
+            checkpoint: { everySteps: 0, keep: 0 },
+            evaluation: { everySteps: 0, documents: 1 },
+            log: { everySteps: 1 },
+          }),
+          more,
+        ),
+      })
+    const run = async (name: string, { stopAfter, ...more }: Values & { stopAfter?: number } = {}) => {
+      const controller = new AbortController()
+      const events = new TrainingEvents().on('step', ({ step }) => {
+        if (step === stopAfter) controller.abort()
+      })
+      const output = join(folder, name)
+      const cacheDirectory = join(folder, 'cache')
+      return runRecipe(await recipe(more), { output, cacheDirectory, resume: true, events, signal: controller.signal })
+    }
+    const weights = (checkpoint: string) => readFileSync(join(checkpoint, 'model.safetensors'))
+    const tensorsOf = async (checkpoint: string) => {
+      const { model } = await loadModel(checkpoint, { device: 'cpu' })
+      const values = await model.readTensors('value')
+      await model.dispose()
+      return values
+    }
+
+    it('trains the submodels, then the encoder with them; what a stage does not reach stays', async () => {
+      assert.deepEqual([whole.status, whole.state.step], ['completed', STEPS])
+      assert.deepEqual(
+        whole.stages.map(({ name, step }) => [name, step]),
+        [
+          ['agreements', 4],
+          ['pretrain', 10],
+        ],
+      )
+      const initial = await Model.create((await readModelFolder(whole.checkpoint!)).config, { device: 'cpu', seed: 1 })
+      const stages = [
+        await initial.readTensors('value'),
+        ...(await Promise.all(whole.stages.map(({ checkpoint }) => tensorsOf(checkpoint!)))),
+      ]
+      await initial.dispose()
+      const changed = (name: string) =>
+        [0, 1].map((stage) => stages[stage][name].some((value, i) => value !== stages[stage + 1][name][i]))
+      for (const relation of groups) {
+        for (const part of ['words', 'bilinear', 'linear', 'layer.0.intermediate.dense.weight'])
+          assert.deepEqual(changed(`agreements.${relation}.${part}`), [true, false], `${relation} ${part}`)
+        assert.deepEqual(changed(`agreements.${relation}.projection`), [false, true])
+      }
+      assert.deepEqual(changed('agreements.gates'), [false, true])
+      assert.deepEqual(changed('bert.encoder.layer.0.output.dense.weight'), [false, true])
+      const { scores } = whole.stages[0]
+      assert.deepEqual(Object.keys(scores), groups)
+      const { subj } = scores
+      assert.ok(subj.attachment!.participants > 5 && subj.attachment!.nearest.accuracy > 0.2)
+      assert.equal(subj.layer, -1)
+      const mlm = whole.heldOut.find(({ head }) => head === 'mlm')!
+      assert.ok(Math.abs(mlm.ownChunksLoss! - mlm.loss) < 0.5 && mlm.ownChunksLoss !== mlm.loss)
+      const steps = readFileSync(join(folder, 'whole/metrics.jsonl'), 'utf8')
+        .trim()
+        .split('\n')
+        .map((line) => JSON.parse(line))
+      const gates = steps.filter(({ type }) => type === 'step').map((event) => event.gates.subj as number)
+      assert.equal(gates.length, STEPS)
+      assert.ok(gates.slice(0, 4).every((gate) => Math.abs(gate - 0.1) < 1e-6) && gates[9] !== gates[3])
+    })
+
+    it('goes on bit for bit in the first stage, between the stages and in the second', async () => {
+      for (const stopAfter of [2, 4, 7]) assert.equal((await run('stopped', { stopAfter })).state.step, stopAfter)
+      const end = await run('stopped')
+      assert.equal(end.status, 'completed')
+      assert.ok(weights(end.checkpoint!).equals(weights(whole.checkpoint!)))
+    })
+
+    it('is evaluated, asked and fine-tuned on plain text', async () => {
+      const report = await evaluateCheckpoint(join(folder, 'whole'), { cacheDirectory: join(folder, 'cache') })
+      assert.deepEqual(
+        report.rows.map(({ head }) => head),
+        [...groups, 'mlm'],
+      )
+      assert.ok(report.rows[0].attachment)
+      const shown = await runHere(
+        'agreements',
+        join(folder, 'whole'),
+        `${sentences[0].text} The cafeteria.`,
+        '--output',
+        join(folder, 'maps'),
+      )
+      assert.equal(shown.code, 0, shown.stderr)
+      assert.match(shown.stdout, /^chunk +subj +obj +nmod +obl\n/)
+      assert.match(shown.stdout, /gates: subj 0\.\d+, obj/)
+      const { sentences: maps } = JSON.parse(
+        readFileSync(join(folder, 'maps/agreements.json'), 'utf8'),
+      ) as ShownAgreements
+      assert.equal(maps.length, 2)
+      for (const { chunks, relations } of maps) {
+        for (const rows of Object.values(relations)) {
+          assert.equal(rows.length, chunks.length)
+          for (const row of rows) assert.ok(Math.abs(row.reduce((sum, value) => sum + value, 0) - 1) < 1e-5)
+        }
+      }
+      const rows = sentences.slice(0, 12).map(({ text, past }) => `${past ? 'past' : 'now'}\t${text}`)
+      const tuned = await runRecipe(
+        await openRecipe('fine-tune', {
+          overlay: {
+            init: join(folder, 'whole'),
+            data: { tense: file('tense.tsv', `label\tsentence\n${rows.join('\n')}\n`) },
+            tasks: {
+              tense: {
+                definition: { kind: 'classification', format: 'tsv', header: true, text: 'sentence', label: 'label' },
+              },
+            },
+            batch: { sequences: 4, sequenceTokens: LENGTH },
+            budget: { steps: 2 },
+            device: 'cpu',
+            threads: 1,
+            prefetchWorkers: 0,
+          },
+        }),
+        { output: join(folder, 'tuned') },
+      )
+      assert.equal(tuned.tasks.tense.dev.count, 1)
+      const [before, after] = [await tensorsOf(whole.checkpoint!), await tensorsOf(tuned.checkpoint!)]
+      for (const part of ['words', 'bilinear'])
+        assert.deepEqual(after[`agreements.subj.${part}`], before[`agreements.subj.${part}`])
+      assert.notDeepEqual(after['agreements.gates'], before['agreements.gates'])
+      await using encoder = await Encoder.load(tuned.checkpoint!, { device: 'cpu' })
+      const alone = (await encoder.embed([sentences[1].text])).vectors[0]
+      const together = (await encoder.embed([sentences[2].text, sentences[1].text])).vectors[1]
+      alone.forEach((value, i) => void assert.ok(Math.abs(value - together[i]) < 1e-5))
     })
   })
 })
