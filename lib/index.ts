@@ -29,6 +29,7 @@ export {
 } from './data/index.js'
 // Packed batches and the sources that make them.
 export {
+  type BatchChunks,
   type BatchSource,
   type HeadLabels,
   labelCount,
@@ -144,6 +145,9 @@ export {
   type AdamWOptions,
   type AdapterConfig,
   type AdapterFolder,
+  type AgreementConfig,
+  type AgreementHeadConfig,
+  type AgreementProbabilities,
   type AttentionSums,
   addAdapter,
   type BertAdamOptions,
