@@ -9,6 +9,7 @@
 import './runtime/check-node.js'
 
 export {
+  type ChunkOptions,
   type CorpusOptions,
   type CorpusProgress,
   type CorpusStatistics,
@@ -43,13 +44,18 @@ export { type Prefetch, type PrefetchedBatch, type PrefetchOptions, prefetch } f
 export { type RandomStream, stream } from './data/random.js'
 export type { DescribedSource, SourceDescription } from './data/source-description.js'
 export { createTaskSampler, type SamplerConfig, type TaskSampler } from './data/task-sampler.js'
-export type { SpecialTokens, TokenCorpus } from './data/token-corpus.js'
+export type { CorpusChunks, SpecialTokens, TokenCorpus } from './data/token-corpus.js'
 export { StrataError, type StrataErrorCode } from './errors.js'
 // Evaluation.
 export {
+  type AgreementMap,
+  type AttachmentGuess,
+  type AttachmentScores,
+  AttachmentTally,
   type AttentionMeans,
   type AttentionReading,
   accuracy,
+  agreementMaps,
   attentionByHead,
   balancedAccuracy,
   type DependencyFigure,
@@ -153,6 +159,7 @@ export {
   type BertAdamOptions,
   type BigramShiftHeadConfig,
   type ClassifierHeadConfig,
+  chunkPlainBatches,
   computeThreads,
   counters,
   type Device,
@@ -216,6 +223,8 @@ export {
 } from './model/index.js'
 // Objectives.
 export {
+  type AgreementHeads,
+  AgreementLabels,
   type BigramShiftOptions,
   type MaskedLmOptions,
   type PackedMaskedLmOptions,
@@ -259,6 +268,8 @@ export {
   recipeSchema,
   recipeSource,
   runRecipe,
+  type ShownAgreements,
+  showAgreements,
   type TaskShape,
   taskTable,
 } from './recipes/index.js'
@@ -356,12 +367,16 @@ export {
   RawSentences,
   RELATION_PRESETS,
   type RelationGroups,
+  type RelationOptions,
   type SentenceText,
   type SplitWord,
   sentenceBorders,
   sentenceText,
   splitSentences,
   splitWords,
+  TokenChunker,
+  type TokenChunkerOptions,
+  type TokenChunks,
   Tokenizer,
   withChunkMarks,
   writeConllu,
@@ -393,6 +408,7 @@ export {
   type RunFolder,
   type RunFolderOptions,
   type RunSettings,
+  readGates,
   readGradientNorms,
   readMixes,
   readResolvedRecipe,
