@@ -88,16 +88,36 @@ describe('loading libtorch and the main addon', function () {
   it('warns once, with the reason, when a CUDA build falls back to the CPU', function () {
     if (load({ device: 'auto' }).outcome.device === 'cuda') this.skip()
     const cuda = linkedTree('cuda', real.version)
+    // Where a driver is lacking, the CUDA library is not even opened.
+    writeFileSync(join(cuda, 'lib', 'libtorch_cuda.so'), '')
+    const { outcome } = load({ device: 'auto', libtorch: cuda })
+    assert.equal(outcome.device, 'cpu')
+    assert.equal(outcome.warnings?.length, 1)
+    assert.match(outcome.warnings![0], /^computing on the CPU: .*NVIDIA driver/)
+    assert.equal(outcome.trace!.at(-1)!.problem, 'not opened')
+    const refused = load({ device: 'cuda', libtorch: cuda }).outcome
+    assert.equal(refused.code, 'DEVICE_UNAVAILABLE')
+    assert.match(refused.message!, /NVIDIA driver[\s\S]*libtorch_cuda\.so: not opened[\s\S]*1\. Check the driver/)
+  })
+
+  it('keeps the loader’s words when a driver is there and the CUDA library is damaged', function () {
+    const driver = join(folder.path, 'driver')
+    mkdirSync(driver, { recursive: true })
+    const source = join(__dirname, 'helpers', 'fake-libcuda.c')
+    const { status } = spawnSync('cc', ['-shared', '-fPIC', '-w', '-o', join(driver, 'libcuda.so.1'), source])
+    if (status !== 0) this.skip()
+    const environment = { LD_LIBRARY_PATH: driver, FAKE_CUDA_VERSION: '13000', FAKE_CUDA_CAPABILITY: '90' }
+    const cuda = linkedTree('damaged', real.version)
     writeFileSync(
       join(cuda, 'lib', 'libtorch_cuda.so'),
       'no library at all, but long enough for a header to be read from it ........',
     )
-    const { outcome } = load({ device: 'auto', libtorch: cuda })
+    const { outcome } = load({ device: 'auto', libtorch: cuda }, environment)
     assert.equal(outcome.device, 'cpu')
     assert.equal(outcome.warnings?.length, 1)
     assert.match(outcome.warnings![0], /^computing on the CPU: .*libtorch_cuda\.so/)
     assert.match(outcome.trace!.at(-1)!.problem!, /libtorch_cuda\.so: (invalid ELF header|file too short)/)
-    const refused = load({ device: 'cuda', libtorch: cuda }).outcome
+    const refused = load({ device: 'cuda', libtorch: cuda }, environment).outcome
     assert.equal(refused.code, 'DEVICE_UNAVAILABLE')
     assert.equal(refused.details?.trace?.length, 2)
   })

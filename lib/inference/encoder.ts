@@ -4,6 +4,7 @@
  */
 import { StrataError } from '../errors.js'
 import { computeThreads, type ModelConfig, type SavedTask } from '../model/index.js'
+import { resolveDevice } from '../runtime/index.js'
 import type { Tokenizer } from '../text/index.js'
 import { type Answer, type AnswerOptions, answer } from './answer.js'
 import { type AskTasksOptions, ask, type TaskAnswers } from './ask.js'
@@ -91,6 +92,8 @@ export class Encoder implements AsyncDisposable {
     nonNegative('maxWaitMs', limits.maxWaitMs)
     if (options.threads !== undefined) {
       positive('threads', options.threads)
+      // Loads the runtime for this device; counting threads alone would load it for any.
+      resolveDevice(device)
       computeThreads(options.threads)
     }
     const parts = await loadParts(path, { device, precision, adapterFolders })

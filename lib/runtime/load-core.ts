@@ -159,7 +159,11 @@ function openCuda(tree: LibtorchTree, trace: LoadedRuntime['trace']): string | n
   if (!existsSync(path)) {
     return `${tree.directory} is a CPU build of libtorch (no ${libraryFile('libtorch_cuda')}); install the CUDA one with \`npx stratabert libtorch install --flavour cu130\``
   }
-  return openWithNeighbours(path, tree, trace) ?? cudaProblem(cudaFacts(loadBoot()), tree.version)
+  // The driver first: without one, libtorch_cuda would only cost 250 MB and half a second.
+  const problem = cudaProblem(cudaFacts(loadBoot()), tree.version)
+  if (problem === null) return openWithNeighbours(path, tree, trace)
+  trace.push({ path, problem: 'not opened' })
+  return problem
 }
 
 /**
