@@ -20,7 +20,7 @@ export interface TaggedWord {
   end: number
 }
 
-/** @internal */
+/** A word and the pieces that stand for it. */
 export interface Word {
   word: string
   start: number
