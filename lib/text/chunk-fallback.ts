@@ -3,6 +3,7 @@
  * groups, prepositions (a marker each, as PP in CoNLL-2000) and the rest. Deterministic; our choice (the paper has nothing on it).
  */
 import type { Chunk, ChunkKind, Chunks } from './chunker.js'
+import { ownString } from './encoded-text.js'
 
 const set = (words: string): ReadonlySet<string> => new Set(words.trim().split(/\s+/))
 
@@ -43,7 +44,27 @@ const ADJECTIVE_ENDING = /(?:ous|ful|less|ive|ible|able|ical|ic|ish|al|ary|ian|e
 
 type Tag = 'det' | 'pron' | 'aux' | 'prep' | 'conj' | 'adv' | 'verb' | 'adj' | 'noun' | 'punct' | 'to'
 
+/** Tags by the word before, then by form: text repeats its words. */
+const known = new Map<Tag | undefined, Map<string, Tag>>()
+const MOST_KNOWN = 20_000
+/** Longer ones hardly come twice. */
+const LONGEST_KNOWN = 24
+
 function tagWord(form: string, before: Tag | undefined): Tag {
+  let tags = known.get(before)
+  if (!tags || tags.size > MOST_KNOWN) {
+    tags = new Map()
+    known.set(before, tags)
+  }
+  let tag = tags.get(form)
+  if (tag === undefined) {
+    tag = newTag(form, before)
+    if (form.length <= LONGEST_KNOWN) tags.set(ownString(form), tag)
+  }
+  return tag
+}
+
+function newTag(form: string, before: Tag | undefined): Tag {
   const word = form.toLowerCase()
   if (!/[\p{L}\p{N}]/u.test(word)) return /^[\p{Sc}%°]+$/u.test(word) ? 'noun' : 'punct'
   if (word === 'to') return 'to'

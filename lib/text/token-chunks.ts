@@ -44,13 +44,16 @@ export interface TokenChunks {
 
 /** A pure function of the token ids. */
 export class TokenChunker {
-  readonly #pieces: readonly string[]
+  /** What each token adds to its word, and whether it goes on with the one before. */
+  readonly #surfaces: string[]
+  readonly #continues: Uint8Array
   readonly #unit: 'chunk' | 'word'
   /** 1 = stands between sentences. */
   readonly #isBorder: Uint8Array
 
   constructor({ special, pieces, unit = 'chunk' }: TokenChunkerOptions) {
-    this.#pieces = pieces
+    this.#continues = Uint8Array.from(pieces, (piece) => Number(/^##./.test(piece)))
+    this.#surfaces = pieces.map((piece, id) => (this.#continues[id] === 1 ? piece.slice(2) : piece))
     this.#unit = unit
     this.#isBorder = new Uint8Array(pieces.length)
     for (const id of [special.padId, special.clsId, special.sepId]) this.#isBorder[id] = 1
@@ -128,10 +131,9 @@ export class TokenChunker {
   }
 
   #wordAt(tokenIds: Int32Array, start: number, limit: number): Word {
-    const piece = (at: number): string => this.#pieces[tokenIds[at]] ?? ''
-    let form = piece(start).replace(/^##(?=.)/, '')
+    let form = this.#surfaces[tokenIds[start]] ?? ''
     let end = start + 1
-    for (; end < limit && /^##./.test(piece(end)); end++) form += piece(end).slice(2)
+    for (; end < limit && this.#continues[tokenIds[end]] === 1; end++) form += this.#surfaces[tokenIds[end]]
     return { form, start, end }
   }
 }
