@@ -94,9 +94,12 @@ function describeStep(event: StepEvent, severalTasks: boolean): string {
 
 function describeEvaluation(event: EventOf<'evaluation'>): string {
   const heads = Object.values(event.scores).map((score) => {
-    const parts = [`${score.head}@${score.layer}: loss ${score.loss.toFixed(3)}`]
+    const place = score.layer < 0 ? '' : `@${score.layer}`
+    const parts = [`${score.head}${place}: loss ${score.loss.toFixed(3)}`]
+    if (score.ownChunksLoss !== undefined) parts.push(`own chunks ${score.ownChunksLoss.toFixed(3)}`)
     if (score.perplexity !== undefined) parts.push(`perplexity ${score.perplexity.toPrecision(4)}`)
     parts.push(`accuracy ${score.accuracy.toFixed(3)}`)
+    if (score.attachment) parts.push(`attached ${score.attachment.accuracy.toFixed(3)}`)
     if (score.balancedAccuracy !== undefined) parts.push(`balanced ${score.balancedAccuracy.toFixed(3)}`)
     return parts.join(', ')
   })
