@@ -176,8 +176,19 @@ describe('serving', function () {
         queue.add(call([8]))
         taken(queue)
       }
-      // 736 tokens of the bulk, 16 a turn beside a short call each.
+      // 736 tokens of the bulk, a slice or two a turn beside a short call each.
       assert.ok(batches >= 12 && batches <= 48, `${batches}`)
+    })
+
+    it('beside others a bulk call’s own batches are one slice long, alone they are full again', () => {
+      const queue = new FairQueue(64)
+      const bulk = call(new Array(200).fill(8))
+      queue.add(bulk)
+      assert.equal(taken(queue)!.length, 4)
+      queue.add(call([3]))
+      assert.equal(taken(queue)![0][1], 3)
+      const lengths = Array.from({ length: 20 }, () => taken(queue)!.length)
+      assert.deepEqual(lengths, [...new Array(15).fill(1), ...new Array(5).fill(4)])
     })
 
     it('much longer texts come in a batch of their own unless they take little time', () => {

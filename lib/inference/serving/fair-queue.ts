@@ -26,6 +26,8 @@ export interface QueuedBatch {
 const LONG_RATIO = 4
 /** A batch of a bulk caller is made of this many slices. */
 const SLICES_PER_BATCH = 4
+/** For so many batches after a call came beside a bulk caller's, the latter's own are one slice long: the next call waits less. */
+const WARY_BATCHES = 16
 /** Closed calls that a heap may hold before it is swept. */
 const SWEEP_AT = 64
 
@@ -40,12 +42,17 @@ export class FairQueue {
   readonly #kinds = new Map<string, Kind>()
   readonly #sliceTokens: number
   #virtualTime = 0
+  #wary = 0
 
   constructor(maxBatchTokens: number) {
     this.#sliceTokens = Math.max(1, Math.ceil(maxBatchTokens / SLICES_PER_BATCH))
   }
 
   add(call: WaitingCall): void {
+    for (const kind of this.#kinds.values()) {
+      const waiting = this.#head(kind)
+      if (waiting && waiting.flow !== call.flow) this.#wary = WARY_BATCHES
+    }
     call.tag = this.#due(call)
     this.#push(call)
   }
@@ -89,6 +96,7 @@ export class FairQueue {
       if (batch.slices.length > 0) {
         if (tokens > room) break
         const alone = shares.size === 1 && shares.has(call.flow)
+        if (alone && this.#wary > 0 && share > this.#sliceTokens) break
         if (!alone && share > LONG_RATIO * shortest) longTokens += tokens
         if (longTokens > patienceTokens) break
       }
@@ -103,6 +111,7 @@ export class FairQueue {
       kind.calls.push(call)
     }
     if (!this.#head(kind)) this.#kinds.delete(kind.name)
+    this.#wary = Math.max(0, this.#wary - 1)
     return batch
   }
 
