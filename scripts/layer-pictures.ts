@@ -23,8 +23,7 @@ async function main([checkpoint, sentence, word]: string[]): Promise<void> {
       await page.locator('tbody tr').first().waitFor()
       await page.fill('#sentence', sentence)
       await page.getByRole('button', { name: word, exact: true }).click()
-      await page.locator('caption', { hasText: '[MASK]' }).waitFor()
-      await page.waitForLoadState('networkidle')
+      await page.locator('caption', { hasText: sentence.replace(new RegExp(`\\b${word}\\b`), '[MASK]') }).waitFor()
       await page.screenshot({ path: resolve(__dirname, `../docs/images/layers-${name}.png`), fullPage: true })
     }
   } finally {
