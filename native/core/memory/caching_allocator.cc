@@ -4,9 +4,12 @@
 #include <c10/core/CPUAllocator.h>
 #include <c10/util/Exception.h>
 
+#include <algorithm>
 #include <bit>
 #include <cstdlib>
 #include <cstring>
+#include <iterator>
+#include <list>
 #include <map>
 #include <mutex>
 #include <string_view>
@@ -22,7 +25,10 @@ namespace {
 constexpr size_t kAlignment = 64;
 constexpr size_t kLarge = 256 * 1024;          // smaller blocks go to malloc
 constexpr size_t kHugePage = 2 * 1024 * 1024;
-constexpr int64_t kMaxCached = int64_t{2} << 30;
+// Kept blocks together: at most what was once in use at the same time, and that between these bounds. Batches whose lengths vary ask for
+// ever new sizes, and without a bound one block of each would stay.
+constexpr int64_t kLeastBound = int64_t{256} << 20;
+constexpr int64_t kLargestBound = int64_t{2} << 30;
 
 // Sizes are rounded to sixteenths of a power of two, so that near sizes share blocks: at most 6.25 % is lost.
 size_t rounded(size_t bytes) {
@@ -69,24 +75,29 @@ class CachingAllocator final : public c10::Allocator {
 
   void* take(size_t bytes) {
     const std::lock_guard lock(mutex_);
-    // A kept block up to an eighth larger will do.
+    // A kept block up to an eighth larger will do; where another one would be too much, up to twice as large.
     const auto found = kept_.lower_bound(bytes);
-    if (found != kept_.end() && found->first <= bytes + bytes / 8) {
-      const auto [size, data] = *found;
+    const bool full = statistics_.bytes_cached + static_cast<int64_t>(bytes) > bound();
+    if (found != kept_.end() && found->first <= bytes + (full ? bytes : bytes / 8)) {
+      const auto [size, age] = *found;
+      void* data = age->data;
+      by_age_.erase(age);
       kept_.erase(found);
       used_.emplace(data, size);
       statistics_.bytes_cached -= static_cast<int64_t>(size);
-      statistics_.bytes_in_use += static_cast<int64_t>(size);
+      count_in_use(size);
       return data;
     }
+    // What was not asked for the longest goes first.
+    trim_locked(bound() - static_cast<int64_t>(bytes));
     void* data = map(bytes);
     if (data == nullptr) {
       release_cached_locked();
       data = map(bytes);
     }
     TORCH_CHECK(data != nullptr, "can't allocate memory: you tried to allocate ", bytes, " bytes");
-    statistics_.bytes_in_use += static_cast<int64_t>(bytes);
     used_.emplace(data, bytes);
+    count_in_use(bytes);
     return data;
   }
 
@@ -98,16 +109,33 @@ class CachingAllocator final : public c10::Allocator {
     const size_t bytes = found->second;
     used_.erase(found);
     statistics_.bytes_in_use -= static_cast<int64_t>(bytes);
-    kept_.emplace(bytes, data);
+    by_age_.push_back({data, bytes});
+    by_age_.back().by_size = kept_.emplace(bytes, std::prev(by_age_.end()));
     statistics_.bytes_cached += static_cast<int64_t>(bytes);
-    if (statistics_.bytes_cached > kMaxCached) release_cached_locked();
+    trim_locked(bound());
     return true;
   }
 
+  void count_in_use(size_t bytes) {
+    statistics_.bytes_in_use += static_cast<int64_t>(bytes);
+    peak_in_use_ = std::max(peak_in_use_, statistics_.bytes_in_use);
+  }
+
+  int64_t bound() const { return std::clamp(peak_in_use_, kLeastBound, kLargestBound); }
+
+  void trim_locked(int64_t most) {
+    while (statistics_.bytes_cached > most && !by_age_.empty()) {
+      const Kept& oldest = by_age_.front();
+      unmap(oldest.data, oldest.bytes);
+      statistics_.bytes_cached -= static_cast<int64_t>(oldest.bytes);
+      kept_.erase(oldest.by_size);
+      by_age_.pop_front();
+    }
+  }
+
   void release_cached_locked() {
-    for (const auto& [bytes, data] : kept_) unmap(data, bytes);
-    kept_.clear();
-    statistics_.bytes_cached = 0;
+    trim_locked(-1);
+    peak_in_use_ = statistics_.bytes_in_use;
   }
 
 #if defined(__linux__)
@@ -132,7 +160,17 @@ class CachingAllocator final : public c10::Allocator {
 #endif
 
   std::mutex mutex_;
-  std::multimap<size_t, void*> kept_;           // by size
+  struct Kept;
+  using ByAge = std::list<Kept>;
+  using BySize = std::multimap<size_t, ByAge::iterator>;
+  struct Kept {
+    void* data;
+    size_t bytes;
+    BySize::iterator by_size{};
+  };
+  ByAge by_age_;  // given back last: at the end
+  BySize kept_;
+  int64_t peak_in_use_ = 0;                     // since all kept blocks were last given back
   std::unordered_map<void*, size_t> used_;
 
   AllocatorStatistics statistics_;
