@@ -121,7 +121,7 @@ describe('other examples that serve', function () {
         .slice(1)
         .some((line) => line.slice(8) === twins[index][second]),
     )
-    assert.ok(hits.length >= 54, `${hits.length} of 60 pairs found`)
+    assert.ok(hits.length >= 0.9 * twins.length, `${hits.length} of ${twins.length} pairs found`)
     for (const [index, answer] of answers.entries())
       assert.ok(answer.split('\n')[1].startsWith('1.0000  ') || !known.has(queries[index]))
     // The store is taken as it is: no file of sentences is read.
