@@ -9,9 +9,10 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
+import { packSequences } from '../lib/data/packed-batch.js'
 import { StrataError } from '../lib/errors.js'
 import { Encoder } from '../lib/inference/index.js'
-import { counters } from '../lib/model/index.js'
+import { counters, encoderConfig, Model } from '../lib/model/index.js'
 import { writeServingFolder } from './helpers/serving-folder.js'
 
 const LONG = process.env.STRATABERT_LONG === '1'
@@ -255,6 +256,26 @@ describe('the life of a serving process', function () {
         { liveModels, queuedJobs, nativeBytes },
         { liveModels: before.liveModels, queuedJobs: 0, nativeBytes: before.nativeBytes },
       )
+    })
+
+    it('batches of ever new sizes: kept memory is bounded', async () => {
+      const encoder = encoderConfig({ vocabSize: 20_000, layers: 1, hiddenSize: 8, heads: 1, maxPositions: 512 })
+      const heads = [{ kind: 'masked-lm' as const, name: 'mlm', tap: { layer: 1 }, weight: 1 }]
+      await using model = await Model.create({ encoder, heads }, { device: 'cpu' })
+      let most = 0
+      for (let length = 100; length < 340; length += 10) {
+        const batch = packSequences([new Int32Array(length).fill(5)])
+        // Scores of `length` places, 8 to 27 MB.
+        await model.predictMasked(
+          batch,
+          'mlm',
+          Int32Array.from({ length }, (_, at) => at),
+          1,
+        )
+        most = Math.max(most, counters().cachedBytes ?? 0)
+      }
+      // One block of each size would be 420 MB, and there are several.
+      assert.ok(most <= 400e6, `${most} bytes kept`)
     })
 
     it('a queue that is full refuses in words and serves the rest', async () => {
