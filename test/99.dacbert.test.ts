@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { gzipSync } from 'node:zlib'
 import { type CorpusOptions, openCorpus, type PackedBatch, type TokenCorpus } from '../lib/data/index.js'
 import { AttachmentTally } from '../lib/evaluation/index.js'
 import { Encoder } from '../lib/inference/index.js'
@@ -77,6 +78,12 @@ describe('DACBERT', function () {
       ...options,
     })
   const asIs = (sentence: number, word: number): string => sentences[sentence].words[word]
+  /** All sentences, opened once. */
+  let opened: ReturnType<typeof open> | undefined
+  const treebank = () => {
+    opened ??= open(file('treebank.conllu', conllu(asIs)))
+    return opened
+  }
 
   /** Head chunk's tokens by the tokens of each chunk of a sentence. */
   function attachments({ chunks, sentenceOffsets, tokenIds }: TokenCorpus, sentence: number, relation: string) {
@@ -191,7 +198,7 @@ describe('DACBERT', function () {
     }
 
     it('never let a masked word leak: other words there change nothing but the labels of masked LM', async () => {
-      const corpus = await open(file('first.conllu', conllu(asIs)))
+      const corpus = await treebank()
       const source = packedMaskedLmSource({ ...base, corpus })
       const batches = Array.from({ length: source.batchCount(0) }, (_, index) => source.build(0, index))
       // The place of every corpus token in the row of documents, to find the words that were masked.
@@ -230,7 +237,7 @@ describe('DACBERT', function () {
     })
 
     it('carry the chunks and targets of the corpus, cut where the sequence is', async () => {
-      const corpus = await open(file('third.conllu', conllu(asIs)))
+      const corpus = await treebank()
       const source = packedMaskedLmSource({ ...base, corpus })
       assert.deepEqual(source.heads, ['mlm', ...groups])
       let participants = 0
@@ -401,7 +408,9 @@ describe('DACBERT', function () {
     let whole: RunResult
 
     before(async () => {
-      corpus = file('train.conllu', conllu(asIs))
+      corpus = join(folder, 'parsed')
+      mkdirSync(corpus)
+      writeFileSync(join(corpus, 'train.conllu.gz'), gzipSync(conllu(asIs)))
       vocabulary = join(folder, 'vocabulary')
       mkdirSync(vocabulary)
       await tokenizer.save(vocabulary)
