@@ -630,6 +630,28 @@ describe('serving', function () {
     assert.equal(counters().liveModels, live)
   })
 
+  it('pairs: an answer module and a ranker are warmed up, swapped in and asked together', async () => {
+    const path = join(folder, 'pairs')
+    const heads: HeadConfig[] = [
+      { ...head, kind: 'san', name: 'nli', classes: 2, steps: 3, predictionDropout: 0 },
+      { ...head, kind: 'ranker', name: 'search', pooler: 'none' },
+    ]
+    await writeModel(path, 6, heads)
+    await using encoder = await load({ warmUp: true }, path)
+    const pairs: [string, string][] = [
+      ['where is the hat', 'the man in a hat'],
+      ['where', 'a river'],
+    ]
+    const { classes } = await encoder.ask(pairs, { tasks: ['nli', 'search'] })
+    same(classes.nli, await encoder.classify(pairs, { task: 'nli' }))
+    same(classes.search, await encoder.classify(pairs, { task: 'search' }))
+    await encoder.replace(path)
+    same(
+      await encoder.score(pairs, { task: 'search' }),
+      classes.search.map(({ score }) => ({ score, truncated: false })),
+    )
+  })
+
   it('refuses options that cannot be', async () => {
     for (const options of [{ maxQueueTokens: 0 }, { maxBatchTokens: 1.5 }, { maxWaitMs: -1 }])
       await assert.rejects(load(options), { code: 'BAD_ARGUMENT', message: new RegExp(Object.keys(options)[0]) })

@@ -8,7 +8,8 @@ export function askingLabels(head: HeadConfig, batch: PackedBatch, positions?: I
     case 'regressor':
       return { labels: new Int32Array(rows), values: new Float32Array(rows) }
     case 'ranker':
-      return { labels: new Int32Array(rows), groups: Int32Array.from({ length: rows }, (_, row) => row) }
+      // Each the right candidate of a question of its own.
+      return { labels: new Int32Array(rows).fill(1), groups: Int32Array.from({ length: rows }, (_, row) => row) }
     case 'span': {
       // "No answer" stands for any place.
       const spanStarts = batch.sequenceOffsets.slice(0, rows)

@@ -129,7 +129,10 @@ export class MicroBatcher {
 
   /** Everything that this turn of the event loop brings goes into one batch. */
   #schedule(): void {
-    if (this.#batchesRunning > 0) return this.#pump()
+    if (this.#batchesRunning > 0) {
+      this.#pump()
+      return
+    }
     if (this.#scheduled) return
     this.#scheduled = true
     setImmediate(() => {

@@ -1,5 +1,5 @@
 import { packSequences } from '../../data/packed-batch.js'
-import { headsWork } from '../head-work.js'
+import { headWork } from '../head-work.js'
 import type { LoadedParts } from '../loaded-parts.js'
 
 /** Short and long sequences, as many tokens as a batch has: what libtorch sets up at the first use of a shape is set up here. */
@@ -18,8 +18,13 @@ export async function warmUp({ model, tokenizer }: LoadedParts, maxBatchTokens: 
   const count = Math.max(1, Math.floor(maxBatchTokens / long))
   await model.embed(packSequences(Array.from({ length: count }, () => sequence(long))), { layer: layers })
   const heads = model.config.heads.filter(({ kind }) => ASKED.has(kind))
-  const asked = { tokenIds: sequence(short), segmentIds: new Int32Array(Math.max(3, short)), places: [1] }
-  for (const head of heads) await headsWork([head], undefined).run(model, packSequences([asked.tokenIds]), [asked])
+  // A pair: some heads read nothing else.
+  const tokenIds = sequence(short)
+  const asked = { tokenIds, segmentIds: new Int32Array(tokenIds.length).fill(1, 2), places: [1] }
+  for (const head of heads) {
+    const batch = { ...packSequences([tokenIds]), segmentIds: asked.segmentIds }
+    await headWork(head, undefined).run(model, batch, [asked])
+  }
 }
 
 const ASKED = new Set(['classifier', 'san', 'regressor', 'ranker', 'span', 'tagger', 'parser'])
