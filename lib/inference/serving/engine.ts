@@ -92,12 +92,17 @@ export class ServingEngine {
     signal: AbortSignal | undefined,
   ): AsyncGenerator<Result, void, undefined> {
     const place = { flow: { tag: 0 }, patient: true }
+    // Not AbortSignal.any: a signal that lives as long as the server would gather one dependent a stream.
     const left = new AbortController()
-    const either = signal ? AbortSignal.any([signal, left.signal]) : left.signal
+    const unwatch = signal && watchSignal(signal, () => left.abort(signal.reason))
+    if (signal?.aborted) left.abort(signal.reason)
     return inOrder(
       source,
-      (input, index) => this.serve((session) => run(session, input, index), either, place),
-      () => left.abort(),
+      (input, index) => this.serve((session) => run(session, input, index), left.signal, place),
+      () => {
+        unwatch?.()
+        left.abort()
+      },
     )
   }
 
