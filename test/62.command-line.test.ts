@@ -159,7 +159,17 @@ describe('command line', function () {
     const list = await runCli(['recipes', '--json'])
     assert.deepEqual(
       JSON.parse(list.stdout).map(({ name }: { name: string }) => name),
-      ['bert-pretrain', 'hierarchical-pretrain', 'cramming', 'fine-tune', 'mt-dnn', 'pals', 'bermo', 'parser'],
+      [
+        'bert-pretrain',
+        'hierarchical-pretrain',
+        'cramming',
+        'dacbert',
+        'fine-tune',
+        'mt-dnn',
+        'pals',
+        'bermo',
+        'parser',
+      ],
     )
     const shown = await runCli(['recipes', 'show', 'hierarchical-pretrain', '--set', 'encoder.layers=12', '--json'])
     const recipe = JSON.parse(shown.stdout)
