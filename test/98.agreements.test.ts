@@ -342,6 +342,16 @@ describe('agreements in folders', () => {
       assert.deepEqual(await top(same), await top(model))
       assert.deepEqual(await same.agreements(goldenBatch()), await model.agreements(goldenBatch()))
 
+      for (const [precision, limit] of [
+        ['fp32', 1e-5],
+        ['int8', 0.05],
+      ] as const) {
+        await using answering = (await loadModel(folder, { device: 'cpu', inference: true, precision })).model
+        assert.ok(distance(await top(answering), await top(model)) < limit, precision)
+        const said = await answering.agreements(goldenBatch())
+        const expected = await model.agreements(goldenBatch())
+        assert.ok(distance(said.subj.probabilities, expected.subj.probabilities) < limit, precision)
+      }
       const { model: without } = await loadModel(folder, { device: 'cpu', heads: [MLM], agreements: null })
       await using plain = without
       const { chunks: _, ...batch } = goldenBatch()
