@@ -38,11 +38,14 @@ export interface TuningOptions {
 /** A setting whose vectors are further off than this is no serious choice. */
 const LEAST_COSINE = 0.9
 
+/** The first setting of each kind. */
+export function untuned(system: System): Tuned {
+  const setting = { ...system.loads[0], batches: system.batches[0] }
+  return { system, setting, latencySetting: setting, trials: [] }
+}
+
 export async function tune(system: System, places: Places, options: TuningOptions): Promise<Tuned> {
-  const alone = { ...system.loads[0], batches: system.batches[0] }
-  if (system.loads.length * system.batches.length === 1) {
-    return { system, setting: alone, latencySetting: alone, trials: [] }
-  }
+  if (system.loads.length * system.batches.length === 1) return untuned(system)
   const program = startProgram(system, places)
   try {
     await program.ready()

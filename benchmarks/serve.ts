@@ -1,6 +1,6 @@
 /**
- * Text to vector beside the peers: `npm run bench:serve -- [--json] [--short] [--save] [--only NAME,…] [--rounds N] [--texts N]
- * [--pairs N]`.
+ * Text to vector beside the peers: `npm run bench:serve -- [--json] [--short] [--save] [--no-tuning] [--only NAME,…]
+ * [--rounds N] [--texts N] [--pairs N]`.
  *
  * Every program turns the same real texts into unit-length means of all-MiniLM-L6-v2's token states, tokenisation included, with two threads, in a
  * process of its own that sleeps between its turns. First each peer is tuned (serve-tuning.ts): which exported model, how to
@@ -26,7 +26,7 @@ import {
   startProgram,
 } from './serve-systems.js'
 import { type ServeTexts, serveTexts } from './serve-texts.js'
-import { cosines, type Tuned, tune, vectorsOf } from './serve-tuning.js'
+import { cosines, type Tuned, tune, untuned, vectorsOf } from './serve-tuning.js'
 
 /** Texts of one turn (a sixth are paragraphs), texts and queries of a trial, pairs of STS-B dev. */
 const FULL = { rounds: 7, texts: 384, queries: 100, trialTexts: 192, trialPasses: 5, checked: 240, pairs: 1500 }
@@ -39,15 +39,18 @@ interface Options {
   json: boolean
   save: boolean
   only?: readonly string[]
+  /** False: each peer's first setting is taken untried. */
+  tuning: boolean
   sizes: typeof FULL
 }
 
 function parseArguments(list: string[]): Options {
-  const options: Options = { json: false, save: false, sizes: { ...FULL } }
+  const options: Options = { json: false, save: false, tuning: true, sizes: { ...FULL } }
   for (let index = 0; index < list.length; index++) {
     if (list[index] === '--json') options.json = true
     else if (list[index] === '--short') options.sizes = { ...SHORT }
     else if (list[index] === '--save') options.save = true
+    else if (list[index] === '--no-tuning') options.tuning = false
     else if (list[index] === '--only') options.only = list[++index].split(',')
     else if (list[index] === '--rounds') options.sizes.rounds = Number(list[++index])
     else if (list[index] === '--pairs') options.sizes.pairs = Number(list[++index])
@@ -56,7 +59,7 @@ function parseArguments(list: string[]): Options {
       Object.assign(options.sizes, { texts, trialTexts: Math.ceil(texts / 2), checked: texts })
     } else {
       throw new Error(
-        `unknown argument ${list[index]}; known are --json, --short, --save, --only NAME,… (${SYSTEMS.map(({ name }) => name).join(', ')}), --rounds N, --texts N, --pairs N`,
+        `unknown argument ${list[index]}; known are --json, --short, --save, --no-tuning, --only NAME,… (${SYSTEMS.map(({ name }) => name).join(', ')}), --rounds N, --texts N, --pairs N`,
       )
     }
   }
@@ -221,8 +224,7 @@ async function main(): Promise<void> {
   const running: Running[] = []
   try {
     const own = wanted.find(({ name }) => name === REFERENCE)!
-    const alone = { ...own.loads[0], batches: own.batches[0] }
-    running.push(await start({ system: own, setting: alone, latencySetting: alone, trials: [] }, places))
+    running.push(await start(untuned(own), places))
     const { values: reference } = await vectorsOf(running[0].program, ID, 'mixed', sizes.checked)
     // The trials use texts that the rounds come to last.
     const trial = {
@@ -233,7 +235,8 @@ async function main(): Promise<void> {
     }
     const tuned: Tuned[] = []
     for (const system of wanted.filter(({ name }) => name !== REFERENCE)) {
-      tuned.push(await tune(system, places, { ...trial, reference, checked: sizes.checked }))
+      const made = options.tuning && tune(system, places, { ...trial, reference, checked: sizes.checked })
+      tuned.push((await made) || untuned(system))
     }
     for (const one of tuned) running.push(await start(one, places))
     const quality = new Map<string, { cosine: { least: number; mean: number }; spearman: number }>()
@@ -280,7 +283,7 @@ async function main(): Promise<void> {
       ...runFacts(environment),
       model: 'all-MiniLM-L6-v2 (6 × 384)',
       minutes: (performance.now() - started) / 60_000,
-      ...{ rounds: sizes.rounds, disturbed, textsPerRound: sizes.texts },
+      ...{ tuned: options.tuning, rounds: sizes.rounds, disturbed, textsPerRound: sizes.texts },
       tokensPerText: sum(roundTokens) / (sizes.texts * sizes.rounds),
       queryTokens: '15 to 17, special tokens included',
       exportVersions: { onnx, onnxruntime, torch },
