@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { openRecipe, runRecipe } from '../lib/recipes/index.js'
@@ -93,6 +93,17 @@ describe('examples and demo', function () {
     // From ln(1024) = 6.93 at the start.
     assert.ok(Math.abs(losses[0] - Math.log(1024)) < 0.25, `${losses}`)
     assert.ok(losses[3] < losses[0] - 0.2, `${losses}`)
+  })
+
+  it('every example has fewer than 150 lines and imports what a user can', () => {
+    const files = readdirSync(join(root, 'examples'), { recursive: true, encoding: 'utf8' })
+    const programs = files.filter((name) => /\.(ts|mjs|cjs|html)$/.test(name))
+    assert.ok(programs.length >= 12, `${programs}`)
+    for (const name of programs) {
+      const text = readFileSync(join(root, 'examples', name), 'utf8')
+      assert.ok(text.split('\n').length <= 150, `${name} is longer`)
+      for (const [, from] of text.matchAll(/from '(\.\.[^']*)'/g)) assert.match(from, /^(\.\.\/)+lib\/index\.js$/, name)
+    }
   })
 
   it('recipe.yaml resolves', async () => {
