@@ -26,6 +26,8 @@ export interface BuildNativeOptions {
   /** CMake's own files. */
   out?: string
   jobs?: number
+  /** Sanitizers such as `address,undefined`; give such a build folders of its own. */
+  sanitize?: string
   verbose?: boolean
 }
 
@@ -58,6 +60,7 @@ export async function buildNative(options: BuildNativeOptions = {}): Promise<voi
     ...['--log-level', options.verbose ? 'verbose' : 'warn'],
     `--CDSTRATABERT_LIBTORCH=${tree.directory}`,
     `--CDSTRATABERT_ADDONS=${resolve(options.addons ?? join(root, 'addons'))}`,
+    ...(options.sanitize ? [`--CDSTRATABERT_SANITIZE=${options.sanitize}`] : []),
   ]
   mkdirSync(out, { recursive: true })
   await withLock(
