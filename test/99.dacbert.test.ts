@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { spawn } from 'node:child_process'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import { type CorpusOptions, openCorpus, type PackedBatch, type TokenCorpus } from '../lib/data/index.js'
 import { AttachmentTally } from '../lib/evaluation/index.js'
@@ -19,9 +20,11 @@ import {
 } from '../lib/recipes/index.js'
 import { modelConfigOf } from '../lib/recipes/model-of-recipe.js'
 import { stagesOf } from '../lib/recipes/resolve-recipe.js'
+import { findLibtorch } from '../lib/runtime/index.js'
 import { RELATION_PRESETS, TokenChunker, Tokenizer } from '../lib/text/index.js'
 import { budgetProgress, budgetUnit, secondsLeft, TrainingEvents } from '../lib/training/index.js'
 import { runHere } from './helpers/cli-here.js'
+import { COMMAND_LINE } from './helpers/cli-process.js'
 import { makeSentences } from './helpers/small-treebank.js'
 import { tinyValues } from './helpers/tiny-recipe.js'
 
@@ -498,6 +501,31 @@ describe('DACBERT', function () {
       const end = await run('stopped')
       assert.equal(end.status, 'completed')
       assert.ok(weights(end.checkpoint!).equals(weights(whole.checkpoint!)))
+    })
+
+    const long = process.env.STRATABERT_LONG === '1' ? it : it.skip
+    long('ends in the same weights after kill -9 in the first stage, at its end and in the second', async () => {
+      const settings = file('recipe.json', JSON.stringify(await recipe({ checkpoint: { everySteps: 3, keep: 0 } })))
+      const output = join(folder, 'killed')
+      const metrics = () =>
+        existsSync(join(output, 'metrics.jsonl')) ? readFileSync(join(output, 'metrics.jsonl'), 'utf8') : ''
+      const start = (until?: string) =>
+        new Promise<NodeJS.Signals | number | null>((done) => {
+          const args = [...COMMAND_LINE, 'train', settings, '--output', output, '--resume']
+          const env = { ...process.env, XDG_CACHE_HOME: join(folder, 'xdg'), STRATABERT_LIBTORCH: libtorch!.directory }
+          const child = spawn(process.execPath, args, { cwd: resolve(__dirname, '..'), env, stdio: 'ignore' })
+          const timer = setInterval(() => void (until && metrics().includes(until) && child.kill('SIGKILL')), 2)
+          child.on('close', (code, signal) => {
+            clearInterval(timer)
+            done(signal ?? code)
+          })
+        })
+      const { tree: libtorch } = findLibtorch()
+      for (const until of ['"type":"step","step":2', '"type":"stageEnd"', '"type":"step","step":7']) {
+        assert.equal(await start(until), 'SIGKILL')
+      }
+      assert.equal(await start(), 0)
+      assert.ok(weights(join(output, 'checkpoints', `step-${STEPS}`)).equals(weights(whole.checkpoint!)))
     })
 
     it('is evaluated, asked and fine-tuned on plain text', async () => {
