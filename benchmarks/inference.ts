@@ -60,6 +60,8 @@ interface Row {
   /** Median over rounds of a turn's mean. */
   ms: number
   p50Ms: number
+  /** Processor time of a call in all threads of this process: what other work on the machine disturbs least. */
+  cpuMs: number
   tokensPerSecond: number
 }
 
@@ -77,24 +79,34 @@ async function main(): Promise<void> {
   for (const tokens of flags.tokens.split(',').map(Number)) {
     const batch = batchOf(tokens, models[0][1].config.encoder.vocabSize)
     const noTimes = () => Object.fromEntries(models.map(([name]): [string, number[]] => [name, []]))
-    const [means, calls] = [noTimes(), noTimes()]
+    const [means, calls, processor] = [noTimes(), noTimes(), noTimes()]
     for (let round = -1; round < Number(flags.rounds); round++) {
       for (const [name, model] of models) {
         const times: number[] = []
+        const used = process.cpuUsage()
         const started = performance.now()
         while (performance.now() - started < 1000 * Number(flags.seconds) || times.length < 3) {
           const before = performance.now()
           await model.embed(batch)
           times.push(performance.now() - before)
         }
+        const { user, system } = process.cpuUsage(used)
         if (round < 0) continue // warms up
+        processor[name].push((user + system) / 1000 / times.length)
         means[name].push(times.reduce((a, b) => a + b) / times.length)
         calls[name].push(...times)
       }
     }
     for (const [name] of models) {
       const ms = median(means[name])
-      rows.push({ configuration: name, tokens, ms, p50Ms: median(calls[name]), tokensPerSecond: (1000 * tokens) / ms })
+      rows.push({
+        configuration: name,
+        tokens,
+        ms,
+        p50Ms: median(calls[name]),
+        cpuMs: median(processor[name]),
+        tokensPerSecond: (1000 * tokens) / ms,
+      })
     }
   }
   for (const [, model] of models) await model.dispose()

@@ -10,7 +10,7 @@ namespace strata {
 namespace {
 
 // Up to here our dot products beat the library's GEMM, which packs the weight at every call (docs/precisions.md).
-constexpr int64_t kFewTokens = 24;
+constexpr int64_t kFewTokens = 20;
 
 class FloatWeight final : public PackedWeight {
  public:

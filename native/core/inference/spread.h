@@ -6,7 +6,7 @@
 
 namespace strata {
 
-// In multiply-adds of float, or four of them in 8 bits; about 20 µs of one core. See docs/precisions.md for the measurement.
+// In multiply-adds of float, or four of them in 8 bits: about 20 µs of one core. An estimate, not measured.
 constexpr int64_t kWorthSharing = 2'000'000;
 
 // Calls body(begin, end) over 0 … items, on this thread alone when it is too little work for more.
