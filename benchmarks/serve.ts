@@ -241,11 +241,11 @@ async function main(): Promise<void> {
     for (const one of tuned) running.push(await start(one, places))
     const quality = new Map<string, { cosine: { least: number; mean: number }; spearman: number }>()
     for (const one of running) {
-      say(`checking ${one.tuned.system.name}`)
-      quality.set(one.tuned.system.name, {
-        cosine: await check(one, reference, sizes.checked),
-        spearman: await scorePairs(one, texts, sizes.pairs),
-      })
+      const { name } = one.tuned.system
+      const cosine = await check(one, reference, sizes.checked)
+      const score = await scorePairs(one, texts, sizes.pairs)
+      say(`${name}: mean cosine ${cosine.mean.toFixed(5)}, least ${cosine.least.toFixed(5)}, STS-B ${score.toFixed(2)}`)
+      quality.set(name, { cosine, spearman: score })
     }
     const { turns, disturbed } = await takeTurns(running, sizes, texts.mixed.length)
     const measured = Array.from(
