@@ -82,8 +82,11 @@ async function trainStage(run: TrainingRun): Promise<void> {
       continue
     }
     if (log) await run.log(watch)
-    const isBest = evaluate && (await run.evaluate())
-    ends ||= run.stageOver || run.stopping
+    // The clock went on meanwhile: a stage that is over by now is evaluated as well.
+    progress = run.progress()
+    const evaluated = evaluate || progress >= 1
+    const isBest = evaluated && (await run.evaluate())
+    ends ||= (evaluated && run.stageOver) || run.stopping
     if (run.stageOver && place.step > 1) await run.logGradientNorms()
     if (save || isBest || ends) await run.save(isBest)
   }
