@@ -22,7 +22,7 @@ import { Model } from './model.js'
 import type { ModelOptions } from './model-types.js'
 import { modelParameterShapes } from './parameter-shapes.js'
 import { chunkPlainBatches } from './plain-chunks.js'
-import { checkClasses, checkComplete, checkCounts, checkFloats, checkMemory } from './plausible-folder.js'
+import { checkComplete, checkCounts, checkFloats, checkHeads, checkMemory } from './plausible-folder.js'
 import { readFloatTensor } from './read-tensor.js'
 import { inspectSafetensors, type StoredTensorInfo } from './safetensors.js'
 import { type SavedTask, savedTaskProblem } from './saved-task.js'
@@ -310,7 +310,7 @@ async function inspectFolder(folder: string): Promise<InspectedFolder> {
   const { tensors } = inspectSafetensors(weightsFile)
   const heads = strata ? strata.heads : headsOfTensors(tensors, encoder.layers, json)
   checkCounts({ ...strata, encoder, heads }, tensors, weightsFile)
-  checkClasses(heads, weightsFile)
+  checkHeads(heads, weightsFile)
   return {
     weightsFile,
     encoder,

@@ -40,9 +40,19 @@ function leastTensors({ kind, blocks = 6, layerNorms }: AdapterConfig, layers: n
   return layerNorms ? own + layers : own
 }
 
-/** Throws BAD_CHECKPOINT when a head has no number of classes that a head can have: a tensor without numbers may claim any. */
-export function checkClasses(heads: readonly HeadConfig[], file: string): void {
+/**
+ * Throws BAD_CHECKPOINT when a head has no number of classes that a head can have (a tensor without numbers may claim any), or no
+ * dropout that is one.
+ */
+export function checkHeads(heads: readonly HeadConfig[], file: string): void {
   for (const head of heads) {
+    if ('dropout' in head && !(head.dropout >= 0 && head.dropout < 1)) {
+      throw new StrataError(
+        'BAD_CHECKPOINT',
+        `${file}: dropout of head ${head.name} is ${head.dropout} in the files beside it; 0 ≤ p < 1 was expected`,
+        { details: { file } },
+      )
+    }
     if (!('classes' in head) || (head.classes >= 1 && head.classes <= MOST_CLASSES)) continue
     throw new StrataError(
       'BAD_CHECKPOINT',

@@ -97,19 +97,18 @@ export function writeFolder(path: string, good: Files, damages: readonly Damage[
 
 function changed(bytes: Buffer, damage: Damage): Buffer {
   if (damage.kind === 'bytes') return mutate(bytes, damage.changes)
-  let json: unknown
   try {
-    json = JSON.parse(bytes.toString())
-  } catch {
-    return bytes // damaged before
-  }
-  if (damage.kind === 'field') return Buffer.from(withField(json, damage.path, damage.raw))
-  if (damage.kind === 'many') {
-    const list = at(json, damage.path.split('.'))
-    if (Array.isArray(list) && list.length > 0) {
-      for (let copy = list.length; copy < damage.count; copy++) list.push({ ...list[0], name: `copy${copy}` })
+    const json: unknown = JSON.parse(bytes.toString())
+    if (damage.kind === 'field') return Buffer.from(withField(json, damage.path, damage.raw))
+    if (damage.kind === 'many') {
+      const list = at(json, damage.path.split('.'))
+      if (Array.isArray(list) && list.length > 0) {
+        for (let copy = list.length; copy < damage.count; copy++) list.push({ ...list[0], name: `copy${copy}` })
+      }
+      return Buffer.from(JSON.stringify(json))
     }
-    return Buffer.from(JSON.stringify(json))
+  } catch {
+    // Damaged before, or too deep for JSON.stringify.
   }
   return bytes
 }
