@@ -1,6 +1,7 @@
 #include "core/dropout.h"
 
 #include "core/kernels/dropout_rows.h"
+#include "core/parallel.h"
 
 #include <ATen/detail/AcceleratorHooksInterface.h>
 
@@ -32,7 +33,7 @@ at::Tensor dropout_mask(at::IntArrayRef shape, double p, PhiloxKey key, const at
     at::Tensor mask = at::empty(shape, at::kFloat);
     float* out = mask.mutable_data_ptr<float>();
     const int64_t count = mask.numel();
-    at::parallel_for(0, (count + 4095) / 4096, 1, [&](int64_t begin, int64_t end) {
+    parallel_for((count + 4095) / 4096, 1, [&](int64_t begin, int64_t end) {
       for (int64_t block = begin; block < end; ++block) {
         const int64_t first = block * 4096;
         dropout_factors(out + first, std::min<int64_t>(4096, count - first), p, key, static_cast<uint64_t>(first));

@@ -2,6 +2,7 @@
 
 #include "core/error.h"
 #include "core/inference/packed_weight.h"
+#include "core/parallel.h"
 #include "core/philox.h"
 
 #include <cmath>
@@ -12,7 +13,7 @@ namespace {
 
 // Standard normal values by Box-Muller; value i depends on (key, i) alone.
 void fill_normal(double* out, int64_t count, PhiloxKey key, double deviation) {
-  at::parallel_for(0, (count + 1) / 2, 4096, [&](int64_t begin, int64_t end) {
+  parallel_for((count + 1) / 2, 4096, [&](int64_t begin, int64_t end) {
     for (int64_t pair = begin; pair < end; ++pair) {
       const auto bits = philox4x32(key, static_cast<uint64_t>(pair));
       const double u = ((static_cast<uint64_t>(bits[0]) << 21 | bits[1] >> 11) + 0.5) * 0x1p-53;

@@ -1,5 +1,6 @@
 #include "core/agreements/chunks.h"
 #include "core/kernels/layer_norm_rows.h"
+#include "core/parallel.h"
 
 #include <torch/csrc/autograd/custom_function.h>
 
@@ -18,7 +19,7 @@ void mean_rows(const at::Tensor& states, const at::Tensor& tokens, const at::Ten
   const Value* rows = states.const_data_ptr<Value>();
   const int64_t *token = tokens.const_data_ptr<int64_t>(), *begin = first.const_data_ptr<int64_t>();
   Value* means = out.mutable_data_ptr<Value>();
-  at::parallel_for(0, out.size(0), kChunksPerTask, [&](int64_t from, int64_t to) {
+  parallel_for(out.size(0), kChunksPerTask, [&](int64_t from, int64_t to) {
     for (int64_t c = from; c < to; ++c) {
       Value* mean = means + c * size;
       for (int64_t i = begin[c]; i < begin[c + 1]; ++i) kernels::accumulate_row(rows + token[i] * size, size, mean);
@@ -34,7 +35,7 @@ void spread_rows(const at::Tensor& gradient, const at::Tensor& tokens, const at:
   const Value* means = gradient.const_data_ptr<Value>();
   const int64_t *token = tokens.const_data_ptr<int64_t>(), *begin = first.const_data_ptr<int64_t>();
   Value* rows = out.mutable_data_ptr<Value>();
-  at::parallel_for(0, gradient.size(0), kChunksPerTask, [&](int64_t from, int64_t to) {
+  parallel_for(gradient.size(0), kChunksPerTask, [&](int64_t from, int64_t to) {
     for (int64_t c = from; c < to; ++c) {
       const Value share = Value(1) / static_cast<Value>(begin[c + 1] - begin[c]);
       for (int64_t i = begin[c]; i < begin[c + 1]; ++i)

@@ -1,6 +1,7 @@
 #include "core/error.h"
 #include "core/heads/head.h"
 #include "core/kernels/row_kernels.h"
+#include "core/parallel.h"
 
 #include <ATen/core/LegacyTypeDispatch.h>
 #include <torch/csrc/autograd/custom_function.h>
@@ -19,7 +20,7 @@ double fill_gradient(at::Tensor& rows, const std::vector<int64_t>& targets) {
   const int64_t columns = rows.size(1);
   Value* data = rows.mutable_data_ptr<Value>();
   std::vector<double> losses(targets.size());
-  at::parallel_for(0, static_cast<int64_t>(targets.size()), 8, [&](int64_t begin, int64_t end) {
+  parallel_for(static_cast<int64_t>(targets.size()), 8, [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) losses[r] = kernels::cross_entropy_row(data + r * columns, columns, targets[r]);
   });
   double sum = 0;  // in one order, whatever the threads did

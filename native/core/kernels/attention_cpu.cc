@@ -2,6 +2,7 @@
 
 #include "core/dropout.h"
 #include "core/kernels/row_kernels.h"
+#include "core/parallel.h"
 
 #include <ATen/core/LegacyTypeDispatch.h>
 #include <torch/csrc/autograd/custom_function.h>
@@ -49,7 +50,7 @@ struct Layout {
 // Calls one(b) for every sequence, in parallel.
 template <typename One>
 void each_sequence(const Layout& layout, const One& one) {
-  at::parallel_for(0, layout.sequences(), 1, [&](int64_t begin, int64_t end) {
+  parallel_for(layout.sequences(), 1, [&](int64_t begin, int64_t end) {
     const at::AutoDispatchBelowADInplaceOrView below_autograd;
     for (int64_t b = begin; b < end; ++b) one(b);
   });

@@ -1,6 +1,7 @@
 #include "core/kernels/embedding_cpu.h"
 
 #include "core/kernels/layer_norm_rows.h"
+#include "core/parallel.h"
 
 #include <torch/csrc/autograd/custom_function.h>
 
@@ -18,7 +19,7 @@ void sum_rows(const at::Tensor& words, const at::Tensor& positions, const at::Te
   const int64_t *ids = token_ids.const_data_ptr<int64_t>(), *places = position_ids.const_data_ptr<int64_t>(),
                 *kinds = segment_ids.const_data_ptr<int64_t>();
   Value* rows = out.mutable_data_ptr<Value>();
-  at::parallel_for(0, out.size(0), 64, [&](int64_t begin, int64_t end) {
+  parallel_for(out.size(0), 64, [&](int64_t begin, int64_t end) {
     for (int64_t t = begin; t < end; ++t)
       kernels::add_rows(w + ids[t] * size, p + places[t] * size, s + kinds[t] * size, size, rows + t * size);
   });

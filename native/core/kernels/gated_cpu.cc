@@ -1,6 +1,7 @@
 #include "core/kernels/gated_cpu.h"
 
 #include "core/kernels/gated_rows.h"
+#include "core/parallel.h"
 
 #include <torch/csrc/autograd/custom_function.h>
 
@@ -18,7 +19,7 @@ struct GatedGelu : torch::autograd::Function<GatedGelu> {
     at::Tensor out = at::empty({inner.size(0), size}, inner.options());
     const float* rows = inner.const_data_ptr<float>();
     float* results = out.mutable_data_ptr<float>();
-    at::parallel_for(0, inner.size(0), kRowsPerTask, [&](int64_t begin, int64_t end) {
+    parallel_for(inner.size(0), kRowsPerTask, [&](int64_t begin, int64_t end) {
       for (int64_t t = begin; t < end; ++t) kernels::gated_gelu_row(rows + 2 * t * size, size, results + t * size);
     });
     context->save_for_backward({inner});
@@ -32,7 +33,7 @@ struct GatedGelu : torch::autograd::Function<GatedGelu> {
     at::Tensor dinner = at::empty_like(inner);
     const float *rows = inner.const_data_ptr<float>(), *slopes = dout.const_data_ptr<float>();
     float* results = dinner.mutable_data_ptr<float>();
-    at::parallel_for(0, inner.size(0), kRowsPerTask, [&](int64_t begin, int64_t end) {
+    parallel_for(inner.size(0), kRowsPerTask, [&](int64_t begin, int64_t end) {
       for (int64_t t = begin; t < end; ++t)
         kernels::gated_gelu_backward_row(slopes + t * size, rows + 2 * t * size, size, results + 2 * t * size);
     });

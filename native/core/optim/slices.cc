@@ -1,5 +1,7 @@
 #include "core/optim/slices.h"
 
+#include "core/parallel.h"
+
 #include <ATen/Parallel.h>
 #include <ATen/ops/_foreach_add.h>
 #include <ATen/ops/_foreach_div.h>
@@ -40,7 +42,7 @@ void in_slices(const RuleStep& step, const RuleTensors& tensors, const std::vect
   for (size_t i = 0; i < tensors.parameters.size(); ++i)
     for (int64_t begin = 0, total = tensors.parameters[i].numel(); begin < total; begin += kPieceElements)
       pieces.push_back({i, begin, std::min(kPieceElements, total - begin)});
-  at::parallel_for(0, static_cast<int64_t>(pieces.size()), 1, [&](int64_t begin, int64_t end) {
+  parallel_for(static_cast<int64_t>(pieces.size()), 1, [&](int64_t begin, int64_t end) {
     const at::NoGradGuard no_grad;  // belongs to the thread
     for (int64_t i = begin; i < end; ++i) {
       const Piece& piece = pieces[static_cast<size_t>(i)];

@@ -1,6 +1,7 @@
 #include "core/probing/mlp_probe.h"
 
 #include "core/error.h"
+#include "core/parallel.h"
 #include "core/philox.h"
 #include "core/probing/softmax_gradient.h"
 
@@ -31,7 +32,7 @@ void adam(Stacked& parameter, const at::Tensor& gradient, const std::vector<doub
   const auto step_size = static_cast<float>(rate / (1 - std::pow(kBeta1, step)));
   const auto correction = static_cast<float>(1 / std::sqrt(1 - std::pow(kBeta2, step)));
   const int64_t size = parameter.value.numel() / parameter.value.size(0);
-  at::parallel_for(0, parameter.value.size(0), 4, [&](int64_t begin, int64_t end) {
+  parallel_for(parameter.value.size(0), 4, [&](int64_t begin, int64_t end) {
     for (int64_t p = begin; p < end; ++p) {
       const auto decay = static_cast<float>(l2[static_cast<size_t>(p)]);
       for (int64_t i = p * size; i < (p + 1) * size; ++i) {

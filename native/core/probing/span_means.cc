@@ -1,6 +1,7 @@
 #include "core/probing/span_means.h"
 
 #include "core/error.h"
+#include "core/parallel.h"
 
 namespace strata {
 
@@ -16,7 +17,7 @@ at::Tensor span_means(const std::vector<at::Tensor>& states, const std::vector<i
   float* out = means.mutable_data_ptr<float>();
   std::vector<const float*> rows;
   for (const at::Tensor& state : states) rows.push_back(state.const_data_ptr<float>());
-  at::parallel_for(0, count, 16, [&](int64_t begin, int64_t end) {
+  parallel_for(count, 16, [&](int64_t begin, int64_t end) {
     for (int64_t s = begin; s < end; ++s) {
       const float share = 1.0f / static_cast<float>(ends[s] - starts[s]);
       for (int64_t l = 0; l < layers; ++l) {

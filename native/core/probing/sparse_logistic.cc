@@ -1,6 +1,7 @@
 #include "core/probing/sparse_logistic.h"
 
 #include "core/error.h"
+#include "core/parallel.h"
 #include "core/probing/logistic_axes.h"
 #include "core/probing/softmax_gradient.h"
 
@@ -30,7 +31,7 @@ at::Tensor scores_of(const SparseSplit& split, const at::Tensor& weights, int64_
   float* out = scores.mutable_data_ptr<float>();
   const float* table = weights.const_data_ptr<float>();
   const float* intercept = table + weights.numel() - classes;
-  at::parallel_for(0, split.count(), 256, [&](int64_t begin, int64_t end) {
+  parallel_for(split.count(), 256, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       float* row = out + i * classes;
       std::memcpy(row, intercept, static_cast<size_t>(classes) * sizeof(float));
@@ -92,7 +93,7 @@ class SparseLogistic : public Objective {
     at::Tensor gradient = at::zeros({width_ + 1, classes_}, at::kFloat);
     const float* rows = delta.const_data_ptr<float>();
     float* out = gradient.mutable_data_ptr<float>();
-    at::parallel_for(0, width_, 64, [&](int64_t begin, int64_t end) {
+    parallel_for(width_, 64, [&](int64_t begin, int64_t end) {
       for (int64_t f = begin; f < end; ++f) {
         for (int32_t e = starts_[static_cast<size_t>(f)]; e < starts_[static_cast<size_t>(f) + 1]; ++e) {
           const float* row = rows + examples_[static_cast<size_t>(e)] * classes_;

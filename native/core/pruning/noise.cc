@@ -1,6 +1,7 @@
 #include "core/pruning/noise.h"
 
 #include "core/dropout.h"
+#include "core/parallel.h"
 
 #include <algorithm>
 
@@ -12,7 +13,7 @@ at::Tensor uniform_noise(at::IntArrayRef shape, PhiloxKey key, const at::TensorO
   at::Tensor noise = at::empty(shape, at::kFloat);
   float* out = noise.mutable_data_ptr<float>();
   const int64_t count = noise.numel();
-  at::parallel_for(0, (count + 3) / 4, 4096, [&](int64_t begin, int64_t end) {
+  parallel_for((count + 3) / 4, 4096, [&](int64_t begin, int64_t end) {
     for (int64_t block = begin; block < end; ++block) {
       const auto bits = philox4x32(key, static_cast<uint64_t>(block));
       const int64_t n = std::min<int64_t>(4, count - 4 * block);

@@ -1,6 +1,7 @@
 #include "core/pruning/pruning.h"
 
 #include "core/error.h"
+#include "core/parallel.h"
 #include "core/pruning/noise.h"
 
 #include <torch/csrc/autograd/custom_function.h>
@@ -122,7 +123,7 @@ void Pruning::refresh(const DropoutState* pass) {
   };
   const auto count = static_cast<int64_t>(jobs_.size());
   if (store_.device().is_cpu()) {
-    at::parallel_for(0, count, 1, range);
+    parallel_for(count, 1, range);
   } else {
     range(0, count);
   }
