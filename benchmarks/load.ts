@@ -278,6 +278,7 @@ async function ending(service: Service, options: Options, texts: readonly string
 async function main(): Promise<void> {
   const options = parseArguments(process.argv.slice(2))
   const texts = sentences()
+  const facts = runFacts({})
   const service = await Service.start()
   try {
     await pause(2000)
@@ -293,7 +294,7 @@ async function main(): Promise<void> {
     const result = {
       name: 'load',
       precision: 'fp32',
-      ...runFacts({}),
+      ...facts,
       route: options.route,
       connections: options.connections,
       idleEventLoopP99Milliseconds,

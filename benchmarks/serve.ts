@@ -219,6 +219,7 @@ async function main(): Promise<void> {
   const model = `${sharedData()}/minilm_l6`
   const texts = await serveTexts(model)
   const environment = instructionSet(python)
+  const facts = runFacts(environment)
   const exported = exportedModels(model, python)
   const places: Places = { model, python, ...exported, texts: texts.file, environment }
   const running: Running[] = []
@@ -280,7 +281,7 @@ async function main(): Promise<void> {
     const result = {
       name: 'serve',
       precision: 'all',
-      ...runFacts(environment),
+      ...facts,
       model: 'all-MiniLM-L6-v2 (6 × 384)',
       minutes: (performance.now() - started) / 60_000,
       ...{ tuned: options.tuning, rounds: sizes.rounds, disturbed, textsPerRound: sizes.texts },
