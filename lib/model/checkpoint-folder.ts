@@ -160,7 +160,10 @@ export async function loadModel(folder: string, options: LoadModelOptions = {}):
   checkMemory(config, modelOptions.precision === 'fp64' ? 8 : 4, weightsFile)
   // What comes from files alone needs no draw, which would take longer than reading it.
   const drawn = !modelOptions.inference || fresh.length > 0 || added.length > 0
-  const model = await Model.create(config, modelOptions, { drawn })
+  const described = !heads && !mixes && !adapters && !pruning
+  const model = await Model.create(config, modelOptions, { drawn }).catch((error) => {
+    throw described ? folderError(error, folder) : error
+  })
   try {
     await model.load(weightsFile, mapping)
     for (const adapter of added) {
@@ -189,6 +192,13 @@ async function chunkByTokenizer(model: Model, folder: string): Promise<void> {
   for (const name of TOKENIZER_FILES.slice(0, 2)) {
     if (await exists(join(folder, name))) return chunkPlainBatches(model, await Tokenizer.load(folder))
   }
+}
+
+/** What the native core refuses of a configuration that the folder alone describes is the folder's fault. */
+function folderError(error: unknown, folder: string): unknown {
+  const ofOptions = /^(precision|kernels|seed|device)\b/
+  if (!(error instanceof StrataError) || error.code !== 'BAD_ARGUMENT' || ofOptions.test(error.message)) return error
+  return new StrataError('BAD_CHECKPOINT', `${folder}: ${error.message}`, { cause: error, details: error.details })
 }
 
 export interface SaveModelOptions {
