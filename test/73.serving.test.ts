@@ -23,6 +23,7 @@ import {
 } from '../lib/model/index.js'
 import { Tokenizer } from '../lib/text/index.js'
 import { writeFormula } from './golden/golden.js'
+import { servedTask } from './helpers/serving-folder.js'
 
 const WORDS =
   'the a man woman is dancing riding horse hat hard river city of in , . ! ##s where caf\u00e9 \u6771'.split(' ')
@@ -35,19 +36,11 @@ const HEADS: HeadConfig[] = [
   { ...head, kind: 'tagger', name: 'words', classes: 3, tap: { layer: 1 } },
   { kind: 'masked-lm', name: 'mlm', tap: { layer: 1 }, weight: 1 },
 ]
-const task = (name: string, kind: SavedTask['kind'], more: Partial<SavedTask> = {}): SavedTask => ({
-  name,
-  kind,
-  head: name,
-  sequenceTokens: 48,
-  metrics: [],
-  ...more,
-})
 const TASKS: SavedTask[] = [
-  task('tone', 'classification', { labels: ['bad', 'plain', 'good'], pair: false }),
-  task('likeness', 'regression'),
-  task('squad', 'span', { definition: { stride: 4, questionTokens: 5 } }),
-  task('words', 'tagging', { labels: ['O', 'NOUN', 'VERB'] }),
+  servedTask('tone', 'classification', { labels: ['bad', 'plain', 'good'], pair: false }),
+  servedTask('likeness', 'regression'),
+  servedTask('squad', 'span', { definition: { stride: 4, questionTokens: 5 } }),
+  servedTask('words', 'tagging', { labels: ['O', 'NOUN', 'VERB'] }),
 ]
 
 async function writeModel(folder: string, seed: number, heads = HEADS, adapters?: AdapterConfig[]): Promise<void> {

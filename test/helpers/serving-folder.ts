@@ -30,7 +30,8 @@ const HEADS: HeadConfig[] = [
 const MIXES: MixConfig[] = [{ name: 'all', includeEmbeddings: true, layerNorm: false, init: 'uniform' }]
 const ADAPTERS: AdapterConfig[] = [{ name: 'tone', kind: 'lora', size: 2, alpha: 4 }]
 
-const task = (name: string, kind: SavedTask['kind'], more: Partial<SavedTask> = {}): SavedTask => ({
+/** A task of the head that has its name, at most 48 tokens long. */
+export const servedTask = (name: string, kind: SavedTask['kind'], more: Partial<SavedTask> = {}): SavedTask => ({
   name,
   kind,
   head: name,
@@ -39,12 +40,12 @@ const task = (name: string, kind: SavedTask['kind'], more: Partial<SavedTask> = 
   ...more,
 })
 const TASKS: SavedTask[] = [
-  task('tone', 'classification', { labels: ['bad', 'plain', 'good'], adapter: 'tone' }),
-  task('likeness', 'regression'),
-  task('rank', 'ranking', { pair: true }),
-  task('squad', 'span', { definition: { stride: 8, questionTokens: 8, noAnswer: true }, noAnswerThreshold: 0 }),
-  task('words', 'tagging', { labels: ['O', 'NOUN', 'VERB'] }),
-  task('tree', 'parsing', { labels: ['root', 'nsubj', 'obj', 'det'], upos: ['NOUN', 'VERB', 'DET'] }),
+  servedTask('tone', 'classification', { labels: ['bad', 'plain', 'good'], adapter: 'tone' }),
+  servedTask('likeness', 'regression'),
+  servedTask('rank', 'ranking', { pair: true }),
+  servedTask('squad', 'span', { definition: { stride: 8, questionTokens: 8, noAnswer: true }, noAnswerThreshold: 0 }),
+  servedTask('words', 'tagging', { labels: ['O', 'NOUN', 'VERB'] }),
+  servedTask('tree', 'parsing', { labels: ['root', 'nsubj', 'obj', 'det'], upos: ['NOUN', 'VERB', 'DET'] }),
 ]
 
 /** Writes the folder. `width`: hidden size; a wider model keeps a processor busy for longer. */
