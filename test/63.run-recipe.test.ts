@@ -11,6 +11,7 @@ import {
   type Prediction,
   planRun,
   type RunResult,
+  recipeSource,
   runRecipe,
   type Values,
 } from '../lib/recipes/index.js'
@@ -203,6 +204,20 @@ describe('running a recipe', function () {
     const result = await runRecipe(resolved, { output: output('epochs'), cacheDirectory, events })
     assert.deepEqual(start, [plan.parameters.total])
     assert.equal(result.state.step, plan.stages[0].steps)
+  })
+
+  it('masked tokens have a label at the token level of bigram shift unless the recipe leaves them out', async () => {
+    const labelled = async (bigramShift: Values) => {
+      const resolved = await recipe({ bigramShift })
+      const { text, tokenizer } = await openRunData(resolved, { cacheDirectory })
+      const { batch } = resolved
+      const heads = Object.keys(resolved.heads)
+      const source = recipeSource(resolved, { view: text!.training, tokenizer, heads, batch, evaluation: false })
+      const { mlm, bshiftToken } = source.build(0, 0).labels
+      const places = new Set(bshiftToken.positions)
+      return mlm.positions!.filter((position) => places.has(position)).length / mlm.positions!.length
+    }
+    assert.deepEqual([await labelled({}), await labelled({ labelMaskedTokens: false })], [1, 0])
   })
 
   it('data that do not do', async () => {

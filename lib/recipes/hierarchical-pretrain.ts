@@ -19,6 +19,7 @@ import { defineRecipe } from './schema.js'
  * | what a sentence's label is read from | `bigramShift.read` | the mean of the sentence's states |
  * | how often a sentence has a swapped pair | `bigramShift.probability` | 0.5 (as SentEval's probe) |
  * | further swaps in a swapped sentence | `bigramShift.rate` | 0 (one pair) |
+ * | are masked tokens labelled at the token level | `bigramShift.labelMaskedTokens` | true: every token of the text has a label |
  * | weight of each loss | `heads.<name>.weight`, `bigramShift.weight` | 1 |
  *
  * Order of corruption: swap first, then mask; swapped words are never masked. What is not said here is as in `bert-pretrain`,

@@ -63,14 +63,14 @@ function packedSource(
 
 function objectivesOf(recipe: ResolvedRecipe, names: readonly string[]): PretrainingHeads {
   const objectives: PretrainingHeads = {}
-  const { probability, rate } = recipe.bigramShift
+  const { probability, rate, labelMaskedTokens } = recipe.bigramShift
   for (const name of names.filter((name) => Object.hasOwn(recipe.heads, name))) {
     const head = recipe.heads[name]
     if (head.kind === 'masked-lm') objectives.mlm = { name, ...recipe.masking }
     else if (head.kind === 'next-sentence') objectives.nsp = { name }
     else {
       const level = head.level === 'sentence' ? { sentenceHead: name } : { tokenHead: name }
-      objectives.bshift = { probability, rate, ...objectives.bshift, ...level }
+      objectives.bshift = { probability, rate, labelMaskedTokens, ...objectives.bshift, ...level }
     }
   }
   return objectives

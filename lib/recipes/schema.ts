@@ -84,6 +84,8 @@ const bigramShift = z.strictObject({
   probability: share.default(0.5),
   /** Share of a swapped sentence's words that further swaps touch; 0 = one pair. */
   rate: share.default(0),
+  /** Level `token`: whether tokens that masked LM predicts have a label too (it is always 0: swapped words are not masked). Default true. */
+  labelMaskedTokens: z.boolean().optional(),
 })
 
 const masking = z.strictObject({
@@ -275,7 +277,7 @@ export const recipeSchema = z.strictObject({
       z.string().min(1),
       z.strictObject({
         train: z.strictObject({
-          vocabSize: z.int().min(32).max(10_000_000).default(8192),
+          vocabSize: z.int().min(32).max(1_000_000).default(8192),
           lowercase: z.boolean().default(true),
         }),
       }),
@@ -302,7 +304,7 @@ export const recipeSchema = z.strictObject({
   tasks: z.record(name, task).prefault({}),
   /** Values that every labelled task starts from. */
   taskDefaults: z.record(z.string(), z.unknown()).optional(),
-  /** Values for tasks of these names, should they take part. */
+  /** Values for tasks of these names, or that are these known tasks, should they take part. */
   taskSettings: z.record(name, z.record(z.string(), z.unknown())).optional(),
   /** Which task each optimiser step trains. */
   sampler: sampler.prefault({ kind: 'proportional' }),
