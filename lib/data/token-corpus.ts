@@ -44,12 +44,4 @@ export const TOKEN_FLAGS = {
   punctuation: 2,
 } as const
 
-/** What the objectives must know of the tokenizer. */
-export interface SpecialTokens {
-  vocabSize: number
-  padId: number
-  unkId: number
-  clsId: number
-  sepId: number
-  maskId: number
-}
+export type { SpecialTokens } from '../text/special-tokens.js'

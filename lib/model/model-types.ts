@@ -50,8 +50,8 @@ export interface HeadEvaluation {
   /** confusion[label * classes + prediction]; only for heads with few classes. */
   confusion?: number[]
   /**
-   * Scores of the labelled places of a task's head, row by row: classes (log-probabilities of a SAN), one number of a regressor or
-   * ranker, start and end of every token of a span head. Not for masked LM, next sentence and bigram shift.
+   * Scores of the labelled places, row by row: classes (two of next sentence and bigram shift, log-probabilities of a SAN), one number of
+   * a regressor or ranker, start and end of every token of a span head. Not for masked LM and agreement, whose classes are many.
    *
    * A parser's rows, two numbers each: score and best relation of every arc, sentence by sentence and word by word, the root and then
    * the sentence's words as heads: W (W + 1) rows for W words. With tags a row for every word of the batch follows: log-probability

@@ -1,4 +1,3 @@
-import { labelCount, type PackedBatch } from '../data/packed-batch.js'
 import { StrataError } from '../errors.js'
 import type { ModelConfig } from './config.js'
 import type {
@@ -13,6 +12,7 @@ import type {
   StepLosses,
 } from './model-types.js'
 import { call, modelAddon, type NativeModel } from './native.js'
+import { labelCount, type PackedBatch } from './packed-batch.js'
 import {
   initialPruningState,
   type PruningNoise,

@@ -1,7 +1,8 @@
 /** Where batches of plain text get the chunks that a model with agreements reads; training batches of a parsed corpus bring their own. */
-import type { PackedBatch } from '../data/packed-batch.js'
+
 import { TokenChunker, type Tokenizer } from '../text/index.js'
 import type { Model } from './model.js'
+import type { PackedBatch } from './packed-batch.js'
 
 /** Does nothing for a model without agreements. */
 export function chunkPlainBatches(model: Model, tokenizer: Tokenizer): void {

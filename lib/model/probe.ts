@@ -3,10 +3,11 @@
  *
  * Legend: U units (a pooled sentence, a word), L' layers held, H width, N examples, C classes.
  */
-import type { PackedBatch } from '../data/packed-batch.js'
+
 import { StrataError } from '../errors.js'
 import type { Model } from './model.js'
 import { call, modelAddon, type NativeProbe } from './native.js'
+import type { PackedBatch } from './packed-batch.js'
 
 /** States by unit and layer, row-major (U, L', H) float32: in memory, or a file that is mapped (and may be removed once open). */
 export interface ProbeFeatures {

@@ -1,6 +1,6 @@
-import type { SpecialTokens } from '../data/token-corpus.js'
 import { StrataError } from '../errors.js'
 import { shownValue } from '../shown-value.js'
+import type { SpecialTokens } from './special-tokens.js'
 
 /** A text, or a pair of texts that become one input with two segments. */
 export type EncodeInput = string | readonly [string, string]

@@ -3,9 +3,10 @@
  * pieces spell, so that text of which tokens are masked has its chunks as well. [MASK] is a word that the lexicon does not know.
  * Sentences end at a full stop, question or exclamation mark and at special tokens.
  */
-import type { SpecialTokens } from '../data/token-corpus.js'
+
 import { chunkWithoutParse } from './chunk-fallback.js'
 import { CHUNK_KINDS } from './chunker.js'
+import type { SpecialTokens } from './special-tokens.js'
 
 const ENDS = new Set(['.', '!', '?', '。', '…'])
 const CLOSERS = new Set(['"', "'", ')', ']', '”', '’', '»'])

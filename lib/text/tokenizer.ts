@@ -1,7 +1,6 @@
 import { open } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import type { Tokenizer as NativeTokenizer } from 'tokenizers'
-import type { SpecialTokens } from '../data/token-corpus.js'
 import { fileError, StrataError } from '../errors.js'
 import {
   assemble,
@@ -11,6 +10,7 @@ import {
   type EncodeOptions,
   wellFormed,
 } from './encoded-text.js'
+import type { SpecialTokens } from './special-tokens.js'
 import { encodeWithOffsets, type TokenOffsets } from './token-offsets.js'
 import { encodeInWorker } from './tokenizer-pool.js'
 import { compileTokenizer, WordPieceEncoder } from './wordpiece-encoder.js'

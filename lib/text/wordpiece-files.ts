@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto'
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { SpecialTokens } from '../data/token-corpus.js'
 import { fileError, StrataError } from '../errors.js'
 import { shownValue } from '../shown-value.js'
 import { checkLink, parseUntrustedJson, type ReadingAs, readPlainFile } from '../untrusted-files.js'
+import type { SpecialTokens } from './special-tokens.js'
 import { checkTokenizerParts } from './tokenizer-limits.js'
 
 /** The special tokens that BERT needs, in the order in which a new vocabulary begins. */
