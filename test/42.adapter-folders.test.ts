@@ -213,6 +213,45 @@ describe('adapter folders', function () {
     await rejects(readAdapterFolder(at('nowhere')), 'NOT_FOUND', 'adapter.json')
   })
 
+  it('gates and submodels of agreements belong to the base; folders of old fit as before', async () => {
+    const encoder = encoderConfig({ ...ENCODER, kind: 'crammed' })
+    const agreements = { relations: ['subj'], size: 4, layers: 1, heads: 1, intermediateSize: 8, gateInit: 0.5 }
+    const [head] = HEADS
+    const config = { encoder, agreements, heads: [head], adapters: [ADAPTERS[0]] }
+    await using whole = await Model.create(config, { device: 'cpu', seed: 5 })
+    const save = async (folder: string): Promise<void> => {
+      await saveModelFolder(whole, at(folder), { tasks: [TASKS[0]] })
+      const { model: plain } = await loadModel(at(folder), { heads: [], adapters: [], device: 'cpu' })
+      await using bare = plain
+      await saveModelFolder(bare, at(`${folder}-base`))
+    }
+    await writeFormula(whole, (name) => name.startsWith('adapters.'))
+    await save('agreed')
+    const adapter = at('agreed-adapter')
+    await extractAdapter(at('agreed'), 'rte', adapter)
+    await addAdapter(at('agreed-base'), adapter, at('agreed-added'))
+    assert.equal((await readModelFolder(at('agreed-added'))).config.adapters?.length, 1)
+    await mergeAdapter(at('agreed'), 'rte', at('agreed-merged'))
+    assert.deepEqual((await readModelFolder(at('agreed-merged'))).config.agreements, agreements)
+    // Another gate: the encoder's own weights are as they were.
+    await whole.writeTensors({ 'agreements.gates': Float32Array.of(0.25) })
+    await save('other')
+    await rejects(
+      addAdapter(at('other-base'), adapter, at('no')),
+      'BAD_CHECKPOINT',
+      'other agreements',
+      'those of hash',
+    )
+    const json = JSON.parse(readFileSync(join(adapter, 'adapter.json'), 'utf8'))
+    delete json.base.agreementsSha256
+    writeFileSync(join(adapter, 'adapter.json'), JSON.stringify(json))
+    await addAdapter(at('other-base'), adapter, at('other-added'))
+    assert.equal((await readModelFolder(at('other-added'))).config.adapters?.length, 1)
+    // One that was made for a base without agreements says so.
+    const plain = JSON.parse(readFileSync(join(at('rte-adapter'), 'adapter.json'), 'utf8'))
+    assert.equal(plain.base.agreementsSha256, null)
+  })
+
   it('stratabert adapters list, extract, add and merge', async () => {
     const run = (...args: string[]) => runCli(['adapters', ...args], { cwd: scratch })
     const listed = await run('list', 'all')

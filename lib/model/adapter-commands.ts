@@ -83,7 +83,8 @@ export async function mergeAdapter(folder: string, name: string, output: string)
   const read = readerOf(found)
   const { adapter, heads, mixes, tasks } = adapterParts(found.config, found.tasks, name)
   const merged = await mergedWeights(adapter, found.config.encoder, read)
-  const config: ModelConfig = { encoder: found.config.encoder, heads, ...(mixes.length > 0 ? { mixes } : {}) }
+  const { encoder, agreements } = found.config
+  const config: ModelConfig = { encoder, ...(agreements && { agreements }), heads, ...(mixes.length > 0 && { mixes }) }
   const shapes = modelParameterShapes(config)
   const { mapping } = exportMapping(config)
   const kept = Object.keys(shapes).filter((parameter) => !merged[parameter])

@@ -39,6 +39,7 @@ const fileSchema = z.object({
     maxPositions: size,
     sha256,
     frozenSha256: sha256.optional(),
+    agreementsSha256: sha256.nullable().optional(),
   }),
   heads: z.array(headSchema),
   mixes: z.array(mixSchema).default([]),
@@ -53,11 +54,13 @@ export interface AdapterParts {
   tasks: SavedTask[]
 }
 
-/** Hashes of an encoder's weights: of all of them, and of those beside the LayerNorms. */
+/** Hashes of an encoder's weights: of all of them, and of those beside the LayerNorms; and of what agreements add to its input. */
 interface EncoderHashes {
   sha256: string
   /** Missing in folders of old. */
   frozenSha256?: string
+  /** Of gates and submodels; null for a base without, missing in folders of old, which fit either. */
+  agreementsSha256?: string | null
 }
 
 /** What an adapter was made for: the encoder's shape, and hashes of its weights. */
@@ -133,7 +136,7 @@ export async function writeAdapterFolder(
     format: FORMAT,
     version: packageVersion(),
     adapter: parts.adapter,
-    base: { ...shapeOf(config.encoder), ...(await encoderHashes(config.encoder, read)) },
+    base: { ...shapeOf(config.encoder), ...(await encoderHashes(config, read)) },
     heads,
     mixes: parts.mixes,
     tasks: parts.tasks,
@@ -172,7 +175,15 @@ export async function fittedAdapter(
     )
   }
   await checkWeights(config.encoder, added)
-  const hashes = await encoderHashes(config.encoder, read)
+  const hashes = await encoderHashes(config, read)
+  const { agreementsSha256: agreed } = added.base
+  if (agreed !== undefined && agreed !== hashes.agreementsSha256) {
+    const nameOf = (sha: string | null) => (sha === null ? 'none' : `those of hash ${sha.slice(0, 8)}`)
+    throw new StrataError(
+      'BAD_CHECKPOINT',
+      `${added.folder}: the adapter was made for other agreements (gates and submodels): ${nameOf(agreed)}, ${base.folder} has ${nameOf(hashes.agreementsSha256)}; add it to the base that it was trained on`,
+    )
+  }
   if (hashes.sha256 === added.base.sha256) return added
   if (hashes.frozenSha256 === added.base.frozenSha256) {
     return { ...added, adapter: { ...added.adapter, layerNorms: true } }
@@ -252,16 +263,25 @@ function shapeOf(encoder: EncoderConfig): Omit<AdapterBase, keyof EncoderHashes>
   >
 }
 
-/** SHA-256 over names, shapes and float32 values of the encoder's parameters. */
-async function encoderHashes(encoder: EncoderConfig, read: ValueReader): Promise<Required<EncoderHashes>> {
+/** SHA-256 over names, shapes and float32 values of the parameters that every task of a model shares. */
+async function encoderHashes(
+  { encoder, agreements }: ModelConfig,
+  read: ValueReader,
+): Promise<Required<EncoderHashes>> {
   const all = createHash('sha256')
   const frozen = createHash('sha256')
-  for (const [name, shape] of Object.entries(modelParameterShapes({ encoder, heads: [] }))) {
+  const joined = createHash('sha256')
+  for (const [name, shape] of Object.entries(modelParameterShapes({ encoder, agreements, heads: [] }))) {
     const values = await read(name)
-    for (const hash of ENCODER_NORM.test(name) ? [all] : [all, frozen]) {
+    const own = name.startsWith('agreements.') ? [joined] : ENCODER_NORM.test(name) ? [all] : [all, frozen]
+    for (const hash of own) {
       hash.update(`${name} [${shape}]\n`)
       hash.update(new Uint8Array(values.buffer, values.byteOffset, values.byteLength))
     }
   }
-  return { sha256: all.digest('hex'), frozenSha256: frozen.digest('hex') }
+  return {
+    sha256: all.digest('hex'),
+    frozenSha256: frozen.digest('hex'),
+    agreementsSha256: agreements ? joined.digest('hex') : null,
+  }
 }

@@ -110,8 +110,8 @@ export function parameterGroups(
   return [...groups.values()]
 }
 
-/** What `train: 'adapters'` trains. */
-const BESIDE_THE_ENCODER = /^(adapters|heads|pooler|mixes)\.|\bLayerNorm\b/
+/** What `train: 'adapters'` trains; LayerNorms of the submodels of agreements are none of the encoder's. */
+const BESIDE_THE_ENCODER = /^(adapters|heads|pooler|mixes)\.|^bert\..*\bLayerNorm\b/
 
 /** The factor of the longest beginning that fits a name, else 1. */
 function rateFactors(known: readonly ParameterInfo[], factors: Record<string, number>): (name: string) => number {
