@@ -269,6 +269,7 @@ export {
   recipeSource,
   runRecipe,
   type ShownAgreements,
+  type StageSpeeds,
   showAgreements,
   type TaskShape,
   taskTable,

@@ -13,9 +13,12 @@ import {
   evaluateCheckpoint,
   mergeValues,
   openRecipe,
+  openRunData,
+  planRun,
   type RunResult,
   runRecipe,
   type ShownAgreements,
+  type StageSpeeds,
   type Values,
 } from '../lib/recipes/index.js'
 import { modelConfigOf } from '../lib/recipes/model-of-recipe.js'
@@ -494,6 +497,25 @@ describe('DACBERT', function () {
       const gates = steps.filter(({ type }) => type === 'step').map((event) => event.gates.subj as number)
       assert.equal(gates.length, STEPS)
       assert.ok(gates.slice(0, 4).every((gate) => Math.abs(gate - 0.1) < 1e-6) && gates[9] !== gates[3])
+    })
+
+    it('forecasts each stage by its own speed', async () => {
+      const timed = await recipe({ budget: { hours: 0.01 } })
+      const data = await openRunData(timed, { cacheDirectory: join(folder, 'cache'), planOnly: true })
+      const forecast = (speeds?: StageSpeeds) => planRun(timed, data, speeds).stages.map(({ tokens }) => tokens)
+      assert.deepEqual(forecast(), [null, null])
+      // 0.4 of 36 s for the submodels, 0.6 for the encoder; up to a step of two batches more.
+      const [alone, encoder] = forecast({ tokensPerSecond: 1000 })
+      assert.equal(alone, null)
+      const near = (tokens: number | null, planned: number) =>
+        assert.ok(tokens! >= planned && tokens! <= planned + 2 * 4 * LENGTH, `${tokens} tokens, ${planned} fit`)
+      near(encoder, 21_600)
+      const [submodels] = forecast({ tokensPerSecond: 1000, stageTokensPerSecond: { agreements: 5000 } })
+      near(submodels, 72_000)
+      assert.throws(
+        () => forecast({ stageTokensPerSecond: { agreement: 1 } }),
+        /for the stage "agreement", expected one of the recipe's stages: agreements, pretrain/,
+      )
     })
 
     it('goes on bit for bit in the first stage, between the stages and in the second', async () => {

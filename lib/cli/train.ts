@@ -15,6 +15,7 @@ import {
   type RunPlan,
   type RunResult,
   runRecipe,
+  type StageSpeeds,
   taskTable,
   type Values,
 } from '../recipes/index.js'
@@ -32,7 +33,7 @@ interface TrainFlags {
   precision?: string
   resume: boolean
   dryRun: boolean
-  tokensPerSecond?: number
+  tokensPerSecond?: StageSpeeds
   json: boolean
 }
 
@@ -54,7 +55,11 @@ export function registerTrain(program: Command): void {
     .option('--precision <precision>', "auto, fp32, bf16, fp16 or fp64 (default: the recipe's)")
     .option('--resume', 'go on with the run in the folder; starts it if there is none', false)
     .option('--dry-run', 'resolve, open the data, count steps, tokens, parameters and memory; train nothing', false)
-    .option('--tokens-per-second <n>', 'speed for the forecast of --dry-run', wholeNumber(1))
+    .option(
+      '--tokens-per-second <n>',
+      'speed for the forecast of --dry-run; STAGE=N for one stage; may be repeated',
+      stageSpeed,
+    )
     .option('--json', 'print one JSON document at the end', false)
     .action(train)
   example(
@@ -82,7 +87,7 @@ async function train(recipeName: string, flags: TrainFlags): Promise<void> {
   const progress = progressNotes()
   if (flags.dryRun) {
     const data = await openRunData(recipe, { onProgress: progress.say, planOnly: true })
-    const plan = planRun(recipe, data, { tokensPerSecond: flags.tokensPerSecond })
+    const plan = planRun(recipe, data, flags.tokensPerSecond)
     progress.done()
     return flags.json ? printJson(plan) : printLines(describePlan(plan))
   }
@@ -100,6 +105,15 @@ async function train(recipeName: string, flags: TrainFlags): Promise<void> {
   if (flags.json) printJson(result)
   else printLines(describeResult(result))
   if (result.status === 'interrupted') process.exitCode = interruptedExitCode(result.signal)
+}
+
+/** One `--tokens-per-second` after the other. */
+function stageSpeed(text: string, before: StageSpeeds = {}): StageSpeeds {
+  const equals = text.indexOf('=')
+  const tokensPerSecond = wholeNumber(1)(text.slice(equals + 1))
+  if (equals < 0) return { ...before, tokensPerSecond }
+  const stage = text.slice(0, equals)
+  return { ...before, stageTokensPerSecond: { ...before.stageTokensPerSecond, [stage]: tokensPerSecond } }
 }
 
 /** The flags are short for keys; `--set` has the last word. */
@@ -145,7 +159,7 @@ function describePlan(plan: RunPlan): string[] {
         .map(([key, value]) => `${number(value)} ${key}`)
         .join()}`,
       `  a pass    ${number(stage.inputsPerEpoch)} inputs, ${stage.tokensPerEpoch === null ? '' : `${number(stage.tokensPerEpoch)} tokens, `}${number(stage.batchesPerEpoch)} batches`,
-      `  in all    ${stageForecast(stage)}`,
+      `  in all    ${stageForecast(stage, plan.stages.length === 1)}`,
     ]),
     `parameters  ${number(plan.parameters.total)}, of them ${number(plan.parameters.added)} beside the encoder's${recipe.adapter ? `; encoder and adapters are ${plan.parameters.adaptedRatio.toFixed(3)} × one encoder with pooler` : ''}`,
     `memory      about ${size(memory.total)}: weights ${size(memory.weights)}, gradients ${size(memory.gradients)}, optimizer ${size(memory.optimizer)}, activations ${size(memory.activations)}`,
@@ -154,8 +168,11 @@ function describePlan(plan: RunPlan): string[] {
   ]
 }
 
-function stageForecast({ steps, tokens, epochs, hours, budget }: RunPlan['stages'][number]): string {
-  if (steps === null) return 'known when the time is over (--tokens-per-second forecasts it)'
+function stageForecast(
+  { name, steps, tokens, epochs, hours, budget }: RunPlan['stages'][number],
+  only: boolean,
+): string {
+  if (steps === null) return `known when the time is over (--tokens-per-second ${only ? '' : `${name}=`}N forecasts it)`
   const number = (value: number) => value.toLocaleString('en-US')
   const parts = [`${number(steps)} steps`]
   if (tokens !== null) parts.push(`${number(tokens)} tokens`)

@@ -35,6 +35,7 @@ export {
   planRun,
   type RunPlan,
   type StagePlan,
+  type StageSpeeds,
   type TaskPlan,
 } from './run-plan.js'
 export { type RunRecipeOptions, type RunResult, runRecipe, runtimeChoice, TOKENIZER_FOLDER } from './run-recipe.js'

@@ -1,6 +1,8 @@
 import type { CorpusView } from '../data/index.js'
+import { StrataError } from '../errors.js'
 import { type ModelConfig, modelParameterShapes, prunedWeights, pruningScores } from '../model/index.js'
 import { forecastOfBatches, forecastOfSteps } from '../training/index.js'
+import { relationNames } from './agreements-of-recipe.js'
 import { modelConfigOf, type TaskShape } from './model-of-recipe.js'
 import { recipeSource } from './pretraining-sources.js'
 import { shapeOf, shapesWithoutData } from './recipe-tasks.js'
@@ -68,12 +70,17 @@ export interface StagePlan {
   hours: number | null
 }
 
-export interface PlanOptions {
-  /** Speed to forecast with, as a run's log or a short trial tells it: real tokens trained in a second. */
+/** Speeds to forecast with, as a run's log or a short trial tells them: real tokens trained in a second. */
+export interface StageSpeeds {
+  /** Of every stage that trains the encoder; submodels of agreements by themselves have another. */
   tokensPerSecond?: number
+  /** Of single stages by name. */
+  stageTokensPerSecond?: Readonly<Record<string, number>>
 }
 
-export function planRun(recipe: ResolvedRecipe, data: RunData, options: PlanOptions = {}): RunPlan {
+/** Throws BAD_ARGUMENT for the speed of a stage that the recipe does not have. */
+export function planRun(recipe: ResolvedRecipe, data: RunData, speeds: StageSpeeds = {}): RunPlan {
+  checkStageNames(recipe, speeds)
   const shapes = [...data.tasks.map(shapeOf), ...shapesWithoutData(recipe, data.tasks)]
   const config = modelConfigOf(recipe, data.tokenizer.vocabSize, shapes)
   const parameters = parameterPlan(config)
@@ -84,7 +91,7 @@ export function planRun(recipe: ResolvedRecipe, data: RunData, options: PlanOpti
       ? { training: counts(data.text.training), ...(data.text.heldOut && { heldOut: counts(data.text.heldOut) }) }
       : {},
     tasks: shapes.map((shape) => taskPlan(shape, config, data)),
-    stages: stagesOf(recipe).map((stage) => stagePlan(recipe, stage, data, options)),
+    stages: stagesOf(recipe).map((stage) => stagePlan(recipe, stage, data, speedOf(recipe, stage, speeds))),
     ...(config.agreements && {
       agreements: {
         relations: config.agreements.relations,
@@ -101,7 +108,7 @@ function stagePlan(
   recipe: ResolvedRecipe,
   stage: ResolvedStage,
   data: RunData,
-  { tokensPerSecond }: PlanOptions,
+  tokensPerSecond: number | undefined,
 ): StagePlan {
   const { steps, epochs, hours } = stage.budget
   const tokens = stage.budget.tokens ?? (hours && tokensPerSecond ? hours * 3600 * tokensPerSecond : undefined)
@@ -144,6 +151,22 @@ function stagePlan(
     epochs: planned.batches === null || batches === 0 ? null : planned.batches / batches,
     hours: hours ?? forecast,
   }
+}
+
+function speedOf(recipe: ResolvedRecipe, { name, heads, tasks }: ResolvedStage, speeds: StageSpeeds) {
+  const relations = relationNames(recipe)
+  const submodelsAlone = tasks.length === 0 && heads.every((head) => relations.includes(head))
+  return speeds.stageTokensPerSecond?.[name] ?? (submodelsAlone ? undefined : speeds.tokensPerSecond)
+}
+
+function checkStageNames(recipe: ResolvedRecipe, { stageTokensPerSecond = {} }: StageSpeeds): void {
+  const names = stagesOf(recipe).map(({ name }) => name)
+  const unknown = Object.keys(stageTokensPerSecond).find((name) => !names.includes(name))
+  if (unknown === undefined) return
+  throw new StrataError(
+    'BAD_ARGUMENT',
+    `a speed came for the stage "${unknown}", expected one of the recipe's stages: ${names.join(', ')}`,
+  )
 }
 
 /** Of a stage that shares a budget its part, without where that ends. */
