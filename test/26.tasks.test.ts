@@ -239,6 +239,29 @@ describe('Tasks', function () {
       })
     }
 
+    it('MRPC as its owners publish it', async () => {
+      const header = 'Quality\t#1 ID\t#2 ID\t#1 String\t#2 String'
+      const data = folderOf({
+        'msr_paraphrase_train.txt': [header, '1\t7\t8\tthe\tone', '0\t7\t8\tis\tthe'],
+        'msr_paraphrase_test.txt': [header, '1\t7\t8\tthe\tis'],
+      })
+      const task = await open('mrpc', data)
+      assert.deepEqual([task.train!.examples, task.prediction.test.examples], [2, 1])
+    })
+
+    it('SciTail in SNLI’s format: JSON lines in spite of their ending', async () => {
+      const data = folderOf({
+        'scitail_1.0_train.txt': [
+          '{"sentence1": "the", "sentence2": "one", "gold_label": "entailment"}',
+          '{"sentence1": "is", "sentence2": "the", "gold_label": "neutral"}',
+        ],
+        'scitail_1.0_dev.txt': ['{"sentence1": "is", "sentence2": "one", "gold_label": "entailment"}'],
+      })
+      const task = await open('scitail', data)
+      assert.deepEqual([task.train!.examples, labelsOf(task)], [2, [1]])
+      assert.equal(await textOf(task.evaluation.dev, 0), '[CLS] is [SEP] one [SEP]')
+    })
+
     it('finds numbered parts, and prefers a plain file to its gzipped copy', async () => {
       const rows = ['{"sentence": "the", "label": 1}', '{"sentence": "one", "label": 0}']
       const data = folderOf({

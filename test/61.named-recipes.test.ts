@@ -2,8 +2,10 @@ import assert from 'node:assert/strict'
 import { loadRecipe } from '../lib/recipes/load-recipe.js'
 import { modelConfigOf } from '../lib/recipes/model-of-recipe.js'
 import { namedRecipes } from '../lib/recipes/named-recipes.js'
+import { taskDefinition } from '../lib/recipes/recipe-tasks.js'
 import { resolveRecipe } from '../lib/recipes/resolve-recipe.js'
 import { overlayOfSetOptions } from '../lib/recipes/set-option.js'
+import type { RankingTaskDefinition, TaggingTaskDefinition } from '../lib/tasks/index.js'
 
 async function resolved(name: string, ...set: string[]) {
   const source = await loadRecipe(name)
@@ -159,5 +161,59 @@ describe('named recipes', () => {
     const same = await resolved('pals', 'preset=tasks', 'sampler.kind=annealed', 'adapter.size=96')
     assert.deepEqual(same.sampler, { kind: 'annealed', epochs: 25 })
     assert.deepEqual(same.adapter, { kind: 'pal', size: 96, heads: 6, outputGelu: true })
+  })
+
+  it("a known task has the paper's settings however its slot is spelt", async () => {
+    const mtDnn = await resolved('mt-dnn', 'tasks.MNLI={}', 'tasks.genres.use=mnli', 'tasks.CoLA={}', 'tasks.rte={}')
+    assert.deepEqual(
+      Object.values(mtDnn.tasks).map(({ head }) => head.dropout),
+      [0.3, 0.3, 0.05, 0.1],
+    )
+    for (const name of ['sts-b', 'STS-B', 'stsb', 'sts']) {
+      const pals = await resolved('pals', `tasks.${name}={}`)
+      assert.deepEqual(pals.tasks[name].definition, { targetDivisor: 5 }, name)
+    }
+    const own = await resolved('pals', 'tasks.sts.definition.targetDivisor=1')
+    assert.deepEqual(own.tasks.sts.definition, { targetDivisor: 1 })
+  })
+
+  it('the mix of bermo normalises the layers of a crammed encoder alone', async () => {
+    for (const [kind, layerNorm] of [
+      ['bert', false],
+      ['crammed', true],
+    ] as const) {
+      const { mixes } = await resolved('bermo', 'tasks.rte={}', `encoder.kind=${kind}`)
+      assert.deepEqual(mixes.bermo, { includeEmbeddings: false, layerNorm, init: 'last' })
+    }
+  })
+
+  it('of a known task a recipe says what differs; a text with a label is a table of its own', async () => {
+    const of = async (name: string, ...set: string[]) =>
+      taskDefinition(await resolved('fine-tune', ...set.map((one) => `tasks.${name}.definition.${one}`)), name)
+    const rte = taskDefinition(await resolved('fine-tune', 'tasks.rte={}'), 'rte')
+    assert.deepEqual(await of('rte', 'label=gold'), { ...rte, label: { names: ['gold'] } })
+    assert.deepEqual(await of('rte', 'text=[a, 2]'), { ...rte, texts: [{ names: ['a'] }, { position: 2 }] })
+    assert.deepEqual(await of('rte', 'text=a', 'label=gold'), {
+      name: 'rte',
+      kind: 'classification',
+      metrics: ['accuracy', 'f1Macro'],
+      texts: [{ names: ['a'] }],
+      label: { names: ['gold'] },
+      header: true,
+    })
+    assert.equal((await of('sts-b', 'text=[a, b]', 'label=gold')).kind, 'regression')
+    const { question, candidate, positive, negative } = (await of(
+      'qnli-ranking',
+      ...['question=q', 'positive=["yes"]', 'negative=["no"]'],
+    )) as RankingTaskDefinition
+    assert.deepEqual([question, candidate?.names], [{ names: ['q'] }, ['sentence', 'sentence2']])
+    assert.deepEqual([positive, negative], [['yes'], ['no']])
+    assert.equal(((await of('pos', 'kind=tagging', 'column=xpos')) as TaggingTaskDefinition).column, 'xpos')
+    assert.deepEqual(((await of('upos', 'words=form')) as TaggingTaskDefinition).words, { names: ['form'] })
+    await assert.rejects(of('mood', 'text=a'), {
+      code: 'BAD_RECIPE',
+      message: /task mood: definition\.label is missing/,
+    })
+    await assert.rejects(of('mood', 'label=a'), { code: 'BAD_RECIPE', message: /definition\.text is missing/ })
   })
 })

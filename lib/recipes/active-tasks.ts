@@ -6,7 +6,7 @@ export const TEXT_SLOTS = ['corpus', 'heldOut']
 
 /**
  * The tasks that take part: those of `tasks`, and every known task that has a data slot. Each starts from `taskDefaults`, over
- * which `taskSettings` of its name and its own values are laid.
+ * which its `taskSettings` and its own values are laid.
  */
 export function activeTasks(values: Values): Values {
   if (values.tasks !== undefined && !isValues(values.tasks)) return values
@@ -18,9 +18,19 @@ export function activeTasks(values: Values): Values {
   const tasks: Values = {}
   for (const name of [...new Set([...Object.keys(written), ...known])]) {
     const own = Object.hasOwn(written, name) ? written[name] : {}
-    const named = Object.hasOwn(settings, name) ? settings[name] : {}
     // What is no object is left to the schema, which names it.
-    tasks[name] = isValues(own) ? [defaults, isValues(named) ? named : {}, own].reduce(mergeValues, {}) : own
+    if (!isValues(own)) tasks[name] = own
+    else tasks[name] = [defaults, settingsOf(name, own, settings), own].reduce(mergeValues, {})
   }
   return { ...values, tasks }
+}
+
+/** The settings of a task's own name, else those of the known task that it is, however either is spelt. */
+function settingsOf(name: string, own: Values, settings: Values): Values {
+  const known = findDefinition(typeof own.use === 'string' ? own.use : name)
+  const key = Object.hasOwn(settings, name)
+    ? name
+    : known && Object.keys(settings).find((other) => findDefinition(other) === known)
+  const found = key === undefined ? undefined : settings[key]
+  return isValues(found) ? found : {}
 }

@@ -12,7 +12,7 @@ import { defineRecipe } from './schema.js'
  * | choice | key | default |
  * |---|---|---|
  * | the embedding output takes part | `mixes.bermo.includeEmbeddings` | false |
- * | layers are normalised before they are added | `mixes.bermo.layerNorm` | false: a post-LN encoder has done so |
+ * | layers are normalised before they are added | `mixes.bermo.layerNorm` | no: a post-LN encoder has done so; yes with a crammed one |
  * | start of w | `mixes.bermo.init` | `last`: nearly all on the top layer, near to what the pooler knew |
  * | learning rate of w and γ | `optimizer.rateFactors` | 1 |
  * | weight decay of w and γ | – | 0 |
@@ -27,7 +27,7 @@ export const bermo: NamedRecipe = {
   source: 'Kodge, Roy 2021, arXiv 2110.15802',
   base: defineRecipe({
     ...fineTune.base,
-    mixes: { bermo: { includeEmbeddings: false, layerNorm: false, init: 'last' } },
+    mixes: { bermo: { includeEmbeddings: false, init: 'last' } },
     taskDefaults: { head: { mix: 'bermo', pooler: 'shared', dropout: 0.1 } },
   }),
   presets: {

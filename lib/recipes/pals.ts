@@ -13,11 +13,13 @@ import { defineRecipe } from './schema.js'
  *
  * Deliberate differences:
  * - figures are those of whole dev sets; the code averages CoLA and STS-B over batches of 8;
+ * - STS-B is scored on the predicted numbers as they are; the code clamps them to the range of the labels first;
  * - each pass over a task's examples has an order of its own, the code's is always the same;
  * - round robin (`sampler.kind: roundRobin`) is one; the code's never leaves its first task.
  *
- * `train: adapters` trains PALs, heads and LayerNorms alone (the code's `--freeze`); `optimizer.rateFactors` gives parts rates of
- * their own. The preset `tasks` names the eight tasks of the paper, so that `--dry-run` counts their parameters without data.
+ * `train: adapters` trains PALs, heads and LayerNorms alone (the code's `--freeze`; the pooler counts as the heads', with
+ * `freeze: [pooler.]` it stays as it is); `optimizer.rateFactors` gives parts rates of their own. The preset `tasks` names the
+ * eight tasks of the paper, so that `--dry-run` counts their parameters without data.
  */
 export const pals: NamedRecipe = {
   name: 'pals',
@@ -28,7 +30,7 @@ export const pals: NamedRecipe = {
     encoder: { hiddenDropout: 0.1, attentionDropout: 0.1 },
     adapter: { kind: 'pal', size: 204, heads: 6, outputGelu: true },
     taskDefaults: { head: { layer: 'top', pooler: 'shared', dropout: 0.1 } },
-    taskSettings: { 'sts-b': { definition: { targetDivisor: 5 } }, stsb: { definition: { targetDivisor: 5 } } },
+    taskSettings: { 'sts-b': { definition: { targetDivisor: 5 } } },
     sampler: { kind: 'annealed', epochs: 25 },
     batch: { sequences: 32, sequenceTokens: 128 },
     optimizer: { kind: 'bert-adam', learningRate: 2e-5, beta1: 0.9, beta2: 0.999, epsilon: 1e-6, weightDecay: 0.01 },

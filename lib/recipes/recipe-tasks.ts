@@ -37,11 +37,14 @@ export function taskDefinition(recipe: ResolvedRecipe, name: string): TaskDefini
   const { use, definition: own } = recipe.tasks[name]
   const known = own && use === undefined ? findDefinition(name) : definitionOf(use ?? name)
   const given = Object.fromEntries(Object.entries(own ?? {}).filter(([, value]) => value !== undefined))
-  if (known && given.text === undefined && given.label === undefined) return { ...known, ...given } as TaskDefinition
-  const usual = OWN_DEFAULTS[given.kind as TaskKind]
-  if (!usual) return customDefinition(name, given as unknown as CustomTask)
-  const columns = COLUMNS.flatMap((key) => (key in given ? [[key, columnChoice(given[key] as string | number)]] : []))
-  return { ...usual, ...given, ...Object.fromEntries(columns), name } as TaskDefinition
+  const { kind, text, label } = given
+  const isOwn = kind === undefined ? text !== undefined && label !== undefined : (text ?? label) !== undefined
+  if (known && !isOwn) return { ...known, ...withColumns(given) } as TaskDefinition
+  const usual = OWN_DEFAULTS[kind as TaskKind]
+  if (usual) return { ...usual, ...withColumns(given), name } as TaskDefinition
+  // Columns of one's own hold no other numbers than the known task's.
+  const custom = known?.kind === 'regression' ? { kind: known.kind, ...given } : given
+  return customDefinition(name, custom as unknown as CustomTask)
 }
 
 /** What a user's own task of these kinds has when the recipe does not say otherwise. */
@@ -53,6 +56,13 @@ const OWN_DEFAULTS: Partial<Record<TaskKind, Omit<TaskDefinition, 'name'>>> = {
 }
 
 const COLUMNS = ['question', 'candidate', 'group', 'label', 'words', 'tags']
+
+/** What a recipe says of a definition, its columns as the openers take them. */
+function withColumns({ text, ...given }: Record<string, unknown>): Record<string, unknown> {
+  const columns = COLUMNS.flatMap((key) => (key in given ? [[key, columnChoice(given[key] as string | number)]] : []))
+  const texts = text === undefined ? [] : [text].flat().map((column) => columnChoice(column as string | number))
+  return { ...given, ...Object.fromEntries(columns), ...(texts.length > 0 && { texts }) }
+}
 
 function columnChoice(column: string | number) {
   return typeof column === 'string' ? { names: [column] } : { position: column }

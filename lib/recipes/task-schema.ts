@@ -93,13 +93,20 @@ const definition = z.strictObject({
   stride: count.optional(),
   questionTokens: count.optional(),
   maxAnswerTokens: count.optional(),
+  /** `span`: longest list of candidates; "" is answered when it scores higher than the best span by more than the threshold. */
+  nBest: count.optional(),
+  noAnswerThreshold: z.number().optional(),
   /** `ranking`: columns of the question, of a candidate, and of what a question's rows have in common. */
   question: column.optional(),
   candidate: column.optional(),
   group: column.optional(),
-  /** `tagging`: columns of the lists of words and tags. */
+  /** `ranking`: labels of the right candidate, and of the others; default 1 and 0. */
+  positive: z.array(z.string()).min(1).optional(),
+  negative: z.array(z.string()).min(1).optional(),
+  /** `tagging`: columns of the lists of words and tags; of CoNLL-U the column that is the tag. */
   words: column.optional(),
   tags: column.optional(),
+  column: z.enum(['upos', 'xpos', 'deprel']).optional(),
   /** `parsing`: parts of speech are learned as well (default); words of a batch. */
   upos: z.boolean().optional(),
   batchWords: count.optional(),

@@ -33,6 +33,15 @@ export interface CustomTask {
 /** Makes a definition of a user's own table. Throws BAD_RECIPE. */
 export function customDefinition(name: string, custom: CustomTask): TextTaskDefinition {
   const { kind = 'classification', text, label, ...rest } = custom
+  // A recipe may leave out what the type demands.
+  const missing = text === undefined ? 'text' : label === undefined ? 'label' : undefined
+  if (missing !== undefined) {
+    throw new StrataError(
+      'BAD_RECIPE',
+      `task ${name}: definition.${missing} is missing; the column of ${missing === 'text' ? 'the text, or both of a pair,' : 'the label'} was expected`,
+      { details: { task: name } },
+    )
+  }
   const columns: readonly ColumnName[] = typeof text === 'object' ? text : [text]
   const header = custom.header ?? [...columns, label].some((column) => typeof column === 'string')
   const named = [...columns, label].find((column) => typeof column === 'string')

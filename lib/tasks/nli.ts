@@ -85,7 +85,10 @@ export const SNLI: TextTaskDefinition = {
   },
 }
 
-/** Khot et al. 2018. Its TSV files have no header; the copies in SNLI's format call the second class `entailment`. */
+/**
+ * Khot et al. 2018. Its TSV files have no header; those in SNLI's format, some hundred rows more and JSON lines in spite of their
+ * ending, call the second class `entailment`.
+ */
 export const SCITAIL: TextTaskDefinition = {
   name: 'SciTail',
   kind: 'classification',
@@ -106,4 +109,5 @@ export const SCITAIL: TextTaskDefinition = {
     dev: ['dev', 'validation', 'scitail_1.0_dev'],
     test: ['test', 'scitail_1.0_test'],
   },
+  jsonlFiles: ['scitail_1.0_train.txt', 'scitail_1.0_dev.txt', 'scitail_1.0_test.txt'],
 }

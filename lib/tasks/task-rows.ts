@@ -34,7 +34,7 @@ export function endingsOf(definition: TextTaskDefinition): readonly string[] {
     jsonl: ['jsonl', 'ndjson'],
     parquet: ['parquet'],
   }
-  return definition.format ? all[definition.format] : ['tsv', 'csv', 'jsonl', 'ndjson', 'parquet']
+  return definition.format ? all[definition.format] : ['tsv', 'csv', 'jsonl', 'ndjson', 'parquet', 'txt']
 }
 
 /**
@@ -44,11 +44,10 @@ export function endingsOf(definition: TextTaskDefinition): readonly string[] {
 export async function* readTaskRows(options: TaskRowOptions): AsyncGenerator<TaskRow[]> {
   const { definition, file, labels, collect, labelOptional, tally } = options
   const { texts, label, id } = definition
-  const tabbed = definition.tabbedFiles?.includes(basename(file))
   const columns = [...texts, { ...label, optional: label.optional || labelOptional }, ...(id ? [id] : [])]
   const blocks = readTable({
     source: file,
-    format: definition.format ?? (tabbed ? 'tsv' : tableFormatOf(file)),
+    format: definition.format ?? formatOf(definition, file),
     delimiter: definition.delimiter,
     header: definition.header,
     columnCount: definition.columnCount,
@@ -80,6 +79,12 @@ export async function* readTaskRows(options: TaskRowOptions): AsyncGenerator<Tas
     }
     yield rows
   }
+}
+
+function formatOf({ tabbedFiles, jsonlFiles }: TextTaskDefinition, file: string): TableFormat {
+  const name = basename(file)
+  if (tabbedFiles?.includes(name)) return 'tsv'
+  return jsonlFiles?.includes(name) ? 'jsonl' : tableFormatOf(file)
 }
 
 /** A tally and what a user should know of it. */

@@ -30,6 +30,8 @@ export interface TextTaskDefinition extends TaskDefinition {
   files?: Readonly<Record<string, readonly string[]>>
   /** Files that hold tabs although their names end otherwise. */
   tabbedFiles?: readonly string[]
+  /** Files that hold JSON lines although their names end otherwise. */
+  jsonlFiles?: readonly string[]
   /** GLUE's submission: a file by split, and what stands for each class there (default: its name). */
   submission?: { files: Readonly<Record<string, string>>; labels?: readonly string[] }
 }
