@@ -1,7 +1,17 @@
 import assert from 'node:assert/strict'
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  cpSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { Encoder } from '../lib/inference/index.js'
 import { readModelFolder } from '../lib/model/index.js'
 import {
   evaluateCheckpoint,
@@ -218,6 +228,25 @@ describe('running a recipe', function () {
       return mlm.positions!.filter((position) => places.has(position)).length / mlm.positions!.length
     }
     assert.deepEqual([await labelled({}), await labelled({ labelMaskedTokens: false })], [1, 0])
+  })
+
+  it('a damaged newest checkpoint is passed over with a warning by whoever loads the run', async () => {
+    const run = output('damaged')
+    cpSync(output('whole'), run, { recursive: true, verbatimSymlinks: true })
+    truncateSync(join(run, 'checkpoints', 'step-6', 'model.safetensors'), 1000)
+    const said: string[] = []
+    const listen = ({ name, message }: Error) => void said.push(`${name}: ${message}`)
+    process.on('warning', listen)
+    try {
+      await (await Encoder.load(run, { device: 'cpu' })).dispose()
+      const { init } = await recipe({ init: run, encoder: null, tokenizer: null })
+      assert.equal(init, join(run, 'checkpoints', 'step-3'))
+    } finally {
+      process.off('warning', listen)
+    }
+    const told =
+      /^StratabertWarning: .*step-6 is not whole \(model\.safetensors has 1000 bytes, .* the one before it is taken$/
+    assert.equal(said.filter((line) => told.test(line)).length, 2, said.join('\n'))
   })
 
   it('data that do not do', async () => {

@@ -55,8 +55,14 @@ export function registerAdapters(program: Command): void {
   )
 }
 
+async function folderOf(checkpoint: string): Promise<string> {
+  const { folder, warnings } = await resolveCheckpoint(checkpoint)
+  for (const warning of warnings) note(warning)
+  return folder
+}
+
 async function list(checkpoint: string, { json }: { json: boolean }): Promise<void> {
-  const { folder } = await resolveCheckpoint(checkpoint)
+  const folder = await folderOf(checkpoint)
   const found = await listAdapters(folder)
   if (json) return printJson(found)
   if (found.length === 0) return printLines([`${folder} has no adapter`])
@@ -69,13 +75,13 @@ async function list(checkpoint: string, { json }: { json: boolean }): Promise<vo
 }
 
 async function extract(checkpoint: string, { adapter, output, json }: OutputFlags): Promise<void> {
-  const { folder } = await resolveCheckpoint(checkpoint)
+  const folder = await folderOf(checkpoint)
   await extractAdapter(folder, adapter, output)
   tell(json, { adapter, from: folder, output }, `${output}: adapter ${adapter} of ${folder}`)
 }
 
 async function add(checkpoint: string, flags: { from: string; output: string; json: boolean }): Promise<void> {
-  const { folder } = await resolveCheckpoint(checkpoint)
+  const folder = await folderOf(checkpoint)
   await addAdapter(folder, flags.from, flags.output)
   tell(
     flags.json,
@@ -85,7 +91,7 @@ async function add(checkpoint: string, flags: { from: string; output: string; js
 }
 
 async function merge(checkpoint: string, { adapter, output, json }: OutputFlags): Promise<void> {
-  const { folder } = await resolveCheckpoint(checkpoint)
+  const folder = await folderOf(checkpoint)
   const { leftOut } = await mergeAdapter(folder, adapter, output)
   if (leftOut.length > 0) note(`heads that did not use ${adapter} are left out: ${leftOut.join(', ')}`)
   tell(json, { adapter, from: folder, output, leftOut }, `${output}: ${folder} with ${adapter} in its weights`)

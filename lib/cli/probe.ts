@@ -5,12 +5,11 @@ import {
   PROBE_CONTROLS,
   type ProbeControl,
   type ProbeReport,
-  probeCheckpoint,
   probeLines,
   writePredictions,
   writeProbeReport,
 } from '../evaluation/index.js'
-import { expandFiles, runtimeChoice } from '../recipes/index.js'
+import { expandFiles, probeCheckpoint, runtimeChoice } from '../recipes/index.js'
 import { DEFAULT_PROBE_SIZES, openProbeSets } from '../tasks/index.js'
 import { softwareVersions } from '../training/index.js'
 import { example, gather, wholeNumber } from './arguments.js'

@@ -70,10 +70,10 @@ export {
   type ProbePooling,
   type ProbeReport,
   type ProbeScore,
-  probeCheckpoint,
   probeCsv,
   probeLines,
   probeMarkdown,
+  probeModelFolder,
   writePredictions,
   writeProbeReport,
 } from './probing/index.js'

@@ -3,6 +3,7 @@ import { type Device, type LoadModelOptions, loadModel } from '../model/index.js
 import { resolveDevice } from '../runtime/index.js'
 import { Tokenizer } from '../text/index.js'
 import { resolveCheckpoint } from '../training/index.js'
+import { warn } from '../warn.js'
 import type { LoadedParts } from './loaded-parts.js'
 
 export interface LoadPartsOptions {
@@ -16,7 +17,8 @@ export interface LoadPartsOptions {
 
 /** Model and tokenizer of a checkpoint, a run folder's newest whole checkpoint, or a Hugging Face folder. */
 export async function loadParts(path: string, options: LoadPartsOptions): Promise<LoadedParts> {
-  const { folder } = await resolveCheckpoint(path)
+  const { folder, warnings } = await resolveCheckpoint(path)
+  warn(warnings)
   const tokenizer = await Tokenizer.load(folder)
   const device = resolveDevice(options.device) as Device
   const { precision = 'fp32', adapterFolders } = options

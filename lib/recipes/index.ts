@@ -16,9 +16,10 @@ export { modelConfigOf, type TaskShape } from './model-of-recipe.js'
 export { findNamedRecipe, type NamedRecipe, namedRecipes } from './named-recipes.js'
 export { checkResumedRecipe, type OpenRecipeOptions, openRecipe } from './open-recipe.js'
 export { recipeSource, type SourceOptions } from './pretraining-sources.js'
+export { probeCheckpoint } from './probe-checkpoint.js'
 export { pruningTable } from './pruning-table.js'
 export { type Locate, type RecipeProblem, recipeError, schemaProblems } from './recipe-problems.js'
-export { openRecipeTasks } from './recipe-tasks.js'
+export { openRecipeTasks, shapesWithoutData } from './recipe-tasks.js'
 export {
   type ResolvedHead,
   type ResolvedRecipe,

@@ -2,6 +2,7 @@ import { resolve } from 'node:path'
 import { StrataError } from '../errors.js'
 import { readModelFolder } from '../model/index.js'
 import { resolveCheckpoint } from '../training/index.js'
+import { warn } from '../warn.js'
 import { loadRecipe } from './load-recipe.js'
 import { isValues, mergeValues, type Values } from './merge.js'
 import { type ResolvedRecipe, resolveRecipe } from './resolve-recipe.js'
@@ -34,7 +35,8 @@ export async function openRecipe(recipe: string | object, options: OpenRecipeOpt
 async function openInit(path: unknown, resumed: ResolvedRecipe | undefined) {
   if (typeof path !== 'string') return undefined
   if (resumed?.init === resolve(path)) return { folder: resumed.init, encoder: { ...resumed.encoder, vocabSize: 0 } }
-  const { folder } = await resolveCheckpoint(path)
+  const { folder, warnings } = await resolveCheckpoint(path)
+  warn(warnings)
   const { config } = await readModelFolder(folder)
   return { folder, encoder: config.encoder }
 }

@@ -3,6 +3,7 @@ import { type AgreementMap, agreementMaps } from '../evaluation/index.js'
 import { loadModel } from '../model/index.js'
 import { Tokenizer } from '../text/index.js'
 import { readGates, resolveCheckpoint } from '../training/index.js'
+import { warn } from '../warn.js'
 import { alignedTable } from './held-out-table.js'
 import type { ResolvedRecipe } from './resolve-recipe.js'
 import { runtimeChoice } from './run-recipe.js'
@@ -22,7 +23,8 @@ export async function showAgreements(
   text: string,
   options: { device?: string; precision?: ResolvedRecipe['precision'] } = {},
 ): Promise<ShownAgreements> {
-  const { folder } = await resolveCheckpoint(checkpoint)
+  const { folder, warnings } = await resolveCheckpoint(checkpoint)
+  warn(warnings)
   const tokenizer = await Tokenizer.load(folder)
   const choice = runtimeChoice({ device: options.device ?? 'auto', precision: options.precision ?? 'auto' })
   const { model } = await loadModel(folder, choice)

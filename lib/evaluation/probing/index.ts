@@ -6,8 +6,8 @@ export {
   type ProbeControl,
   type ProbeFigures,
   type ProbeOptions,
-  probeCheckpoint,
-} from './probe-checkpoint.js'
+  probeModelFolder,
+} from './probe-model-folder.js'
 export type { ProbeCell, ProbeClassifier, ProbedTask, ProbeReport, ProbeScore } from './probe-report.js'
 export { probeCsv, probeLines, probeMarkdown } from './probe-table.js'
 export type { PlannedSet } from './units.js'

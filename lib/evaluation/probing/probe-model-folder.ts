@@ -5,7 +5,6 @@ import { fileError, StrataError } from '../../errors.js'
 import { type Device, type EncoderConfig, loadModel, Model, type Precision, Probe } from '../../model/index.js'
 import type { ProbeSet } from '../../tasks/index.js'
 import { Tokenizer } from '../../text/index.js'
-import { resolveCheckpoint } from '../../training/index.js'
 import { type EncodedUnits, encodeUnits, type ProbePooling } from './encoded-units.js'
 import { cacheFeatures } from './feature-cache.js'
 import { bestLayer, layerCentroid } from './layer-summary.js'
@@ -61,17 +60,16 @@ const DEFAULT_CACHE_BYTES = 2 ** 31
 const CACHE_NAME = /^features-(\d+)\.tmp$/
 
 /**
- * Throws BAD_ARGUMENT for a layer that the encoder lacks, BAD_DATA for a task that cannot be probed (one class, fewer examples than
- * classes), what loading throws, ABORTED.
+ * Probes the encoder of a model folder. Throws BAD_ARGUMENT for a layer that the encoder lacks, BAD_DATA for a task that cannot be probed
+ * (one class, fewer examples than classes), what loading throws, ABORTED.
  */
-export async function probeCheckpoint(
-  checkpoint: string,
+export async function probeModelFolder(
+  folder: string,
   sets: readonly ProbeSet[],
   options: ProbeOptions,
 ): Promise<ProbeFigures> {
   const started = Date.now()
   if (sets.length === 0) throw new StrataError('BAD_DATA', 'there is no task to probe; at least one was expected')
-  const { folder } = await resolveCheckpoint(checkpoint)
   const tokenizer = await Tokenizer.load(folder)
   const { device = 'auto', precision = 'fp32', seed = 1, pooling = 'mean' } = options
   const { model, config } = await loadModel(folder, { device, precision, heads: [], mixes: [], adapters: [] })
