@@ -33,6 +33,7 @@ const FAILURE_CODES = [
   'NATIVE_ERROR',
 ] as const
 
+/** Stable names of what went wrong, for programs; see {@link StrataError.exitCode} for the two kinds. */
 export type StrataErrorCode = (typeof REQUEST_CODES)[number] | (typeof FAILURE_CODES)[number]
 
 export interface StrataErrorOptions {
@@ -45,7 +46,9 @@ export interface StrataErrorOptions {
 /** Every error that the package throws on purpose. */
 export class StrataError extends Error {
   override readonly name = 'StrataError'
+  /** Stable, for programs. */
   readonly code: StrataErrorCode
+  /** Machine-readable facts: file, line, argument, shapes, step; which ones depends on the code. */
   readonly details: Record<string, unknown>
 
   constructor(code: StrataErrorCode, message: string, options: StrataErrorOptions = {}) {

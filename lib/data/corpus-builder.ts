@@ -13,6 +13,7 @@ import { reopenCorpus } from './reopen-corpus.js'
 import type { TextNormalization } from './text-normalization.js'
 import type { SpecialTokens, TokenCorpus } from './token-corpus.js'
 
+/** Text, tokenizer and how the text is read; each of them changes the cache's key. */
 export interface CorpusOptions extends DocumentFilters {
   /** Text files, see {@link DocumentFormat}. */
   inputs: readonly string[]
@@ -37,6 +38,7 @@ export interface CorpusOptions extends DocumentFilters {
   signal?: AbortSignal
 }
 
+/** A corpus with where it came from; its arrays are memory-mapped. */
 export interface OpenedCorpus extends TokenCorpus {
   /** Hash of the inputs' content, the tokenizer and the options. */
   readonly key: string

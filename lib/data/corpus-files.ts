@@ -33,6 +33,7 @@ export const MANIFEST_FILE = 'manifest.json'
 /** Changes when the same text would give other arrays: the layout, the sentence splitter, the flags. */
 export const CORPUS_VERSION = 1
 
+/** What a corpus holds, and what was skipped or changed on the way there. */
 export interface CorpusStatistics extends ReadStatistics, RemovedDocuments {
   sentences: number
   tokens: number

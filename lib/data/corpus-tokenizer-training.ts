@@ -12,6 +12,7 @@ import type {
 import type { DocumentFormat } from './document-reader.js'
 import { isNormalized, type TextNormalization } from './text-normalization.js'
 
+/** Text and size of a vocabulary. */
 export interface TokenizerTrainingOptions {
   /** Text files, see {@link DocumentFormat}. */
   inputs: readonly string[]

@@ -24,6 +24,7 @@ import { isNormalized, type TextNormalization } from './text-normalization.js'
 import { TextSet } from './text-set.js'
 import { TOKEN_FLAGS } from './token-corpus.js'
 
+/** How far the preparation of a corpus is, a few times a second. */
 export interface CorpusProgress {
   phase: 'hash' | 'verify' | 'build'
   /** Bytes of this phase; of the stored files, so of compressed ones where a file is compressed. */

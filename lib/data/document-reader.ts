@@ -16,6 +16,7 @@ import { type FileLines, readLines } from './corpus-line-reader.js'
 export type DocumentFormat = (typeof DOCUMENT_FORMATS)[number]
 export const DOCUMENT_FORMATS = ['auto', 'titled', 'plain', 'jsonl', 'conllu'] as const
 
+/** A document as paragraphs of text. */
 export interface TextDocument {
   title?: string
   /** Never empty; no paragraph is blank. */
@@ -27,6 +28,7 @@ export interface TextDocument {
   sentences?: ConlluSentence[]
 }
 
+/** What {@link readDocuments} reads, and how. */
 export interface ReadOptions {
   inputs: readonly string[]
   /** Default `auto`, decided for each file. */

@@ -5,6 +5,7 @@ import type { BatchSource, PackedBatch } from './packed-batch.js'
 import { buildBatch } from './prefetch-protocol.js'
 import { isDescribed } from './source-description.js'
 
+/** Where batches are built and from which one on. */
 export interface PrefetchOptions {
   /** Threads that build batches; 0 (default) = in this thread, when a batch is asked for. Batches do not depend on it. */
   workers?: number
@@ -21,6 +22,7 @@ export interface PrefetchOptions {
   pool?: BatchPool
 }
 
+/** A batch with its place in the source. */
 export interface PrefetchedBatch {
   epoch: number
   index: number

@@ -9,6 +9,7 @@
 import { StrataError } from '../errors.js'
 import { type RandomStream, stream } from './random.js'
 
+/** Which task each optimiser step trains; the rules stand at the head of this file. */
 export type SamplerConfig =
   | { kind: 'proportional' | 'sqrt' | 'roundRobin' | 'shuffled' }
   | {
@@ -40,6 +41,7 @@ export interface SampledTask {
   drawsPerPass?: number | ((pass: number) => number)
 }
 
+/** The task of every step: a pure function of settings, sizes, seed and step. */
 export interface TaskSampler {
   /**
    * Index of the task of an optimiser step (0-based). `progress`, the share of the budget that is spent (0…1), is read

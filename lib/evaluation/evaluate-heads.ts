@@ -7,6 +7,7 @@ import type { AttachmentScores } from './attachment.js'
 import { balancedAccuracy, f1Score, perplexity, wilsonInterval } from './metrics.js'
 import { ScoreHistogram } from './score-histogram.js'
 
+/** Figures of one head over all labels of the held-out data. */
 export interface HeadScores {
   head: string
   kind: HeadConfig['kind']
@@ -41,6 +42,7 @@ export interface HeadScores {
   ownChunksLoss?: number
 }
 
+/** Which heads are scored, and who is told. */
 export interface EvaluateOptions {
   /** Default: every head that gets labels. */
   heads?: readonly string[]

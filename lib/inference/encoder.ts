@@ -104,18 +104,22 @@ export class Encoder implements AsyncDisposable {
     return new Encoder(engine, { device, precision, adapterFolders }, limits.maxBatchTokens)
   }
 
+  /** Encoder, heads, mixes and adapters of the checkpoint at work; another one after `replace`. */
   get config(): ModelConfig {
     return this.#engine.parts.model.config
   }
 
+  /** `cpu`, `cuda` or `cuda:N`. */
   get device(): string {
     return this.#engine.parts.model.device
   }
 
+  /** Of the computation. */
   get precision(): LoadedParts['model']['precision'] {
     return this.#engine.parts.model.precision
   }
 
+  /** The checkpoint's own. */
   get tokenizer(): Tokenizer {
     return this.#engine.parts.tokenizer
   }

@@ -27,6 +27,7 @@ import { readFloatTensor } from './read-tensor.js'
 import type { SavedTask } from './saved-task.js'
 import { copiedTensors, floatTensor, type TensorSource, writeTensorFile } from './write-tensors.js'
 
+/** An adapter of a model folder, and who uses it. */
 export interface ListedAdapter {
   adapter: AdapterConfig
   /** Numbers that the adapter alone has, without its heads. */

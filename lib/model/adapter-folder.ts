@@ -66,6 +66,7 @@ interface EncoderHashes {
 /** What an adapter was made for: the encoder's shape, and hashes of its weights. */
 export type AdapterBase = Pick<EncoderConfig, (typeof SHAPE_FIELDS)[number]> & EncoderHashes
 
+/** An extracted adapter on disk, looked at but not loaded. */
 export interface AdapterFolder extends AdapterParts {
   folder: string
   weightsFile: string

@@ -69,6 +69,7 @@ export async function readModelFolder(folder: string): Promise<ModelFolder> {
   return { folder, weightsFile, config, mapping, tasks, tokenizerFiles, strata }
 }
 
+/** What of a folder is loaded, and what is put in its place. */
 export interface LoadModelOptions extends ModelOptions {
   /** Heads of the loaded model; default: those that the folder has. Heads that it lacks are freshly drawn. */
   heads?: HeadConfig[]
@@ -88,6 +89,7 @@ export interface LoadModelOptions extends ModelOptions {
   attentionDropout?: number
 }
 
+/** A model out of a folder, and what did not come out of it. */
 export interface LoadedModel {
   model: Model
   config: ModelConfig
@@ -201,6 +203,7 @@ function folderError(error: unknown, folder: string): unknown {
   return new StrataError('BAD_CHECKPOINT', `${folder}: ${error.message}`, { cause: error, details: error.details })
 }
 
+/** What {@link saveModelFolder} writes beside weights and configuration. */
 export interface SaveModelOptions {
   /** Writes its files into the folder. */
   tokenizer?: { save(folder: string): void | Promise<void> }

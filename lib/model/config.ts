@@ -66,6 +66,7 @@ export interface TransferConfig {
   stopGradient: boolean
 }
 
+/** Masked LM (Devlin et al. 2019, section 3.1): transform, then the word embeddings as decoder; scores at masked positions only. */
 export interface MaskedLmHeadConfig extends HeadBase {
   kind: 'masked-lm'
   /** False: the state is decoded as it is, without transform and bias, as in Crammed BERT; excludes a transfer. Default true. */
@@ -73,6 +74,7 @@ export interface MaskedLmHeadConfig extends HeadBase {
   transfer?: TransferConfig
 }
 
+/** Next sentence (Devlin et al. 2019, section 3.1): tanh pooler, two classes; 0 = the second segment follows. */
 export interface NextSentenceHeadConfig extends HeadBase {
   kind: 'next-sentence'
   /**
@@ -82,6 +84,7 @@ export interface NextSentenceHeadConfig extends HeadBase {
   read?: 'cls' | 'mean'
 }
 
+/** Bigram shift: were neighbouring words swapped? (Aksoy et al. 2020, arXiv 2011.04451; the construction is our choice.) */
 export interface BigramShiftHeadConfig extends HeadBase {
   kind: 'bigram-shift'
   /** One label a sentence or one a token. */
@@ -159,6 +162,7 @@ export interface ParserHeadConfig extends TaskHeadBase {
   labelSize: number
 }
 
+/** Heads of labelled tasks. */
 export type TaskHeadConfig =
   | ClassifierHeadConfig
   | RegressorHeadConfig
@@ -179,6 +183,7 @@ export interface AgreementHeadConfig extends Omit<HeadBase, 'tap'> {
   relation: string
 }
 
+/** A head by its `kind`: a task's own module on a tap. */
 export type HeadConfig =
   | MaskedLmHeadConfig
   | NextSentenceHeadConfig
@@ -282,6 +287,9 @@ export interface AgreementConfig {
   unit?: 'chunk' | 'word'
 }
 
+/**
+ * What {@link Model.create} makes: an encoder with its heads and what stands between them. Names of heads, mixes and adapters are unique.
+ */
 export interface ModelConfig {
   encoder: EncoderConfig
   heads: HeadConfig[]

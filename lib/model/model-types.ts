@@ -6,6 +6,7 @@ export type Precision = 'fp64' | 'fp32' | 'bf16' | 'fp16'
 /** Of a model that only answers. `int8`: linear layers of the blocks in 8 bits on the CPU, all else in fp32. */
 export type InferencePrecision = Precision | 'int8'
 
+/** Where and how a model computes. */
 export interface ModelOptions {
   device?: Device
   /** Default `fp32`. `int8` needs `inference`. */
@@ -18,6 +19,7 @@ export interface ModelOptions {
   kernels?: 'fast' | 'portable' | 'reference'
 }
 
+/** A parameter of a model; query, key and value of a block are three. */
 export interface ParameterInfo {
   /** `bert.…` as in Hugging Face's BERT, `heads.<name>.…`, `mixes.…`, `adapters.…`, `agreements.…`, or `pruning.<weight>.scores`. */
   name: string
@@ -42,6 +44,7 @@ export interface StepLosses {
   read(): Promise<Record<string, HeadLoss>>
 }
 
+/** What a head reaches on one batch; sums, so that batches add up. */
 export interface HeadEvaluation {
   lossSum: number
   count: number
@@ -92,6 +95,7 @@ export interface AgreementProbabilities {
   probabilities: Float32Array
 }
 
+/** Names the masks of the next training pass: masks are a function of it alone. */
 export interface DropoutState {
   seed: number
   /** Number of training forward passes so far. */

@@ -193,6 +193,7 @@ export class Model {
     )
   }
 
+  /** Names, shapes and places of all parameters, in the order of a written file. */
   parameters(): ParameterInfo[] {
     return this.#parameters.map((info) => ({ ...info, shape: [...info.shape] }))
   }
@@ -269,6 +270,7 @@ export class Model {
     return { ...this.#dropout }
   }
 
+  /** Goes on from a state that {@link dropoutState} gave. Throws BAD_ARGUMENT unless both are whole numbers of at least 0. */
   setDropoutState(state: DropoutState): void {
     for (const key of ['seed', 'counter'] as const) {
       if (Number.isSafeInteger(state[key]) && state[key] >= 0) continue

@@ -4,6 +4,7 @@ import type { Precision } from './model-types.js'
 import { call, modelAddon, type NativeOptimizer } from './native.js'
 import { inspectSafetensors, makeHeader } from './safetensors.js'
 
+/** Parameters that share weight decay and a factor of the learning rate. */
 export interface ParameterGroup {
   /** Names as in {@link Model.parameters}. Query, key and value of a layer share a group. */
   names: string[]

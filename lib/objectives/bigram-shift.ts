@@ -10,6 +10,7 @@ import { TOKEN_FLAGS } from '../data/token-corpus.js'
 import { StrataError } from '../errors.js'
 import type { BatchDraft, SentenceSpan } from './draft.js'
 
+/** How words are swapped and who gets a label; all of it is our choice. */
 export interface BigramShiftOptions {
   /** Probability that a sentence with a candidate is changed; default 0.5. */
   probability?: number

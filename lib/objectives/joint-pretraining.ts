@@ -24,6 +24,7 @@ export interface PretrainingHeads {
   bshift?: BigramShiftOptions & { sentenceHead?: string; tokenHead?: string }
 }
 
+/** A corpus, the heads that get labels, and the size of batches. */
 export interface PretrainingOptions {
   corpus: TokenCorpus
   /** Documents that take part (indices into the corpus); default all. */

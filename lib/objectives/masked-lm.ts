@@ -11,6 +11,7 @@ import { StrataError } from '../errors.js'
 import type { BatchDraft } from './draft.js'
 import { specialTable } from './special-table.js'
 
+/** How many tokens are predicted and what stands in their place; the defaults are BERT's. */
 export interface MaskedLmOptions {
   /** Share of an input's tokens (special tokens counted) that are predicted; default 0.15. */
   maskShare?: number

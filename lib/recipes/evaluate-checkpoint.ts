@@ -12,6 +12,7 @@ import { type ResolvedRecipe, resolveRecipe } from './resolve-recipe.js'
 import { runtimeChoice } from './run-recipe.js'
 import type { TaskSlot } from './schema.js'
 
+/** What of a checkpoint is scored, and on which data. */
 export interface EvaluateCheckpointOptions {
   /** Data slots in place of the run's own: `corpus` = text, all of it; a task's name = its files. */
   data?: Readonly<Record<string, TaskSlot>>
@@ -32,6 +33,7 @@ export interface EvaluateCheckpointOptions {
   onSubmission?: (file: string) => void
 }
 
+/** One label of a self-supervised head and what the head said. */
 export interface Prediction {
   head: string
   /** Batch and label within it. */
@@ -43,6 +45,7 @@ export interface Prediction {
   probability: number
 }
 
+/** Figures of a checkpoint. */
 export interface EvaluationReport {
   checkpoint: string
   /** The text behind `rows`; missing when no self-supervised head was asked for. */

@@ -10,6 +10,7 @@ export interface HeldOutRow extends HeadScores {
   chance?: number
 }
 
+/** Puts the unigram level beside masked LM and the more frequent class beside heads with two; rows by layer. `source` = what was scored. */
 export function heldOutRows(scores: Record<string, HeadScores>, source: BatchSource): HeldOutRow[] {
   return Object.values(scores)
     .sort((a, b) => a.layer - b.layer)

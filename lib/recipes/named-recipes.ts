@@ -25,6 +25,7 @@ export interface NamedRecipe {
   defaultPreset: string
 }
 
+/** The recipes of the package, as `stratabert recipes` lists them. */
 export const namedRecipes: readonly NamedRecipe[] = [
   bertPretrain,
   hierarchicalPretrain,

@@ -8,6 +8,7 @@ import { isValues, mergeValues, type Values } from './merge.js'
 import { type ResolvedRecipe, resolveRecipe } from './resolve-recipe.js'
 import { recipeSchema } from './schema.js'
 
+/** What is laid over a recipe while it is opened. */
 export interface OpenRecipeOptions {
   /** Values laid over the recipe's own. */
   overlay?: Values

@@ -21,6 +21,7 @@ export interface RunData {
   notes: string[]
 }
 
+/** Where caches lie, and how much is opened. */
 export interface OpenDataOptions {
   /** Where a run keeps the tokenizer that it was started with; stands before everything else when it exists. */
   tokenizerFolder?: string

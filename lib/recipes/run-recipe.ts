@@ -38,6 +38,7 @@ import { type ResolvedRecipe, type ResolvedStage, stagesOf } from './resolve-rec
 import { openRunData, type RunData } from './run-data.js'
 import type { RunText } from './run-text.js'
 
+/** Where a run writes, and who is told. */
 export interface RunRecipeOptions {
   /** The run folder. */
   output: string
@@ -57,6 +58,7 @@ export interface RunRecipeOptions {
   onNote?: (line: string) => void
 }
 
+/** What a run reached, with its last held-out figures. */
 export interface RunResult extends TrainResult {
   output: string
   /** The last evaluation beside chance and unigram levels; empty when nothing was held out. */

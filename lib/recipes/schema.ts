@@ -203,6 +203,7 @@ const stage = z.strictObject({
 
 const files = z.union([z.string().min(1), z.array(z.string().min(1)).min(1)])
 
+/** Checks a recipe and fills in its defaults: every key with its type. Faults across keys are found by `openRecipe`. */
 export const recipeSchema = z.strictObject({
   /** A named recipe whose values hold where this one is silent. */
   extends: z.string().optional(),

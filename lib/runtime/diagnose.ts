@@ -17,6 +17,7 @@ export interface Problem {
   blocking: boolean
 }
 
+/** All that `doctor` found. */
 export interface Diagnosis {
   version: string
   machine: MachineFacts
@@ -38,6 +39,10 @@ interface ProbeResult {
   cudaDevices?: number
 }
 
+/**
+ * Looks at machine, libtorch, addons and devices. Loads libtorch in a process of its own, since a damaged library may kill the one that
+ * opens it; throws nothing.
+ */
 export function diagnose(): Diagnosis {
   const machine = machineFacts()
   const problems: Problem[] = []

@@ -39,6 +39,7 @@ import { unzip } from './unzip.js'
 
 export type { InstallOptions, InstallPlan } from './install-plan.js'
 
+/** The libtorch that is there now. */
 export interface InstallResult {
   tree: LibtorchTree
   /** False when a good copy was there already. */

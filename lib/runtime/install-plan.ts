@@ -15,6 +15,7 @@ import type { Environment } from './platform.js'
 import type { OnProgress } from './progress.js'
 import { DEFAULT_TORCH_VERSION } from './versions.js'
 
+/** Which libtorch goes where, and who is told. */
 export interface InstallOptions {
   /** Full version or a minor like `2.12`. @defaultValue `2.13.0` */
   version?: string

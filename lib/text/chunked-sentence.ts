@@ -38,6 +38,7 @@ export function chunkSentence(sentence: ConlluSentence, { unit, groups }: Relati
   return { ...found, parsed, ...chunkRelations(words, found, groups) }
 }
 
+/** A sentence's chunks as the plain object that `stratabert chunk` writes as JSON: words and chunks from 0, arcs by relation. */
 export function chunkRecord(sentence: ConlluSentence, chunked: ChunkedSentence): ChunkRecord {
   const id = commentValue(sentence, 'sent_id')
   const relations = Object.fromEntries(chunked.groups.map((name): [string, [number, number][]] => [name, []]))

@@ -5,6 +5,7 @@ import type { SpecialTokens } from './special-tokens.js'
 /** A text, or a pair of texts that become one input with two segments. */
 export type EncodeInput = string | readonly [string, string]
 
+/** Special tokens and the longest result. */
 export interface EncodeOptions {
   /** Longest input in tokens, special tokens included; of a pair the longer text is cut first. Default: no limit. */
   maxTokens?: number

@@ -33,6 +33,7 @@ const LONGEST_INLINE_TEXT = 20_000
 export class Tokenizer {
   /** Where it was loaded from. */
   readonly source: string
+  /** Ids of [PAD] [UNK] [CLS] [SEP] [MASK], and the number of ids. */
   readonly specialTokens: SpecialTokens
   /** True when the text is lower-cased. */
   readonly lowercase: boolean
