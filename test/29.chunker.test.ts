@@ -146,6 +146,15 @@ describe('Chunker', () => {
     }
     assert.throws(() => chunkWords({ upos: ['X'], heads: [1], deprels: ['dep'] }), { code: 'BAD_ARGUMENT' })
     assert.throws(() => chunkWords({ upos: ['X'], heads: [0, 0], deprels: ['dep'] }), { code: 'BAD_ARGUMENT' })
+    // Members that join each other, and markers that lead to each other.
+    for (const [upos, deprel] of [
+      ['NOUN', 'flat'],
+      ['ADP', 'case'],
+    ])
+      assert.throws(() => chunkWords({ upos: Array(3).fill(upos), heads: [2, 1, 0], deprels: Array(3).fill(deprel) }), {
+        code: 'BAD_ARGUMENT',
+        message: /heads of words 1, 2 run in a cycle/,
+      })
   })
 
   it('puts every word of any tree in exactly one chunk', () => {

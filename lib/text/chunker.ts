@@ -14,6 +14,7 @@
  * A member that is cut off by a word in between makes a chunk of its own kind.
  */
 import { StrataError } from '../errors.js'
+import { findCycle } from './conllu.js'
 
 export const CHUNK_KINDS = ['nominal', 'verbal', 'other', 'marker'] as const
 export type ChunkKind = (typeof CHUNK_KINDS)[number]
@@ -54,7 +55,7 @@ const BOTH_SIDES_OF_NOUN = set('flat goeswith')
 const DETERMINERS = set('det det:predet predet nmod:poss poss')
 const WITH_VERB = set('aux aux:pass auxpass cop neg prt compound:prt')
 
-/** The chunks of a sentence of W words. Throws BAD_ARGUMENT for lists of unequal length or heads that are no words. */
+/** The chunks of a sentence of W words. Throws BAD_ARGUMENT for lists of unequal length, heads that are no words and heads in a cycle. */
 export function chunkWords(words: ParsedWords, options: { unit?: 'chunk' | 'word' } = {}): Chunks {
   checkWords(words)
   const sentence = new SentenceShape(words)
@@ -269,4 +270,7 @@ function checkWords({ upos, deprels, heads }: ParsedWords): void {
       `word ${word + 1} has head ${heads[word]}; another word's number up to ${heads.length}, or 0, was expected`,
     )
   }
+  const cycle = findCycle(heads)
+  if (!cycle) return
+  throw new StrataError('BAD_ARGUMENT', `the heads of words ${cycle.join(', ')} run in a cycle; a tree was expected`)
 }
