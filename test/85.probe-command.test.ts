@@ -4,7 +4,7 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSyn
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { stream } from '../lib/data/random.js'
-import { bestLayer, layerCentroid, type ProbeReport } from '../lib/evaluation/index.js'
+import { bestLayer, layerCentroid, type ProbeReport, probeLines } from '../lib/evaluation/index.js'
 import { encodeUnits } from '../lib/evaluation/probing/encoded-units.js'
 import { cacheFeatures } from '../lib/evaluation/probing/feature-cache.js'
 import { UnitPlan } from '../lib/evaluation/probing/units.js'
@@ -208,11 +208,23 @@ describe('probe command', function () {
     for (const part of [
       '## logistic regression',
       '## MLP-50',
-      'River, random',
+      '\n| River, random |',
+      '\n| River, random (logistic regression) |',
       'Selectivity',
       'a grammar of six words',
     ])
       assert.ok(markdown.includes(part), part)
+    // The terminal's two tables have the controls as well.
+    const lines = probeLines(report).map((line) => line.split(/ {2,}/))
+    const rowsOf = (name: string) => lines.filter(([first]) => first === name).map((cells) => cells.slice(1))
+    const shares = (scores: readonly { accuracy: number }[]) =>
+      scores.map(({ accuracy }) => (100 * accuracy).toFixed(1)).concat('–')
+    assert.deepEqual(rowsOf('River, random'), [shares(task('River').controls.randomEncoder!)])
+    assert.deepEqual(rowsOf('River, random (logistic regression)'), rowsOf('River, random'))
+    assert.deepEqual(
+      rowsOf('Kind, selectivity').flat(),
+      task('Kind').cells.map(({ selectivity }) => (100 * selectivity!).toFixed(1)),
+    )
     const csv = readFileSync(join(folder, 'all', 'probes.csv'), 'utf8')
       .trim()
       .split('\n')

@@ -1,6 +1,6 @@
 /** A probe report as lines for a terminal, as Markdown and as CSV. */
 import { bestLayer } from './layer-summary.js'
-import type { ProbeClassifier, ProbedTask, ProbeReport } from './probe-report.js'
+import type { ProbeClassifier, ProbedTask, ProbeReport, ProbeScore } from './probe-report.js'
 
 const percent = (share: number | undefined): string => (share === undefined ? '–' : (100 * share).toFixed(1))
 const ofCell = ({ accuracy, interval }: { accuracy: number; interval: readonly [number, number] }): string =>
@@ -32,15 +32,41 @@ export function probeLines({ tasks }: ProbeReport): string[] {
       ...columns.map((layer) => (layer === 'mix' ? 'mix' : `layer ${layer}`)),
       'best',
     ]
-    const rows = tasks.map((task) => [
-      task.name,
-      percent(task.majority),
-      percent(task.controls.bagOfWords?.accuracy),
-      ...columns.map((layer) => percent(cellOf(task, layer, classifier)?.accuracy)),
-      String(bestLayer(layersOf(task, classifier)) ?? '–'),
-    ])
+    const rows = tasks.flatMap((task) => {
+      const own = [
+        task.name,
+        percent(task.majority),
+        percent(task.controls.bagOfWords?.accuracy),
+        ...columns.map((layer) => percent(cellOf(task, layer, classifier)?.accuracy)),
+        String(bestLayer(layersOf(task, classifier)) ?? '–'),
+      ]
+      const selectivity = columns.map((layer) => cellOf(task, layer, classifier)?.selectivity)
+      const selective = selectivity.some((points) => points !== undefined)
+      return [
+        own,
+        ...randomRows(task, classifier, columns, ({ accuracy }) => percent(accuracy)),
+        ...(selective ? [[`${task.name}, selectivity`, '', '', ...selectivity.map(percent)]] : []),
+      ].map((cells) => [...cells, ...Array<string>(head.length - cells.length).fill('')])
+    })
     return [`${CLASSIFIER_NAMES[classifier]}, accuracy in %`, ...aligned([head, ...rows])]
   })
+}
+
+/** The task's row of the random encoder, which logistic regression alone is trained on. */
+function randomRows(
+  { name, controls }: ProbedTask,
+  classifier: ProbeClassifier,
+  columns: readonly (number | 'mix')[],
+  show: (score: ProbeScore) => string,
+): string[][] {
+  if (!controls.randomEncoder) return []
+  const scores = new Map<number | 'mix', ProbeScore>(controls.randomEncoder.map((score) => [score.layer, score]))
+  const by = classifier === 'logistic' ? '' : ` (${CLASSIFIER_NAMES.logistic})`
+  const cells = columns.map((layer) => {
+    const score = scores.get(layer)
+    return score ? show(score) : '–'
+  })
+  return [[`${name}, random${by}`, '', '', ...cells]]
 }
 
 function cellOf(task: ProbedTask, layer: number | 'mix', classifier: ProbeClassifier) {
@@ -93,13 +119,7 @@ export function probeMarkdown(report: ProbeReport): string {
           return cell ? ofCell(cell) : '–'
         }),
       ]
-      const { randomEncoder } = controls
-      if (!randomEncoder || classifier !== 'logistic') return [own]
-      const random = columns.map((layer) => {
-        const score = randomEncoder.find((one) => one.layer === layer)
-        return score ? ofCell(score) : '–'
-      })
-      return [own, [`${task.name}, random`, '', '', ...random]]
+      return [own, ...randomRows(task, classifier, columns, ofCell)]
     })
     lines.push('', `## ${CLASSIFIER_NAMES[classifier]}`, '', ...markdownTable([head, ...rows]))
     const selective = tasks.filter(({ cells }) => cells.some(({ selectivity }) => selectivity !== undefined))
