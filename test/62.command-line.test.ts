@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import type { Command } from 'commander'
 import { parse } from 'yaml'
+import { spreadSettings } from '../lib/cli/arguments.js'
 import { createProgram, main } from '../lib/cli/main.js'
 import { runCli } from './helpers/cli-process.js'
 
@@ -175,6 +176,24 @@ describe('command line', function () {
     const recipe = JSON.parse(shown.stdout)
     assert.deepEqual([recipe.heads.nsp.layer, recipe.heads.mlm.layer, recipe.heads.bshift.layer], [6, 12, 4])
     assert.equal(shown.stderr, '')
+  })
+
+  it('--set takes several settings, and is repeated', async () => {
+    const one = ['--set', 'encoder.layers=12', '--set', 'heads.mlm.weight=2', '--set', 'seed=7']
+    for (const several of [
+      ['--set', 'encoder.layers=12', 'heads.mlm.weight=2', '--set', 'seed=7'],
+      ['--set=encoder.layers=12', 'heads.mlm.weight=2', 'seed=7'],
+    ])
+      assert.deepEqual(
+        spreadSettings(several).flatMap((word) => word.split(/(?<=^--set)=/)),
+        one,
+      )
+    // The recipe may stand behind them, in a folder of any name; what is no setting stays where it is.
+    const rest = ['--set', 'a=1', 'runs/a=1/recipe.yaml', 'b=2', '--output', 'c=3', '--set', '--json']
+    assert.deepEqual(spreadSettings(rest), rest)
+    const shown = await runCli(['recipes', 'show', '--set', 'encoder.layers=12', 'seed=7', 'bert-pretrain', '--json'])
+    const { encoder, seed } = JSON.parse(shown.stdout)
+    assert.deepEqual([encoder.layers, seed], [12, 7])
   })
 
   it('recipes show prints YAML that resolves to itself', async () => {

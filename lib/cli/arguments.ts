@@ -7,6 +7,22 @@ export function gather(value: string, before: string[] | undefined): string[] {
   return [...(before ?? []), value]
 }
 
+/** What reads like `encoder.layers=4`. A path with a folder in it does not. */
+const SETTING = /^[A-Za-z_][\w-]*(\.[\w-]+)*=/
+
+/**
+ * `--set a=1 b=2` as `--set a=1 --set b=2`. What stands behind a setting and reads like one belongs to it; any other word ends the
+ * list, so that the recipe may follow. Commander's own lists would take the recipe too.
+ */
+export function spreadSettings(argv: readonly string[]): string[] {
+  let follows = false
+  return argv.flatMap((word, index) => {
+    if (follows && SETTING.test(word) && argv[index - 1] !== '--set') return ['--set', word]
+    follows = word === '--set' || word.startsWith('--set=') || argv[index - 1] === '--set'
+    return [word]
+  })
+}
+
 /** Refuses a missing option. Not left to commander, which would name it before an option that was misspelt. */
 export function needOptions(command: Command): void {
   for (const option of command.options) {

@@ -6,7 +6,7 @@ import { StrataError } from '../errors.js'
 import { registerAdapters } from './adapters.js'
 import { registerAgreements } from './agreements.js'
 import { registerAnswer } from './answer.js'
-import { needOptions } from './arguments.js'
+import { needOptions, spreadSettings } from './arguments.js'
 import { registerChunk } from './chunk.js'
 import { registerClassify } from './classify.js'
 import { registerCompare } from './compare.js'
@@ -66,7 +66,7 @@ export function createProgram(): Command {
 /** Runs one command; the exit code is 0 = done, 1 = it failed while working, 2 = the request was wrong. */
 export async function main(argv: readonly string[]): Promise<void> {
   try {
-    await createProgram().parseAsync([...argv])
+    await createProgram().parseAsync(spreadSettings(argv))
   } catch (error) {
     process.exitCode = error instanceof CommanderError ? commanderExit(error) : reportError(error)
   }

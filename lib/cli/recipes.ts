@@ -46,7 +46,7 @@ export function registerRecipes(program: Command): void {
     .command('show')
     .description('print a recipe with every default filled in and every layer as a number')
     .argument('<recipe>', 'a recipe name, or a .yaml, .json or .js file')
-    .option('--set <key=value>', 'change a key; may be repeated', gather)
+    .option('--set <key=value>', 'change keys, like encoder.layers=4 seed=2; may be repeated', gather)
     .option('--init <checkpoint>', 'folder whose encoder the recipe takes')
     .option('--json', 'print JSON instead of YAML', false)
     .action(async (name: string, _: object, command: Command) => {

@@ -49,7 +49,7 @@ export function registerTrain(program: Command): void {
       gather,
     )
     .option('--init <checkpoint>', 'start from a checkpoint, run or Hugging Face folder')
-    .option('--set <key=value>', 'change a key of the recipe, like encoder.layers=4; may be repeated', gather)
+    .option('--set <key=value>', 'change keys of the recipe, like encoder.layers=4 seed=2; may be repeated', gather)
     .option('--seed <n>', "seed of weights, data order and masks (default: the recipe's)", wholeNumber(0))
     .option('--device <device>', "auto, cpu, cuda or cuda:N (default: the recipe's)")
     .option('--precision <precision>', "auto, fp32, bf16, fp16 or fp64 (default: the recipe's)")
