@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { mkdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { StrataError } from '../lib/errors.js'
 import { type FindOptions, findLibtorch, inspectTree, libtorchNotFound } from '../lib/runtime/find-libtorch.js'
@@ -139,6 +139,22 @@ describe('finding libtorch', () => {
       assert.match(outcome, expected)
     })
   }
+
+  it('goes on behind what cannot be read, and says so', () => {
+    const environment = { XDG_CACHE_HOME: at('odd') }
+    mkdirSync(at('odd', 'stratabert'), { recursive: true })
+    writeFileSync(at('odd', 'stratabert', 'libtorch'), 'no folder')
+    const options = { environment, systemDirectories: [good.system] }
+    const found = findLibtorch(options)
+    assert.equal(found.tree?.source, 'system')
+    assert.match(found.attempts.find(({ source }) => source === 'cache')!.problem!, /cannot be read \(ENOTDIR/)
+    const tree = fakeTree(at('odd', 'shared'), 'unknown')
+    rmSync(join(tree, 'version.py'))
+    mkdirSync(join(tree, 'version.py'))
+    const behind = findLibtorch({ ...options, environment: { ...environment, LIBTORCH: tree } })
+    assert.equal(behind.tree?.source, 'system')
+    assert.match(behind.attempts.find(({ source }) => source === 'LIBTORCH')!.problem!, /cannot be read \(EISDIR/)
+  })
 
   it('sees that a library is made for another processor', () => {
     assert.match(

@@ -26,6 +26,7 @@ import { tagOptions } from '../lib/runtime/pip-download.js'
 import { programArguments } from '../lib/runtime/program.js'
 import { SUPPORTED_MINORS } from '../lib/runtime/versions.js'
 import { fakeWheels, temporaryFolder, zipBytes } from './helpers/fake-libtorch.js'
+import { refuses } from './helpers/refuses.js'
 
 describe('fetching libtorch', function () {
   this.timeout(120_000)
@@ -199,6 +200,11 @@ describe('fetching libtorch', function () {
       readdirSync(folder.path).filter((name) => name.startsWith('.left')),
       [],
     )
+  })
+
+  it('refuses a lock that cannot be read instead of waiting for ever', async () => {
+    mkdirSync(at('.locked.lock'))
+    await assert.rejects(installLibtorch(options('locked')), refuses('BAD_FILE', '.locked.lock', 'whose lock'))
   })
 
   it('is whole after kill -9 in the middle and a second run', async () => {

@@ -60,7 +60,12 @@ describe('loading libtorch and the main addon', function () {
 
   it('gives workers the libtorch that the process was started with', () => {
     const copy = linkedTree('other', real.version)
-    const { outcome } = load({ device: 'cpu', libtorch: copy, workers: 2 })
+    const { outcome } = load({
+      device: 'cpu',
+      libtorch: copy,
+      workers: 2,
+      afterwards: { device: 'cpu', libtorch: copy },
+    })
     assert.equal(outcome.directory, copy)
     assert.deepEqual(
       outcome.answers?.map(({ directory }) => directory),
@@ -154,6 +159,11 @@ describe('loading libtorch and the main addon', function () {
     })
     assert.equal(outcome.code, 'LIBTORCH_VERSION')
     assert.match(outcome.message!, /this process already uses the libtorch in .*first/)
+    // In the thread that loaded the first one, too.
+    const [libtorch, second] = ['first', 'second'].map((name) => linkedTree(name, real.version))
+    const later = load({ device: 'cpu', libtorch, afterwards: { device: 'cpu', libtorch: second } }).outcome
+    assert.equal(later.code, 'LIBTORCH_VERSION')
+    assert.match(later.message!, /already uses the libtorch in .*first.*second.* was asked for/)
   })
 
   it('never dies of a library that was cut short', () => {

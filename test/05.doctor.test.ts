@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
-import { join } from 'node:path'
-import type { Diagnosis } from '../lib/runtime/index.js'
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { cgroupMemory, cgroupThreads, limitThreads } from '../lib/runtime/cgroup.js'
+import { type Diagnosis, loadCore } from '../lib/runtime/index.js'
 import { programArguments } from '../lib/runtime/program.js'
 import { fakeTree, temporaryFolder } from './helpers/fake-libtorch.js'
 
@@ -40,6 +42,45 @@ describe('doctor and libtorch commands', function () {
       diagnosis.addons.map(({ problem }) => problem),
       [null, null],
     )
+  })
+
+  it('a container’s quota bounds the threads that nobody has chosen', () => {
+    const group = (name: string, files: Record<string, string>) => {
+      const at = join(folder.path, 'cgroup', name)
+      for (const [file, text] of Object.entries(files)) {
+        mkdirSync(dirname(join(at, file)), { recursive: true })
+        writeFileSync(join(at, file), `${text}\n`)
+      }
+      return at
+    }
+    assert.equal(cgroupThreads(group('none', { 'cpu.max': 'max 100000' }), '/'), null)
+    assert.equal(cgroupThreads(join(folder.path, 'nowhere'), '/a/b'), null)
+    assert.equal(cgroupThreads(group('half', { 'cpu.max': '50000 100000' }), '/'), 1)
+    assert.equal(cgroupThreads(group('more', { 'cpu.max': '250000 100000' }), '/'), 3)
+    const nested = group('nested', { 'a/cpu.max': '400000 100000', 'a/b/cpu.max': '800000 100000', 'c/cpu.max': '1 1' })
+    assert.equal(cgroupThreads(nested, '/a/b'), 4)
+    const old = { 'cpu/cpu.cfs_quota_us': '150000', 'cpu/cpu.cfs_period_us': '100000' }
+    assert.equal(cgroupThreads(group('old', old), '/'), 2)
+    assert.equal(cgroupThreads(group('unbounded', { ...old, 'cpu/cpu.cfs_quota_us': '-1' }), '/'), null)
+    assert.equal(cgroupMemory(8e9, group('memory', { 'memory.max': '2000000000' })), 2e9)
+    assert.equal(cgroupMemory(8e9, group('memory', { 'memory.max': 'max' })), null)
+
+    const core = loadCore({ device: 'cpu' })
+    const before = core.threads()
+    try {
+      for (const [chosen, limit, variable, expected] of [
+        [8, 3, undefined, 3],
+        [2, 3, undefined, 2],
+        [8, null, undefined, 8],
+        [8, 3, '8', 8],
+      ] as const) {
+        core.threads(chosen)
+        limitThreads(core, limit, { OMP_NUM_THREADS: variable })
+        assert.equal(core.threads(), expected)
+      }
+    } finally {
+      core.threads(before)
+    }
   })
 
   it('doctor says what to do where no libtorch is, and exits with 1', () => {

@@ -61,8 +61,23 @@ export interface FindResult {
 
 const SYSTEM_DIRECTORIES = ['/usr/local/libtorch', '/opt/libtorch', '/usr/lib/libtorch', '/opt/homebrew/opt/pytorch']
 
-/** Checks one folder; a string says why it cannot be used. Accepts the folder itself or one that holds `libtorch/` or `torch/`. */
+/**
+ * Checks one folder; a string says why it cannot be used, also when it cannot be read. Accepts the folder itself or one that holds
+ * `libtorch/` or `torch/`.
+ */
 export function inspectTree(path: string, source: LibtorchSource, minor?: string): LibtorchTree | string {
+  try {
+    return inspectReadable(path, source, minor)
+  } catch (error) {
+    return cannotBeRead(error)
+  }
+}
+
+function cannotBeRead(error: unknown): string {
+  return `cannot be read (${(error as Error).message})`
+}
+
+function inspectReadable(path: string, source: LibtorchSource, minor?: string): LibtorchTree | string {
   if (!existsSync(path)) return 'the folder does not exist'
   if (!statSync(path).isDirectory()) return 'is a file; a folder with lib/ and version.py was expected'
   const cpuLibrary = join('lib', libraryFile('libtorch_cpu'))
@@ -112,10 +127,10 @@ export function findLibtorch(options: FindOptions = {}): FindResult {
   } else attempts.push({ source: 'python', path: null, problem: 'not asked for (LIBTORCH_USE_PYTORCH=1 would)' })
 
   const cached = cachedTrees(environment, options.device)
-  if (cached.length === 0) {
-    attempts.push({ source: 'cache', path: libtorchCacheDirectory(environment), problem: 'holds no libtorch' })
+  if (cached.problem !== null) {
+    attempts.push({ source: 'cache', path: libtorchCacheDirectory(environment), problem: cached.problem })
   }
-  for (const path of cached) {
+  for (const path of cached.paths) {
     const tree = attempt('cache', path, '')
     if (tree) return { tree, attempts }
   }
@@ -135,10 +150,23 @@ export function libtorchCacheDirectory(environment: Environment = process.env): 
   return cache === null ? null : join(cache, 'libtorch')
 }
 
-/** Installed trees, best first: an addon for them exists, then the default version, then newer ones; the flavour by the device asked for. */
-function cachedTrees(environment: Environment, device: FindOptions['device']): string[] {
+/**
+ * Installed trees, best first: an addon for them exists, then the default version, then newer ones; the flavour by the device asked for.
+ * `problem` says why there are none.
+ */
+function cachedTrees(
+  environment: Environment,
+  device: FindOptions['device'],
+): { paths: string[]; problem: string | null } {
+  const none = { paths: [], problem: 'holds no libtorch' }
   const directory = libtorchCacheDirectory(environment)
-  if (directory === null || !existsSync(directory)) return []
+  if (directory === null || !existsSync(directory)) return none
+  let names: string[]
+  try {
+    names = readdirSync(directory)
+  } catch (error) {
+    return { paths: [], problem: cannotBeRead(error) }
+  }
   const pattern = new RegExp(`^(\\d+\\.\\d+\\.\\d+)-(cpu|cu\\d+)-${process.platform}-${process.arch}$`)
   const addons = addonsDirectory(environment)
   const score = (name: string): number[] => {
@@ -156,10 +184,11 @@ function cachedTrees(environment: Environment, device: FindOptions['device']): s
     for (let i = 0; i < left.length; i++) if (left[i] !== right[i]) return left[i] - right[i]
     return a < b ? -1 : 1
   }
-  return readdirSync(directory)
+  const paths = names
     .filter((name) => pattern.test(name))
     .sort(compare)
     .map((name) => join(directory, name))
+  return paths.length > 0 ? { paths, problem: null } : none
 }
 
 /** Folder of the torch package of `STRATABERT_PYTHON` or python3, found without importing it. */

@@ -48,11 +48,13 @@ function tryCreate(path: string, content: string): boolean {
   }
 }
 
+/** Null when the lock is gone. A lock that nobody here can read is not waited for: it would be for ever. */
 function readOwner(path: string): string | null {
   try {
     return readFileSync(path, 'utf8')
-  } catch {
-    return null
+  } catch (error) {
+    if (['ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '')) return null
+    throw fileError(error, path, 'read whose lock it is')
   }
 }
 

@@ -7,6 +7,7 @@ import { existsSync, readdirSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { StrataError } from '../errors.js'
 import { loadAddon, loadBoot, resolveAddon } from './boot.js'
+import { limitThreads } from './cgroup.js'
 import { cudaFacts, cudaProblem } from './cuda-problem.js'
 import { findLibtorch, type LibtorchAttempt, type LibtorchTree, libtorchNotFound } from './find-libtorch.js'
 import type { NativeCore } from './native-core.js'
@@ -15,6 +16,7 @@ import { programArguments } from './program.js'
 
 export type DeviceChoice = 'cpu' | 'cuda' | 'auto'
 
+/** Which device and libtorch a process wants; the first call decides for all threads. */
 export interface LoadOptions {
   /** `cuda` throws when it cannot be had, `auto` (default) falls back to the CPU with one warning. `cuda:1` and the like count as `cuda`. */
   device?: DeviceChoice | string
@@ -46,6 +48,8 @@ export function loadCore(options: LoadOptions = {}): NativeCore {
 export function loadRuntime(options: LoadOptions = {}): LoadedRuntime {
   const device = deviceChoice(options.device)
   if (loaded) {
+    if (options.libtorch)
+      refuseSecond(loaded.tree.directory, find({ device, libtorch: options.libtorch }).tree.directory)
     if (device === 'cuda' && loaded.device !== 'cuda') throw cudaUnavailable(loaded)
     return loaded
   }
@@ -54,15 +58,8 @@ export function loadRuntime(options: LoadOptions = {}): LoadedRuntime {
   // Before anything of libtorch is mapped: without an addon for this version nothing could be done with it.
   resolveAddon(`torch-${tree.minor}`)
 
-  const claimed = loadBoot().claim(tree.directory)
-  if (claimed !== tree.directory) {
-    throw new StrataError(
-      'LIBTORCH_VERSION',
-      `this process already uses the libtorch in ${claimed}; ${tree.directory} was asked for; expected one libtorch a process: ` +
-        'use the same one in all threads, or start another process',
-      { details: { claimed, directory: tree.directory } },
-    )
-  }
+  const first = loadBoot().claim() === null
+  refuseSecond(loadBoot().claim(tree.directory), tree.directory)
   const trace: LoadedRuntime['trace'] = []
   openLibrary(join(tree.directory, 'lib', libraryFile('libtorch_cpu')), tree, trace)
   let problem = device === 'cpu' ? null : openCuda(tree, trace)
@@ -76,6 +73,8 @@ export function loadRuntime(options: LoadOptions = {}): LoadedRuntime {
       { details: { addon: core.torchVersion, libtorch: tree.version, directory: tree.directory } },
     )
   }
+  // Once a process: a worker that comes later does not undo what somebody has chosen.
+  if (first) limitThreads(core)
   if (device !== 'cpu' && problem === null && (core.cudaDeviceCount?.() ?? 0) === 0) {
     problem =
       'libtorch_cuda is loaded but finds no device: check the NVIDIA driver (nvidia-smi) and CUDA_VISIBLE_DEVICES'
@@ -141,6 +140,16 @@ function find(options: { device: DeviceChoice; libtorch?: string }): {
 // loadCore is synchronous, fetching is not: it happens in a process of its own, whose progress goes to stderr.
 function installNow(): void {
   spawnSync(process.execPath, programArguments(__dirname, 'install-main'), { stdio: ['ignore', 2, 2] })
+}
+
+function refuseSecond(claimed: string | null, directory: string): void {
+  if (claimed === directory) return
+  throw new StrataError(
+    'LIBTORCH_VERSION',
+    `this process already uses the libtorch in ${claimed}; ${directory} was asked for; expected one libtorch a process: ` +
+      'use the same one everywhere, or start another process',
+    { details: { claimed, directory } },
+  )
 }
 
 function openLibrary(path: string, tree: LibtorchTree, trace: LoadedRuntime['trace']): void {

@@ -2,6 +2,7 @@
 import { spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { arch, availableParallelism, cpus, platform, release, totalmem } from 'node:os'
+import { cgroupMemory, cgroupThreads } from './cgroup.js'
 
 export interface MachineFacts {
   platform: string
@@ -45,7 +46,7 @@ export function machineFacts(): MachineFacts {
     cpuFeatures,
     nativeBf16: NATIVE_BF16.some((feature) => cpuFeatures.includes(feature)),
     threads: { available: availableParallelism(), cgroupLimit: cgroupThreads() },
-    memory: { totalBytes: totalmem(), cgroupLimitBytes: cgroupMemory() },
+    memory: { totalBytes: totalmem(), cgroupLimitBytes: cgroupMemory(totalmem()) },
     tools: {
       compiler: firstLine(process.env.CXX || 'c++', ['--version']),
       cmake: firstLine('cmake', ['--version']),
@@ -62,21 +63,6 @@ function processorFeatures(): string[] {
   const text = readText('/proc/cpuinfo')
   const flags = new Set((/^(?:flags|Features)\s*:\s*(.*)$/m.exec(text)?.[1] ?? '').split(/\s+/))
   return FEATURES.filter((feature) => flags.has(feature))
-}
-
-/** CPU quota of the container in cores, rounded up; null without one. availableParallelism() knows only the affinity. */
-function cgroupThreads(): number | null {
-  const [quota, period] = readText('/sys/fs/cgroup/cpu.max').trim().split(' ')
-  if (quota && quota !== 'max') return Math.max(1, Math.ceil(Number(quota) / Number(period)))
-  const quotaV1 = Number(readText('/sys/fs/cgroup/cpu/cpu.cfs_quota_us'))
-  const periodV1 = Number(readText('/sys/fs/cgroup/cpu/cpu.cfs_period_us'))
-  return quotaV1 > 0 && periodV1 > 0 ? Math.max(1, Math.ceil(quotaV1 / periodV1)) : null
-}
-
-function cgroupMemory(): number | null {
-  const text = (readText('/sys/fs/cgroup/memory.max') || readText('/sys/fs/cgroup/memory/memory.limit_in_bytes')).trim()
-  const bytes = Number(text)
-  return text === '' || !Number.isFinite(bytes) || bytes >= totalmem() ? null : bytes
 }
 
 function readText(path: string): string {

@@ -13,7 +13,8 @@ const SYMLINK_MODE = 0o120000
 
 /**
  * Unpacks the entries that `rename` gives a relative path for (null = leave out) into `directory`. Calls `onBytes` with the bytes
- * written since the last call. yauzl checks sizes and refuses absolute and climbing paths; CRC errors surface as BAD_FILE.
+ * written since the last call. yauzl checks sizes and refuses absolute and climbing paths, not the entries' checksums: the caller has verified
+ * the archive's hash.
  */
 export async function unzip(
   archive: string,

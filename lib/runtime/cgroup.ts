@@ -1,0 +1,59 @@
+/**
+ * What the container may use of the machine. availableParallelism() and libtorch count processors, and know nothing of a quota: with a thread
+ * for each of 64 processors and a quota of two, the kernel halts all of them for most of every period.
+ */
+import { readFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import type { NativeCore } from './native-core.js'
+import type { Environment } from './platform.js'
+
+const ROOT = '/sys/fs/cgroup'
+
+/** CPU quota of the container in cores, rounded up; null without one. The tightest of the own control group and those around it. */
+export function cgroupThreads(root = ROOT, own = ownGroup()): number | null {
+  const limits: number[] = []
+  for (let group = own; ; group = dirname(group)) {
+    const [quota, period] = readText(join(root, group, 'cpu.max'))
+      .trim()
+      .split(' ')
+    if (quota && quota !== 'max') limits.push(Number(quota) / Number(period))
+    if (group === '/') break
+  }
+  const [quotaV1, periodV1] = ['quota', 'period'].map((name) =>
+    Number(readText(join(root, 'cpu', `cpu.cfs_${name}_us`))),
+  )
+  if (quotaV1 > 0 && periodV1 > 0) limits.push(quotaV1 / periodV1)
+  const known = limits.filter((limit) => limit > 0 && Number.isFinite(limit))
+  return known.length > 0 ? Math.max(1, Math.ceil(Math.min(...known))) : null
+}
+
+/** Memory limit of the container in bytes; null without one below `machineBytes`. */
+export function cgroupMemory(machineBytes: number, root = ROOT): number | null {
+  const text = readText(join(root, 'memory.max')) || readText(join(root, 'memory', 'memory.limit_in_bytes'))
+  const bytes = Number(text.trim())
+  return text.trim() === '' || !Number.isFinite(bytes) || bytes >= machineBytes ? null : bytes
+}
+
+/** Default of libtorch's threads: at most what the container may use, unless OMP_NUM_THREADS says how many. */
+export function limitThreads(
+  core: NativeCore,
+  limit: number | null = cgroupThreads(),
+  environment: Environment = process.env,
+): void {
+  if (limit === null || environment.OMP_NUM_THREADS) return
+  if (core.threads() > limit) core.threads(limit)
+}
+
+/** Path of this process's group (version 2), as it sees it; `/` inside most containers. */
+function ownGroup(): string {
+  const path = /^0::(\/.*)$/m.exec(readText('/proc/self/cgroup'))?.[1] ?? '/'
+  return path.includes('..') ? '/' : path
+}
+
+function readText(path: string): string {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch {
+    return ''
+  }
+}
