@@ -225,6 +225,43 @@ describe('SQuAD data', () => {
     assert.match((await failure(readSquad(path))).message, /question c: "is_impossible" is true, yet there are answers/)
   })
 
+  it('rows in JSON lines and Parquet, as the hub’s copies have them, are the same questions', async () => {
+    const context = 'Caf\u00e9 \u{1f600} of the city. The man rode a horse.'
+    // Places count code points: the wide character is one.
+    const start = context.indexOf('The man') - 1
+    const answers = [
+      { text: 'The man', answer_start: start },
+      { text: 'man', answer_start: start + 4 },
+    ]
+    const qas = [
+      { id: 'who', question: 'Who rode?', answers },
+      { id: 'none', question: 'Who swam?', answers: [], is_impossible: true },
+    ]
+    const json = await readSquad(file(squad([{ context, qas }], 'v2.0')))
+    const rows = qas.map(({ id, question, answers: own }) => ({
+      ...{ id, title: 'City', context, question },
+      answers: { text: own.map(({ text }) => text), answer_start: own.map((one) => one.answer_start) },
+    }))
+    const path = join(folder, 'rows.jsonl')
+    const write = (lines: readonly string[]) => writeFileSync(path, `${lines.join('\n')}\n`)
+    write(rows.map((one) => JSON.stringify(one)))
+    for (const source of [path, join(__dirname, 'golden/squad.parquet')]) {
+      const set = await readSquad(source)
+      assert.deepEqual(set.questions, json.questions, source)
+      assert.deepEqual(set.contexts, [{ title: 'City', text: context }])
+      assert.equal(set.withoutAnswer, 1)
+    }
+    const one = await failure(readSquad(path, { noAnswer: false }))
+    assert.match(one.message, /1 of 2 questions .*question none: no answer, which only SQuAD 2\.0 allows/s)
+    const flat = { ...rows[0], id: 'flat', answers: { text: ['The man'], answer_start: [] } }
+    write([JSON.stringify(rows[0]), '{"id": ', JSON.stringify({ ...rows[0], id: 7 }), JSON.stringify(flat)])
+    const bad = await failure(readSquad(path))
+    assert.match(bad.message, /3 of 4 questions/)
+    assert.match(bad.message, /question 1 of the rows from line 2: no JSON/)
+    assert.match(bad.message, /question 1 of the rows from line 3: no text "id"/)
+    assert.match(bad.message, /question flat: no list "answers"/)
+  })
+
   it('windows and training places are those of transformers’ SQuAD program', async () => {
     const paragraphs = spans.examples.map(({ id, question, context, answer, answerStart }) => ({
       context,

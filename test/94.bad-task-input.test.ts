@@ -197,6 +197,12 @@ describe('bad input of tasks', function () {
         'tasks.like.head.kind',
         'expected regressor for a regression task',
       ]))
+    it('inputs longer than the encoder has positions', () =>
+      refused(recipe(MOOD.replace(' } }', ' }, sequenceTokens: 65 }'), good()), [
+        'tasks.mood.sequenceTokens',
+        'came 65',
+        'encoder.maxPositions = 64',
+      ]))
     it('an adapter whose heads do not divide its size', () =>
       refused(recipe(MOOD, good(), 'adapter: { kind: pal, size: 100, heads: 6 }'), [
         'adapter.size',

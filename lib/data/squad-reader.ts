@@ -1,7 +1,11 @@
-/** SQuAD's JSON, versions 1.1 and 2.0 (Rajpurkar et al. 2016, arXiv 1606.05250; 2018, arXiv 1806.03822). */
+/**
+ * SQuAD's JSON, versions 1.1 and 2.0 (Rajpurkar et al. 2016, arXiv 1606.05250; 2018, arXiv 1806.03822), and the same as JSON lines or
+ * Parquet (squad-rows.ts).
+ */
 import { readFile } from 'node:fs/promises'
 import { gunzipSync } from 'node:zlib'
 import { fileError, StrataError } from '../errors.js'
+import { BadRow, hasSquadRows, readSquadRows } from './squad-rows.js'
 
 export interface SquadAnswer {
   text: string
@@ -48,7 +52,7 @@ export interface SquadReadOptions {
 const SHOWN_PROBLEMS = 5
 
 /**
- * Reads a SQuAD file (gzipped when its name ends in .gz). A question is bad, counted and left out when its id or text is missing or the id came before, its context
+ * Reads a SQuAD file (gzipped when its name ends in .gz), or rows in JSON lines or Parquet. A question is bad, counted and left out when its id or text is missing or the id came before, its context
  * is missing or empty, it has no answer where one is needed, or an answer's text does not stand where `answer_start` says (counted in code
  * points; UTF-16 units, as JavaScript programs write them, are taken where only those fit).
  * Throws NOT_FOUND, BAD_FILE (no SQuAD JSON) and BAD_DATA (no question, too many bad ones).
@@ -58,20 +62,19 @@ export async function readSquad(file: string, options: SquadReadOptions = {}): P
   if (!(maxBadShare >= 0 && maxBadShare <= 1)) {
     throw new StrataError('BAD_ARGUMENT', `maxBadShare is ${maxBadShare}; a share from 0 to 1 was expected`)
   }
-  const root = await readJson(file)
-  const articles = isRecord(root) ? root.data : undefined
-  if (!isRecord(root) || !Array.isArray(articles)) {
-    throw badFile(file, 'has no list "data"; SQuAD JSON {"version", "data": [{"title", "paragraphs"}]} was expected')
-  }
-  const version = root.version === undefined ? undefined : String(root.version)
+  const rows = hasSquadRows(file)
+  const { articles, version } = rows
+    ? { articles: await readSquadRows(file), version: undefined }
+    : await readArticles(file)
   const noAnswer = options.noAnswer ?? (/^v?2/.test(version ?? '') || hasImpossible(articles))
   const reader = new Reader({ ...options, noAnswer })
   articles.forEach((article, index) => {
     const paragraphs = isRecord(article) ? article.paragraphs : undefined
     if (!Array.isArray(paragraphs)) throw badFile(file, `article ${index + 1} has no list "paragraphs"`)
-    const title = isRecord(article) && typeof article.title === 'string' ? article.title : ''
+    const { title, line } = article as Record<string, unknown>
     paragraphs.forEach((paragraph, place) => {
-      reader.paragraph(paragraph, title, `paragraph ${place + 1} of article ${index + 1}`)
+      const where = rows ? `the rows from line ${line}` : `paragraph ${place + 1} of article ${index + 1}`
+      reader.paragraph(paragraph, typeof title === 'string' ? title : '', where)
     })
   })
   const { contexts, questions, entries, bad, problems } = reader
@@ -119,7 +122,12 @@ class Reader {
         typeof fields.id === 'string' && fields.id !== ''
           ? `question ${fields.id}`
           : `question ${place + 1} of ${where}`
-      const read = usable ? this.#question(fields, context, units) : 'its context is missing or empty'
+      const read =
+        entry instanceof BadRow
+          ? entry.problem
+          : usable
+            ? this.#question(fields, context, units)
+            : 'its context is missing or empty'
       if (typeof read === 'string') this.#reject(name, read)
       else {
         this.#ids.add(read.id)
@@ -179,6 +187,15 @@ function placeOf(context: string, units: Uint32Array | undefined, text: string, 
   const place = units ? units[start] : start
   if (place !== undefined && context.startsWith(text, place)) return place
   return context.startsWith(text, start) ? start : undefined
+}
+
+async function readArticles(file: string): Promise<{ articles: unknown[]; version: string | undefined }> {
+  const root = await readJson(file)
+  const articles = isRecord(root) ? root.data : undefined
+  if (!isRecord(root) || !Array.isArray(articles)) {
+    throw badFile(file, 'has no list "data"; SQuAD JSON {"version", "data": [{"title", "paragraphs"}]} was expected')
+  }
+  return { articles, version: root.version === undefined ? undefined : String(root.version) }
 }
 
 async function readJson(file: string): Promise<unknown> {

@@ -110,10 +110,13 @@ export async function openRecipeTasks(
   return opened
 }
 
-/** What the recipe says of the task, else what its definition asks for (the windows of a span task), else the batch's limit. */
+/**
+ * What the recipe says of the task, else what its definition asks for (the windows of a span task) within the encoder's positions,
+ * else the batch's limit.
+ */
 function sequenceTokensOf(recipe: ResolvedRecipe, name: string, definition: TaskDefinition): number {
-  const { sequenceTokens } = definition as Partial<SpanTaskDefinition>
-  return recipe.tasks[name].sequenceTokens ?? sequenceTokens ?? recipe.batch.sequenceTokens
+  const { sequenceTokens = recipe.batch.sequenceTokens } = definition as Partial<SpanTaskDefinition>
+  return recipe.tasks[name].sequenceTokens ?? Math.min(sequenceTokens, recipe.encoder.maxPositions)
 }
 
 function headKind(recipe: ResolvedRecipe, name: string, definition: TaskDefinition): string {

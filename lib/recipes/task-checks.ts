@@ -18,6 +18,7 @@ export function taskFaults(recipe: ResolvedRecipe): RecipeProblem[] {
     ...nameFaults(recipe),
     ...headKindFaults(recipe),
     ...adapterFaults(recipe),
+    ...lengthFaults(recipe),
     ...stageFaults(recipe),
   ]
 }
@@ -115,6 +116,14 @@ function adapterFaults({ adapter }: ResolvedRecipe): RecipeProblem[] {
   const { size, heads } = adapterConfig('', adapter, 1)
   if (size! % heads! === 0) return []
   return [{ key: 'adapter.size', message: `came ${size}, expected a multiple of adapter.heads = ${heads}` }]
+}
+
+function lengthFaults({ tasks, encoder }: ResolvedRecipe): RecipeProblem[] {
+  return Object.entries(tasks).flatMap(([name, { sequenceTokens }]) => {
+    if (sequenceTokens === undefined || sequenceTokens <= encoder.maxPositions) return []
+    const message = `came ${sequenceTokens}, expected at most encoder.maxPositions = ${encoder.maxPositions}`
+    return [{ key: `tasks.${name}.sequenceTokens`, message }]
+  })
 }
 
 function stageFaults(recipe: ResolvedRecipe): RecipeProblem[] {

@@ -3,6 +3,7 @@ import { RowTally, readSquad, readTable, type SquadSet, tableFormatOf } from '..
 import { splitBySeed } from './data-share.js'
 import { type CandidateQuestion, sentencePairs } from './question-candidates.js'
 import type { RankingTaskDefinition } from './ranking-task.js'
+import { SQUAD_ENDINGS } from './span-task.js'
 
 export interface RankingRequest {
   definition: RankingTaskDefinition
@@ -19,7 +20,7 @@ export interface RankingRequest {
 
 /** Endings of the files that a definition reads, in the order in which a folder is searched. */
 export function rankingEndings(definition: RankingTaskDefinition): readonly string[] {
-  return definition.question ? ['tsv', 'csv', 'jsonl', 'ndjson', 'parquet'] : ['json']
+  return definition.question ? ['tsv', 'csv', 'jsonl', 'ndjson', 'parquet'] : SQUAD_ENDINGS
 }
 
 /** The usable questions of one file, and the SQuAD set that they were made of. Throws what `readSquad` and `readTable` throw. */

@@ -24,6 +24,9 @@ export interface SpanTaskDefinition extends TaskDefinition, WindowSizes {
   files?: Readonly<Record<string, readonly string[]>>
 }
 
+/** Endings of the files, in the order in which a folder is searched. */
+export const SQUAD_ENDINGS = ['json', 'jsonl', 'ndjson', 'parquet']
+
 /** Every question has an answer. The main metric is F1. */
 export const SQUAD_11: SpanTaskDefinition = {
   name: 'SQuAD-1.1',
@@ -104,7 +107,7 @@ class Opening {
 
   async open(): Promise<OpenedTask> {
     const { definition, data, splits: wanted, seed, devShare = 0.1 } = this.#options
-    const { splits, single } = resolveTaskFiles(this.#name, data, ['json'], definition.files)
+    const { splits, single } = resolveTaskFiles(this.#name, data, SQUAD_ENDINGS, definition.files)
     const isWanted = (split: string): boolean => !wanted || wanted.includes(split)
     const task: OpenedTask = {
       name: this.#name,

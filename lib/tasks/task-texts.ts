@@ -6,7 +6,7 @@ import { splitBySeed } from './data-share.js'
 import { LabelReader } from './label-reader.js'
 import { rankingEndings, readRankingQuestions, splitQuestions } from './ranking-questions.js'
 import type { RankingTaskDefinition } from './ranking-task.js'
-import type { SpanTaskDefinition } from './span-task.js'
+import { type SpanTaskDefinition, SQUAD_ENDINGS } from './span-task.js'
 import { isConllu, readWordLists } from './tagged-words.js'
 import { TAGGING_ENDINGS, type TaggingTaskDefinition } from './tagging-task.js'
 import { type ResolvedFiles, resolveTaskFiles } from './task-files.js'
@@ -93,7 +93,7 @@ async function* labelledRows(
 /** The contexts of SQuAD files; of one file those that the task trains on. */
 async function* readContexts(source: TaskTextSource<SpanTaskDefinition>): AsyncGenerator<readonly string[]> {
   const { definition, name = definition.name, data, splits: wanted = ['train'], seed, devShare = 0.1, signal } = source
-  const { splits, single } = resolveTaskFiles(name, data, ['json'], definition.files)
+  const { splits, single } = resolveTaskFiles(name, data, SQUAD_ENDINGS, definition.files)
   checkSplits(name, splits, wanted)
   for (const split of wanted) {
     for (const file of splits.get(split)!) {

@@ -1,4 +1,4 @@
-"""Writes the small Parquet tables of test/25.table-reader.test.ts; needs pyarrow.
+"""Writes the small Parquet tables of test/25.table-reader.test.ts and test/47.squad.test.ts; needs pyarrow.
 
     python test/golden/make_parquet.py
 """
@@ -26,3 +26,16 @@ for codec in ["snappy", "gzip", "brotli", "zstd", "none"]:
 
 invalid = pa.array([b"fine", b"\xff\xfe broken", b"fine too"], pa.binary())
 pq.write_table(pa.table({"text": invalid, "label": [0, 1, 0]}), FOLDER / "table-invalid-utf8.parquet")
+
+# SQuAD as Hugging Face's copies have it: rows, with answers as a struct of lists.
+context = "Caf\u00e9 \U0001f600 of the city. The man rode a horse."
+answers = [{"text": ["The man", "man"], "answer_start": [context.index("The man"), context.index("man")]}, {"text": [], "answer_start": []}]
+fields = pa.struct([("text", pa.list_(pa.string())), ("answer_start", pa.list_(pa.int32()))])
+squad = {
+    "id": ["who", "none"],
+    "title": ["City", "City"],
+    "context": [context, context],
+    "question": ["Who rode?", "Who swam?"],
+    "answers": pa.array(answers, fields),
+}
+pq.write_table(pa.table(squad), FOLDER / "squad.parquet")
