@@ -393,6 +393,10 @@ describe('Tasks', function () {
         open('MNLI', folderOf({ 'readme.md': [] })),
         refuses('NOT_FOUND', 'dev_matched', 'readme.md'),
       )
+      await assert.rejects(
+        open(custom, [path, path] as unknown as TaskFiles),
+        refuses('BAD_ARGUMENT', 'list of 2 files', path, 'files by split'),
+      )
       assert.throws(() => definitionOf('cula'), refuses('BAD_ARGUMENT', 'cula', 'CoLA'))
       assert.throws(() => checkTaskNames(['a', 'b', 'a']), refuses('BAD_RECIPE', '"a"'))
     })

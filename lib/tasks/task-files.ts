@@ -43,6 +43,13 @@ export function resolveTaskFiles(
     if (!isFolder) return { splits: new Map([['train', [data]]]), single: true }
     return { splits: filesOfFolder(task, data, endings, names), single: false }
   }
+  if (Array.isArray(data)) {
+    throw new StrataError(
+      'BAD_ARGUMENT',
+      `task ${task}: a list of ${data.length} files came (${data.slice(0, 5).join(', ')}); files by split were expected, like { train: [a, b], dev: c }`,
+      { details: { task } },
+    )
+  }
   const splits = new Map<string, readonly string[]>()
   for (const [split, paths] of Object.entries(data)) {
     const list = typeof paths === 'string' ? [paths] : [...paths]
