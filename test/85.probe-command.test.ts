@@ -7,6 +7,7 @@ import { stream } from '../lib/data/random.js'
 import { bestLayer, layerCentroid, type ProbeReport, probeLines } from '../lib/evaluation/index.js'
 import { encodeUnits } from '../lib/evaluation/probing/encoded-units.js'
 import { cacheFeatures } from '../lib/evaluation/probing/feature-cache.js'
+import { placeSet } from '../lib/evaluation/probing/probe-set.js'
 import { UnitPlan } from '../lib/evaluation/probing/units.js'
 import { Encoder } from '../lib/inference/index.js'
 import { computeThreads, encoderConfig, loadModel, Model, saveModelFolder } from '../lib/model/index.js'
@@ -314,6 +315,21 @@ describe('probe command', function () {
     )
     assert.equal(missing.code, 2)
     assert.match(missing.stderr, /\/no\/model/)
+  })
+
+  it('leaves out what the encoder cannot read, but not a whole split', () => {
+    const planned = new UnitPlan().add(arcs)
+    const units = Math.max(...PROBE_SPLITS.flatMap((split) => [...planned.splits[split].rows])) + 1
+    const rowOf = Int32Array.from({ length: units }, (_, unit) => unit)
+    rowOf[planned.splits.dev.rows[1]] = -1
+    const { data, dropped } = placeSet(planned, rowOf)
+    assert.ok(dropped.dev > 0 && data.dev.labels.length === 2 * SIZES.dev - dropped.dev)
+    for (const unit of planned.splits.test.rows) rowOf[unit] = -1
+    assert.throws(() => placeSet(planned, rowOf), {
+      code: 'BAD_DATA',
+      message:
+        /^task Arc \(a grammar of six words\): the encoder reads the words of none of its \d+ (?:train|dev|test) examples/,
+    })
   })
 
   it('finds the best layer on dev and the centroid of the gains', () => {

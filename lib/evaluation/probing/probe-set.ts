@@ -40,7 +40,7 @@ export interface PlacedSet {
   words?: Record<ProbeSplit, string[]>
 }
 
-/** Rows in place of units; examples whose word the encoder cannot read are left out and counted. */
+/** Rows in place of units; examples whose word the encoder cannot read are left out and counted. Throws BAD_DATA when none of a split is left. */
 export function placeSet({ set, parts, splits }: PlannedSet, rowOf: Int32Array): PlacedSet {
   const dropped = { train: 0, dev: 0, test: 0 }
   const words = { train: [] as string[], dev: [] as string[], test: [] as string[] }
@@ -58,6 +58,13 @@ export function placeSet({ set, parts, splits }: PlannedSet, rowOf: Int32Array):
       labels.push(label)
       if (examples.words) words[split].push(examples.words[index])
     })
+    if (labels.length === 0) {
+      throw new StrataError(
+        'BAD_DATA',
+        `task ${set.name} (${set.source}): the encoder reads the words of none of its ${dropped[split]} ${split} examples; a tokenizer of the text's script, and sentences within its longest input, were expected`,
+        { details: { task: set.name, split } },
+      )
+    }
     return { rows: Int32Array.from(rows), labels: Int32Array.from(labels) }
   }
   const data: ProbeData = { train: place('train'), dev: place('dev'), test: place('test'), parts }

@@ -1,7 +1,7 @@
 /**
  * BShift: were two neighbouring words swapped (I) or not (O)? Conneau et al. 2018, with the filters of SentEval's files: the sentence
- * start and punctuation stay, sentences with double quotes are left out. Ours: the two forms differ, and a space stands between them,
- * so that no clitic is torn off ("don't").
+ * start and punctuation stay, sentences with double quotes are left out. Ours: the two forms differ, and a space stands between them:
+ * a word and its clitic ("don't") do not change places. What is grown onto the second word stays where it is ("do they" + "n't").
  */
 import type { ProbeBuilder, ProbeContext } from './builder.js'
 import { Draws } from './draws.js'
