@@ -22,7 +22,12 @@ const ADAMAX = {
  *
  * Deliberate differences, all of them keys:
  * - no weight decay on biases and LayerNorm (`optimizer.decayAll: true` decays everything, as the code does by a slip);
- * - the fine-tuning of each task runs 3 epochs (ours; the paper gives at most 5 and no rate of its own).
+ * - the fine-tuning of each task runs 3 epochs at the refinement's rate (the paper gives at most 5 and no rate, the code's script for
+ *   RTE 2e-5): `stages.1.optimizer.learningRate`;
+ * - only pairs that a SAN reads have their second text first, the code packs all so (`tasks.<name>.definition.hypothesisFirst`).
+ *
+ * QNLI is ranked, as in the paper, under the name `qnli-ranking`; `qnli` classifies its pairs, as the code does with the set's second
+ * version.
  */
 export const mtDnn: NamedRecipe = {
   name: 'mt-dnn',

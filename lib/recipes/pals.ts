@@ -13,7 +13,8 @@ import { defineRecipe } from './schema.js'
  *
  * Deliberate differences:
  * - figures are those of whole dev sets; the code averages CoLA and STS-B over batches of 8;
- * - STS-B is scored on the predicted numbers as they are; the code clamps them to the range of the labels first;
+ * - STS-B is scored on the predicted numbers as they are, the code clamps them to the labels' range first; and the sum that names the
+ *   best checkpoint takes the F1 of MRPC and QQP, as GLUE does, the code their accuracy;
  * - each pass over a task's examples has an order of its own, the code's is always the same;
  * - round robin (`sampler.kind: roundRobin`) is one; the code's never leaves its first task.
  *
