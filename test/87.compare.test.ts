@@ -4,9 +4,13 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, 
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { checkMeasures } from '../lib/experiments/check-measures.js'
+import { Fingerprints } from '../lib/experiments/fingerprint.js'
 import { type Comparison, compareExperiment, estimateExperiment, loadExperiment } from '../lib/experiments/index.js'
-import { planExperiment } from '../lib/experiments/plan.js'
+import { planExperiment, type TrainJob } from '../lib/experiments/plan.js'
 import { probeNumbers } from '../lib/experiments/probe-numbers.js'
+import { taskParameters } from '../lib/experiments/task-parameters.js'
+import { trainId } from '../lib/experiments/train-id.js'
+import { inspectSafetensors } from '../lib/model/index.js'
 import { openRecipe, type RunResult, runRecipe, type Values } from '../lib/recipes/index.js'
 import { findLibtorch } from '../lib/runtime/index.js'
 import { COMMAND_LINE } from './helpers/cli-process.js'
@@ -88,11 +92,13 @@ describe('stratabert compare', function () {
   const output = () => join(folder, 'compared')
   const paths = () => ({ moods: folder })
   const runFolders = () => readdirSync(join(output(), 'runs'))
-  const stepsOf = (run: string) =>
-    readFileSync(join(output(), 'runs', run, 'metrics.jsonl'), 'utf8')
+  const eventsOf = (log: string): any[] =>
+    readFileSync(log, 'utf8')
       .trim()
       .split('\n')
       .map((line) => JSON.parse(line))
+  const stepsOf = (run: string) =>
+    eventsOf(join(output(), 'runs', run, 'metrics.jsonl'))
       .filter(({ type }) => type === 'step')
       .map(({ step }) => step)
 
@@ -238,6 +244,110 @@ describe('stratabert compare', function () {
       if (row.convergence!.comparable === 2) assert.equal(row.convergenceFactor, (factors[0] + factors[1]) / 2)
     })
 
+    it("what training cost is what the runs' logs say", () => {
+      assert.deepEqual(
+        comparison.costs.map(({ variant, step, runs: count }) => [variant, step, count]),
+        Object.keys(RATES).map((name) => [name, 'tune', 2]),
+      )
+      for (const row of comparison.costs) {
+        const own = comparison.variants.find(({ name }) => name === row.variant)!.runs
+        const seconds = own.map((run) => run.seconds)
+        assert.deepEqual(row.secondsRange, [Math.min(...seconds), Math.max(...seconds)])
+        const rates = own.map(({ folder: run }) => {
+          const lines = eventsOf(join(run, 'metrics.jsonl'))
+          // Each line is one step of 16 examples.
+          const steps = lines.filter(({ type }) => type === 'step').slice(1)
+          const time = steps.reduce((sum, { millisecondsPerStep }) => sum + millisecondsPerStep / 1000, 0)
+          const scored = lines.filter(({ type }) => type === 'evaluation')
+          const tokens = steps.at(-1).tokens - lines.find(({ type }) => type === 'step').tokens
+          return [(16 * 39) / time, tokens / time, scored.reduce((sum, line) => sum + line.seconds, 0)]
+        })
+        const mean = (at: number) => (rates[0][at] + rates[1][at]) / 2
+        const found = [row.examplesPerSecond, row.tokensPerSecond, row.evaluationSeconds]
+        found.forEach((value, at) => {
+          assert.ok(Math.abs(value! - mean(at)) <= 1e-9 * mean(at), `${value} ${mean(at)}`)
+        })
+        assert.equal(row.trainedParameters, own[0].values.trainedParameters)
+        assert.equal(row.tasks, undefined)
+      }
+      const [header, first] = readFileSync(join(output(), 'comparison-costs.csv'), 'utf8').split('\n')
+      const cell = (name: string) => first.split(',')[header.split(',').indexOf(name)]
+      assert.equal(Number(cell('examplesPerSecond')), comparison.costs[0].examplesPerSecond)
+    })
+
+    it('scores by evaluation are those of the logs, in a file of their own', () => {
+      const rows = readFileSync(join(output(), 'comparison-scores.csv'), 'utf8').trim().split('\n').slice(1)
+      for (const { name, runs: own } of comparison.variants) {
+        for (const { seed, folder: run } of own) {
+          const scored = eventsOf(join(run, 'metrics.jsonl')).filter(({ type }) => type === 'evaluation')
+          assert.deepEqual(
+            comparison.evaluations.find((one) => one.variant === name && one.seed === seed && one.measure === 'loss'),
+            {
+              measure: 'loss',
+              variant: name,
+              seed,
+              stage: 'finetune',
+              steps: [8, 16, 24, 32, 40],
+              values: scored.map(({ tasks }) => tasks.mood.dev.loss),
+            },
+          )
+          scored.forEach(({ step, tasks }, index) => {
+            const row = `${name},tune,${seed},finetune,${index + 1},${step},mood.dev.accuracy,${tasks.mood.dev.metrics.accuracy}`
+            assert.ok(rows.includes(row), row)
+          })
+        }
+      }
+      const page = readFileSync(join(output(), 'comparison.md'), 'utf8')
+      assert.match(page, /\| loss \| base \| 1 \| every 8 \| 0\.\d{4}(, \d\.\d{4}){4} \|/)
+    })
+
+    it('says what the seeds, the set and the distance to a known figure could have shown', () => {
+      const [base, fast] = comparison.table
+      const [a, b] = SEEDS.map((seed) => runs[`base ${seed}`].tasks.mood.dev.metrics.accuracy)
+      const all = ['base', 'fast'].flatMap((name) =>
+        SEEDS.map((seed) => runs[`${name} ${seed}`].tasks.mood.dev.metrics.accuracy),
+      )
+      const p = all.reduce((sum, one) => sum + one, 0) / 4
+      assert.equal(fast.examples, 60)
+      // (1.95996 + 0.84162) of standard errors.
+      assert.ok(Math.abs(fast.smallestByExamples! - 2.801585 * Math.sqrt((2 * p * (1 - p)) / 60)) < 1e-6)
+      assert.equal(base.smallestByExamples, undefined)
+      if (a === b) assert.equal(base.referenceDetectable, undefined)
+      // The same for any two values: their deviation times one number.
+      else assert.ok(base.referenceDetectable! > 4 * Math.abs(a - b))
+    })
+
+    it('without the newer figures of a log the table says that they are missing', async () => {
+      const log = join(comparison.variants[0].runs[0].folder, 'metrics.jsonl')
+      const whole = readFileSync(log, 'utf8')
+      const lines = whole.split('\n').filter((line) => !/^{"type":"(start|step)"/.test(line))
+      writeFileSync(log, lines.join('\n'))
+      const { comparison: table } = await compareExperiment(file, { output: output(), paths: paths(), tableOnly: true })
+      const [row] = table.costs
+      assert.deepEqual(
+        [row.examplesPerSecond, row.tokensPerSecond, row.trainedParameters],
+        [undefined, undefined, undefined],
+      )
+      assert.equal(row.seconds, comparison.costs[0].seconds)
+      assert.match(
+        readFileSync(join(output(), 'comparison.md'), 'utf8'),
+        /\| base \| tune \| 2 \| .* \| – \| – \| – \| – \| – \|/,
+      )
+      writeFileSync(log, whole)
+    })
+
+    it('all runs done: the same command only writes the tables anew', async () => {
+      rmSync(join(output(), 'comparison-costs.csv'))
+      const result = await compareExperiment(file, {
+        output: output(),
+        paths: paths(),
+        onEvent: (event) => assert.fail(event.type),
+      })
+      assert.deepEqual([result.status, result.missing], ['completed', 0])
+      assert.ok(existsSync(join(output(), 'comparison-costs.csv')))
+      assert.deepEqual(result.comparison.table, comparison.table)
+    })
+
     it('after a change of one variant only that one is missing', async () => {
       const changed = structuredClone(experiment)
       changed.variants.fast.set['optimizer.learningRate'] = 5e-3
@@ -294,6 +404,40 @@ describe('stratabert compare', function () {
     assert.match(comparison.notes.join('\n'), /failed: wrong, step answer, seed 1: error\[BAD_ARGUMENT\]: .*moood/)
   })
 
+  it('trained parameters by task are those of the model, shared or its own', async () => {
+    const small = {
+      tasks: { mood: SMALL_DEFINITIONS.mood, rte: {} },
+      data: { mood: join(folder, 'mood.csv'), rte: join(folder, 'RTE') },
+      init: join(folder, 'init'),
+      batch: { sequences: 4, sequenceTokens: 64 },
+      ...{ device: 'cpu', precision: 'fp32', threads: 1, prefetchWorkers: 0 },
+    }
+    const counted = async (name: string, overlay: Values) => {
+      const recipe = await openRecipe(name, { overlay: { ...small, ...overlay } })
+      const run = join(folder, `tasks-${name}`)
+      const { checkpoint } = await runRecipe(recipe, { output: run, cacheDirectory: join(folder, 'cache') })
+      const { tensors } = inspectSafetensors(join(checkpoint!, 'model.safetensors'))
+      const of = (fits: (parameter: string) => boolean) =>
+        tensors.reduce((sum, tensor) => sum + (fits(tensor.name) ? tensor.shape.reduce((a, b) => a * b, 1) : 0), 0)
+      const [{ parameters, trainable }] = eventsOf(join(run, 'metrics.jsonl')).filter(({ type }) => type === 'start')
+      const found = await taskParameters({ recipe, folder: run } as TrainJob, { parameters, trainable })
+      // What was logged does not come out: nothing is said.
+      assert.equal(await taskParameters({ recipe, folder: run } as TrainJob, { parameters, trainable: 7 }), undefined)
+      return { found: found!, of }
+    }
+    const own = (task: string) => (name: string) => new RegExp(`^(heads|adapters)\\.${task}\\.`).test(name)
+    const pals = await counted('pals', { adapter: { size: 4, heads: 2 }, budget: { steps: 1 } })
+    const alone = await counted('fine-tune', { preset: 'alone', stages: { 0: { budget: { steps: 1 } } } })
+    for (const [task, other] of [
+      ['mood', 'rte'],
+      ['rte', 'mood'],
+    ]) {
+      assert.deepEqual(pals.found[task], { trained: pals.of((name) => !own(other)(name)), own: pals.of(own(task)) })
+      const all = alone.of((name) => !own(other)(name))
+      assert.deepEqual(alone.found[task], { trained: all, own: all })
+    }
+  })
+
   it('runs of equal settings are one run: a step with its own seed, a step that no variant changes', async () => {
     const chain = {
       ...experiment,
@@ -315,6 +459,23 @@ describe('stratabert compare', function () {
       'other second 2',
       'other look 2',
     ])
+    // So is one of an earlier version, whose recipe lacks a key; not where something else differs.
+    const [job] = plan.jobs as TrainJob[]
+    const { clip, ...older } = JSON.parse(JSON.stringify(job.recipe))
+    const earlier = async (recipe: any, keptUnder = recipe) => {
+      const id = await trainId(recipe, job, new Fingerprints())
+      const name = `base.first.7.${id.slice(0, 12)}`
+      mkdirSync(join(folder, 'earlier', name), { recursive: true })
+      writeFileSync(join(folder, 'earlier', name, 'job.recipe.json'), JSON.stringify(keptUnder))
+      const names = { runsPath: join(folder, 'earlier'), existing: [name] }
+      const [found] = (await planExperiment(await loadExperiment(chain, paths()), names)).jobs
+      return { id, name, found }
+    }
+    const before7 = await earlier({ ...older, clip: { maxGradNorm: clip.maxGradNorm } })
+    assert.notEqual(before7.id, job.id)
+    assert.deepEqual([before7.found.id, before7.found.folder], [before7.id, join(folder, 'earlier', before7.name)])
+    assert.equal((await earlier({ ...older, clip: { maxGradNorm: 7 } })).found.id, job.id)
+    assert.equal((await earlier({ ...older, clip }, { ...older, clip, batch: {} })).found.id, job.id)
     // Elsewhere, with other threads, they are the same runs; with another class weight they are not.
     const ids = async (change: (one: any) => void) => {
       const changed = structuredClone(chain)
@@ -384,6 +545,8 @@ describe('stratabert compare', function () {
       squad: 'squad',
       encoder: 'minilm_l6',
       treebank: 'ud_ewt/en_ewt-ud-dev.conllu',
+      corpus: 'ud_ewt/en_ewt-ud-train.conllu',
+      heldOut: 'ud_ewt/en_ewt-ud-dev.conllu',
     }
     const names = readdirSync(examples).filter((name) => name === 'tiny.yaml' || existsSync(shared))
     for (const name of names) {

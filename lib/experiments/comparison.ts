@@ -1,6 +1,7 @@
 /** What an experiment shows: every run, and a table of its variants beside the baseline. */
 import { unknownMeasure, valueNameOf } from './check-measures.js'
 import { environmentsOf } from './environments.js'
+import { type EvaluatedScore, evaluatedScores, type RunEvaluations } from './evaluated-scores.js'
 import { type JobResult, readFailure, readResult } from './job-folder.js'
 import { findNotLearned, type NotLearned, reasonsOf } from './learned.js'
 import type { LoadedExperiment } from './load-experiment.js'
@@ -8,6 +9,7 @@ import { Majorities } from './majority.js'
 import type { ExperimentPlan, Job } from './plan.js'
 import { type JobStatus, statusOf } from './run-jobs.js'
 import { type Cell, type ComparisonTableRow, tableRows } from './table-rows.js'
+import { type ArmCosts, trainingCosts } from './training-costs.js'
 
 export interface ComparedRun {
   seed: number
@@ -32,6 +34,8 @@ export interface Comparison {
   name: string
   description?: string
   date: string
+  /** That wrote it. */
+  command?: string
   baseline: string
   test: 'sign-flip' | 't'
   seeds: number[]
@@ -40,12 +44,20 @@ export interface Comparison {
   measures: { name: string; step: string; value: string; better: 'higher' | 'lower' }[]
   variants: { name: string; description?: string; runs: ComparedRun[] }[]
   table: ComparisonTableRow[]
+  /** What each variant's training steps cost. */
+  costs: ArmCosts[]
+  /** The measures of training steps at every evaluation of every finished run. */
+  evaluations: EvaluatedScore[]
   /** What a reader should know beside the table. */
   notes: string[]
 }
 
-/** Reads what is done. Throws BAD_RECIPE when a measure names a number that no run of its step gives. */
-export async function compareRuns(experiment: LoadedExperiment, plan: ExperimentPlan): Promise<Comparison> {
+/** Reads what is done; `evaluations` are those of its runs. Throws BAD_RECIPE when a measure names a number that no run of its step gives. */
+export async function compareRuns(
+  experiment: LoadedExperiment,
+  plan: ExperimentPlan,
+  evaluations: readonly RunEvaluations[],
+): Promise<Comparison> {
   const majorities = new Majorities()
   const results = new Map<Job, JobResult>(
     plan.jobs.flatMap((job) => {
@@ -74,6 +86,8 @@ export async function compareRuns(experiment: LoadedExperiment, plan: Experiment
       runs: seeds.map((seed) => comparedRun(variant, seed, plan, results, notLearned, cells)),
     })),
     table,
+    costs: await trainingCosts(experiment, plan),
+    evaluations: evaluatedScores(experiment, evaluations),
     notes,
   }
 }

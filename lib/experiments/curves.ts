@@ -1,12 +1,11 @@
 /** Development scores of a run over its steps, for the convergence factor. */
-import { join } from 'node:path'
 import { StrataError } from '../errors.js'
 import { type Convergence, convergence, type ScoreCurve } from '../evaluation/index.js'
-import { namedScores, type TrainingEvent } from '../training/index.js'
-import { readLines, readResult } from './job-folder.js'
+import { readResult } from './job-folder.js'
 import type { Measure } from './load-experiment.js'
 import type { Majorities } from './majority.js'
 import type { Job } from './plan.js'
+import { readRunLog } from './run-log.js'
 
 /** The convergence factor of a variant, or why there is none. */
 export type ConvergenceOutcome = { found: Convergence; notes: string[] } | { problem: string }
@@ -39,20 +38,13 @@ export async function convergenceOf(
 
 /** Scores at the evaluations of the measure's stage; of a measure that falls, its negative. */
 async function curveOf(job: Job, { stage, better }: Measure, value: string): Promise<ScoreCurve> {
-  const events = await readLines<TrainingEvent>(join(job.folder, 'metrics.jsonl'))
-  const steps: number[] = []
-  const scores: number[] = []
-  for (const event of events) {
-    if (event.type !== 'evaluation' || (stage !== undefined && event.stage !== stage)) continue
-    const score = Number(namedScores({ heads: event.scores, tasks: event.tasks }).get(value) ?? Number.NaN)
-    if (steps.at(-1) === event.step) {
-      steps.pop()
-      scores.pop()
-    }
-    steps.push(event.step)
-    scores.push(better === 'lower' ? -score : score)
+  const { evaluations } = await readRunLog(job.folder)
+  const own = evaluations.filter((evaluation) => stage === undefined || evaluation.stage === stage)
+  const sign = better === 'lower' ? -1 : 1
+  return {
+    steps: own.map(({ step }) => step),
+    scores: own.map(({ scores }) => sign * (scores.get(value) ?? Number.NaN)),
   }
-  return { steps, scores }
 }
 
 /** The score that a run must leave to be comparable. */

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { StrataError } from '../errors.js'
 import { isValues } from '../recipes/index.js'
 import { replaceFile, resolveCheckpoint } from '../training/index.js'
+import { RECIPE_FILE } from './job-folder.js'
 import { type CheckpointJob, checkpointPlace, type Job, type TrainJob } from './plan.js'
 
 export const PREDICTIONS_FILE = 'predictions.jsonl'
@@ -12,7 +13,7 @@ export const PROBES_FILE = 'probes.json'
 /** Writes what the command reads, and returns its arguments. The parent's checkpoint is there. */
 export async function jobArguments(job: Job): Promise<string[]> {
   if (job.kind === 'train') {
-    const file = join(job.folder, 'job.recipe.json')
+    const file = join(job.folder, RECIPE_FILE)
     await replaceFile(file, `${JSON.stringify(await startedRecipe(job), null, 2)}\n`)
     return ['train', file, '--output', job.folder, '--resume', '--json']
   }

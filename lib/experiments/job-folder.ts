@@ -65,9 +65,14 @@ export function jobFolder(
   { variant, step, seed }: { variant: string; step: string; seed: number },
   id: string,
 ): string {
-  const end = `.${id.slice(0, ID_LETTERS)}`
-  return join(runsPath, existing.find((name) => name.endsWith(end)) ?? `${variant}.${step}.${seed}${end}`)
+  const found = existing.find((name) => endsInId(name, id))
+  return join(runsPath, found ?? `${variant}.${step}.${seed}.${id.slice(0, ID_LETTERS)}`)
 }
+
+export const endsInId = (folder: string, id: string): boolean => folder.endsWith(`.${id.slice(0, ID_LETTERS)}`)
+
+/** The recipe as `train` gets it. */
+export const RECIPE_FILE = 'job.recipe.json'
 
 export const RESULT_FILE = 'result.json'
 const FAILURE_FILE = 'failure.json'

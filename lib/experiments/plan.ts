@@ -3,15 +3,17 @@ import { resolve } from 'node:path'
 import { StrataError } from '../errors.js'
 import { isValues, mergeValues, openRecipe, type ResolvedRecipe, type Values } from '../recipes/index.js'
 import { resolveCheckpoint } from '../training/index.js'
+import { earlierId } from './earlier-runs.js'
 import { Fingerprints, hashOf } from './fingerprint.js'
-import { type FolderNames, jobFolder } from './job-folder.js'
+import { endsInId, type FolderNames, jobFolder } from './job-folder.js'
 import { type LoadedExperiment, SEED, stringsOf } from './load-experiment.js'
 import type { ExperimentStep } from './schema.js'
 import { joinOverlays, undotted } from './settings.js'
+import { trainId } from './train-id.js'
 import { fillVariables } from './variables.js'
 
 interface JobBase {
-  /** SHA-256 of all that its result follows from. */
+  /** SHA-256 of all that its result follows from; of a run that an earlier version made, what that version said. */
   id: string
   /** Variant, step and seed that need it first. */
   variant: string
@@ -126,7 +128,9 @@ async function planJob(
   // What holds for all, for the step, for the variant, for the step of the variant.
   const layers = [{ ...common, budget: common.budget ?? experiment.budget }, step, variant, own]
   const recipe = await resolveJobRecipe(layers, { ...base, data: dataOf(layers) })
-  const id = await trainId(recipe, base, fingerprints)
+  const asked = await trainId(recipe, base, fingerprints)
+  const isThere = names.existing.some((name) => endsInId(name, asked))
+  const id = (isThere ? undefined : await earlierId(names, base, recipe, asked, fingerprints)) ?? asked
   return { ...base, kind: 'train', recipe, id, folder: jobFolder(names, base, id) }
 }
 
@@ -168,43 +172,6 @@ async function resolveJobRecipe(
 /** A run folder stands for its newest checkpoint. */
 export function checkpointPlace(parent: Job, best: boolean): string {
   return best ? resolve(parent.folder, 'best') : parent.folder
-}
-
-/** Keys that decide about speed, disk and logs, not about what is computed. */
-const FREE = [
-  'name',
-  'description',
-  'extends',
-  'preset',
-  'resolved',
-  'threads',
-  'taskMegabytes',
-  'prefetchWorkers',
-  'log',
-  'device',
-  'init',
-  'tokenizer',
-  'data',
-]
-
-async function trainId(
-  recipe: ResolvedRecipe,
-  { parent, fromBest }: { parent?: Job; fromBest: boolean },
-  fingerprints: Fingerprints,
-): Promise<string> {
-  const { checkpoint, tokenizer, init, data } = recipe
-  const settings = Object.fromEntries(Object.entries(recipe).filter(([key]) => !FREE.includes(key)))
-  const files = Object.entries(data).map(async ([slot, value]) => [slot, await fingerprints.ofSlot(value)])
-  return hashOf({
-    ...settings,
-    // A best checkpoint is written besides; how many are kept changes nothing.
-    checkpoint: checkpoint.best,
-    order: [Object.keys(recipe.heads), Object.keys(recipe.tasks)],
-    init: parent ? [parent.id, fromBest] : init === undefined ? null : await fingerprints.ofPath(init),
-    tokenizer:
-      typeof tokenizer !== 'string' ? tokenizer : tokenizer === init ? 'init' : await fingerprints.ofPath(tokenizer),
-    data: Object.fromEntries(await Promise.all(files)),
-  })
 }
 
 function dataOf(layers: readonly Layer[]): Values {

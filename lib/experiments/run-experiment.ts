@@ -6,6 +6,7 @@ import { lockRun, makeFolder, replaceFile } from '../training/index.js'
 import { checkMeasures, unknownMeasure, valueNameOf } from './check-measures.js'
 import { type Comparison, compareRuns } from './comparison.js'
 import { type Estimate, estimateJobs } from './estimate.js'
+import { runEvaluations } from './evaluated-scores.js'
 import { readFailure, readFolderNames, readResult } from './job-folder.js'
 import { loadExperiment } from './load-experiment.js'
 import { type ExperimentPlan, type Job, planExperiment } from './plan.js'
@@ -46,7 +47,7 @@ export interface CompareResult {
 
 /**
  * Runs what is missing of an experiment (a file or a value) in processes of their own and compares. After every run the table in
- * `output` is written anew: comparison.json, comparison.md, comparison.csv. Throws BAD_RECIPE for a wrong experiment, BAD_ARGUMENT when
+ * `output` is written anew: see {@link writeComparison}. Throws BAD_RECIPE for a wrong experiment, BAD_ARGUMENT when
  * another process is at work in `output`.
  *
  * @example
@@ -62,8 +63,10 @@ export async function compareExperiment(
   const plan = await planExperiment(experiment, readFolderNames(output))
   checkMeasures(experiment, plan)
   const write = async () => {
-    const comparison = await compareRuns(experiment, plan)
-    await writeComparison(output, comparison, options.command ?? `compareExperiment(${experiment.label})`)
+    const evaluations = await runEvaluations(plan)
+    const command = options.command ?? `compareExperiment(${experiment.label})`
+    const comparison = { ...(await compareRuns(experiment, plan, evaluations)), command }
+    await writeComparison(output, comparison, evaluations)
     return comparison
   }
   const wanted = wantedJobs(plan, options.only)

@@ -1,10 +1,11 @@
 /** The rows of a table: each variant's figures beside its baseline's. */
-import { compareToBaseline, type PairedBootstrap, summarize } from '../evaluation/index.js'
+import { compareToBaseline, type PairedBootstrap, smallestPairedEffect, summarize } from '../evaluation/index.js'
 import { type ConvergenceOutcome, convergenceOf } from './curves.js'
 import { bootstrapOf } from './example-bootstrap.js'
 import type { LoadedExperiment, Measure } from './load-experiment.js'
 import type { Majorities } from './majority.js'
 import type { Job } from './plan.js'
+import { examplesBehind, smallestByExamples } from './set-size.js'
 
 export interface ComparisonTableRow {
   variant: string
@@ -32,6 +33,9 @@ export interface ComparisonTableRow {
   tTest?: { p: number; adjusted: number }
   /** The smallest difference that a paired t-test of these seeds would have shown in 80 % of the cases. */
   smallestDetectable?: number
+  /** Of an accuracy: held-out examples, and the smallest difference that so many could have shown. */
+  examples?: number
+  smallestByExamples?: number
   /** Over seeds and examples, where predictions were kept. */
   bootstrap?: Pick<PairedBootstrap, 'difference' | 'low' | 'high' | 'p' | 'draws' | 'layers'>
   /** Median over the comparable seeds of: first step of the baseline at the target / that of the variant. */
@@ -46,6 +50,8 @@ export interface ComparisonTableRow {
   /** The known figure of the measure (mean of several), and mean − that figure. */
   reference?: number
   referenceDifference?: number
+  /** The smallest difference from that figure, taken as exact, that a t-test of these runs would have shown in 80 % of the cases. */
+  referenceDetectable?: number
 }
 
 /** One number of the table's base: a measure of a variant with a seed. */
@@ -89,6 +95,9 @@ export async function tableRows(
       ...summaryRow(measure, variant, own),
       ...(against !== baseline && { against }),
       ...testsOfRow(tests[index], pairs.length, measure.tested ? experiment.test : undefined),
+      ...setOfRow(
+        pairs.length > 0 ? pairs.flatMap((pair) => [pair.own, pair.baseline]) : measure.reference.length > 0 ? own : [],
+      ),
     }
     const [first] = pairs
     const bootstrap =
@@ -138,7 +147,9 @@ function pairedTests(rows: readonly PairedRow[]) {
 }
 
 function summaryRow({ name, reference }: Measure, variant: string, cells: readonly Cell[]): ComparisonTableRow {
-  const { count, mean, standardDeviation, low, high } = summarize(cells.map(({ value }) => value))
+  const values = cells.map(({ value }) => value)
+  const { count, mean, standardDeviation, low, high } = summarize(values)
+  const shown = smallestPairedEffect(values)
   const known = reference.length > 0 ? reference.reduce((sum, one) => sum + one, 0) / reference.length : undefined
   return {
     variant,
@@ -148,6 +159,7 @@ function summaryRow({ name, reference }: Measure, variant: string, cells: readon
     ...(count > 1 && { standardDeviation, interval: [low, high] as [number, number] }),
     notLearned: cells.filter(({ learned }) => !learned).length,
     ...(known !== undefined && { reference: known, ...(count > 0 && { referenceDifference: mean - known }) }),
+    ...(known !== undefined && !Number.isNaN(shown) && { referenceDetectable: shown }),
   }
 }
 
@@ -160,15 +172,28 @@ function testsOfRow(
   const { tTest, signFlip, tTestHolm, signFlipHolm, smallestEffect } = tests
   const { mean, low, high } = tTest.differences
   const [pValue, adjustedPValue] = test === 't' ? [tTest.p, tTestHolm] : [signFlip.p, signFlipHolm]
-  const difference = { pairs, difference: mean, differenceInterval: [low, high] as [number, number] }
+  const difference = {
+    pairs,
+    difference: mean,
+    differenceInterval: [low, high] as [number, number],
+    ...(!Number.isNaN(smallestEffect) && { smallestDetectable: smallestEffect }),
+  }
   if (test === undefined) return difference
   return {
     ...difference,
     ...(!Number.isNaN(pValue) && { pValue, adjustedPValue }),
     signFlip: { p: signFlip.p, adjusted: signFlipHolm, smallestP: signFlip.smallestP },
     ...(!Number.isNaN(tTest.p) && { tTest: { p: tTest.p, adjusted: tTestHolm } }),
-    ...(!Number.isNaN(smallestEffect) && { smallestDetectable: smallestEffect }),
   }
+}
+
+/** Nothing where the runs have held-out sets of several sizes. */
+function setOfRow(cells: readonly Cell[]): Partial<ComparisonTableRow> {
+  const sizes = new Set(cells.map(({ job, valueName }) => examplesBehind(job, valueName)))
+  const [examples] = sizes
+  if (examples === undefined || sizes.size > 1) return {}
+  const accuracy = cells.reduce((sum, { value }) => sum + value, 0) / cells.length
+  return { examples, smallestByExamples: smallestByExamples(accuracy, examples) }
 }
 
 function addConvergence(row: ComparisonTableRow, outcome: ConvergenceOutcome, notes: string[]): void {

@@ -1,21 +1,51 @@
 /** Which of a model's parameters a stage trains. */
-import { ENCODER_NORM, type Model, type ParameterGroup, pruningScores, SCORES_PREFIX } from '../model/index.js'
+import {
+  ENCODER_NORM,
+  type Model,
+  type ParameterGroup,
+  type ParameterInfo,
+  pruningScores,
+  SCORES_PREFIX,
+} from '../model/index.js'
 import { parameterGroups, reachedParameters } from './parameter-groups.js'
-import type { Stage } from './types.js'
+import type { Stage, TrainingTask } from './types.js'
+
+/** What is asked of a model here. */
+type Parameters = Pick<Model, 'config' | 'parameters'>
+
+/** What of a stage says which parameters it trains. */
+export interface TrainedStage extends Pick<Stage, 'freeze' | 'train'> {
+  tasks: readonly Pick<TrainingTask, 'heads' | 'adapter'>[]
+}
 
 /** The optimiser's groups of a stage. */
 export function stageGroups(model: Model, stage: Stage): ParameterGroup[] {
-  const active = stage.tasks.flatMap((task) => task.heads)
-  const adapters = stage.tasks.flatMap(({ adapter }) => adapter ?? [])
-  const all = model.parameters()
+  return parameterGroups(
+    reachedBy(model, stage),
+    optimizerOf(model, stage),
+    stage.freeze,
+    stage.train,
+    model.parameters(),
+  )
+}
+
+/** Names of the parameters that a stage with these tasks trains. */
+export function trainedNames(model: Parameters, stage: TrainedStage): string[] {
+  const settings = { weightDecay: 0, layerDecay: 1 }
+  const groups = parameterGroups(reachedBy(model, stage), settings, stage.freeze, stage.train, model.parameters())
+  return groups.flatMap(({ names }) => names)
+}
+
+function reachedBy(model: Parameters, { tasks }: TrainedStage): ParameterInfo[] {
+  const active = tasks.flatMap((task) => task.heads)
+  const adapters = tasks.flatMap(({ adapter }) => adapter ?? [])
   // Where every task has LayerNorms of its own, nothing reaches the encoder's.
-  const ownNorms = stage.tasks.every(({ adapter }) =>
+  const ownNorms = tasks.every(({ adapter }) =>
     model.config.adapters?.some(({ name, layerNorms }) => name === adapter && layerNorms),
   )
-  const reached = reachedParameters(all, model.config, active, adapters).filter(
+  return reachedParameters(model.parameters(), model.config, active, adapters).filter(
     ({ name }) => !(ownNorms && ENCODER_NORM.test(name)),
   )
-  return parameterGroups(reached, optimizerOf(model, stage), stage.freeze, stage.train, all)
 }
 
 /** The optimiser's settings with the scores' own learning rate. */

@@ -1,0 +1,80 @@
+/** The comparison's table as text, for terminals and Markdown. */
+import { alignedTable } from '../recipes/index.js'
+import type { Comparison } from './comparison.js'
+import type { ComparisonTableRow } from './table-rows.js'
+
+/** The table for a terminal. */
+export function comparisonLines({ table, notes }: Comparison): string[] {
+  return [...alignedTable([TABLE_HEADER, ...table.map(tableCells)], 2), ...notes.map((note) => `note  ${note}`)]
+}
+
+export const TABLE_HEADER = [
+  'measure',
+  'variant',
+  'runs',
+  'mean',
+  'SD',
+  '95 %',
+  'reference',
+  'to reference',
+  'runs could show',
+  'against',
+  'pairs',
+  'difference',
+  'its 95 %',
+  'p',
+  'p (Holm)',
+  'could have shown',
+  'set could show',
+  'bootstrap 95 %',
+  'convergence',
+]
+
+export function tableCells(row: ComparisonTableRow): string[] {
+  const { convergence, convergenceFactor } = row
+  const factor =
+    convergence === undefined
+      ? ''
+      : `${convergenceFactor === undefined ? 'not comparable' : `${convergenceFactor.toFixed(2)}${convergence.interval && convergence.comparable > 1 ? ` (${convergence.interval.map((end) => end.toFixed(2)).join('–')})` : ''}`}, ${convergence.comparable} of ${convergence.comparable + convergence.notComparable} seeds`
+  return [
+    row.measure,
+    row.variant,
+    row.notLearned > 0 ? `${row.n} (${row.notLearned} not learned)` : String(row.n),
+    figure(row.mean),
+    figure(row.standardDeviation),
+    range(row.interval),
+    figure(row.reference),
+    signed(row.referenceDifference),
+    figure(row.referenceDetectable),
+    row.against ?? '',
+    row.pairs === undefined ? '' : String(row.pairs),
+    signed(row.difference),
+    range(row.differenceInterval),
+    probability(row.pValue),
+    probability(row.adjustedPValue),
+    figure(row.smallestDetectable),
+    row.examples === undefined ? '' : `${figure(row.smallestByExamples)} (${row.examples.toLocaleString('en-US')})`,
+    row.bootstrap ? `${range([row.bootstrap.low, row.bootstrap.high])}, p ${probability(row.bootstrap.p)}` : '',
+    factor,
+  ]
+}
+
+/** Four decimals of what lies near 1, four digits of the rest. */
+export function figure(value: number | null | undefined): string {
+  if (value === undefined) return ''
+  if (value === null) return '–'
+  if (!Number.isFinite(value)) return '–'
+  const size = Math.abs(value)
+  if (size >= 1000) return Math.round(value).toLocaleString('en-US')
+  return size < 10 ? value.toFixed(4) : value.toPrecision(4)
+}
+
+const signed = (value: number | undefined): string =>
+  value !== undefined && value > 0 ? `+${figure(value)}` : figure(value)
+const range = (ends: readonly [number, number] | undefined): string =>
+  ends ? `${figure(ends[0])} to ${figure(ends[1])}` : ''
+
+function probability(value: number | undefined): string {
+  if (value === undefined || Number.isNaN(value)) return ''
+  return value < 0.001 ? '< 0.001' : value.toFixed(3)
+}
