@@ -7,6 +7,7 @@ import type { Browser } from 'playwright-core'
 import { openRecipe, runRecipe } from '../lib/recipes/index.js'
 import { toPoints } from '../lib/report/curves.js'
 import { writeReport } from '../lib/report/index.js'
+import { readInputs } from '../lib/report/inputs.js'
 import { movingAverage } from '../lib/report/page/smoothing.js'
 import { buildPage } from '../scripts/build-page.js'
 import { figureTables, findChromium, type OpenedPage, openPage, startBrowser, tabThrough } from './helpers/browser.js'
@@ -79,6 +80,57 @@ describe('stratabert report', function () {
       assert.ok(page.includes('1 the dog to 2 x&#39;') && !page.includes(HOSTILE))
       writeFileSync(at('maps/agreements.json'), JSON.stringify({ ...content, sentences: [{ chunks: 3 }] }))
       await assert.rejects(report('broken', 'maps'), refuses('BAD_FILE', at('maps/agreements.json')))
+    })
+
+    it("an experiment's folder brings the curves of its runs, a colour a variant, wherever it was moved to", async () => {
+      const names = ['baseline', 'hierarchy']
+      const runs = names.flatMap((name) => [1, 2].map((seed) => ({ name, seed, run: `${name}.tune.${seed}.0123` })))
+      writeComparison(at('experiment'), {
+        command: 'stratabert compare rte.yaml --output experiment',
+        costs: [
+          { variant: 'baseline', step: 'tune', runs: 2, seconds: 80, examplesPerSecond: 35.9, trainedParameters: 1234 },
+        ],
+        variants: names.map((name) => ({
+          name,
+          runs: [1, 2, 3].map((seed) => ({
+            seed,
+            status: 'done',
+            values: {},
+            // Where it lay when it was written.
+            parts: [
+              { step: 'tune', folder: `/gone/runs/${name}.tune.${seed}.0123`, status: seed < 3 ? 'done' : 'missing' },
+            ],
+          })),
+        })),
+      })
+      for (const { run, seed } of runs) {
+        writeRun(at('experiment/runs', run), { steps: 10, stepFields: (step) => ({ gradNorm: 100 * seed + step }) })
+      }
+      const named = at('experiment/runs', runs[3].run)
+      const found = (await readInputs([named, at('experiment')])).runs
+      const shown = found.map(({ name, colour }) => [name, colour])
+      // The run that is named itself is not there twice, and keeps its name.
+      assert.deepEqual(shown, [
+        [runs[3].run, 0],
+        ['baseline, tune, seed 1', 1],
+        ['baseline, tune, seed 2', 1],
+        ['hierarchy, tune, seed 1', 2],
+      ])
+      const written = await report('experiment', 'experiment')
+      assert.deepEqual([written.runs, written.notes], [4, []])
+      for (const section of ['comparison', 'scores', 'losses']) assert.ok(written.sections.includes(section), section)
+      const page = readFileSync(at('experiment.html'), 'utf8')
+      assert.match(
+        page,
+        /<th scope="row">hierarchy, tune, seed 2<\/th><td class="number">10<\/td><td class="number">210<\/td>/,
+      )
+      assert.match(page, /What training cost/)
+      assert.match(page, /stratabert compare rte\.yaml --output experiment/)
+      // A recipe a variant and step is enough: the others differ in their seed.
+      assert.equal(page.split('<summary>Resolved recipe of ').length - 1, 2)
+      rmSync(at('experiment/runs', runs[0].run), { recursive: true })
+      const { notes } = await report('experiment', 'experiment')
+      assert.deepEqual(notes, ['experiment: baseline, tune, seed 1: its folder is not there, nor are its curves'])
     })
 
     it('unreadable content is an error with file and line', async () => {

@@ -113,9 +113,11 @@ export function comparisonTable(input: ComparisonInput): Table {
     { label: 'p', numeric: true, read: ({ pValue }) => brief(pValue) },
     { label: 'p after Holm', numeric: true, read: ({ adjustedPValue }) => brief(adjustedPValue) },
     { label: 'smallest effect it could show', numeric: true, read: (row) => brief(row.smallestDetectable) },
+    { label: 'smallest that the set could show', numeric: true, read: (row) => brief(row.smallestByExamples) },
     { label: 'convergence factor', numeric: true, read: (row) => brief(row.convergenceFactor) },
     { label: 'known figure', numeric: true, read: ({ reference }) => brief(reference) },
     { label: 'mean less it', numeric: true, read: (row) => brief(row.referenceDifference) },
+    { label: 'smallest such the runs could show', numeric: true, read: (row) => brief(row.referenceDetectable) },
   ]
   const rows = input.report.table.map((row) => columns.map(({ read }) => read(row)))
   const used = columns.map((_, i) => i < 4 || rows.some((row) => row[i] !== '–'))
@@ -165,4 +167,40 @@ export function comparisonRuns({ report }: ComparisonInput): Table {
       ]),
     ),
   }
+}
+
+/** What the training steps of each variant cost; undefined where the file does not say. */
+export function comparisonCosts({ report: { costs } }: ComparisonInput): Table | undefined {
+  if (costs.length === 0) return undefined
+  const labels = ['runs', 'seconds', 'of it evaluating', 'examples/s', 'tokens/s', 'parameters', 'trained parameters']
+  return {
+    columns: [{ label: 'variant' }, { label: 'step' }, ...labels.map((label) => ({ label, numeric: true }))],
+    rows: costs.map((row): Cell[] => [
+      row.variant,
+      row.step,
+      row.runs,
+      brief(row.seconds),
+      brief(row.evaluationSeconds),
+      brief(row.examplesPerSecond),
+      brief(row.tokensPerSecond),
+      row.parameters ?? null,
+      row.trainedParameters ?? null,
+    ]),
+  }
+}
+
+/** Trained parameters where several tasks are trained. */
+export function comparisonTasks({ report: { costs } }: ComparisonInput): Table | undefined {
+  const rows = costs.flatMap(({ variant, step, tasks = {} }) =>
+    Object.entries(tasks).map(([task, { trained, own }]): Cell[] => [
+      variant,
+      step,
+      task,
+      trained ?? null,
+      own ?? null,
+    ]),
+  )
+  if (rows.length === 0) return undefined
+  const numeric = ['trained for it', 'for it alone'].map((label) => ({ label, numeric: true }))
+  return { columns: [...['variant', 'step', 'task'].map((label) => ({ label })), ...numeric], rows }
 }

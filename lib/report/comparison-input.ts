@@ -21,11 +21,15 @@ const row = z.looseObject({
   /** After Holm's correction over the table. */
   adjustedPValue: number,
   smallestDetectable: number,
+  /** Held-out examples, and what they could have shown. */
+  examples: number,
+  smallestByExamples: number,
   convergenceFactor: number,
   /** Runs with a value that learned nothing. */
   notLearned: z.number().optional(),
   reference: number,
   referenceDifference: number,
+  referenceDetectable: number,
 })
 export type ComparisonTableRow = z.infer<typeof row>
 
@@ -39,6 +43,21 @@ const run = z.looseObject({
   tokens: z.number().nullish(),
   steps: z.number().nullish(),
   seconds: z.number().nullish(),
+  /** Its steps. */
+  parts: z.array(z.looseObject({ step: z.string(), folder: z.string(), status: z.string() })).default([]),
+})
+
+const costs = z.looseObject({
+  variant: z.string(),
+  step: z.string(),
+  runs: z.number(),
+  seconds: number,
+  evaluationSeconds: number,
+  examplesPerSecond: number,
+  tokensPerSecond: number,
+  parameters: number,
+  trainedParameters: number,
+  tasks: z.record(z.string(), z.looseObject({ trained: number, own: number })).optional(),
 })
 
 const comparison = z.looseObject({
@@ -54,6 +73,10 @@ const comparison = z.looseObject({
   notes: z.array(z.string()).default([]),
   /** Machines and versions of the training runs, in words. */
   environments: z.array(z.string()).default([]),
+  /** Of the variants' training steps. */
+  costs: z.array(costs).default([]),
+  /** That wrote it. */
+  command: z.string().optional(),
 })
 
 export interface ComparisonInput {
@@ -61,9 +84,12 @@ export interface ComparisonInput {
   folder: string
   file: string
   report: z.infer<typeof comparison>
+  /** What is not there of it. */
+  notes: string[]
 }
 
 export async function readComparison(folder: string, name: string): Promise<ComparisonInput> {
   const file = join(folder, 'comparison.json')
-  return { name, folder, file, report: await readJson(file, 'the output of stratabert compare', comparison) }
+  const report = await readJson(file, 'the output of stratabert compare', comparison)
+  return { name, folder, file, report, notes: [] }
 }

@@ -4,6 +4,7 @@ import { basename, dirname, resolve, sep } from 'node:path'
 import { StrataError } from '../errors.js'
 import { type AgreementsInput, readAgreements } from './agreements-input.js'
 import { type ComparisonInput, readComparison } from './comparison-input.js'
+import { runsOfComparison } from './experiment-runs.js'
 import { type LayersInput, readLayers } from './layers-input.js'
 import { type ProbeInput, readProbes } from './probe-input.js'
 import { type RunInput, readRun } from './run-input.js'
@@ -26,7 +27,7 @@ const MARKS = {
 }
 
 /**
- * Reads run folders and the outputs of `probe`, `layers`, `compare` and `agreements`; one of their files stands for its folder. Throws NOT_FOUND,
+ * Reads run folders and the outputs of `probe`, `layers`, `compare` (with the curves of its runs) and `agreements`; one of their files stands for its folder. Throws NOT_FOUND,
  * BAD_ARGUMENT for a path that is none of them, BAD_FILE for content that cannot be read.
  */
 export async function readInputs(paths: readonly string[]): Promise<ReportInputs> {
@@ -44,8 +45,23 @@ export async function readInputs(paths: readonly string[]): Promise<ReportInputs
     if (kinds.has('comparisons')) inputs.comparisons.push(await readComparison(folder, name))
     if (kinds.has('agreements')) inputs.agreements.push(await readAgreements(folder, name))
   }
-  if (inputs.runs.length > 1) for (const [i, run] of inputs.runs.entries()) run.colour = i
+  await addRunsOfComparisons(inputs)
+  if (inputs.runs.length > 1) for (const [i, run] of inputs.runs.entries()) run.colour ??= i
   return inputs
+}
+
+/** A run that was named itself keeps its own name and colour. */
+async function addRunsOfComparisons({ runs, comparisons }: ReportInputs): Promise<void> {
+  const taken = new Set(runs.map(({ folder }) => folder))
+  let firstColour = runs.length
+  for (const comparison of comparisons) {
+    const prefix = comparisons.length > 1 ? `${comparison.name}: ` : ''
+    const found = await runsOfComparison(comparison, { taken, firstColour, prefix })
+    runs.push(...found.runs)
+    comparison.notes.push(...found.notes)
+    for (const { folder } of found.runs) taken.add(folder)
+    firstColour += comparison.report.variants.length
+  }
 }
 
 type Kind = keyof typeof MARKS

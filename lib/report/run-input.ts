@@ -88,6 +88,8 @@ export interface RunInput {
   name: string
   /** Where there are several runs: their curves have the same colour in every figure. */
   colour?: number
+  /** Of a run that a comparison brought with it. */
+  experiment?: { variant: string; step: string }
   folder: string
   metricsPath: string
   steps: StepLine[]

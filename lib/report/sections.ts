@@ -1,7 +1,14 @@
 /** What stands on the page, in its order. What no input has is not shown. */
 import { stringify } from 'yaml'
 import { agreementFigures } from './agreement-figures.js'
-import { comparisonFigures, comparisonRuns, comparisonTable, testName } from './comparison-figures.js'
+import {
+  comparisonCosts,
+  comparisonFigures,
+  comparisonRuns,
+  comparisonTable,
+  comparisonTasks,
+  testName,
+} from './comparison-figures.js'
 import type { Figure } from './figure.js'
 import { type FrameOptions, tableHtml } from './figure-html.js'
 import { type Html, html } from './html.js'
@@ -13,6 +20,7 @@ import type { Section } from './page-document.js'
 import { probeFigures, probeTable } from './probe-figures.js'
 import { pruningFigures } from './pruning-figures.js'
 import { commandLine, commandsOf, environmentTable, incidents, overviewTable, recipeDifferences } from './run-facts.js'
+import type { RunInput } from './run-input.js'
 import { lossFigures, rateFigures, scoreFigures } from './training-figures.js'
 
 export function reportSections(inputs: ReportInputs, frame: FrameOptions): Section[] {
@@ -91,15 +99,18 @@ function comparisons({ comparisons }: ReportInputs, frame: FrameOptions): Sectio
   return {
     id: 'comparison',
     title: 'Comparison',
-    lead: html`${comparisons.map(
-      (input) => html`<h3>${input.report.name}</h3>
+    lead: html`${comparisons.map((input) => {
+      const [costs, tasks] = [comparisonCosts(input), comparisonTasks(input)]
+      return html`<h3>${input.report.name}</h3>
 ${input.report.description && html`<p>${input.report.description}</p>`}
 ${tableHtml(comparisonTable(input), `comparison ${input.report.name}`, frame)}
 ${testName(input) && html`<p class="note">p: ${testName(input)} over seeds against ${input.report.baseline}, then with Holm's correction over the table's tests.</p>`}
-${list([...input.report.notes, ...input.report.environments])}
+${list([...input.report.notes, ...input.notes, ...input.report.environments])}
+${costs && html`<h3>What training cost<span class="unseen">: ${input.report.name}</span></h3>${tableHtml(costs, `what training cost in ${input.report.name}`, frame)}`}
+${tasks && html`<p>Trained parameters by task:</p>${tableHtml(tasks, `trained parameters by task in ${input.report.name}`, frame)}`}
 <details><summary>Single runs<span class="unseen"> of ${input.report.name}</span></summary>
-${tableHtml(comparisonRuns(input), `runs of ${input.report.name}`, frame)}</details>`,
-    )}`,
+${tableHtml(comparisonRuns(input), `runs of ${input.report.name}`, frame)}</details>`
+    })}`,
     figures: comparisonFigures(comparisons),
   }
 }
@@ -121,7 +132,17 @@ ${tableHtml(probeTable(probe), `tasks and controls of ${probe.name}`, frame)}`,
   }
 }
 
-function recipes({ runs }: ReportInputs, frame: FrameOptions): Section | undefined {
+/** Of an experiment's runs the first of each variant and step: the others differ in their seed. */
+function withoutRepeats(runs: readonly RunInput[]): RunInput[] {
+  const seen = new Set<string>()
+  return runs.filter(({ experiment }) => {
+    const key = experiment && JSON.stringify([experiment.variant, experiment.step])
+    return key === undefined || (!seen.has(key) && seen.add(key))
+  })
+}
+
+function recipes(inputs: ReportInputs, frame: FrameOptions): Section | undefined {
+  const runs = withoutRepeats(inputs.runs)
   const known = runs.filter(({ recipe }) => recipe)
   if (known.length === 0) return undefined
   const differences = recipeDifferences(runs)
@@ -141,7 +162,7 @@ function recipes({ runs }: ReportInputs, frame: FrameOptions): Section | undefin
 }
 
 function environments({ runs }: ReportInputs, frame: FrameOptions): Section | undefined {
-  const known = runs.filter(({ environments }) => environments.length > 0)
+  const known = withoutRepeats(runs).filter(({ environments }) => environments.length > 0)
   if (known.length === 0) return undefined
   return {
     id: 'environment',
@@ -154,10 +175,11 @@ ${tableHtml(environmentTable(run), `versions and machine of ${run.name}`, frame)
 }
 
 /** Commands of runs, then of the other outputs. */
-function reproduce({ runs, probes, layers }: ReportInputs): Section | undefined {
+function reproduce({ runs, probes, layers, comparisons }: ReportInputs): Section | undefined {
+  const own = runs.filter(({ experiment }) => !experiment)
   const commands = [
-    ...runs.map((run) => ({ name: run.name, lines: commandsOf(run) })),
-    ...[...probes, ...layers].map(({ name, report }) => ({
+    ...own.map((run) => ({ name: run.name, lines: commandsOf(run) })),
+    ...[...comparisons, ...probes, ...layers].map(({ name, report }) => ({
       name,
       lines: report.command === undefined ? [] : [commandLine(report.command)],
     })),

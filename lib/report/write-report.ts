@@ -42,7 +42,7 @@ export async function writeReport({ inputs: paths, output, title }: ReportOption
   const names = [
     ...new Set([
       ...comparisons.map(({ report }) => report.name),
-      ...[...runs, ...probes, ...layers].map(({ name }) => name),
+      ...[...runs.filter(({ experiment }) => !experiment), ...probes, ...layers].map(({ name }) => name),
     ]),
   ]
   const longest = Math.max(0, ...runs.map(({ steps }) => steps.length))
@@ -61,7 +61,7 @@ export async function writeReport({ inputs: paths, output, title }: ReportOption
     runs: runs.length,
     figures: sections.reduce((sum, { figures }) => sum + (figures?.length ?? 0), 0),
     sections: sections.map(({ id }) => id),
-    notes: runs.flatMap(({ name, notes }) => notes.map((note) => `${name}: ${note}`)),
+    notes: [...runs, ...comparisons].flatMap(({ name, notes }) => notes.map((note) => `${name}: ${note}`)),
   }
 }
 

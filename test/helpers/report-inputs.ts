@@ -97,7 +97,7 @@ export function writeLayers(folder: string): string {
   })
 }
 
-export function writeComparison(folder: string): string {
+export function writeComparison(folder: string, more: Record<string, unknown> = {}): string {
   const scores = { baseline: [0.61, 0.63, 0.62], hierarchy: [0.68, 0.66, 0.7], short: [0.5, 0.5, 0.51] }
   const mean = (values: number[]) => values.reduce((sum, value) => sum + value, 0) / values.length
   return write(folder, 'comparison.json', {
@@ -128,6 +128,7 @@ export function writeComparison(folder: string): string {
       const test = { difference, differenceInterval: [difference - 0.03, difference + 0.03], pValue: 0.02 }
       return { ...row, interval, ...test, adjustedPValue: 0.04, smallestDetectable: 0.05, convergenceFactor: 1.3 }
     }),
+    ...more,
   })
 }
 
