@@ -207,6 +207,8 @@ describe('CoNLL-U', () => {
   it('reads CR LF and gaps if told to, and writes CR LF back', async () => {
     const crlf = SAMPLE.replaceAll('\n', '\r\n')
     assert.equal(format(parseConllu(crlf, { tolerant: true })), crlf)
+    const plain = `${row('1', '0')}\n`
+    assert.equal(format(parseConllu(`\r\n${plain}`, { tolerant: true })), plain, 'a gap says nothing of what follows')
     const gaps = `\n${row('1', '0')}\n\n\n${row('1', '0')}`
     const read = await readAll(write('gaps.conllu', gaps), { tolerant: true })
     assert.deepEqual(

@@ -87,7 +87,8 @@ export class ConlluParser {
           "the line ends in CR LF; LF was expected: convert the file (sed -i 's/\\r$//' FILE) or read it with tolerant: true",
         )
       }
-      if (!this.#open) this.#crlf = true
+      // A blank line in front belongs to no sentence.
+      if (!this.#open && line !== '') this.#crlf = true
     }
     if (line === '') {
       if (this.#open) return this.#end()
