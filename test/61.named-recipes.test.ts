@@ -2,10 +2,10 @@ import assert from 'node:assert/strict'
 import { loadRecipe } from '../lib/recipes/load-recipe.js'
 import { modelConfigOf } from '../lib/recipes/model-of-recipe.js'
 import { namedRecipes } from '../lib/recipes/named-recipes.js'
-import { taskDefinition } from '../lib/recipes/recipe-tasks.js'
+import { openedDefinition, taskDefinition } from '../lib/recipes/recipe-tasks.js'
 import { resolveRecipe } from '../lib/recipes/resolve-recipe.js'
 import { overlayOfSetOptions } from '../lib/recipes/set-option.js'
-import type { RankingTaskDefinition, TaggingTaskDefinition } from '../lib/tasks/index.js'
+import type { RankingTaskDefinition, TaggingTaskDefinition, TextTaskDefinition } from '../lib/tasks/index.js'
 
 async function resolved(name: string, ...set: string[]) {
   const source = await loadRecipe(name)
@@ -184,6 +184,20 @@ describe('named recipes', () => {
     ] as const) {
       const { mixes } = await resolved('bermo', 'tasks.rte={}', `encoder.kind=${kind}`)
       assert.deepEqual(mixes.bermo, { includeEmbeddings: false, layerNorm, init: 'last' })
+    }
+  })
+
+  it('a SAN reads the second text first, unless the recipe says otherwise', async () => {
+    for (const [set, expected] of [
+      ['{}', true],
+      ['{ definition: { hypothesisFirst: false } }', false],
+      ['{ head: { kind: classifier } }', undefined],
+    ] as const) {
+      const { hypothesisFirst } = openedDefinition(
+        await resolved('mt-dnn', `tasks.rte=${set}`),
+        'rte',
+      ) as TextTaskDefinition
+      assert.equal(hypothesisFirst, expected, set)
     }
   })
 

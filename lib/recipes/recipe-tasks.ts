@@ -73,6 +73,14 @@ export function isPair(definition: TaskDefinition): boolean {
   return 'texts' in definition && (definition as TextTaskDefinition).texts.length === 2
 }
 
+/** The definition that a task is opened with: a SAN reads the second text first, unless the recipe says otherwise. */
+export function openedDefinition(recipe: ResolvedRecipe, name: string): TaskDefinition {
+  const definition = taskDefinition(recipe, name)
+  const isSaid = (definition as Partial<TextTaskDefinition>).hypothesisFirst !== undefined
+  if (isSaid || headKind(recipe, name, definition) !== 'san') return definition
+  return { ...definition, hypothesisFirst: true } as TaskDefinition
+}
+
 /** Reads and tokenises the data of every task of the recipe. Throws BAD_RECIPE when a task has no data slot. */
 export async function openRecipeTasks(
   recipe: ResolvedRecipe,
@@ -84,11 +92,10 @@ export async function openRecipeTasks(
     if (recipe.data[name] === undefined && options.planOnly) continue
     const data = dataOf(recipe, name)
     options.onProgress?.(`reading task ${name}`)
-    const definition = taskDefinition(recipe, name)
-    const isSan = headKind(recipe, name, definition) === 'san'
+    const definition = openedDefinition(recipe, name)
     opened.push(
       await openTask({
-        definition: isSan ? ({ ...definition, hypothesisFirst: true } as TaskDefinition) : definition,
+        definition,
         name,
         data,
         tokenizer,
