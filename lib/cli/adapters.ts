@@ -12,6 +12,7 @@ interface OutputFlags {
 
 export function registerAdapters(program: Command): void {
   const group = program.command('adapters').description("tasks' own modules inside a checkpoint's blocks")
+  example(group, 'stratabert adapters list runs/pals')
   example(
     group
       .command('list')

@@ -1,18 +1,21 @@
 import type { Command } from 'commander'
 import { type Diagnosis, describeAttempts, diagnose } from '../runtime/index.js'
+import { example } from './arguments.js'
+import { printJson } from './output.js'
 
 /** `doctor`: what this machine has, and what to do about each problem. Exit code 1 when nothing can be computed. */
 export function registerDoctor(program: Command): void {
-  program
+  const command = program
     .command('doctor')
     .description('check platform, compiler, libtorch, addons and devices, and say what to do about each problem')
     .option('--json', 'print one JSON document', false)
-    .addHelpText('after', '\nExample:\n  $ stratabert doctor --json')
     .action((options: { json: boolean }) => {
       const diagnosis = diagnose()
-      process.stdout.write(options.json ? `${JSON.stringify(diagnosis, null, 2)}\n` : formatDiagnosis(diagnosis))
+      if (options.json) printJson(diagnosis)
+      else process.stdout.write(formatDiagnosis(diagnosis))
       if (!diagnosis.usable) process.exitCode = 1
     })
+  example(command, 'stratabert doctor --json')
 }
 
 /** The human form. */

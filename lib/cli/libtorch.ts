@@ -14,6 +14,8 @@ import {
   planInstall,
   progressPrinter,
 } from '../runtime/index.js'
+import { example } from './arguments.js'
+import { printJson } from './output.js'
 
 interface InstallFlags {
   flavour: 'cpu' | 'cu130'
@@ -29,8 +31,9 @@ interface InstallFlags {
 /** `libtorch install | list | path`. */
 export function registerLibtorch(program: Command): void {
   const libtorch = program.command('libtorch').description('fetch, list and locate libtorch')
+  example(libtorch, 'stratabert libtorch install')
 
-  libtorch
+  const install = libtorch
     .command('install')
     .description('fetch libtorch, verify it and unpack it into the user cache')
     .addOption(new Option('--flavour <name>', 'cpu, or cu130 for NVIDIA GPUs').choices(['cpu', 'cu130']).default('cpu'))
@@ -41,7 +44,6 @@ export function registerLibtorch(program: Command): void {
     .option('--force', 'replace a good copy', false)
     .option('--dry-run', 'say what would be downloaded, with sizes and hashes, and do nothing', false)
     .option('--json', 'print one JSON document', false)
-    .addHelpText('after', '\nExample:\n  $ stratabert libtorch install --flavour cu130')
     .action(async (flags: InstallFlags) => {
       const options: InstallOptions = {
         version: flags.torchVersion,
@@ -71,12 +73,12 @@ export function registerLibtorch(program: Command): void {
         if (flags.dir) process.stdout.write(`use it with: export STRATABERT_LIBTORCH=${tree.directory}\n`)
       }
     })
+  example(install, 'stratabert libtorch install --flavour cu130')
 
-  libtorch
+  const list = libtorch
     .command('list')
     .description('the builds that can be fetched, and which are installed in the cache')
     .option('--json', 'print one JSON document', false)
-    .addHelpText('after', '\nExample:\n  $ stratabert libtorch list')
     .action((flags: { json: boolean }) => {
       const builds = listBuilds()
       if (flags.json) return printJson(builds)
@@ -87,18 +89,19 @@ export function registerLibtorch(program: Command): void {
         )
       }
     })
+  example(list, 'stratabert libtorch list')
 
-  libtorch
+  const path = libtorch
     .command('path')
     .description('the libtorch folder that would be used')
     .option('--json', 'print one JSON document with every place that was asked', false)
-    .addHelpText('after', '\nExample:\n  $ export LIBTORCH=$(stratabert libtorch path)')
     .action((flags: { json: boolean }) => {
       const { tree, attempts } = findLibtorch()
       if (flags.json) printJson({ tree, attempts })
       else if (tree) process.stdout.write(`${tree.directory}\n`)
       if (!tree) throw libtorchNotFound(attempts)
     })
+  example(path, 'export LIBTORCH=$(stratabert libtorch path)')
 }
 
 /** A table of the files, then the sums: what a person wants to know before half a gigabyte or more is fetched. */
@@ -135,8 +138,4 @@ function listBuilds(): ListedBuild[] {
     const downloadBytes = wheels.reduce((sum, file) => sum + libtorchManifest.wheels[file].bytes, 0)
     return { version, flavour, platform, downloadBytes, directory: installed ? directory : null }
   })
-}
-
-function printJson(value: unknown): void {
-  process.stdout.write(`${JSON.stringify(value, null, 2)}\n`)
 }

@@ -25,6 +25,7 @@ interface BuildFlags {
 
 export function registerProbes(program: Command): void {
   const probes = program.command('probes').description('probing tasks: what a layer may be asked')
+  example(probes, 'stratabert probes build --data treebank=en_ewt-ud-train.conllu --output probes')
   const build = probes
     .command('build')
     .description('build balanced probing tasks from a treebank or text')

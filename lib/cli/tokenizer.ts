@@ -17,6 +17,7 @@ interface TokenizerFlags {
 
 export function registerTokenizer(program: Command): void {
   const tokenizer = program.command('tokenizer').description('vocabularies')
+  example(tokenizer, 'stratabert tokenizer train --input text.txt --vocab-size 8192 --output my-tokenizer')
   const train = tokenizer
     .command('train')
     .description('learn a WordPiece vocabulary from raw text')
