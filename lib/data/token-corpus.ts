@@ -37,11 +37,5 @@ export interface CorpusChunks {
   readonly targets: Int32Array
 }
 
-export const TOKEN_FLAGS = {
-  /** The token begins a word (an alphanumeric run or a single punctuation mark, as BERT's pre-tokeniser cuts). */
-  wordStart: 1,
-  /** The token's word has no letter and no digit. */
-  punctuation: 2,
-} as const
-
 export type { SpecialTokens } from '../text/special-tokens.js'
+export { TOKEN_FLAGS } from '../text/token-flags.js'

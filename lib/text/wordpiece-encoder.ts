@@ -1,6 +1,7 @@
 import { type JsEncoding, Tokenizer as NativeTokenizer } from 'tokenizers'
 import { StrataError } from '../errors.js'
 import { ownString } from './encoded-text.js'
+import { TOKEN_FLAGS } from './token-flags.js'
 import { codePointStarts } from './token-offsets.js'
 import { badFile, type TokenizerDefinition, type TokenizerJson } from './wordpiece-files.js'
 
@@ -27,10 +28,6 @@ interface Pieces {
   starts?: ArrayLike<number>
   ends?: ArrayLike<number>
 }
-
-/** As in lib/data/token-corpus.ts (a room above this one). */
-const WORD_START = 1
-const PUNCTUATION = 2
 
 /** Entries of the table; about 250 bytes each. */
 const LARGEST_CACHE = 150_000
@@ -193,9 +190,9 @@ export class WordPieceEncoder {
         starts.push(index)
         ends.push(index + word.length)
       }
-      const kind = /[0-9A-Za-z]/.test(word) ? 0 : PUNCTUATION
+      const kind = /[0-9A-Za-z]/.test(word) ? 0 : TOKEN_FLAGS.punctuation
       for (let place = first; place < ids.length; place++) flags[place] = kind
-      flags[first] |= WORD_START
+      flags[first] |= TOKEN_FLAGS.wordStart
     }
     result.ids = ids
     result.flags = flags
@@ -216,7 +213,7 @@ export class WordPieceEncoder {
       if (index > 0 && this.#continues[ids[index]]) continue
       this.#markPunctuation(surfaceOf, ids, flags, start, index)
       start = index
-      flags[index] = WORD_START
+      flags[index] = TOKEN_FLAGS.wordStart
     }
     this.#markPunctuation(surfaceOf, ids, flags, start, ids.length)
     result.ids = ids
@@ -241,7 +238,7 @@ export class WordPieceEncoder {
         if (LETTER_OR_DIGIT.test(surfaceOf(index))) return
       } else if (this.#hasLetterOrDigit[ids[index]]) return
     }
-    for (let index = start; index < end; index++) flags[index] |= PUNCTUATION
+    for (let index = start; index < end; index++) flags[index] |= TOKEN_FLAGS.punctuation
   }
 }
 
