@@ -62,4 +62,4 @@ export {
 } from './pruning.js'
 export { inspectSafetensors, type SafetensorsInfo, type StoredTensorInfo } from './safetensors.js'
 export type { SavedTask } from './saved-task.js'
-export type { PrunedWeights } from './strata-file.js'
+export type { PrunedWeights, StrataFile } from './strata-file.js'

@@ -8,6 +8,7 @@ export {
   evaluateCheckpoint,
   type Prediction,
 } from './evaluate-checkpoint.js'
+export type { EvaluatedText } from './evaluate-text.js'
 export { alignedTable, attachmentTable, type HeldOutRow, heldOutRows, heldOutTable } from './held-out-table.js'
 export { layerPage, layerTable } from './layer-tables.js'
 export { loadRecipe, loadSettingsFile, parseRecipeText, type RecipeSource } from './load-recipe.js'
@@ -41,7 +42,7 @@ export {
 } from './run-plan.js'
 export { type RunRecipeOptions, type RunResult, runRecipe, runtimeChoice, TOKENIZER_FOLDER } from './run-recipe.js'
 export { expandFiles, type RunText } from './run-text.js'
-export { defineRecipe, type RecipeInput, recipeSchema } from './schema.js'
+export { defineRecipe, type RecipeInput, recipeSchema, type TaskSlot } from './schema.js'
 export { overlayOfSetOptions } from './set-option.js'
 export { agreementTable, type ShownAgreements, showAgreements } from './show-agreements.js'
 export { taskTable } from './task-table.js'

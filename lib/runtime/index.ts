@@ -1,8 +1,10 @@
 /** Finds, verifies and loads libtorch; the addons; workers. The only door of this room. */
 export { type BootAddon, loadBoot } from './boot.js'
-export { type Diagnosis, diagnose } from './diagnose.js'
+export { type Diagnosis, diagnose, type Problem } from './diagnose.js'
 export {
   describeAttempts,
+  type FindOptions,
+  type FindResult,
   findLibtorch,
   inspectTree,
   type LibtorchAttempt,
@@ -22,9 +24,11 @@ export {
   loadRuntime,
   resolveDevice,
 } from './load-core.js'
+export type { MachineFacts } from './machine.js'
+export type { LibtorchFlavour } from './manifest.js'
 export type { NativeCore } from './native-core.js'
 export { packageRoot } from './package-root.js'
 export { cacheDirectory } from './platform.js'
-export { progressPrinter } from './progress.js'
+export { type OnProgress, type ProgressReport, progressPrinter } from './progress.js'
 export { spawnWorker } from './spawn-worker.js'
 export { DEFAULT_TORCH_VERSION, SUPPORTED_MINORS } from './versions.js'
