@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { spawn } from 'node:child_process'
+import { execFile, spawn } from 'node:child_process'
 import {
   appendFileSync,
   mkdirSync,
@@ -15,6 +15,7 @@ import {
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
+import { promisify } from 'node:util'
 import { gzipSync } from 'node:zlib'
 import {
   type CorpusOptions,
@@ -325,6 +326,24 @@ describe('Corpus', function () {
       ['another-folder'],
     )
     assert.ok(statSync(deep).isDirectory())
+  })
+
+  it('prepares a text of 1 GB in at most 600 MB of memory', async function () {
+    if (process.env.STRATABERT_LONG !== '1') return this.skip()
+    this.timeout(1_800_000)
+    const sample = readFileSync(SAMPLE)
+    const copies = Math.ceil(1e9 / sample.length)
+    const text = join(folder, 'large.txt')
+    for (let copy = 0; copy < copies; copy++) appendFileSync(text, copy === 0 ? sample : `\n${sample}`)
+    const child = resolve(__dirname, 'helpers/large-corpus-child.ts')
+    const { stdout } = await promisify(execFile)(process.execPath, [
+      ...['--import', 'tsx', child, text, VOCABULARY, cacheDirectory],
+    ])
+    rmSync(text)
+    const { documents, tokens, reused, peakMegabytes } = JSON.parse(stdout)
+    assert.deepEqual([documents, reused], [435 * copies, true])
+    assert.ok(tokens > 100_000_000, stdout)
+    assert.ok(peakMegabytes <= 600, stdout)
   })
 
   it('cuts off held-out documents, the same for the same seed', async () => {
