@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
-import { readSquad } from '../lib/data/index.js'
+import { readSquad, stream } from '../lib/data/index.js'
 import { StrataError } from '../lib/errors.js'
 import { normalizeAnswer, scoreSquad11, scoreSquad20 } from '../lib/evaluation/index.js'
 import { type DecodedSpan, decodeSpans, writeSpanPredictions } from '../lib/tasks/span-decoding.js'
@@ -343,6 +343,61 @@ describe('SQuAD data', () => {
     const common = { context: 'x', starts: [0], ends: [1], windows, nBest: 2 }
     assert.equal(decodeSpans(common).text, '')
     assert.deepEqual(decodeSpans({ ...common, noAnswer: true }).text, '')
+  })
+
+  it('many windows decode as all pairs of all windows sorted at once, and in time linear in their number', () => {
+    const random = stream(11)
+    const [tokens, room, stride, nBest] = [1200, 24, 8, 5]
+    const context = 'ab ba '.repeat(tokens / 2)
+    const starts = Array.from({ length: tokens }, (_, token) => 3 * token)
+    const ends = starts.map((start) => start + 2)
+    let reads = 0
+    const windows = Array.from({ length: (tokens - room) / stride + 1 }, (_, index) => {
+      // Few values: many are equal.
+      const logits = () => Float32Array.from({ length: room + 4 }, () => random.below(12))
+      const window = { firstToken: index * stride, tokens: room, contextPlace: 3 }
+      return {
+        get window() {
+          reads++
+          return window
+        },
+        startLogits: logits(),
+        endLogits: logits(),
+      }
+    })
+    const { candidates } = decodeSpans({ context, starts, ends, windows, nBest, maxAnswerTokens: 6 })
+    assert.ok(reads < 40 * windows.length, `${reads} reads of ${windows.length} windows`)
+
+    const highest = (logits: Float32Array) => [...logits.keys()].sort((a, b) => logits[b] - logits[a]).slice(0, nBest)
+    const most = (token: number) => {
+      const shown = windows.map(({ window: { firstToken } }) =>
+        Math.min(token - firstToken, firstToken + room - 1 - token),
+      )
+      return shown.indexOf(Math.max(...shown))
+    }
+    const pairs = windows.flatMap(({ window: { firstToken }, startLogits, endLogits }, index) =>
+      highest(startLogits).flatMap((start) =>
+        highest(endLogits).flatMap((end) => {
+          const [first, last] = [start, end].map((place) => firstToken + place - 3)
+          const inside = start >= 3 && end < room + 3 && end >= start && end - start < 6
+          if (!inside || most(first) !== index) return []
+          return [
+            {
+              text: context.slice(starts[first], ends[last]),
+              start: starts[first],
+              logits: [startLogits[start], endLogits[end]],
+            },
+          ]
+        }),
+      ),
+    )
+    pairs.sort((a, b) => b.logits[0] + b.logits[1] - a.logits[0] - a.logits[1])
+    const expected = pairs.filter(({ text }, index) => pairs.findIndex((pair) => pair.text === text) === index)
+    assert.deepEqual(
+      candidates.map(({ text, start, startLogit, endLogit }) => ({ text, start, logits: [startLogit, endLogit] })),
+      expected.slice(0, nBest),
+    )
+    assert.equal(candidates.length, nBest)
   })
 
   it('training: another order every pass, the same for the same seed; evaluation keeps the order', async () => {

@@ -23,7 +23,10 @@ export interface DecodeSpanOptions {
   /** Characters of all the context's tokens, in UTF-16 units, shape (T). */
   starts: ArrayLike<number>
   ends: ArrayLike<number>
-  /** The windows, with the scores of every token of their sequences (special tokens and question included; place 0 is [CLS]). */
+  /**
+   * The windows in the order of the context, with the scores of every token of their sequences (special tokens and question included;
+   * place 0 is [CLS]).
+   */
   windows: readonly { window: SpanWindow; startLogits: ArrayLike<number>; endLogits: ArrayLike<number> }[]
   /** Longest answer in tokens; default 30. */
   maxAnswerTokens?: number
@@ -62,11 +65,12 @@ export interface DecodedSpan {
 
 /**
  * Finds the best spans of a context. Ties go to the earlier window, then the better start. When no pair of places is an answer (all
- * good starts lie in the question), the text is "".
+ * good starts lie in the question), the text is "". Takes time linear in the number of windows: a context may be a book.
  */
 export function decodeSpans(options: DecodeSpanOptions): DecodedSpan {
   const { context, starts, ends, windows, maxAnswerTokens = 30, nBest = 20, noAnswer = false } = options
-  const pairs: { first: number; last: number; startLogit: number; endLogit: number }[] = []
+  /** Those of the windows so far. */
+  let candidates: SpanCandidate[] = []
   let nullStart = 0
   let nullEnd = 0
   let nullScore = Number.POSITIVE_INFINITY
@@ -79,43 +83,39 @@ export function decodeSpans(options: DecodeSpanOptions): DecodedSpan {
     const { contextPlace, tokens, firstToken } = window
     const inContext = (place: number): boolean => place >= contextPlace && place < contextPlace + tokens
     const bestEnds = bestPlaces(endLogits, nBest).filter(inContext)
+    const found: SpanCandidate[] = []
     for (const start of bestPlaces(startLogits, nBest)) {
       if (!inContext(start) || !showsMost(windows, index, firstToken + start - contextPlace)) continue
       for (const end of bestEnds) {
         if (end < start || end - start + 1 > maxAnswerTokens) continue
-        pairs.push({
-          first: firstToken + start - contextPlace,
-          last: firstToken + end - contextPlace,
-          startLogit: startLogits[start],
-          endLogit: endLogits[end],
-        })
+        const from = starts[firstToken + start - contextPlace]
+        const to = ends[firstToken + end - contextPlace]
+        const [startLogit, endLogit] = [startLogits[start], endLogits[end]]
+        found.push({ text: context.slice(from, to), start: from, end: to, startLogit, endLogit, probability: 0 })
       }
     }
+    // Stable: of equal scores the one found first stays first.
+    if (found.length > 0)
+      candidates = best(
+        candidates,
+        found.sort((left, right) => scoreOf(right) - scoreOf(left)),
+        nBest,
+      )
   })
-  if (noAnswer) pairs.push({ first: -1, last: -1, startLogit: nullStart, endLogit: nullEnd })
-  // Stable: of equal scores the one found first stays first.
-  pairs.sort((left, right) => right.startLogit + right.endLogit - (left.startLogit + left.endLogit))
-  const candidates: SpanCandidate[] = []
-  const seen = new Set<string>()
-  for (const { first, last, startLogit, endLogit } of pairs) {
-    if (candidates.length >= nBest) break
-    const start = first < 0 ? 0 : starts[first]
-    const end = first < 0 ? 0 : ends[last]
-    const text = context.slice(start, end)
-    if (seen.has(text)) continue
-    seen.add(text)
-    candidates.push({ text, start, end, startLogit, endLogit, probability: 0 })
-  }
   const none = { text: '', start: 0, end: 0, probability: 0 }
-  if (noAnswer && !seen.has('')) candidates.push({ ...none, startLogit: nullStart, endLogit: nullEnd })
+  if (noAnswer) {
+    const empty = { ...none, startLogit: nullStart, endLogit: nullEnd }
+    candidates = best(candidates, [empty], nBest)
+    if (!candidates.some(({ text }) => text === '')) candidates.push(empty)
+  }
   if (candidates.length === 0) candidates.push({ ...none, startLogit: 0, endLogit: 0 })
   setProbabilities(candidates)
-  const best = candidates.find(({ text }) => text !== '')
+  const span = candidates.find(({ text }) => text !== '')
   if (!noAnswer) return decoded(candidates[0], candidates)
   // Without any span, no answer is certain.
-  const noAnswerScore = best ? nullScore - best.startLogit - best.endLogit : Number.MAX_VALUE
+  const noAnswerScore = span ? nullScore - span.startLogit - span.endLogit : Number.MAX_VALUE
   const empty = candidates.find(({ text }) => text === '')!
-  const chosen = best && noAnswerScore <= (options.noAnswerThreshold ?? 0) ? best : empty
+  const chosen = span && noAnswerScore <= (options.noAnswerThreshold ?? 0) ? span : empty
   return { ...decoded(chosen, candidates), noAnswerScore }
 }
 
@@ -123,11 +123,36 @@ function decoded({ text, start, end, probability }: SpanCandidate, candidates: S
   return { text, start, end, probability, candidates }
 }
 
+function scoreOf({ startLogit, endLogit }: SpanCandidate): number {
+  return startLogit + endLogit
+}
+
+/** Two lists, best first, as one of at most `count` different texts. Of equal scores those of the first list come first. */
+function best(first: readonly SpanCandidate[], second: readonly SpanCandidate[], count: number): SpanCandidate[] {
+  const list: SpanCandidate[] = []
+  const seen = new Set<string>()
+  let [a, b] = [0, 0]
+  while (list.length < count && (a < first.length || b < second.length)) {
+    const ofFirst = b >= second.length || (a < first.length && scoreOf(first[a]) >= scoreOf(second[b]))
+    const next = ofFirst ? first[a++] : second[b++]
+    if (seen.has(next.text)) continue
+    seen.add(next.text)
+    list.push(next)
+  }
+  return list
+}
+
 /** Places of the `count` highest logits, best first; of equal ones the earlier. */
 function bestPlaces(logits: ArrayLike<number>, count: number): number[] {
-  const order = Array.from({ length: logits.length }, (_, place) => place)
-  order.sort((left, right) => logits[right] - logits[left])
-  return order.slice(0, count)
+  const places: number[] = []
+  for (let place = 0; place < logits.length; place++) {
+    const logit = logits[place]
+    if (places.length === count && !(logit > logits[places[count - 1]])) continue
+    let at = Math.min(places.length, count - 1)
+    for (; at > 0 && logit > logits[places[at - 1]]; at--) places[at] = places[at - 1]
+    places[at] = place
+  }
+  return places
 }
 
 /**
@@ -135,18 +160,24 @@ function bestPlaces(logits: ArrayLike<number>, count: number): number[] {
  * hundredth of the window's length to part equals; then the earlier window.
  */
 function showsMost(windows: DecodeSpanOptions['windows'], index: number, token: number): boolean {
-  let best = -1
-  let bestScore = Number.NEGATIVE_INFINITY
-  windows.forEach(({ window: { firstToken, tokens } }, place) => {
+  const scoreAt = (place: number): number | undefined => {
+    if (place < 0 || place >= windows.length) return undefined
+    const { firstToken, tokens } = windows[place].window
     const last = firstToken + tokens - 1
-    if (token < firstToken || token > last) return
-    const score = Math.min(token - firstToken, last - token) + 0.01 * tokens
-    if (score > bestScore) {
-      bestScore = score
-      best = place
-    }
-  })
-  return best === index
+    return token < firstToken || token > last ? undefined : Math.min(token - firstToken, last - token) + 0.01 * tokens
+  }
+  const own = scoreAt(index)!
+  // Windows that show a token stand side by side.
+  for (let place = index - 1; ; place--) {
+    const score = scoreAt(place)
+    if (score === undefined) break
+    if (score >= own) return false
+  }
+  for (let place = index + 1; ; place++) {
+    const score = scoreAt(place)
+    if (score === undefined) return true
+    if (score > own) return false
+  }
 }
 
 function setProbabilities(candidates: SpanCandidate[]): void {
