@@ -10,27 +10,21 @@
 import { parseArgs } from 'node:util'
 import { NO_LABEL, type PackedBatch } from '../lib/data/packed-batch.js'
 import { stream } from '../lib/data/random.js'
-import {
-  type AgreementConfig,
-  computeThreads,
-  encoderConfig,
-  type HeadConfig,
-  Model,
-  Optimizer,
-} from '../lib/model/index.js'
+import { type AgreementConfig, computeThreads, type HeadConfig, Model, Optimizer } from '../lib/model/index.js'
 import { parameterGroups, reachedParameters } from '../lib/training/parameter-groups.js'
+import {
+  CRAMMED_ADAMW,
+  CRAMMED_BATCH_TOKENS,
+  CRAMMED_ENCODER,
+  CRAMMED_HEAD,
+  CRAMMED_MAX_GRAD_NORM,
+  CRAMMED_SEQUENCE_TOKENS,
+  CRAMMED_WEIGHT_DECAY,
+} from './crammed-shape.js'
 import { BUSY_SHARE, busyShare, median, runFacts, saveResult, say, THREADS } from './rounds.js'
 
-const [TOKENS, SEQUENCE, VOCABULARY] = [2048, 128, 32_768]
+const [TOKENS, SEQUENCE, VOCABULARY] = [CRAMMED_BATCH_TOKENS, CRAMMED_SEQUENCE_TOKENS, CRAMMED_ENCODER.vocabSize]
 const RELATIONS = ['subj', 'obj', 'nmod', 'obl']
-const ENCODER = encoderConfig({
-  kind: 'crammed',
-  vocabSize: VOCABULARY,
-  layers: 6,
-  hiddenSize: 512,
-  intermediateSize: 2048,
-  maxPositions: SEQUENCE,
-})
 const AGREEMENTS: AgreementConfig = {
   relations: RELATIONS,
   size: 128,
@@ -39,7 +33,6 @@ const AGREEMENTS: AgreementConfig = {
   intermediateSize: 512,
   gateInit: 0.1,
 }
-const MLM: HeadConfig = { kind: 'masked-lm', name: 'mlm', tap: { layer: ENCODER.layers }, weight: 1, transform: false }
 const HEADS: HeadConfig[] = RELATIONS.map((relation) => ({ kind: 'agreement', name: relation, relation, weight: 1 }))
 const ARMS = { encoder: ['mlm'], stage2: ['mlm'], stage1: RELATIONS } as const
 type Arm = keyof typeof ARMS
@@ -83,22 +76,22 @@ function randomBatch(seed: number): PackedBatch {
 
 async function trained(arm: Arm) {
   const config = {
-    encoder: ENCODER,
-    ...(arm === 'encoder' ? { heads: [MLM] } : { heads: [MLM, ...HEADS], agreements: AGREEMENTS }),
+    encoder: CRAMMED_ENCODER,
+    ...(arm === 'encoder' ? { heads: [CRAMMED_HEAD] } : { heads: [CRAMMED_HEAD, ...HEADS], agreements: AGREEMENTS }),
   }
   const model = await Model.create(config, { device: 'cpu', precision: 'fp32', seed: 1 })
   const groups = parameterGroups(reachedParameters(model.parameters(), config, ARMS[arm]), {
-    weightDecay: 0.01,
+    weightDecay: CRAMMED_WEIGHT_DECAY,
     layerDecay: 1,
   })
-  const optimizer = await Optimizer.create(model, { kind: 'adamw', beta1: 0.9, beta2: 0.98, epsilon: 1e-12, groups })
+  const optimizer = await Optimizer.create(model, { ...CRAMMED_ADAMW, groups })
   /** Milliseconds a step, of the clock and of the processors. */
   const steps = async (batches: readonly PackedBatch[]): Promise<{ time: number; processor: number }> => {
     const [begin, used] = [performance.now(), process.cpuUsage()]
     for (const batch of batches) {
       const labels = Object.fromEntries(ARMS[arm].map((head) => [head, batch.labels[head]]))
       const losses = await model.step({ ...batch, labels })
-      await (await optimizer.step({ learningRate: 1e-4, maxGradNorm: 0.5 })).read()
+      await (await optimizer.step({ learningRate: 1e-4, maxGradNorm: CRAMMED_MAX_GRAD_NORM })).read()
       await losses.read()
     }
     const { user, system } = process.cpuUsage(used)
@@ -123,7 +116,7 @@ async function main(): Promise<void> {
       threads: { type: 'string', default: String(THREADS) },
     },
   })
-  computeThreads(Number(values.threads))
+  const threads = computeThreads(Number(values.threads))
   const batches = Array.from({ length: values.short ? 1 : 3 }, (_, seed) => randomBatch(seed))
   const arms = await Promise.all((Object.keys(ARMS) as Arm[]).map(trained))
   for (const { steps } of arms) await steps(batches)
@@ -156,7 +149,7 @@ async function main(): Promise<void> {
   const result = {
     name: 'agreements',
     precision: 'fp32',
-    ...runFacts({ computeThreads: values.threads }),
+    ...runFacts({}, threads),
     rounds,
     disturbedRounds: disturbed,
     rows,

@@ -1,9 +1,8 @@
-/** Our side of the training benchmark: a long-lived process that trains some steps on command, as the Python peers do. */
-import { readFileSync } from 'node:fs'
-import { createInterface } from 'node:readline'
+/** Our side of the training benchmark: see ours-steps.ts. */
 import { encoderConfig, Model, type ModelConfig, Optimizer } from '../lib/model/index.js'
 import { parameterGroups } from '../lib/training/index.js'
 import { readBatchFile } from './batch-file.js'
+import { serveSteps } from './ours-steps.js'
 
 const SIZES = {
   mini: { layers: 6, hiddenSize: 256, heads: 4, vocabSize: 8192 },
@@ -12,15 +11,6 @@ const SIZES = {
 } as const
 
 const LEARNING_RATE = 1e-4
-
-function answer(value: unknown): void {
-  process.stdout.write(`${JSON.stringify(value)}\n`)
-}
-
-function peakRssBytes(): number {
-  const line = /VmHWM:\s+(\d+) kB/.exec(readFileSync('/proc/self/status', 'utf8'))
-  return Number(line?.[1] ?? 0) * 1024
-}
 
 async function main(): Promise<void> {
   const [batchFile, shape, precision] = process.argv.slice(2) as [string, keyof typeof SIZES, 'bf16' | 'fp32']
@@ -40,31 +30,13 @@ async function main(): Promise<void> {
     epsilon: 1e-8,
     groups: parameterGroups(model.parameters(), { weightDecay: 0.01, layerDecay: 1 }),
   })
-  answer({ ready: true })
-  for await (const line of createInterface({ input: process.stdin })) {
-    const command = JSON.parse(line) as { command: string; first: number; count: number }
-    if (command.command === 'steps') {
-      const seconds: number[] = []
-      let tokens = 0
-      let loss = Number.NaN
-      for (let index = command.first; index < command.first + command.count; index++) {
-        const batch = batches[index % batches.length]
-        const start = performance.now()
-        const losses = await model.step(batch)
-        await (await optimizer.step({ learningRate: LEARNING_RATE, maxGradNorm: 1 })).read()
-        const values = await losses.read()
-        loss = Object.values(values).reduce((sum, head) => sum + head.loss, 0)
-        seconds.push((performance.now() - start) / 1000)
-        tokens += batch.tokenIds.length
-      }
-      answer({ seconds, tokens, slots: tokens, loss })
-    } else if (command.command === 'memory') {
-      answer({ peakRssBytes: peakRssBytes() })
-    } else {
-      answer({ bye: true })
-      break
-    }
-  }
+  await serveSteps({
+    model,
+    optimizer,
+    batchOf: (step) => batches[step % batches.length],
+    learningRateOf: () => LEARNING_RATE,
+    maxGradNorm: 1,
+  })
 }
 
 main().catch((error) => {

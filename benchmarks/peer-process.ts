@@ -26,6 +26,8 @@ export class PeerProcess {
       stdio: ['pipe', 'pipe', 'inherit'],
       env: { ...process.env, ...environment },
     })
+    // What a program that has died does not read is told by the answer that does not come.
+    this.child.stdin!.on('error', () => {})
     this.lines = createInterface({ input: this.child.stdout! })
     this.answers = this.lines[Symbol.asyncIterator]()
   }

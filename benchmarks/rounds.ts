@@ -34,6 +34,8 @@ export interface RoundsOptions {
   /** The rate as messages tell it. */
   tell: (rate: number) => string
   beforeRound?: () => Promise<void>
+  /** The programs' first answers have been read. */
+  isReady?: boolean
 }
 
 /** The interpreter with the peers' packages. */
@@ -80,7 +82,7 @@ export async function takeTurns(
   const { label, rounds, warmUpSteps } = options
   for (const peer of peers) {
     say(`${label}: warming up ${peer.name}`)
-    await peer.ready()
+    if (!options.isReady) await peer.ready()
     await peer.steps(0, warmUpSteps)
   }
   const turns = new Map(peers.map((peer) => [peer.name, [] as Turn[]]))
@@ -126,14 +128,14 @@ export function sum(values: readonly number[]): number {
   return values.reduce((total, value) => total + value, 0)
 }
 
-/** Date, commit and machine of a result. */
-export function runFacts(isa: Record<string, string>) {
+/** Date, commit and machine of a result that was computed by so many threads. */
+export function runFacts(isa: Record<string, string>, threads = THREADS) {
   return {
     date: new Date().toISOString().slice(0, 10),
     commit: commit(),
     machine: {
       cpu: os.cpus()[0].model.trim(),
-      threads: THREADS,
+      threads,
       memoryGiB: Math.round(os.totalmem() / 2 ** 30),
       node: process.version,
       ...isa,

@@ -40,14 +40,17 @@ class Batches:
         tokens = slice(a["tokenBatchOffsets"][k], a["tokenBatchOffsets"][k + 1])
         sequences = slice(a["sequenceBatchOffsets"][k], a["sequenceBatchOffsets"][k + 1])
         mlm = slice(a["labels.mlm.offsets"][k], a["labels.mlm.offsets"][k + 1])
-        nsp = slice(a["labels.nsp.offsets"][k], a["labels.nsp.offsets"][k + 1])
+        next_sentence = None
+        if "labels.nsp.offsets" in a:
+            nsp = slice(a["labels.nsp.offsets"][k], a["labels.nsp.offsets"][k + 1])
+            next_sentence = a["labels.nsp.labels"][nsp].astype(np.int64)
         return {
             "tokenIds": a["tokenIds"][tokens].astype(np.int64),
             "segmentIds": a["segmentIds"][tokens].astype(np.int64),
             "offsets": a["sequenceOffsets"][sequences].astype(np.int64),
             "positions": a["labels.mlm.positions"][mlm].astype(np.int64),
             "targets": a["labels.mlm.labels"][mlm].astype(np.int64),
-            "nextSentence": a["labels.nsp.labels"][nsp].astype(np.int64),
+            "nextSentence": next_sentence,
         }
 
     def limits(self):
@@ -110,8 +113,8 @@ def gemm_gflops(precision, tokens=2048, inputs=768, outputs=3072, repeats=15):
     return 2 * tokens * inputs * outputs / statistics.median(times[3:]) / 1e9
 
 
-def serve(step, batches, slots):
-    """Runs the command loop. `step(k)` trains on batch k and returns the loss; `slots(k)` is the padded token count."""
+def serve(step, batches, slots, facts=None):
+    """Runs the command loop. `step(k)` trains on batch k and returns the loss; `slots(k)` is the padded token count; `facts` join the first answer."""
     out = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
 
@@ -119,7 +122,7 @@ def serve(step, batches, slots):
         out.write(json.dumps(value) + "\n")
         out.flush()
 
-    answer({"ready": True, "torch": torch.__version__, "threads": torch.get_num_threads()})
+    answer({"ready": True, "torch": torch.__version__, "threads": torch.get_num_threads(), **(facts or {})})
     for line in sys.stdin:
         command = json.loads(line)
         if command["command"] == "steps":
