@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { scoreDependencies, scoreTask, type TaskPrediction } from '../lib/evaluation/index.js'
 import { Encoder } from '../lib/inference/index.js'
+import { windowsOfWords } from '../lib/inference/word-windows.js'
 import { Model } from '../lib/model/index.js'
 import { evaluateCheckpoint, openRecipe, type RunResult, runRecipe } from '../lib/recipes/index.js'
 import {
@@ -18,6 +19,7 @@ import {
 import { annotate, findCycle, parseConllu } from '../lib/text/index.js'
 import type { TrainingEvent } from '../lib/training/index.js'
 import { TrainingEvents } from '../lib/training/index.js'
+import { runHere } from './helpers/cli-here.js'
 import { runCli } from './helpers/cli-process.js'
 import { refuses } from './helpers/refuses.js'
 import {
@@ -155,6 +157,21 @@ describe('parsing tasks', function () {
     }
   })
 
+  it('lays whole words into sequences; one that is longer than a sequence is cut', () => {
+    const words = [[7], [8, 9], [10, 11, 12, 13, 14, 15], [16]].map((pieces) => ({ pieces: Int32Array.from(pieces) }))
+    const { clsId, sepId } = tokenizer.specialTokens
+    const windows = windowsOfWords(words, 3, 6, tokenizer)
+    assert.deepEqual(
+      windows.map(({ tokenIds, places, words: own }) => [[...tokenIds], places, own.length]),
+      [
+        [[clsId, 7, 8, 9, sepId], [1, 2], 2],
+        [[clsId, 10, 11, 12, 13, sepId], [1], 1],
+        [[clsId, 16, sepId], [1], 1],
+      ],
+    )
+    assert.ok(windows.every(({ text, segmentIds, tokenIds }) => text === 3 && segmentIds.length === tokenIds.length))
+  })
+
   describe('a parser from end to end', () => {
     let result: RunResult
     const losses: number[] = []
@@ -273,6 +290,42 @@ describe('parsing tasks', function () {
       )
     })
 
+    it('stratabert parse: blocks that are computed side by side come in their order, each as by itself', async () => {
+      const sentences = treebankSentences(9, 2500)
+      const [input, output] = [join(folder, 'blocks.txt'), join(folder, 'blocks.conllu')]
+      const texts = sentences.map(({ words }) => words.map(({ form }) => form))
+      writeFileSync(input, texts.map((forms) => `${forms.join(' ')}\n`).join(''))
+      const { stdout, code, stderr } = await runHere(
+        'parse',
+        join(folder, 'run'),
+        '--input',
+        input,
+        '--output',
+        output,
+        '--json',
+      )
+      assert.equal(code, 0, stderr)
+      const words = texts.flat().length
+      // More than two blocks of 8,192 words.
+      assert.ok(words > 17_000, `${words}`)
+      const told = JSON.parse(stdout)
+      assert.deepEqual([told.sentences, told.words], [2500, words])
+      assert.ok(Math.abs(told.wordsPerSecond * told.seconds - words) < 1e-6 * words)
+      const written = parseConllu(readFileSync(output, 'utf8'), { strict: true })
+      assert.deepEqual(
+        written.map((sentence) => sentence.words.map(({ form }) => form)),
+        texts,
+      )
+      await using encoder = await Encoder.load(join(folder, 'run'), { device: 'cpu', threads: 1 })
+      for (let index = 0; index < texts.length; index += 97) {
+        const [{ heads, relations, tags }] = await encoder.parse([texts[index]])
+        assert.deepEqual(
+          written[index].words.map(({ head, deprel, upos }) => [Number(head), deprel, upos]),
+          texts[index].map((_, word) => [heads[word], relations[word], tags![word]]),
+        )
+      }
+    })
+
     it('stratabert parse: of CoNLL-U all other columns stay, byte for byte', async () => {
       const rows = [
         '# newdoc id = d',
@@ -289,7 +342,7 @@ describe('parsing tasks', function () {
       const asked = ['parse', join(folder, 'run'), '--input', path, '--output', output, '--json']
       const { stdout, code, stderr } = await runCli(asked)
       assert.equal(code, 0, stderr)
-      assert.deepEqual(Object.keys(JSON.parse(stdout)), ['sentences', 'words', 'seconds'])
+      assert.deepEqual(Object.keys(JSON.parse(stdout)), ['sentences', 'words', 'seconds', 'wordsPerSecond'])
       const written = readFileSync(output, 'utf8').split('\n')
       const blank = (line: string): string => {
         const cells = line.split('\t')

@@ -1,6 +1,7 @@
+import { setTimeout } from 'node:timers/promises'
 import { type Command, Option } from 'commander'
 import { StrataError } from '../errors.js'
-import type { Encoder } from '../inference/index.js'
+import { type Encoder, inOrder, mapInTurns, Turns } from '../inference/index.js'
 import { annotate, type ConlluSentence, formatConllu } from '../text/index.js'
 import { example, gather } from './arguments.js'
 import { note, printJson, progressNotes } from './output.js'
@@ -14,6 +15,8 @@ interface ParseFlags extends HeadFlags, SentenceInput {
 
 /** Words that are parsed together; bounds memory and keeps the output flowing. */
 const BLOCK_WORDS = 8192
+const BLOCKS_AT_ONCE = 3
+const RETRY_MS = 50
 
 export function registerParse(program: Command): void {
   const command = program
@@ -39,40 +42,45 @@ async function parse(checkpoint: string, flags: ParseFlags): Promise<void> {
     throw new StrataError('BAD_ARGUMENT', '--json came without --output FILE, which takes the sentences; add it')
   }
   await using encoder = await loadEncoder(checkpoint, flags)
-  const counts = { sentences: 0, words: 0, seconds: 0 }
+  const counts = { sentences: 0, words: 0, seconds: 0, wordsPerSecond: 0 }
   const progress = progressNotes()
   const started = performance.now()
+  const count = (block: ParsedBlock): void => {
+    counts.sentences += block.sentences
+    counts.words += block.words
+    counts.seconds = (performance.now() - started) / 1000
+    counts.wordsPerSecond = counts.words / counts.seconds
+  }
   await writeOut(flags.output, 'the parses', async (write) => {
-    let running: Promise<ConlluSentence[]> | undefined
-    const finish = async (): Promise<void> => {
-      const parsed = await running
-      if (!parsed) return
-      await write(parsed.map((sentence) => formatConllu(sentence)).join(''))
-      counts.sentences += parsed.length
-      for (const { words } of parsed) counts.words += words.length
-      const speed = Math.round((1000 * counts.words) / (performance.now() - started))
-      progress.say(`${counts.sentences} sentences, ${counts.words} words, ${speed} words/s`)
+    // While one block is computed another one waits for the model, and a third is read and split.
+    const parsed = inOrder(
+      blocks(flags),
+      (block) => parsedBlock(encoder, block, flags),
+      () => {},
+      BLOCKS_AT_ONCE,
+    )
+    for await (const block of parsed) {
+      await write(block.text)
+      count(block)
+      progress.say(`${counts.sentences} sentences, ${counts.words} words, ${Math.round(counts.wordsPerSecond)} words/s`)
     }
-    // A block is parsed while the next one is read.
-    for await (const block of blocks(flags)) {
-      await finish()
-      running = parsedBlock(encoder, block, flags)
-      running.catch(() => {})
-    }
-    await finish()
   })
   progress.done()
-  counts.seconds = (performance.now() - started) / 1000
   if (flags.json) printJson(counts)
-  else note(`${counts.sentences} sentences, ${counts.words} words in ${counts.seconds.toFixed(1)} s`)
+  else
+    note(
+      `${counts.sentences} sentences, ${counts.words} words in ${counts.seconds.toFixed(1)} s, ${Math.round(counts.wordsPerSecond)} words/s`,
+    )
 }
 
 async function* blocks(input: SentenceInput): AsyncGenerator<ConlluSentence[]> {
   let block: ConlluSentence[] = []
   let words = 0
+  const turns = new Turns()
   for await (const sentence of inputSentences(input)) {
     block.push(sentence)
     words += sentence.words.length
+    await turns.next()
     if (words < BLOCK_WORDS) continue
     yield block
     block = []
@@ -81,15 +89,34 @@ async function* blocks(input: SentenceInput): AsyncGenerator<ConlluSentence[]> {
   if (block.length > 0) yield block
 }
 
+/** Some sentences as they are written. */
+interface ParsedBlock {
+  sentences: number
+  words: number
+  text: string
+}
+
 /** The sentences with the parser's heads, relations and parts of speech; all else stays. */
-async function parsedBlock(encoder: Encoder, block: ConlluSentence[], flags: ParseFlags): Promise<ConlluSentence[]> {
+async function parsedBlock(encoder: Encoder, block: ConlluSentence[], flags: ParseFlags): Promise<ParsedBlock> {
   const { task, maxTokens } = flags
-  const parses = await encoder.parse(
-    block.map(({ words }) => words.map(({ form }) => form)),
-    { task, maxTokens },
-  )
-  return block.map((sentence, index) => {
+  const lists = block.map(({ words }) => words.map(({ form }) => form))
+  const parses = await whenFree(() => encoder.parse(lists, { task, maxTokens }))
+  const texts = await mapInTurns(block, (sentence, index) => {
     const { heads, relations, tags } = parses[index]
-    return annotate(sentence, { heads, deprels: relations, upos: tags })
+    return formatConllu(annotate(sentence, { heads, deprels: relations, upos: tags }))
   })
+  const words = block.reduce((sum, sentence) => sum + sentence.words.length, 0)
+  return { sentences: block.length, words, text: texts.join('') }
+}
+
+/** A block that finds no room in the queue (of words without end) waits for those before it: an empty queue takes any. */
+async function whenFree<Result>(ask: () => Promise<Result>): Promise<Result> {
+  for (;;) {
+    try {
+      return await ask()
+    } catch (error) {
+      if (!(error instanceof StrataError) || error.code !== 'OVERLOADED') throw error
+      await setTimeout(RETRY_MS)
+    }
+  }
 }

@@ -1,7 +1,19 @@
 import { setImmediate } from 'node:timers/promises'
 
-/** How long decoding may keep the event loop to itself, in milliseconds. */
+/** How long work may keep the event loop to itself, in milliseconds: a model that is done is given its next batch by that loop. */
 const LONGEST_TURN_MS = 4
+
+/** Long work in turns: the event loop runs in between. */
+export class Turns {
+  #begun = performance.now()
+
+  /** To be asked between two pieces of the work; waits when its turn is over. */
+  async next(): Promise<void> {
+    if (performance.now() - this.#begun <= LONGEST_TURN_MS) return
+    await setImmediate()
+    this.#begun = performance.now()
+  }
+}
 
 /** Maps items one by one and lets the event loop run in between when it takes long. */
 export async function mapInTurns<Item, Result>(
@@ -9,13 +21,10 @@ export async function mapInTurns<Item, Result>(
   result: (item: Item, index: number) => Result,
 ): Promise<Result[]> {
   const results: Result[] = []
-  let begun = performance.now()
+  const turns = new Turns()
   for (let index = 0; index < items.length; index++) {
+    if (index > 0) await turns.next()
     results.push(result(items[index], index))
-    if (index + 1 < items.length && performance.now() - begun > LONGEST_TURN_MS) {
-      await setImmediate()
-      begun = performance.now()
-    }
   }
   return results
 }

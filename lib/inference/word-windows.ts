@@ -20,17 +20,24 @@ export function windowsOfWords<Word extends { pieces: Int32Array }>(
   const room = maxTokens - 2
   const windows: Window<Word>[] = []
   for (let first = 0; first < words.length; ) {
-    const ids = [clsId]
     const places: number[] = []
+    let length = 1
     let next = first
     for (; next < words.length; next++) {
-      const pieces = words[next].pieces.subarray(0, room)
-      if (ids.length - 1 + pieces.length > room) break
-      places.push(ids.length)
-      ids.push(...pieces)
+      const pieces = Math.min(room, words[next].pieces.length)
+      if (length - 1 + pieces > room) break
+      places.push(length)
+      length += pieces
     }
-    ids.push(sepId)
-    const tokenIds = Int32Array.from(ids)
+    const tokenIds = new Int32Array(length + 1)
+    tokenIds[0] = clsId
+    tokenIds[length] = sepId
+    // Value by value: most words are one or two pieces, for which a view costs more than they do.
+    let at = 1
+    for (let word = first; word < next; word++) {
+      const { pieces } = words[word]
+      for (let piece = 0; piece < pieces.length && piece < room; piece++) tokenIds[at++] = pieces[piece]
+    }
     const segmentIds = new Int32Array(tokenIds.length)
     windows.push({ tokenIds, segmentIds, truncated: false, text, words: words.slice(first, next), places })
     first = next

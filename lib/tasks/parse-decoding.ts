@@ -55,11 +55,11 @@ export function decodeParses(
   return counts.map((words, sentence) => {
     const first = arc
     arc += words * (words + 1)
-    const scores = new Float64Array(words * (words + 1)).map((_, at) => values[2 * (first + at)])
-    if (!scores.every(Number.isFinite)) {
-      throw new StrataError('NON_FINITE', `the arc scores of sentence ${sentence} are not numbers`, {
-        details: { sentence },
-      })
+    const scores = new Float64Array(words * (words + 1))
+    for (let at = 0; at < scores.length; at++) {
+      const score = values[2 * (first + at)]
+      if (!Number.isFinite(score)) throw nonFinite(sentence)
+      scores[at] = score
     }
     const heads = headsOf(scores, words, decode)
     const names = Array.from(heads, (head, i) => {
@@ -69,6 +69,12 @@ export function decodeParses(
     })
     if (!tags) return { heads, relations: names }
     return { heads, relations: names, tags: names.map(() => tags[values[2 * word++ + 1]]) }
+  })
+}
+
+function nonFinite(sentence: number): StrataError {
+  return new StrataError('NON_FINITE', `the arc scores of sentence ${sentence} are not numbers`, {
+    details: { sentence },
   })
 }
 

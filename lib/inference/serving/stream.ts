@@ -4,14 +4,15 @@
 const LOOK_AHEAD = 256
 
 /**
- * Pulls inputs while fewer than 256 of them are on their way, serves each, and yields the results in order. A slow consumer stops the
- * pulling, a slow source holds no result back. When the consumer leaves, or something throws, `leave` is called
+ * Pulls inputs while fewer than `lookAhead` (256) of them are on their way, serves each, and yields the results in order. A slow consumer
+ * stops the pulling, a slow source holds no result back. When the consumer leaves, or something throws, `leave` is called
  * for what is on its way and the source is closed.
  */
 export async function* inOrder<Input, Output>(
   source: AsyncIterable<Input>,
   serve: (input: Input, index: number) => Promise<Output>,
   leave: () => void,
+  lookAhead = LOOK_AHEAD,
 ): AsyncGenerator<Output, void, undefined> {
   const iterator = source[Symbol.asyncIterator]()
   const onTheirWay: Promise<Output>[] = []
@@ -36,7 +37,7 @@ export async function* inOrder<Input, Output>(
   }
   try {
     for (;;) {
-      if (!ended && !pulling && onTheirWay.length < LOOK_AHEAD) pulling = pull()
+      if (!ended && !pulling && onTheirWay.length < lookAhead) pulling = pull()
       const first = onTheirWay[0]
       if (!first) {
         if (!pulling) return
