@@ -87,6 +87,20 @@ export interface StepEvent {
   pruning?: PruningReading
 }
 
+/** What the steps themselves tell. */
+export type StepSummary = Pick<
+  StepEvent,
+  | 'task'
+  | 'tasks'
+  | 'loss'
+  | 'losses'
+  | 'learningRate'
+  | 'gradNorm'
+  | 'tokensPerSecond'
+  | 'millisecondsPerStep'
+  | 'dataWaitShare'
+>
+
 export type TrainingEventType = TrainingEvent['type']
 export type EventOf<Type extends TrainingEventType> = Extract<TrainingEvent, { type: Type }>
 export type Listener<Type extends TrainingEventType> = (event: EventOf<Type>) => void | Promise<void>

@@ -4,7 +4,7 @@
  */
 import { StrataError } from '../errors.js'
 import type { HeadLoss, Optimizer, StepLosses } from '../model/index.js'
-import type { StepEvent } from './events.js'
+import type { StepSummary } from './events.js'
 import { addLosses } from './gradients.js'
 import type { TrainingRun } from './training-run.js'
 
@@ -30,21 +30,8 @@ export interface StepWatch {
   /** Reads all steps since the last call. Throws NON_FINITE under `stop`; 'rollback' asks for one. */
   settle(): Promise<'fine' | 'rollback'>
   /** The settled steps since the last summary; undefined when there are none. */
-  summary(): Summary | undefined
+  summary(): StepSummary | undefined
 }
-
-type Summary = Pick<
-  StepEvent,
-  | 'task'
-  | 'tasks'
-  | 'loss'
-  | 'losses'
-  | 'learningRate'
-  | 'gradNorm'
-  | 'tokensPerSecond'
-  | 'millisecondsPerStep'
-  | 'dataWaitShare'
->
 
 export function createStepWatch(run: TrainingRun): StepWatch {
   let unread: WatchedStep[] = []
@@ -146,7 +133,7 @@ function emptyInterval() {
       lastGradNorm = gradNorm
       task = step.task
     },
-    summary(run: TrainingRun): Summary | undefined {
+    summary(run: TrainingRun): StepSummary | undefined {
       if (steps === 0) return undefined
       const counted = run.model.config.heads.filter((head) => losses[head.name]?.count > 0)
       return {

@@ -1,35 +1,28 @@
 /** A run in progress: its state, its clock, and what it does beside the steps: evaluate, save, roll back, tell. */
-import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { performance } from 'node:perf_hooks'
-import { StrataError } from '../errors.js'
-import { type Model, Optimizer, prunedWeightsOf } from '../model/index.js'
-import { budgetProgress, secondsLeft } from './budgets.js'
-import { type CheckpointReference, checkpointOfStep, newestCheckpoint, saveCheckpoint } from './checkpoints.js'
-import { writeSynced } from './durable-files.js'
-import { type TrainingEvent, TrainingEvents } from './events.js'
-import { faultPoint } from './fault-points.js'
-import { readGates } from './gates.js'
+import type { StrataError } from '../errors.js'
+import type { Model, Optimizer } from '../model/index.js'
+import { budgetProgress } from './budgets.js'
+import { type CheckpointReference, checkpointOfStep, newestCheckpoint } from './checkpoints.js'
+import type { TrainingEvent } from './events.js'
 import { isEmpty, scoreStage } from './held-out.js'
-import { openMetricsLog } from './metrics-log.js'
-import { readMixes } from './mix-weights.js'
-import { modelCard } from './model-card.js'
-import { type ModelFiles, plainModelFiles, WEIGHTS_FILE } from './model-files.js'
-import { optimizerOptions } from './optimizer-options.js'
+import { type ModelFiles, plainModelFiles } from './model-files.js'
 import { movePruning, readPruning } from './pruner.js'
 import { findResumePoint } from './resume-point.js'
-import { latestBest, needsInitial, pinnedSteps, stageAtEnd, stageEnd, startStep } from './stage-chain.js'
+import { writeRunCheckpoint } from './run-checkpoint.js'
+import { endEvent, evaluationEvent, stepEvent } from './run-events.js'
+import { RunLogs } from './run-logs.js'
+import { latestBest, needsInitial, stageAtEnd, stageEnd, startStep } from './stage-chain.js'
+import { freshOptimizer, loadMoments } from './stage-optimizer.js'
 import { stageResults } from './stage-results.js'
 import { nonFiniteError, type StepWatch } from './step-watch.js'
 import { listenForStop, type StopRequest } from './stop-request.js'
-import { openTensorBoardLog } from './tensorboard.js'
 import type { TrainOptions, TrainResult } from './train-options.js'
-import { countParameters, stageGroups } from './trained-parameters.js'
-import { freshStage, readTrainingState, STATE_FILE } from './training-state.js'
+import { countParameters } from './trained-parameters.js'
+import { freshStage, readTrainingState } from './training-state.js'
 import type { RunSettings, Stage, StageScores, TrainingState } from './types.js'
-import { meanScore, newBest, patienceEnds, watches } from './watched-score.js'
-
-const OPTIMIZER_FILE = 'optimizer.safetensors'
+import { newBest, patienceEnds, watches } from './watched-score.js'
 
 export class TrainingRun {
   readonly model: Model
@@ -44,16 +37,15 @@ export class TrainingRun {
   /** Checkpoint whose optimiser belongs to the stage that is about to start. */
   #resumeFrom?: CheckpointReference
   readonly #options: TrainOptions
-  readonly #events: TrainingEvents
+  readonly #logs: RunLogs
   readonly #modelFiles: ModelFiles
-  readonly #ownLoggers: { log(event: TrainingEvent): unknown; close?(): unknown }[] = []
 
   private constructor(options: TrainOptions) {
     this.#options = options
     this.model = options.model
     this.stages = options.stages
     this.settings = options.settings
-    this.#events = options.events ?? new TrainingEvents()
+    this.#logs = new RunLogs(options.events)
     this.#modelFiles = options.modelFiles ?? plainModelFiles(options.model)
     this.state = {
       formatVersion: 1,
@@ -79,7 +71,7 @@ export class TrainingRun {
     const run = new TrainingRun(options)
     try {
       await run.#resume()
-      await run.#openLogs()
+      if (options.run) await run.#logs.open(options.run, run.state.step)
       const { parameters, trainable } = countParameters(run.model, run.stages)
       await run.emit({
         type: 'start',
@@ -149,16 +141,7 @@ export class TrainingRun {
     const status = isLast && this.stageOver ? 'completed' : 'interrupted'
     await this.prune(this.progress())
     const pruning = await readPruning(this.model)
-    await this.emit({
-      type: 'end',
-      step: state.step,
-      status,
-      tokens: state.tokens,
-      elapsedSeconds: state.elapsedSeconds,
-      mixes: await readMixes(this.model),
-      gates: await readGates(this.model),
-      pruning,
-    })
+    await this.emit(await endEvent(this, status, pruning))
     const run = this.#options.run
     const best = latestBest(state)
     const { heads, tasks } = this.#scores
@@ -196,20 +179,10 @@ export class TrainingRun {
   /** Every optimiser starts empty but the one of a stage that is gone on with. */
   async #openOptimizer(): Promise<void> {
     await this.#optimizer?.dispose()
-    const options = optimizerOptions(this.stage.optimizer, stageGroups(this.model, this.stage))
-    this.#optimizer = await Optimizer.create(this.model, options)
+    this.#optimizer = await freshOptimizer(this.model, this.stage)
     const from = this.#resumeFrom
     this.#resumeFrom = undefined
-    if (!from) return
-    const file = join(from.path, OPTIMIZER_FILE)
-    if (existsSync(file)) await this.#optimizer.load(file)
-    else if (this.state.stage.step > 0 && !this.stageOver) {
-      throw new StrataError(
-        'BAD_CHECKPOINT',
-        `stage ${this.stage.name} ended with ${from.path}, which holds no optimiser to go on with; give the stage the budget that it had, or start a new run folder`,
-        { details: { path: from.path } },
-      )
-    }
+    if (from) await loadMoments(this.#optimizer, from, this.stage, this.state.stage.step > 0 && !this.stageOver)
   }
 
   /** Moves pruning to where the stage stands. */
@@ -236,22 +209,9 @@ export class TrainingRun {
   async log(watch: StepWatch): Promise<void> {
     const summary = watch.summary()
     if (!summary) return
-    const { state, stage } = this
+    // The clock first: the event tells the time with it.
     const progress = this.progress()
-    await this.emit({
-      type: 'step',
-      step: state.step,
-      stage: stage.name,
-      ...summary,
-      tokens: state.tokens,
-      progress,
-      elapsedSeconds: state.elapsedSeconds,
-      secondsLeft: secondsLeft(stage.budget, state.stage, state),
-      memoryBytes: process.memoryUsage.rss(),
-      skippedSteps: state.skippedSteps,
-      gates: await readGates(this.model),
-      pruning: await readPruning(this.model),
-    })
+    await this.emit(await stepEvent(this, summary, progress))
   }
 
   /**
@@ -265,17 +225,7 @@ export class TrainingRun {
     state.evaluationDue = scores === undefined ? true : undefined
     if (scores === undefined || isEmpty(scores)) return false
     state.stage.scores = scores
-    await this.emit({
-      type: 'evaluation',
-      step: state.step,
-      stage: stage.name,
-      scores: scores.heads,
-      tasks: scores.tasks,
-      mean: meanScore(scores),
-      mixes: await readMixes(this.model),
-      gates: await readGates(this.model),
-      seconds: (performance.now() - started) / 1000,
-    })
+    await this.emit(await evaluationEvent(this, scores, (performance.now() - started) / 1000))
     const { earlyStopping } = settings
     if (earlyStopping && watches(stage, stages, earlyStopping)) {
       const isOver = patienceEnds(earlyStopping, scores, state.stage)
@@ -298,7 +248,7 @@ export class TrainingRun {
     return scoreStage(this.model, this.stage, this.stop.abort, (task, batches, of) => {
       if (performance.now() - told < 1000) return
       told = performance.now()
-      void this.#events.emit({ type: 'evaluating', step: this.state.step, task, batches, of }).catch(() => {})
+      this.#logs.tell({ type: 'evaluating', step: this.state.step, task, batches, of })
     })
   }
 
@@ -309,31 +259,25 @@ export class TrainingRun {
     if (!run || (this.newest?.step === state.step && !isBest)) return
     this.#tick()
     const started = performance.now()
-    const warnings: string[] = []
     state.dropout = this.model.dropoutState()
     // A stage that is over is not gone on with, but for the last one, whose budget may still grow.
     const goesOn = !this.stageOver || state.stage.index === this.stages.length - 1
-    this.newest = await saveCheckpoint({
-      runPath: run.path,
-      step: state.step,
-      keep: settings.checkpoint.keep,
-      bestStep: latestBest(state)?.step,
-      pinnedSteps: pinnedSteps(this.stages, state, settings.checkpoint.keepStages ?? false),
-      onWarning: (message) => void warnings.push(message),
-      write: async (folder) => {
-        await this.#modelFiles.write(folder)
-        faultPoint('inside-tensor', join(folder, WEIGHTS_FILE))
-        faultPoint('before-optimizer')
-        if (goesOn) await this.#optimizer?.save(join(folder, OPTIMIZER_FILE))
-        await writeSynced(join(folder, STATE_FILE), `${JSON.stringify(state, null, 2)}\n`)
-        const pruned = this.model.config.pruning && (await prunedWeightsOf(this.model))
-        const card = modelCard(this.model.config, this.stage, state, this.#scores, this.#options.card, pruned)
-        await writeSynced(join(folder, 'README.md'), card)
-      },
+    const { saved, warnings } = await writeRunCheckpoint({
+      run,
+      model: this.model,
+      modelFiles: this.#modelFiles,
+      optimizer: goesOn ? this.#optimizer : undefined,
+      state,
+      stages: this.stages,
+      stage: this.stage,
+      scores: this.#scores,
+      card: this.#options.card,
+      settings: settings.checkpoint,
     })
+    this.newest = saved
     for (const warning of warnings) await this.warn(warning)
     const seconds = (performance.now() - started) / 1000
-    await this.emit({ type: 'checkpoint', step: state.step, path: this.newest.path, seconds, best: isBest })
+    await this.emit({ type: 'checkpoint', step: state.step, path: saved.path, seconds, best: isBest })
   }
 
   /** Goes back to the weights and moments of the newest checkpoint, and on with the data that follow the bad step. */
@@ -363,9 +307,8 @@ export class TrainingRun {
   }
 
   /** Tells the run's own logs and the user's listeners. */
-  async emit(event: TrainingEvent): Promise<void> {
-    for (const logger of this.#ownLoggers) await logger.log(event)
-    await this.#events.emit(event)
+  emit(event: TrainingEvent): Promise<void> {
+    return this.#logs.emit(event)
   }
 
   async warn(message: string): Promise<void> {
@@ -375,8 +318,7 @@ export class TrainingRun {
   async close(): Promise<void> {
     this.stop.release()
     await this.#optimizer?.dispose()
-    for (const logger of this.#ownLoggers.splice(0)) await logger.close?.()
-    await this.#events.close()
+    await this.#logs.close()
   }
 
   async #resume(): Promise<void> {
@@ -400,13 +342,6 @@ export class TrainingRun {
     if (!this.newest) return
     const { step, tokens, elapsedSeconds } = this.state
     await this.emit({ type: 'resume', step, checkpoint: this.newest.path, tokens, elapsedSeconds })
-  }
-
-  async #openLogs(): Promise<void> {
-    const run = this.#options.run
-    if (!run) return
-    this.#ownLoggers.push(await openMetricsLog(run.metricsPath, this.state.step))
-    this.#ownLoggers.push(await openTensorBoardLog(run.tensorboardPath, this.state.step))
   }
 
   #tick(): void {
