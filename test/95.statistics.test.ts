@@ -5,6 +5,7 @@ import { StrataError } from '../lib/errors.js'
 import { compareToBaseline } from '../lib/evaluation/baseline-comparison.js'
 import { CkaTable, linearCka } from '../lib/evaluation/cka.js'
 import { type ConvergencePair, convergence, medianInterval, smoothed } from '../lib/evaluation/convergence.js'
+import { ParallelCka } from '../lib/evaluation/layers/parallel-cka.js'
 import { type BootstrapLayers, pairedBootstrap, pairedBootstrapOf } from '../lib/evaluation/paired-bootstrap.js'
 import { holm, pairedTTest, signFlipTest } from '../lib/evaluation/paired-tests.js'
 import { studentQuantile, studentTail } from '../lib/evaluation/student-t.js'
@@ -433,6 +434,59 @@ describe('linear CKA', () => {
       assert.deepEqual([values[0][0], values[1][1], values[0][1]], [1, 1, values[1][0]])
       close(values[0][1], golden.cka)
     }
+  })
+
+  it('on threads it is the same to the last bit, and the formula to 1e-10', async () => {
+    const widths = [7, 10, 5]
+    const rows = 300
+    const layers = widths.map((width, layer) => states(rows, width, 50 * layer, layer + 3))
+    for (const [column, layer] of [0, 1].entries())
+      for (let row = 0; row < rows; row++) layers[2][row * 5 + column] += layers[layer][row * widths[layer]]
+    const blocks = (from: number, to: number) =>
+      layers.map((block, layer) => block.subarray(from * widths[layer], to * widths[layer]))
+    const alone = new CkaTable(widths)
+    await using threads = new ParallelCka(widths, undefined, 2)
+    for (const [from, to] of [
+      [0, 290],
+      [290, 290],
+      [290, rows],
+    ]) {
+      alone.add(blocks(from, to))
+      await threads.add(blocks(from, to))
+    }
+    const values = alone.values()
+    assert.equal(threads.rows, rows)
+    assert.deepEqual(await threads.values(), values)
+    assert.deepEqual(await threads.values(), values)
+
+    const centred = layers.map((block, layer) => {
+      const width = widths[layer]
+      const mean = Array.from({ length: width }, (_, column) => {
+        let sum = 0
+        for (let row = 0; row < rows; row++) sum += block[row * width + column]
+        return sum / rows
+      })
+      return block.map((value, at) => value - mean[at % width])
+    })
+    const norm = (i: number, j: number) => {
+      let total = 0
+      for (let a = 0; a < widths[i]; a++)
+        for (let b = 0; b < widths[j]; b++) {
+          let product = 0
+          for (let row = 0; row < rows; row++)
+            product += centred[i][row * widths[i] + a] * centred[j][row * widths[j] + b]
+          total += product ** 2
+        }
+      return total
+    }
+    for (const i of [0, 1, 2])
+      for (const j of [0, 1, 2]) close(values[i][j], norm(i, j) / Math.sqrt(norm(i, i) * norm(j, j)), 1e-10)
+
+    await using two = new ParallelCka([7], [10, 5], 8)
+    await two.add([layers[0]], [layers[1], layers[2]])
+    assert.deepEqual(await two.values(), [
+      [linearCka(layers[0], 7, layers[1], 10), linearCka(layers[0], 7, layers[2], 5)],
+    ])
   })
 
   it('rotation, scale and a mean far from 0 change nothing', () => {

@@ -5,40 +5,81 @@
  * estimate is biased upwards when rows do not outnumber features by far.
  */
 import { StrataError } from '../errors.js'
+import { GramSums, type LayerPair, type StateBlock } from './gram-sums.js'
 
-/** States of one layer, (rows, width) row-major. */
-export type StateBlock = Float32Array | Float64Array
+export type { StateBlock }
+
+/** Which layers a table compares: those of one set with each other, or each of the left ones with each of the right ones. */
+export class CkaShape {
+  /** Of all layers, the right ones after the left ones. */
+  readonly widths: readonly number[]
+  /** Every layer with itself, then every two that are compared. */
+  readonly pairs: readonly LayerPair[]
+  readonly symmetric: boolean
+  readonly #left: number
+
+  /** BAD_ARGUMENT for no layer or a width that is no whole number above 0. */
+  constructor(left: readonly number[], right?: readonly number[]) {
+    this.symmetric = right === undefined
+    this.#left = left.length
+    this.widths = [...checkWidths(left), ...(right === undefined ? [] : checkWidths(right))]
+    const all = this.widths.map((_, layer) => layer)
+    const crosses = all.slice(0, left.length).flatMap((i) =>
+      // A layer with one that is named before it is known from the other way round.
+      all.slice(right === undefined ? i + 1 : left.length).map((j): LayerPair => [i, j]),
+    )
+    this.pairs = [...all.map((layer): LayerPair => [layer, layer]), ...crosses]
+  }
+
+  /** The blocks of all layers and their number of rows. BAD_DATA when these differ, a length is no multiple of its width, or layers are missing. */
+  checked(left: readonly StateBlock[], right?: readonly StateBlock[]): { blocks: readonly StateBlock[]; rows: number } {
+    if ((right === undefined) !== this.symmetric)
+      throw new StrataError(
+        'BAD_ARGUMENT',
+        `this table compares ${this.symmetric ? 'layers with themselves: one list' : 'two sets of layers: two lists'} of states was expected`,
+      )
+    const rows = checkBlocks([
+      ['first', left, this.widths.slice(0, this.#left)],
+      ['second', right ?? [], this.widths.slice(this.#left)],
+    ])
+    return { blocks: [...left, ...(right ?? [])], rows }
+  }
+
+  /** CKA[left][right] of the squared norms of the pairs; NaN as {@link CkaTable.values} says. */
+  values(squares: readonly number[]): number[][] {
+    const norms = squares.slice(0, this.widths.length).map(Math.sqrt)
+    const found = new Map(this.pairs.map(([i, j], place) => [`${i} ${j}`, squares[place]]))
+    const rows = norms.slice(0, this.#left)
+    const columns = this.symmetric ? rows : norms.slice(this.#left)
+    return rows.map((norm, i) =>
+      columns.map((_, column) => {
+        const j = this.symmetric ? column : this.#left + column
+        if (i === j) return norm / norm
+        const square = found.get(i < j ? `${i} ${j}` : `${j} ${i}`)!
+        // The last bit of the rounding aside, it is never above 1; NaN passes.
+        return Math.min(1, square / norm / norms[j])
+      }),
+    )
+  }
+}
 
 /**
  * CKA of each of some layers with each of others, by blocks of rows: `add` what one batch gives, then read `values()`. It holds
  * Σ width × width doubles over all pairs: 33 MB for 7 layers of 384 with themselves, 430 MB for 13 of 768.
  */
 export class CkaTable {
-  readonly #widths: { left: readonly number[]; right: readonly number[] }
-  readonly #centres: { left: Float64Array[]; right: Float64Array[] } = { left: [], right: [] }
-  readonly #sums: { left: Float64Array[]; right: Float64Array[] }
-  readonly #selves: { left: Float64Array[]; right: Float64Array[] }
-  readonly #crosses: Float64Array[][]
-  readonly #symmetric: boolean
-  #rows = 0
+  readonly #shape: CkaShape
+  readonly #sums: GramSums
 
   /** `right` left out: the layers with themselves. BAD_ARGUMENT for no layer or a width that is no whole number above 0. */
   constructor(left: readonly number[], right?: readonly number[]) {
-    this.#symmetric = right === undefined
-    this.#widths = { left: checkWidths(left), right: right === undefined ? [] : checkWidths(right) }
-    const vectors = (widths: readonly number[]) => widths.map((width) => new Float64Array(width))
-    const squares = (widths: readonly number[]) => widths.map((width) => new Float64Array(width * width))
-    this.#sums = { left: vectors(this.#widths.left), right: vectors(this.#widths.right) }
-    this.#selves = { left: squares(this.#widths.left), right: squares(this.#widths.right) }
-    this.#crosses = left.map((width, i) =>
-      // A layer with one that is named before it is known from the other way round.
-      (right ?? left).map((other, j) => new Float64Array(right === undefined && j <= i ? 0 : width * other)),
-    )
+    this.#shape = new CkaShape(left, right)
+    this.#sums = new GramSums(this.#shape.widths, this.#shape.pairs)
   }
 
   /** Rows added so far. */
   get rows(): number {
-    return this.#rows
+    return this.#sums.rows
   }
 
   /**
@@ -46,25 +87,8 @@ export class CkaTable {
    * of rows differ, a length is no multiple of its width, or layers are missing; the table is then as before.
    */
   add(left: readonly StateBlock[], right?: readonly StateBlock[]): void {
-    if ((right === undefined) !== this.#symmetric)
-      throw new StrataError(
-        'BAD_ARGUMENT',
-        `this table compares ${this.#symmetric ? 'layers with themselves: one list' : 'two sets of layers: two lists'} of states was expected`,
-      )
-    const rows = checkBlocks([
-      ['first', left, this.#widths.left],
-      ['second', right ?? [], this.#widths.right],
-    ])
-    if (rows === 0) return
-    const lefts = this.#shift('left', left, rows)
-    const rights = this.#shift('right', right ?? [], rows)
-    for (const [i, states] of lefts.entries()) {
-      addProduct(this.#selves.left[i], states, states, padded(rows), true)
-      for (const [j, others] of (this.#symmetric ? lefts : rights).entries())
-        if (this.#crosses[i][j].length > 0) addProduct(this.#crosses[i][j], states, others, padded(rows), false)
-    }
-    for (const [j, states] of rights.entries()) addProduct(this.#selves.right[j], states, states, padded(rows), true)
-    this.#rows += rows
+    const { blocks, rows } = this.#shape.checked(left, right)
+    this.#sums.add(blocks, rows)
   }
 
   /**
@@ -72,47 +96,7 @@ export class CkaTable {
    * there are fewer than two rows: then there is none.
    */
   values(): number[][] {
-    const selfNorms = (side: 'left' | 'right') =>
-      this.#selves[side].map((product, i) => {
-        const sums = this.#sums[side][i]
-        return Math.sqrt(centredSquares(product, sums, sums, this.#rows, true))
-      })
-    const left = selfNorms('left')
-    const right = this.#symmetric ? left : selfNorms('right')
-    const rightSums = this.#symmetric ? this.#sums.left : this.#sums.right
-    const similarity = (i: number, j: number) => {
-      const squares = centredSquares(this.#crosses[i][j], this.#sums.left[i], rightSums[j], this.#rows, false)
-      // The last bit of the rounding aside, it is never above 1; NaN passes.
-      return Math.min(1, squares / left[i] / right[j])
-    }
-    return left.map((norm, i) =>
-      right.map((_, j) => {
-        if (!this.#symmetric) return similarity(i, j)
-        if (i === j) return norm / norm
-        return similarity(Math.min(i, j), Math.max(i, j))
-      }),
-    )
-  }
-
-  /**
-   * States minus the first block's mean, with their sums taken. Sums of products about 0 would lose the digits of states whose
-   * mean is far from it; the mean that is left is taken off at the end. Rows of zeros, which add nothing, fill up the last four.
-   */
-  #shift(side: 'left' | 'right', blocks: readonly StateBlock[], rows: number): Float64Array[] {
-    return blocks.map((block, layer) => {
-      const width = this.#widths[side][layer]
-      this.#centres[side][layer] ??= meanRow(block, rows, width)
-      const centre = this.#centres[side][layer]
-      const sums = this.#sums[side][layer]
-      const shifted = new Float64Array(padded(rows) * width)
-      for (let row = 0, at = 0; row < rows; row++) {
-        for (let column = 0; column < width; column++, at++) {
-          shifted[at] = block[at] - centre[column]
-          sums[column] += shifted[at]
-        }
-      }
-      return shifted
-    })
+    return this.#shape.values(this.#sums.squares())
   }
 }
 
@@ -124,76 +108,6 @@ export function linearCka(left: StateBlock, leftWidth: number, right: StateBlock
   const table = new CkaTable([leftWidth], [rightWidth])
   table.add([left], [right])
   return table.values()[0][0]
-}
-
-/** Mean of the rows, taken from the first one: of equal rows it is exactly that row. */
-function meanRow(block: StateBlock, rows: number, width: number): Float64Array {
-  const mean = new Float64Array(width)
-  for (let at = 0; at < rows * width; at++) mean[at % width] += (block[at] - block[at % width]) / rows
-  return mean.map((value, column) => value + block[column])
-}
-
-const padded = (rows: number): number => 4 * Math.ceil(rows / 4)
-
-/** product += leftᵀ right, (leftWidth, width); its upper triangle only when both are the same. Rows come in fours. */
-function addProduct(
-  product: Float64Array,
-  left: Float64Array,
-  right: Float64Array,
-  rows: number,
-  upper: boolean,
-): void {
-  const leftWidth = left.length / rows
-  const width = right.length / rows
-  for (let row = 0; row < rows; row += 4) {
-    const b0 = row * width
-    const b1 = b0 + width
-    const b2 = b1 + width
-    const b3 = b2 + width
-    // Two features at once: each number of the right side is read once for both.
-    for (let i = 0; i < leftWidth; i += 2) {
-      // The last of an odd width is its own partner, with nothing to add.
-      const paired = i + 1 < leftWidth ? 1 : 0
-      const a = row * leftWidth + i
-      const a0 = left[a]
-      const a1 = left[a + leftWidth]
-      const a2 = left[a + 2 * leftWidth]
-      const a3 = left[a + 3 * leftWidth]
-      const c = a + paired
-      const c0 = paired * left[c]
-      const c1 = paired * left[c + leftWidth]
-      const c2 = paired * left[c + 2 * leftWidth]
-      const c3 = paired * left[c + 3 * leftWidth]
-      const to = i * width
-      const next = to + paired * width
-      for (let j = upper ? i : 0; j < width; j++) {
-        const r0 = right[b0 + j]
-        const r1 = right[b1 + j]
-        const r2 = right[b2 + j]
-        const r3 = right[b3 + j]
-        product[to + j] += a0 * r0 + a1 * r1 + a2 * r2 + a3 * r3
-        product[next + j] += c0 * r0 + c1 * r1 + c2 * r2 + c3 * r3
-      }
-    }
-  }
-}
-
-/** Squared Frobenius norm of the product about the means: each entry less sumᵢ sumⱼ / rows. */
-function centredSquares(
-  product: Float64Array,
-  leftSums: Float64Array,
-  rightSums: Float64Array,
-  rows: number,
-  upper: boolean,
-): number {
-  const width = rightSums.length
-  let total = 0
-  for (let i = 0; i < leftSums.length; i++)
-    for (let j = upper ? i : 0; j < width; j++) {
-      const squared = (product[i * width + j] - (leftSums[i] * rightSums[j]) / rows) ** 2
-      total += upper && j > i ? 2 * squared : squared
-    }
-  return total
 }
 
 function checkWidths(widths: readonly number[]): readonly number[] {

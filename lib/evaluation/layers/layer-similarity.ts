@@ -3,10 +3,12 @@
  * tokens or sentences. Which rows count is our choice: tokens without [CLS] and [SEP], whose few far-off states would decide the
  * figure; or a sentence's mean over all its tokens.
  */
+import { setImmediate } from 'node:timers/promises'
 import type { PackedBatch } from '../../data/packed-batch.js'
 import { StrataError } from '../../errors.js'
-import type { Values } from '../../model/index.js'
-import { CkaTable } from '../cka.js'
+import { computeThreads, type Values } from '../../model/index.js'
+import { CkaShape, CkaTable } from '../cka.js'
+import { ParallelCka } from './parallel-cka.js'
 import { type ReadingOptions, readBatches, type SentenceReader } from './sentence-reader.js'
 
 export type LayerUnit = 'token' | 'sentence'
@@ -43,21 +45,44 @@ export async function layerSimilarity(
   const readers = right ? [left, right] : [left]
   const widths = readers.map(({ model }) => model.config.encoder.hiddenSize)
   const layerWidths = readers.map(({ model }, side) => Array(model.config.encoder.layers + 1).fill(widths[side]))
-  const table = new CkaTable(layerWidths[0], layerWidths[1])
+  const [own, others] = layerWidths
+  await using threads =
+    workOf(own, others, rowsAtMost(left, unit)) > MOST_ALONE
+      ? new ParallelCka(own, others, computeThreads())
+      : undefined
+  const table = threads ?? new CkaTable(own, others)
   for await (const batches of readBatches(readers, options)) {
     const blocks: Float64Array[][] = []
     for (const [side, reader] of readers.entries()) {
       const rowsOf = unit === 'token' ? tokenRows(batches[side], reader) : sentenceRows(batches[side])
       const states = await reader.model.hiddenStates(batches[side])
-      blocks.push(states.map((layer) => rowsOf(layer, widths[side])))
+      const layers: Float64Array[] = []
+      for (const layer of states) {
+        layers.push(rowsOf(layer, widths[side]))
+        await setImmediate()
+      }
+      blocks.push(layers)
     }
-    table.add(blocks[0], blocks[1])
+    await table.add(blocks[0], blocks[1])
   }
   const { rows } = table
   if (rows < 2)
     throw new StrataError('BAD_DATA', `${rows} ${unit}s came, at least 2 are needed to compare layers; give more text`)
   const [p, q] = [widths[0], widths[1] ?? widths[0]]
-  return { unit, rows, matrix: table.values(), chance: Math.sqrt((p * q) / ((rows + p) * (rows + q))) }
+  return { unit, rows, matrix: await table.values(), chance: Math.sqrt((p * q) / ((rows + p) * (rows + q))) }
+}
+
+/** Multiplications that the calling thread does itself, a tenth of a second or less: a thread takes longer to start. */
+const MOST_ALONE = 2e8
+
+/** Multiplications of all products of pairs of layers. */
+function workOf(own: readonly number[], others: readonly number[] | undefined, rows: number): number {
+  const { widths, pairs } = new CkaShape(own, others)
+  return pairs.reduce((sum, [left, right]) => sum + widths[left] * widths[right], 0) * rows
+}
+
+function rowsAtMost({ sentences }: SentenceReader, unit: LayerUnit): number {
+  return unit === 'sentence' ? sentences.length : sentences.reduce((sum, { tokenIds }) => sum + tokenIds.length, 0)
 }
 
 type RowsOf = (states: Values, width: number) => Float64Array
