@@ -17,6 +17,7 @@ import {
   QNLI_RANKING,
   qnliTable,
   type RankingSet,
+  type RankingTaskDefinition,
   SQUAD_11,
   SQUAD_20,
   SQUAD_RANKING,
@@ -192,6 +193,30 @@ describe('Ranking tasks', () => {
     const none = { dev: file('none.tsv', table(rows.slice(1, 2))) }
     const empty = await failure(openRankingTask({ definition: QNLI_RANKING, data: none, tokenizer, seed: 1 }))
     assert.match(empty.message, /split dev has no question with one right and one wrong candidate/)
+  })
+
+  it('a table without header by numbers of columns: its first row is a candidate too', async () => {
+    const definition: RankingTaskDefinition = {
+      ...{ name: 'own', kind: 'ranking', metrics: ['accuracyAt1'] },
+      question: { position: 0 },
+      candidate: { position: 1 },
+      label: { position: 2 },
+      positive: ['good'],
+      negative: ['bad'],
+    }
+    const rows = ['q1\tyes\tgood', 'q1\tno\tbad', 'q2\tno\tbad', 'q2\tyes\tgood']
+    const dev = file('numbers.tsv', `${rows.join('\n')}\n`)
+    const open = (more: object = {}) =>
+      openRankingTask({ definition: { ...definition, ...more }, data: { dev }, tokenizer, seed: 1 })
+    const { questions: found } = (await open()).evaluation.dev as RankingSet
+    assert.deepEqual(
+      found.map(({ question, right, line }) => [question, right, line]),
+      [
+        ['q1', 0, 1],
+        ['q2', 1, 3],
+      ],
+    )
+    assert.equal((await open({ header: true })).evaluation.dev.examples, 1)
   })
 
   it('scores: first places and reciprocal ranks over the whole set', async () => {

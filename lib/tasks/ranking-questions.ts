@@ -82,7 +82,17 @@ async function readPairs(request: RankingRequest): Promise<CandidateQuestion[]> 
   const tally = new RowTally(file)
   const groups = new Map<string, Group>()
   const format = definition.format ?? tableFormatOf(file)
-  for await (const block of readTable({ source: file, format, delimiter, columns, maxBadShare, tally, signal })) {
+  const header = definition.header ?? columns.some(({ names }) => names !== undefined)
+  for await (const block of readTable({
+    source: file,
+    format,
+    delimiter,
+    header,
+    columns,
+    maxBadShare,
+    tally,
+    signal,
+  })) {
     for (const { line, cells } of block) {
       const [text, answer, cell] = cells
       const mark = cell === undefined || noLabel.includes(cell.trim()) ? undefined : cell.trim()

@@ -26,6 +26,8 @@ export interface RankingTaskDefinition extends TaskDefinition {
   /** Default: by each file's name. */
   format?: TableFormat
   delimiter?: string
+  /** Of TSV and CSV: whether the first row names the columns. Default: yes when a column is given by name. */
+  header?: boolean
   /** Files of an official folder: names without ending by split. */
   files?: Readonly<Record<string, readonly string[]>>
 }
