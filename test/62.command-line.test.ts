@@ -91,6 +91,14 @@ describe('command line', function () {
     [['train', 'bert-pretrain'], /^error\[BAD_ARGUMENT\]: --output <run> is missing, expected the run folder/],
     [['train'], /^error\[BAD_ARGUMENT\]: missing required argument 'recipe'/],
     [
+      ['evaluate', 'run', '--precision', 'int8'],
+      /^error\[BAD_ARGUMENT\]: .*'int8' is invalid.*auto, fp32, bf16, fp16, fp64/,
+    ],
+    [
+      ['tag', 'run', '--text', 'a', '--precision', 'f32'],
+      /^error\[BAD_ARGUMENT\]: .*'f32' is invalid.*fp32, bf16, int8/,
+    ],
+    [
       ['train', 'bert-pretrain', '--output', 'x', '--seed', 'one'],
       /^error\[BAD_ARGUMENT\]: .*came "one", expected a whole number ≥ 0/,
     ],

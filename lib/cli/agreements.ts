@@ -1,9 +1,9 @@
 import { join } from 'node:path'
-import { type Command, Option } from 'commander'
+import type { Command } from 'commander'
 import { fileError } from '../errors.js'
 import { agreementTable, showAgreements } from '../recipes/index.js'
 import { makeFolder, replaceFile } from '../training/index.js'
-import { example } from './arguments.js'
+import { example, precisionOption } from './arguments.js'
 import { plainJson, printJson, printLines } from './output.js'
 
 interface AgreementsFlags {
@@ -23,11 +23,7 @@ export function registerAgreements(program: Command): void {
     .argument('<text>', 'one or several sentences')
     .option('--output <folder>', `write ${FILE} there, for the report`)
     .option('--device <device>', 'auto, cpu, cuda or cuda:N', 'auto')
-    .addOption(
-      new Option('--precision <precision>', 'precision of the computation')
-        .choices(['auto', 'fp32', 'bf16', 'fp16', 'fp64'])
-        .default('fp32'),
-    )
+    .addOption(precisionOption('scoring', 'fp32'))
     .option('--json', 'print one JSON document, with all probabilities', false)
     .action(agreements)
   example(command, 'stratabert agreements runs/dacbert "The old man fed the dogs that he had found."')

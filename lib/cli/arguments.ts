@@ -1,4 +1,4 @@
-import { type Command, InvalidArgumentError } from 'commander'
+import { type Command, InvalidArgumentError, Option } from 'commander'
 import { StrataError } from '../errors.js'
 import type { Values } from '../recipes/index.js'
 
@@ -58,6 +58,20 @@ export function dataSlots(options: readonly string[] | undefined): Values {
     slots[name] = name in slots ? [slots[name], path].flat() : path
   }
   return slots
+}
+
+const PRECISIONS = {
+  /** Of models that only answer. */
+  answering: ['fp32', 'bf16', 'int8', 'fp16', 'fp64'],
+  /** Of models that are scored; `auto` = bf16 on CUDA, fp32 on the CPU. */
+  scoring: ['auto', 'fp32', 'bf16', 'fp16', 'fp64'],
+} as const
+
+/** `--precision`, refused before anything is read when it is none. */
+export function precisionOption(use: keyof typeof PRECISIONS, fallback: 'auto' | 'fp32'): Option {
+  return new Option('--precision <precision>', 'precision of the computation')
+    .choices(PRECISIONS[use])
+    .default(fallback)
 }
 
 /** What every command's help ends with. */

@@ -2,7 +2,7 @@ import { type Command, Option } from 'commander'
 import { StrataError } from '../errors.js'
 import { type EmbedOptions, Encoder } from '../inference/index.js'
 import type { InferencePrecision } from '../model/index.js'
-import { example, wholeNumber } from './arguments.js'
+import { example, precisionOption, wholeNumber } from './arguments.js'
 import { inputLines } from './input-lines.js'
 import { note } from './output.js'
 import { writeOut } from './write-out.js'
@@ -41,11 +41,7 @@ export function registerEmbed(program: Command): void {
       '0 = embedding output, l = output of block l, mix = the learned mix (default: the top layer)',
     )
     .option('--normalize', 'scale vectors to unit length', false)
-    .addOption(
-      new Option('--precision <precision>', 'precision of the computation')
-        .choices(['fp32', 'bf16', 'int8', 'fp16', 'fp64'])
-        .default('fp32'),
-    )
+    .addOption(precisionOption('answering', 'fp32'))
     .option('--device <device>', 'auto, cpu, cuda or cuda:N', 'auto')
     .option('--threads <n>', 'threads of the computation (default: one a processor)', wholeNumber(1))
     .option('--max-tokens <n>', "longest text in tokens (default: the encoder's positions)", wholeNumber(3))

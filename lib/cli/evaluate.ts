@@ -11,7 +11,7 @@ import {
   taskTable,
 } from '../recipes/index.js'
 import type { TaskScores } from '../tasks/index.js'
-import { dataSlots, example, gather } from './arguments.js'
+import { dataSlots, example, gather, precisionOption } from './arguments.js'
 import { note, printJson, printLines, progressNotes } from './output.js'
 
 interface EvaluateFlags {
@@ -38,7 +38,7 @@ export function registerEvaluate(program: Command): void {
     .option('--predictions <file>', 'write every label or example and what the model said, one JSON object a line')
     .option('--submissions <folder>', "write predictions as GLUE's submissions and SQuAD's scorer take them")
     .option('--device <device>', 'auto, cpu, cuda or cuda:N', 'auto')
-    .option('--precision <precision>', 'auto, fp32, bf16, fp16 or fp64', 'auto')
+    .addOption(precisionOption('scoring', 'auto'))
     .option('--json', 'print one JSON document', false)
     .action(evaluate)
   example(

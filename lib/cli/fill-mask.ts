@@ -2,7 +2,7 @@ import type { Command } from 'commander'
 import { StrataError } from '../errors.js'
 import { Encoder } from '../inference/index.js'
 import type { InferencePrecision } from '../model/index.js'
-import { example, gather, wholeNumber } from './arguments.js'
+import { example, gather, precisionOption, wholeNumber } from './arguments.js'
 import { inputLines } from './input-lines.js'
 import { printJson, printLines } from './output.js'
 
@@ -26,7 +26,7 @@ export function registerFillMask(program: Command): void {
     .option('--top-k <n>', 'candidates per mask', wholeNumber(1), 5)
     .option('--head <name>', 'masked-LM head to ask (default: the topmost)')
     .option('--device <device>', 'auto, cpu, cuda or cuda:N', 'auto')
-    .option('--precision <precision>', 'fp32, bf16, int8, fp16 or fp64', 'fp32')
+    .addOption(precisionOption('answering', 'fp32'))
     .option('--json', 'print one JSON document', false)
     .action(fillMask)
   example(command, 'stratabert fill-mask runs/first --text "Paris is the [MASK] of France."')

@@ -3,7 +3,7 @@ import { type Command, Option } from 'commander'
 import { fileError, StrataError } from '../errors.js'
 import { analyzeLayers, layerPage, layerTable } from '../recipes/index.js'
 import { makeFolder, replaceFile } from '../training/index.js'
-import { dataSlots, example, gather, wholeNumber } from './arguments.js'
+import { dataSlots, example, gather, precisionOption, wholeNumber } from './arguments.js'
 import { note, plainJson, printJson, printLines, progressNotes } from './output.js'
 
 interface LayersFlags {
@@ -35,11 +35,7 @@ export function registerLayers(program: Command): void {
     .option('--probes <folder>', "what stratabert probe wrote: adds the tasks' centroids")
     .option('--output <folder>', 'where layers.json and layers.md go (required)')
     .option('--device <device>', 'auto, cpu, cuda or cuda:N', 'auto')
-    .addOption(
-      new Option('--precision <precision>', 'precision of the computation')
-        .choices(['auto', 'fp32', 'bf16', 'fp16', 'fp64'])
-        .default('fp32'),
-    )
+    .addOption(precisionOption('scoring', 'fp32'))
     .option('--batch-tokens <n>', 'most tokens computed at once', wholeNumber(1), 2048)
     .option('--json', 'print one JSON document', false)
     .action(layers)

@@ -12,7 +12,7 @@ import {
 import { expandFiles, probeCheckpoint, runtimeChoice } from '../recipes/index.js'
 import { DEFAULT_PROBE_SIZES, openProbeSets } from '../tasks/index.js'
 import { softwareVersions } from '../training/index.js'
-import { example, gather, wholeNumber } from './arguments.js'
+import { example, gather, precisionOption, wholeNumber } from './arguments.js'
 import { note, printJson, printLines, progressNotes } from './output.js'
 import { probeSlots, taskNames } from './probe-slots.js'
 
@@ -63,7 +63,7 @@ export function registerProbe(program: Command): void {
     .option('--seed <n>', 'seed of the tasks that are built, the controls and the MLP', wholeNumber(0), 1)
     .option('--predictions', 'write what every cell answered on test too', false)
     .option('--device <device>', 'auto, cpu, cuda or cuda:N', 'auto')
-    .option('--precision <precision>', 'auto, fp32, bf16, fp16 or fp64', 'auto')
+    .addOption(precisionOption('scoring', 'auto'))
     .option('--output <folder>', 'where probes.json, probes.md and probes.csv go (required)')
     .option('--json', 'print one JSON document', false)
     .action(probe)

@@ -2,7 +2,7 @@ import type { Command } from 'commander'
 import { StrataError } from '../errors.js'
 import { Encoder } from '../inference/index.js'
 import type { InferencePrecision } from '../model/index.js'
-import { wholeNumber } from './arguments.js'
+import { precisionOption, wholeNumber } from './arguments.js'
 import { inputLines } from './input-lines.js'
 
 /** What the commands on trained heads share. */
@@ -24,7 +24,7 @@ export function headOptions(command: Command, gather: (value: string, before?: s
     .option('--max-tokens <n>', "longest input in tokens (default: the task's own)", wholeNumber(3))
     .option('--adapter <folder>', "an adapter's folder to be added to the checkpoint; may be repeated", gather)
     .option('--device <device>', 'auto, cpu, cuda or cuda:N', 'auto')
-    .option('--precision <precision>', 'fp32, bf16, int8, fp16 or fp64', 'fp32')
+    .addOption(precisionOption('answering', 'fp32'))
     .option('--json', 'print one JSON document', false)
 }
 
