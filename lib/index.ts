@@ -115,6 +115,8 @@ export {
 } from './evaluation/index.js'
 // Experiments: variants of recipes over seeds, compared.
 export {
+  type ArmCosts,
+  type ComparedRun,
   type CompareOptions,
   type CompareResult,
   type Comparison,
@@ -123,9 +125,11 @@ export {
   comparisonLines,
   defineExperiment,
   type Estimate,
+  type EvaluatedScore,
   type ExperimentInput,
   estimateExperiment,
   type JobEvent,
+  type TaskParameters,
 } from './experiments/index.js'
 // Trained encoders at work.
 export {

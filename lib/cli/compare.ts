@@ -156,7 +156,7 @@ function describe({ comparison, status, failed, missing }: CompareResult, output
     ...(missing > failed
       ? [`${missing - failed} runs are missing${status === 'interrupted' ? '; go on with the same command' : ''}`]
       : []),
-    `table       ${output}/comparison.md, .csv and .json`,
+    `table       ${output}/comparison.md, .csv, .json; -costs.csv, -scores.csv`,
   ]
 }
 
