@@ -191,6 +191,15 @@ describe('hostile files', function () {
       await refused(train, 'long.txt:2', 'longer')
     })
 
+    it('an empty document among others is skipped, counted and told', async () => {
+      const path = join(folder, 'gap.txt')
+      writeFileSync(path, '= A =\nsome words stand here\n\n= B =\n\n= C =\nmore words stand here\n')
+      const train = ['tokenizer', 'train', '--input', path, '--vocab-size', '60', '--output', join(folder, 'gap')]
+      const { code, stderr } = await runHere(...train)
+      assert.equal(code, 0, stderr)
+      assert.match(stderr, /^note: 1 documents without text were skipped$/m)
+    })
+
     it('input of embed: a missing file, invalid UTF-8', async () => {
       await refused(['embed', good, '--input', join(folder, 'missing.txt')], 'missing.txt')
       const path = join(folder, 'latin.txt')

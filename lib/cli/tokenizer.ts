@@ -2,7 +2,7 @@ import { type Command, Option } from 'commander'
 import { trainTokenizer } from '../data/index.js'
 import { expandFiles } from '../recipes/index.js'
 import { example, gather, wholeNumber } from './arguments.js'
-import { printJson, printLines, progressNotes } from './output.js'
+import { note, printJson, printLines, progressNotes } from './output.js'
 
 interface TokenizerFlags {
   input: string[]
@@ -53,6 +53,9 @@ async function trainVocabulary(flags: TokenizerFlags): Promise<void> {
       ),
   })
   progress.done()
+  const { emptyDocuments, droppedChunks } = statistics
+  if (emptyDocuments > 0) note(`${emptyDocuments} documents without text were skipped`)
+  if (droppedChunks > 0) note(`${droppedChunks} rare words were left out to bound memory`)
   if (flags.json) return printJson({ output: flags.output, vocabSize: tokenizer.vocabSize, statistics })
   printLines([
     `${tokenizer.vocabSize.toLocaleString('en-US')} pieces in ${flags.output}`,

@@ -100,7 +100,7 @@ export async function openTokenizer(
     )
   }
   options.onProgress?.(`training a vocabulary of ${vocabSize} pieces`)
-  const { tokenizer } = await trainTokenizer({
+  const { tokenizer, statistics } = await trainTokenizer({
     inputs: [...inputs],
     vocabSize,
     lowercase,
@@ -111,6 +111,9 @@ export async function openTokenizer(
         phase === 'count' ? `counting words: ${documents} documents` : `learning pieces: ${learned} of ${vocabSize}`,
       ),
   })
+  if (statistics.droppedChunks > 0) {
+    notes.push(`${statistics.droppedChunks} rare words were left out of the vocabulary's text to bound memory`)
+  }
   if (tokenizer.vocabSize < vocabSize) {
     notes.push(`the text gives a vocabulary of ${tokenizer.vocabSize} pieces only, ${vocabSize} were asked for`)
   }
