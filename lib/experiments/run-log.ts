@@ -25,7 +25,7 @@ export async function readRunLog(folder: string): Promise<RunLog> {
   const evaluations: LoggedEvaluation[] = []
   for (const event of events) {
     if (event.type !== 'evaluation') continue
-    const { stage, step, seconds, scores, tasks } = event
+    const { stage, step, seconds, scores = {}, tasks = {} } = event
     // A run that was stopped while it scored does so again when it goes on.
     if (evaluations.at(-1)?.step === step && evaluations.at(-1)?.stage === stage) evaluations.pop()
     const named = [...namedScores({ heads: scores, tasks })]
@@ -34,7 +34,10 @@ export async function readRunLog(folder: string): Promise<RunLog> {
   }
   return {
     ...(start && { parameters: { parameters: start.parameters, trainable: start.trainable } }),
-    steps: events.filter((event) => event.type === 'step'),
+    // Of an earlier version's log what a step line lacks is not known of the run.
+    steps: events.filter(
+      (event) => event.type === 'step' && event.tasks !== undefined && event.losses !== undefined,
+    ) as StepEvent[],
     evaluations,
   }
 }

@@ -86,7 +86,9 @@ function runCosts(job: TrainJob, { steps, evaluations }: RunLog): RunCosts {
   const known = examples.length > 0 && examples.every((count) => count !== undefined)
   return {
     seconds,
-    evaluationSeconds: sum(evaluations, (evaluation) => evaluation.seconds),
+    ...(evaluations.every((evaluation) => evaluation.seconds !== undefined) && {
+      evaluationSeconds: sum(evaluations, (evaluation) => evaluation.seconds),
+    }),
     ...(known && { examplesPerSecond: sum(examples, (count) => count!) / sum(labelled, secondsOf) }),
     tokensPerSecond: sum(timed, (step) => step.tokensPerSecond * secondsOf(step)) / sum(timed, secondsOf),
   }
