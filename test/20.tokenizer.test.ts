@@ -6,6 +6,8 @@ import { monitorEventLoopDelay } from 'node:perf_hooks'
 import fc from 'fast-check'
 import { StrataError } from '../lib/errors.js'
 import { SPECIAL_TOKENS, Tokenizer, WordPieceEncoder } from '../lib/text/index.js'
+import { encodeWithOffsets } from '../lib/text/token-offsets.js'
+import { compileTokenizer } from '../lib/text/wordpiece-encoder.js'
 
 interface GoldenCase {
   lowercase: boolean
@@ -197,6 +199,27 @@ describe('Tokenizer', () => {
     const median = delay.percentile(50) / 1e6
     assert.ok(median < 25, `median delay ${median} ms`)
     assert.deepEqual(encoded[7].tokenIds, (await tokenizer.encode(texts[7])).tokenIds)
+  })
+
+  it('places of tokens are the library’s, of long texts that the worker encodes and of lists in blocks', async () => {
+    const tokenizer = await Tokenizer.load(VOCABULARY)
+    const { source, json } = tokenizer.definition
+    const native = compileTokenizer(source, json)
+    const line = 'Caf\u00e9 \u{1f600} of 1,000 e\u0301 \udc00 [MASK] \u732b the church. '
+    const [long, longer] = [line.repeat(600), ` ${line}`.repeat(900)]
+    const short = Array.from({ length: 150 }, (_, index) => line.repeat(index % 40))
+    const texts = [long, ...short, longer, 'end']
+    const placed = await tokenizer.encodeWithOffsets(texts)
+    assert.equal(placed.length, texts.length)
+    for (const [index, text] of texts.entries()) {
+      const [expected] = await encodeWithOffsets(native, [text])
+      assert.deepEqual(placed[index], expected)
+    }
+    const { tokenIds, starts, ends } = placed[0]
+    assert.ok(tokenIds.length > 600 * 12)
+    const last = tokenIds.length - 2
+    assert.equal(long.slice(starts[last], ends[last]).toLowerCase(), tokenizer.idToToken(tokenIds[last]))
+    assert.deepEqual(await tokenizer.encodeWithOffsets([]), [])
   })
 
   it('answers concurrent batches of several tokenizers, each with its own ids', async () => {

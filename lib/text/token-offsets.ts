@@ -12,14 +12,27 @@ export interface TokenOffsets {
   ends: Int32Array
 }
 
-/** Texts that the library's threads take together; between blocks the event loop runs. */
+/** Texts, and characters, that the library's threads take together; between blocks the event loop runs. */
 const TEXTS_PER_CALL = 64
+/** What the library answers is read on the calling thread: a megabyte would take it 0.2 to 0.5 s. */
+const CHARACTERS_PER_CALL = 20_000
 
-/** @internal */
-export async function encodeWithOffsets(native: NativeTokenizer, texts: readonly string[]): Promise<TokenOffsets[]> {
+/** @internal `ofLongText` encodes a text of more characters than a block has elsewhere; without it here. */
+export async function encodeWithOffsets(
+  native: NativeTokenizer,
+  texts: readonly string[],
+  ofLongText?: (text: string) => Promise<TokenOffsets>,
+): Promise<TokenOffsets[]> {
   const results: TokenOffsets[] = []
-  for (let start = 0; start < texts.length; start += TEXTS_PER_CALL) {
-    const block = texts.slice(start, start + TEXTS_PER_CALL).map(wellFormed)
+  for (let start = 0, end = 0; start < texts.length; start = end) {
+    let characters = 0
+    do characters += texts[end++].length
+    while (end < texts.length && end - start < TEXTS_PER_CALL && characters + texts[end].length <= CHARACTERS_PER_CALL)
+    if (ofLongText && characters > CHARACTERS_PER_CALL) {
+      results.push(await ofLongText(texts[start]))
+      continue
+    }
+    const block = texts.slice(start, end).map(wellFormed)
     let encodings: Awaited<ReturnType<NativeTokenizer['encodeBatch']>>
     try {
       encodings = await native.encodeBatch(block, { addSpecialTokens: false })

@@ -2,6 +2,7 @@ import type { Worker } from 'node:worker_threads'
 import { isStrataErrorCode, StrataError } from '../errors.js'
 import { spawnWorker } from '../runtime/index.js'
 import type { EncodedText, EncodeInput, EncodeOptions } from './encoded-text.js'
+import type { TokenOffsets } from './token-offsets.js'
 import type { TokenizerDefinition } from './wordpiece-files.js'
 
 /** What the worker is asked; a definition travels once for each tokenizer. */
@@ -15,10 +16,23 @@ export interface EncodeRequest {
   options: EncodeOptions
 }
 
+/** A text whose tokens' places are asked for. */
+export interface PlacesRequest extends Omit<EncodeRequest, 'inputs' | 'options'> {
+  text: string
+}
+
 /** All inputs of a request end to end: `offsets` has one entry more than there are inputs. */
-export type EncodeAnswer =
-  | { request: number; tokenIds: Int32Array; segmentIds: Int32Array; offsets: Uint32Array; truncated: Uint8Array }
-  | { request: number; error: { code: string; message: string } }
+export interface Encoded {
+  tokenIds: Int32Array
+  segmentIds: Int32Array
+  offsets: Uint32Array
+  truncated: Uint8Array
+}
+
+export type EncodeAnswer = { request: number } & (
+  | { result: Encoded | TokenOffsets }
+  | { error: { code: string; message: string } }
+)
 
 /** Tokenizers that the worker keeps: a process that loads one model after the other must not keep all their vocabularies. */
 const MOST_KEPT = 8
@@ -42,18 +56,14 @@ export async function encodeInWorker(
 ): Promise<EncodedText[]> {
   const results: EncodedText[] = []
   const blocks = blocksOf(inputs)
-  let next = blocks.length === 0 ? undefined : ask(definition, blocks[0], options)
+  const ask = (block: number) => askWorker<Encoded>(definition, { inputs: blocks[block], options })
+  let next = blocks.length === 0 ? undefined : ask(0)
   for (let index = 0; index < blocks.length; index++) {
     const current = next!
     // One block ahead: the worker is never idle while this thread unpacks.
-    next = index + 1 < blocks.length ? ask(definition, blocks[index + 1], options) : undefined
+    next = index + 1 < blocks.length ? ask(index + 1) : undefined
     next?.catch(() => {})
-    const answer = await current
-    if ('error' in answer) {
-      const { code, message } = answer.error
-      throw new StrataError(isStrataErrorCode(code) ? code : 'NATIVE_ERROR', message)
-    }
-    const { tokenIds, segmentIds, offsets, truncated } = answer
+    const { tokenIds, segmentIds, offsets, truncated } = await current
     for (let row = 0; row + 1 < offsets.length; row++) {
       const [from, to] = [offsets[row], offsets[row + 1]]
       results.push({
@@ -66,15 +76,19 @@ export async function encodeInWorker(
   return results
 }
 
-function ask(
+/** As Tokenizer.encodeWithOffsets, in the worker. */
+export function offsetsInWorker(definition: TokenizerDefinition, text: string): Promise<TokenOffsets> {
+  return askWorker<TokenOffsets>(definition, { text })
+}
+
+async function askWorker<Result extends Encoded | TokenOffsets>(
   definition: TokenizerDefinition,
-  inputs: readonly EncodeInput[],
-  options: EncodeOptions,
-): Promise<EncodeAnswer> {
+  asked: Pick<EncodeRequest, 'inputs' | 'options'> | Pick<PlacesRequest, 'text'>,
+): Promise<Result> {
   shared ??= startWorker()
   const { worker, known, pending } = shared
   const request = ++requests
-  const message: EncodeRequest = { request, fingerprint: definition.fingerprint, inputs, options }
+  const message: EncodeRequest | PlacesRequest = { request, fingerprint: definition.fingerprint, ...asked }
   // The one used last stands last.
   if (!known.delete(definition.fingerprint)) message.definition = definition
   known.add(definition.fingerprint)
@@ -83,11 +97,14 @@ function ask(
     known.delete(oldest)
     message.forget = oldest
   }
-  return new Promise((resolve, reject) => {
+  const answer = await new Promise<EncodeAnswer>((resolve, reject) => {
     pending.set(request, { resolve, reject })
     worker.ref()
     worker.postMessage(message)
   })
+  if ('result' in answer) return answer.result as Result
+  const { code, message: words } = answer.error
+  throw new StrataError(isStrataErrorCode(code) ? code : 'NATIVE_ERROR', words)
 }
 
 function startWorker(): NonNullable<typeof shared> {

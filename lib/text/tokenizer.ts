@@ -12,7 +12,7 @@ import {
 } from './encoded-text.js'
 import type { SpecialTokens } from './special-tokens.js'
 import { encodeWithOffsets, type TokenOffsets } from './token-offsets.js'
-import { encodeInWorker } from './tokenizer-pool.js'
+import { encodeInWorker, offsetsInWorker } from './tokenizer-pool.js'
 import { compileTokenizer, WordPieceEncoder } from './wordpiece-encoder.js'
 import {
   definitionFromTokens,
@@ -96,11 +96,11 @@ export class Tokenizer {
 
   /**
    * Encodes texts without special tokens around them and tells which characters each token was made of, for answers that are cut out of
-   * a text. Slower than {@link encodeBatch}.
+   * a text. Slower than {@link encodeBatch}; long texts are encoded in the worker thread too.
    */
   async encodeWithOffsets(texts: readonly string[]): Promise<TokenOffsets[]> {
     checkEncodeArguments(texts, {})
-    return encodeWithOffsets(this.#native, texts)
+    return encodeWithOffsets(this.#native, texts, (text) => offsetsInWorker(this.#definition, text))
   }
 
   async #encodeOne(input: EncodeInput, options: EncodeOptions): Promise<EncodedText> {
