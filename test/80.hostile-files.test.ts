@@ -191,6 +191,15 @@ describe('hostile files', function () {
       await refused(train, 'long.txt:2', 'longer')
     })
 
+    it('predictions that cannot be written', async () => {
+      await refused(
+        ['evaluate', good, '--predictions', join(folder, 'none', 'rows.jsonl')],
+        'rows.jsonl',
+        'predictions',
+      )
+      await refused(['evaluate', good, '--predictions', folder], folder, 'is a folder')
+    })
+
     it('an empty document among others is skipped, counted and told', async () => {
       const path = join(folder, 'gap.txt')
       writeFileSync(path, '= A =\nsome words stand here\n\n= B =\n\n= C =\nmore words stand here\n')

@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { createWriteStream } from 'node:fs'
+import { open } from 'node:fs/promises'
 import { finished } from 'node:stream/promises'
 import type { Command } from 'commander'
 import { fileError } from '../errors.js'
@@ -50,7 +50,7 @@ export function registerEvaluate(program: Command): void {
 
 async function evaluate(checkpoint: string, flags: EvaluateFlags): Promise<void> {
   const progress = progressNotes()
-  const predictions = flags.predictions === undefined ? undefined : predictionWriter(flags.predictions)
+  const predictions = flags.predictions === undefined ? undefined : await predictionWriter(flags.predictions)
   const report = await evaluateCheckpoint(checkpoint, {
     data: dataSlots(flags.data) as Record<string, string | string[]>,
     heads: flags.task,
@@ -63,7 +63,10 @@ async function evaluate(checkpoint: string, flags: EvaluateFlags): Promise<void>
       progress.done()
       note(`wrote ${file}`)
     },
-    onTaskPrediction: predictions && ((prediction) => void predictions.write(prediction)),
+    onTaskPrediction: predictions?.add,
+  }).catch((error) => {
+    predictions?.leave()
+    throw error
   })
   await predictions?.close()
   progress.done()
@@ -88,20 +91,29 @@ function describe({ checkpoint, text, rows, tasks }: EvaluationReport): string[]
   ]
 }
 
-function predictionWriter(path: string) {
-  const file = createWriteStream(path)
+/** The file is there before anything is computed: a path that cannot be written is told at once. */
+async function predictionWriter(path: string) {
+  const handle = await open(path, 'w').catch((error) => {
+    throw fileError(error, path, 'write the predictions')
+  })
+  const file = handle.createWriteStream()
   // Waited for in close(); an early failure must not count as unhandled until then.
   const whole = finished(file).catch((error) => {
     throw fileError(error, path, 'write the predictions')
   })
   whole.catch(() => {})
+  const add = (prediction: object): boolean => file.write(`${JSON.stringify(prediction)}\n`)
   return {
+    /** For who cannot wait; close() tells what went wrong. */
+    add: (prediction: object) => void add(prediction),
     write: async (prediction: object) => {
-      if (!file.write(`${JSON.stringify(prediction)}\n`)) await Promise.race([whole, once(file, 'drain')])
+      if (!add(prediction)) await Promise.race([whole, once(file, 'drain')])
     },
     close: async () => {
       file.end()
       await whole
     },
+    /** After a failure elsewhere. */
+    leave: () => void file.destroy(),
   }
 }
