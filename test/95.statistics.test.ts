@@ -482,7 +482,7 @@ describe('linear CKA', () => {
     for (const i of [0, 1, 2])
       for (const j of [0, 1, 2]) close(values[i][j], norm(i, j) / Math.sqrt(norm(i, i) * norm(j, j)), 1e-10)
 
-    await using two = new ParallelCka([7], [10, 5], 8)
+    await using two = new ParallelCka([7], [10, 5], 2)
     await two.add([layers[0]], [layers[1], layers[2]])
     assert.deepEqual(await two.values(), [
       [linearCka(layers[0], 7, layers[1], 10), linearCka(layers[0], 7, layers[2], 5)],
