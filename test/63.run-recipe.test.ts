@@ -80,6 +80,8 @@ describe('running a recipe', function () {
       Object.keys((await recipe()).heads),
     )
     assert.equal((found.strata!.extra.recipe as Values).name, 'hierarchical-pretrain')
+    const settings = JSON.parse(readFileSync(join(whole.checkpoint!, 'tokenizer_config.json'), 'utf8'))
+    assert.equal(settings.model_max_length, 64)
   })
 
   it('the same recipe gives the same weights, another seed does not', async () => {

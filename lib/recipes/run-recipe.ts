@@ -120,7 +120,7 @@ export async function runRecipe(asked: ResolvedRecipe, options: RunRecipeOptions
       },
       run,
       modelFiles: huggingFaceModelFiles(model, {
-        tokenizer: savesInto(data.tokenizer),
+        tokenizer: savesInto(data.tokenizer, model.config.encoder.maxPositions),
         tasks: data.tasks.map((task) => savedTask(recipe, task)),
         extra: { recipe },
       }),
@@ -359,6 +359,6 @@ async function saveTokenizer(tokenizer: Tokenizer, folder: string): Promise<void
   await tokenizer.save(folder)
 }
 
-function savesInto(tokenizer: Tokenizer) {
-  return { save: async (folder: string) => void (await tokenizer.save(folder)) }
+function savesInto(tokenizer: Tokenizer, longest: number) {
+  return { save: async (folder: string) => void (await tokenizer.save(folder, { longest })) }
 }

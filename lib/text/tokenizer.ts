@@ -152,8 +152,11 @@ export class Tokenizer {
     return this.#definition.tokens.map((token, id) => token ?? `[unused:${id}]`)
   }
 
-  /** Writes Hugging Face's files into an existing folder (each flushed to disk) and returns their names. */
-  async save(folder: string): Promise<string[]> {
+  /**
+   * Writes Hugging Face's files into an existing folder (each flushed to disk) and returns their names. `longest` = where transformers cuts
+   * texts that are to be truncated: the encoder's positions; default 512.
+   */
+  async save(folder: string, { longest = 512 }: { longest?: number } = {}): Promise<string[]> {
     const normalizer = this.#definition.json.normalizer ?? {}
     const named = {
       pad_token: '[PAD]',
@@ -170,7 +173,7 @@ export class Tokenizer {
         do_lower_case: this.lowercase,
         strip_accents: normalizer.strip_accents ?? null,
         tokenize_chinese_chars: normalizer.handle_chinese_chars ?? true,
-        model_max_length: 512,
+        model_max_length: longest,
         ...named,
       }),
       'special_tokens_map.json': json(named),
