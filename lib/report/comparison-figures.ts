@@ -14,9 +14,11 @@ export function comparisonFigures(inputs: readonly ComparisonInput[]): IntervalF
   })
 }
 
-/** Variants of which a run did not learn, by the experiment's own rule. */
-const weakVariants = ({ report }: ComparisonInput): Set<string> =>
-  new Set(report.variants.filter(({ runs }) => runs.some(({ learned }) => learned === false)).map(({ name }) => name))
+/** Whether a row holds a run that did not learn, by the experiment's own rule; a file that does not say so by row says it by variant. */
+const isWeak = ({ report }: ComparisonInput, { variant, notLearned }: ComparisonTableRow): boolean =>
+  notLearned !== undefined
+    ? notLearned > 0
+    : report.variants.some(({ name, runs }) => name === variant && runs.some(({ learned }) => learned === false))
 
 function meanFigure(input: ComparisonInput, measure: string, suffix: string): IntervalFigure | undefined {
   const { baseline } = input.report
@@ -58,12 +60,11 @@ function intervals(
   rows: readonly ComparisonTableRow[],
   { title, xLabel, id, value, interval, reference }: IntervalFields,
 ): IntervalFigure | undefined {
-  const weak = weakVariants(input)
   const drawn = rows.flatMap((row) => {
     const mean = finite(value(row))
     if (mean === null) return []
     const [low, high] = interval(row) ?? [null, null]
-    return { label: row.variant, value: mean, low: finite(low), high: finite(high), weak: weak.has(row.variant) }
+    return { label: row.variant, value: mean, low: finite(low), high: finite(high), weak: isWeak(input, row) }
   })
   if (drawn.length === 0) return undefined
   const told = drawn.map(({ label, value, low, high }) =>
@@ -100,9 +101,8 @@ function intervals(
 
 /** The whole table of the experiment, rounded to four digits for reading; comparison.json and the figures' tables are exact. */
 export function comparisonTable(input: ComparisonInput): Table {
-  const weak = weakVariants(input)
   const columns: (Column & { read: (row: ComparisonTableRow) => Cell })[] = [
-    { label: 'variant', read: ({ variant }) => (weak.has(variant) ? `${variant} (not learned)` : variant) },
+    { label: 'variant', read: (row) => (isWeak(input, row) ? `${row.variant} (not learned)` : row.variant) },
     { label: 'measure', read: ({ measure }) => measure },
     { label: 'seeds', numeric: true, read: ({ n }) => n },
     { label: 'mean', numeric: true, read: ({ mean }) => brief(mean) },

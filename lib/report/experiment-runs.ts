@@ -11,8 +11,8 @@ export interface ExperimentRuns {
 }
 
 /**
- * Every training run of the comparison that has begun, once, but for those whose folder is `taken`. A variant has one colour, from
- * `firstColour` on; names begin with `prefix`.
+ * Every training run of the comparison that has begun, once, but for those whose folder is `taken`. A variant, or a seed
+ * where there is one variant, has one colour, from `firstColour` on; names begin with `prefix`.
  */
 export async function runsOfComparison(
   { folder, report }: ComparisonInput,
@@ -21,7 +21,9 @@ export async function runsOfComparison(
   const found: ExperimentRuns = { runs: [], notes: [] }
   const seen = new Set(taken)
   for (const [index, variant] of report.variants.entries()) {
-    for (const { seed, parts } of variant.runs) {
+    for (const [nth, { seed, parts }] of variant.runs.entries()) {
+      // Of one variant the seeds are what can be told apart.
+      const colour = firstColour + (report.variants.length > 1 ? index : nth)
       for (const part of parts) {
         const name = `${prefix}${variant.name}, ${part.step}, seed ${seed}`
         const place = placeOf(folder, part.folder)
@@ -34,7 +36,7 @@ export async function runsOfComparison(
         if (seen.has(place) || !existsSync(log) || statSync(log).size === 0) continue
         seen.add(place)
         const run = await readRun(place, name)
-        found.runs.push({ ...run, colour: firstColour + index, experiment: { variant: variant.name, step: part.step } })
+        found.runs.push({ ...run, colour, experiment: { variant: variant.name, step: part.step } })
       }
     }
   }

@@ -60,7 +60,7 @@ async function addRunsOfComparisons({ runs, comparisons }: ReportInputs): Promis
     runs.push(...found.runs)
     comparison.notes.push(...found.notes)
     for (const { folder } of found.runs) taken.add(folder)
-    firstColour += comparison.report.variants.length
+    firstColour = Math.max(firstColour, ...found.runs.map(({ colour = 0 }) => colour + 1))
   }
 }
 
