@@ -1,6 +1,6 @@
 import { parentPort } from 'node:worker_threads'
 import { StrataError } from '../errors.js'
-import { assemble, type EncodedText, wellFormed } from './encoded-text.js'
+import { encodeInputs } from './first-tokens.js'
 import { encodeWithOffsets, type TokenOffsets } from './token-offsets.js'
 import type { EncodeAnswer, Encoded, EncodeRequest, PlacesRequest } from './tokenizer-pool.js'
 import { compileTokenizer, WordPieceEncoder } from './wordpiece-encoder.js'
@@ -52,17 +52,7 @@ async function placesOf({ text }: PlacesRequest, kept: Kept): Promise<TokenOffse
 }
 
 async function encoded({ inputs, options }: EncodeRequest, { definition, encoder }: Kept): Promise<Encoded> {
-  const texts = inputs.flatMap((input) => (typeof input === 'string' ? [input] : [...input])).map(wellFormed)
-  const pieces = await encoder.encode(texts)
-  const tokensOf = (text: number): Int32Array =>
-    pieces.tokenIds.subarray(pieces.offsets[text], pieces.offsets[text + 1])
-  const list: EncodedText[] = []
-  let next = 0
-  for (const input of inputs) {
-    const first = tokensOf(next++)
-    const second = typeof input === 'string' || input.length < 2 ? undefined : tokensOf(next++)
-    list.push(assemble(first, second, definition.specialTokens, options))
-  }
+  const list = await encodeInputs(encoder, inputs, definition.specialTokens, options)
   const offsets = new Uint32Array(list.length + 1)
   list.forEach((text, row) => {
     offsets[row + 1] = offsets[row] + text.tokenIds.length

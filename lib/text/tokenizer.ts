@@ -2,14 +2,8 @@ import { open } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import type { Tokenizer as NativeTokenizer } from 'tokenizers'
 import { fileError, StrataError } from '../errors.js'
-import {
-  assemble,
-  checkEncodeArguments,
-  type EncodedText,
-  type EncodeInput,
-  type EncodeOptions,
-  wellFormed,
-} from './encoded-text.js'
+import { checkEncodeArguments, type EncodedText, type EncodeInput, type EncodeOptions } from './encoded-text.js'
+import { encodeInputs } from './first-tokens.js'
 import type { SpecialTokens } from './special-tokens.js'
 import { encodeWithOffsets, type TokenOffsets } from './token-offsets.js'
 import { encodeInWorker, offsetsInWorker } from './tokenizer-pool.js'
@@ -109,9 +103,7 @@ export class Tokenizer {
     if (texts.some((text) => text.length > LONGEST_INLINE_TEXT)) {
       return (await encodeInWorker(this.#definition, [input], options))[0]
     }
-    const { tokenIds, offsets } = await this.#encoder.encode(texts.map(wellFormed))
-    const second = texts.length === 2 ? tokenIds.subarray(offsets[1]) : undefined
-    return assemble(tokenIds.subarray(0, offsets[1]), second, this.specialTokens, options)
+    return (await encodeInputs(this.#encoder, [input], this.specialTokens, options))[0]
   }
 
   /** The text of some ids; pieces are joined and [CLS], [SEP] and the like left out unless asked for. */

@@ -35,6 +35,7 @@ const LARGEST_CACHE = 150_000
 const LONGEST_CACHED_CHUNK = 40
 const CHUNKS_PER_CALL = 4096
 const LETTER_OR_DIGIT = /[\p{L}\p{N}]/u
+const IDEOGRAPH = /[\u4e00-\u9fff]/
 const ASCII = /^[!-~]+$/
 /** What BERT's pre-tokeniser makes of ASCII: every punctuation mark stands alone. */
 const ASCII_WORDS = /[0-9A-Za-z]+|[!-~]/g
@@ -58,6 +59,8 @@ export class WordPieceEncoder {
   readonly #unkId: number
   readonly #longestToken: number
   readonly #placed: boolean
+  /** Where a text falls apart: tokens before and behind such a place do not depend on each other. */
+  readonly breaks: { spaces: boolean; ideographs: boolean }
   #cache = new Map<string, Pieces>()
 
   /**
@@ -71,6 +74,9 @@ export class WordPieceEncoder {
     this.#native = compileTokenizer(definition.source, json)
     this.#chunkwise = isChunkwise(json)
     this.#added = json.added_tokens.map((token) => token.content)
+    const ideographs =
+      json.normalizer?.handle_chinese_chars === true && !this.#added.some((token) => IDEOGRAPH.test(token))
+    this.breaks = { spaces: this.#chunkwise, ideographs: this.#chunkwise && ideographs }
     this.#unkId = definition.specialTokens.unkId
     for (const [token, id] of Object.entries(json.model.vocab)) this.#vocabulary.set(token, id)
     const prefix = json.model.continuing_subword_prefix
