@@ -1,4 +1,5 @@
 /** What goes into and comes out of a model. */
+import type { HeadLabels } from './packed-batch.js'
 
 export type Device = 'cpu' | 'cuda' | `cuda:${number}` | 'auto'
 /** `fp64` is for goldens; `fp16` needs CUDA. */
@@ -67,6 +68,25 @@ export interface Scores {
   shape: number[]
   values: Float32Array | Float64Array
 }
+
+/** What {@link Model.answer} can be asked about sequences. M places, K candidates. */
+export type AskedOfModel =
+  /** As {@link Model.embed}: (R, H). */
+  | { kind: 'vectors'; layer: number; pooling: 'mean' | 'cls' | 'max'; normalize: boolean }
+  /** As {@link Model.hiddenStates}: (T, H) a layer. */
+  | { kind: 'states'; layers: Int32Array }
+  /** As {@link Model.headLogits}. */
+  | { kind: 'scores'; head: string; labels: HeadLabels }
+  /** As {@link Model.predictMasked}: token ids and probabilities, (M, K) each. */
+  | { kind: 'masks'; head: string; positions: Int32Array; topK: number; layer?: number }
+
+/**
+ * A question about R sequences of a batch, by their numbers. Its labels and positions, and the rows of its answer, are those of a batch of
+ * these sequences alone, in this order.
+ */
+export type ModelQuestion = AskedOfModel & { sequences: Int32Array }
+
+export type ModelAnswer = { shape: number[]; values: Float32Array | Float64Array | Int32Array }[]
 
 /**
  * Where the encoder's heads look, summed over the tokens of a batch (each once as the query i; p_ij is its attention to token j), so

@@ -7,7 +7,9 @@ import type {
   HeadEvaluation,
   HeadLoss,
   InferencePrecision,
+  ModelAnswer,
   ModelOptions,
+  ModelQuestion,
   ParameterInfo,
   StepLosses,
 } from './model-types.js'
@@ -168,6 +170,14 @@ export class Model {
     layer?: number,
   ): Promise<{ tokenIds: Int32Array; probabilities: Float32Array }> {
     return call(() => this.#native.predictMasked(this.prepared(batch), head, positions, topK, layer))
+  }
+
+  /**
+   * Questions of any kinds about one batch, from one pass of the encoder: a sequence runs up to the highest layer that is asked of it. Each
+   * answer is what the question's own method says of its sequences alone, but for rounding.
+   */
+  answer(batch: PackedBatch, questions: readonly ModelQuestion[]): Promise<ModelAnswer[]> {
+    return call(() => this.#native.answer(this.prepared(batch), questions))
   }
 
   /** Scores of a head at its labelled places: (M, V) for masked LM, (B, 2) for next sentence, (M or S, 2) for bigram shift. */

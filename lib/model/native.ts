@@ -2,7 +2,7 @@ import { isMainThread } from 'node:worker_threads'
 import { isStrataErrorCode, StrataError } from '../errors.js'
 import { loadRuntime, type NativeCore } from '../runtime/index.js'
 import type { ModelConfig } from './config.js'
-import type { AttentionSums, HeadEvaluation, ParameterInfo } from './model-types.js'
+import type { AttentionSums, HeadEvaluation, ModelAnswer, ModelQuestion, ParameterInfo } from './model-types.js'
 import type { NativePruningReport } from './pruning.js'
 
 /** The addon's classes as native/binding defines them. */
@@ -23,6 +23,7 @@ export interface NativeModel {
     topK: number,
     layer: number | undefined,
   ): Promise<{ tokenIds: Int32Array; probabilities: Float32Array }>
+  answer(batch: object, questions: readonly ModelQuestion[]): Promise<ModelAnswer[]>
   parameters(): Promise<ParameterInfo[]>
   readTensors(what: string, names: string[]): Promise<Record<string, Float32Array | Float64Array>>
   writeTensors(values: object): Promise<void>

@@ -226,6 +226,18 @@ ModelConfig model_config(const Napi::Object& object) {
   return config;
 }
 
+HeadLabels head_labels(const Napi::Object& fields, const std::string& head) {
+  const auto optional = [&](const char* field) {
+    const Napi::Value array = fields.Get(field);
+    return array.IsUndefined() ? std::vector<int32_t>{} : int32_array(array, std::string(field) + " of head '" + head + "'");
+  };
+  HeadLabels labels{int32_array(fields.Get("labels"), "labels of head '" + head + "'"), optional("positions"),
+                    optional("spanStarts"), optional("spanEnds"), {}, optional("groups"), optional("heads"), optional("tags")};
+  if (const Napi::Value values = fields.Get("values"); !values.IsUndefined())
+    labels.values = float_array(values, "values of head '" + head + "'");
+  return labels;
+}
+
 HostBatch host_batch(const Napi::Object& object) {
   HostBatch batch;
   batch.token_ids = int32_array(object.Get("tokenIds"), "tokenIds");
@@ -247,14 +259,7 @@ HostBatch host_batch(const Napi::Object& object) {
     const Napi::Value value = heads.Get(name);
     if (!value.IsObject()) wrong("labels of head '" + name + "'", value, "an object");
     const Napi::Object fields = value.As<Napi::Object>();
-    const auto optional = [&](const char* field) {
-      const Napi::Value array = fields.Get(field);
-      return array.IsUndefined() ? std::vector<int32_t>{} : int32_array(array, std::string(field) + " of head '" + name + "'");
-    };
-    batch.labels[name] = {int32_array(fields.Get("labels"), "labels of head '" + name + "'"), optional("positions"),
-                          optional("spanStarts"), optional("spanEnds"), {}, optional("groups"), optional("heads"), optional("tags")};
-    if (const Napi::Value values = fields.Get("values"); !values.IsUndefined())
-      batch.labels[name].values = float_array(values, "values of head '" + name + "'");
+    batch.labels[name] = head_labels(fields, name);
   }
   return batch;
 }
@@ -333,6 +338,15 @@ Napi::Value typed_array(Napi::Env env, const at::Tensor& tensor) {
     case at::kInt: return copied(Napi::Int32Array::New(env, count));
     default: fail("NATIVE_ERROR", "a tensor of this type cannot be handed to JavaScript");
   }
+}
+
+Napi::Object shaped(Napi::Env env, const at::Tensor& tensor) {
+  Napi::Object object = Napi::Object::New(env);
+  const Napi::Array shape = Napi::Array::New(env, static_cast<size_t>(tensor.dim()));
+  for (int64_t d = 0; d < tensor.dim(); ++d) shape.Set(static_cast<uint32_t>(d), static_cast<double>(tensor.size(d)));
+  object.Set("shape", shape);
+  object.Set("values", typed_array(env, tensor));
+  return object;
 }
 
 at::Tensor tensor_from(const Napi::Value& value, const std::string& name) {

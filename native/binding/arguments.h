@@ -32,6 +32,7 @@ std::vector<float> float_array(const Napi::Value& value, const std::string& name
 std::vector<std::string> string_array(const Napi::Value& value, const std::string& name);
 
 ModelConfig model_config(const Napi::Object& object);
+HeadLabels head_labels(const Napi::Object& fields, const std::string& head);
 HostBatch host_batch(const Napi::Object& object);
 std::map<std::string, double> number_map(const Napi::Value& value, const std::string& name);
 OptimizerConfig optimizer_config(const Napi::Object& object);
@@ -41,6 +42,8 @@ Pooling pooling(const std::string& name);
 
 // A copy of a host tensor as Float32Array, Float64Array or Int32Array.
 Napi::Value typed_array(Napi::Env env, const at::Tensor& tensor);
+// { shape, values }
+Napi::Object shaped(Napi::Env env, const at::Tensor& tensor);
 // A copy of a Float32Array or Float64Array as a host tensor of one dimension.
 at::Tensor tensor_from(const Napi::Value& value, const std::string& name);
 

@@ -3,6 +3,7 @@
 #include "binding/addon_data.h"
 #include "binding/arguments.h"
 #include "binding/errors.h"
+#include "binding/questions.h"
 #include "core/error.h"
 #include "core/memory/caching_allocator.h"
 #include "core/memory/device_memory.h"
@@ -18,16 +19,6 @@ const napi_type_tag kModelTag = {0x7b1c5a0f3d2e4c68ull, 0x9a4f0c1d2b3e5f71ull};
 
 void require_model(ModelState& state) {
   if (!state.model) fail("DISPOSED", "the model is not initialised or has been disposed");
-}
-
-// { shape, values }
-Napi::Object shaped(Napi::Env env, const at::Tensor& tensor) {
-  Napi::Object object = Napi::Object::New(env);
-  const Napi::Array shape = Napi::Array::New(env, static_cast<size_t>(tensor.dim()));
-  for (int64_t d = 0; d < tensor.dim(); ++d) shape.Set(static_cast<uint32_t>(d), static_cast<double>(tensor.size(d)));
-  object.Set("shape", shape);
-  object.Set("values", typed_array(env, tensor));
-  return object;
 }
 
 std::vector<int64_t> integers(const Napi::Value& value, const std::string& name) {
@@ -46,6 +37,7 @@ Napi::Function ModelHandle::define(Napi::Env env) {
                       InstanceMethod<&ModelHandle::agreements>("agreements"),
                       InstanceMethod<&ModelHandle::head_logits>("headLogits"),
                       InstanceMethod<&ModelHandle::predict_masked>("predictMasked"),
+                      InstanceMethod<&ModelHandle::answer>("answer"),
                       InstanceMethod<&ModelHandle::parameters>("parameters"),
                       InstanceMethod<&ModelHandle::read_tensors>("readTensors"),
                       InstanceMethod<&ModelHandle::write_tensors>("writeTensors"), InstanceMethod<&ModelHandle::load>("load"),
@@ -315,6 +307,18 @@ Napi::Value ModelHandle::predict_masked(const Napi::CallbackInfo& info) {
         object.Set("probabilities", typed_array(env, prediction.probabilities_MK));
         return object;
       };
+    });
+  });
+}
+
+// answer(batch, questions): a list of { shape, values } a question
+Napi::Value ModelHandle::answer(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&] {
+    auto batch = host_batch(object_argument(info, 0, "batch"));
+    auto asked = questions(info[1]);
+    return command(info, [batch = std::move(batch), asked = std::move(asked)](ModelState& state) -> MakeValue {
+      const std::vector<Answer> answers = state.model->answer(batch, asked);
+      return [answers](Napi::Env env) { return answer_lists(env, answers); };
     });
   });
 }

@@ -38,6 +38,7 @@ class ModelHandle : public Napi::ObjectWrap<ModelHandle> {
   Napi::Value agreements(const Napi::CallbackInfo& info);
   Napi::Value head_logits(const Napi::CallbackInfo& info);
   Napi::Value predict_masked(const Napi::CallbackInfo& info);
+  Napi::Value answer(const Napi::CallbackInfo& info);
   Napi::Value parameters(const Napi::CallbackInfo& info);
   Napi::Value read_tensors(const Napi::CallbackInfo& info);
   Napi::Value write_tensors(const Napi::CallbackInfo& info);

@@ -2,7 +2,7 @@
 
 #include "core/error.h"
 #include "core/inference/packed_weight.h"
-#include "core/kernels/layer_norm_rows.h"
+#include "core/inference/pooling.h"
 #include "core/memory/caching_allocator.h"
 #include "core/storage/weight_image.h"
 
@@ -51,36 +51,6 @@ void count_hits(const at::Tensor& logits_NC, const std::vector<int64_t>& targets
     result.correct += predicted[i] == targets[i];
     if (confusion) result.confusion[static_cast<size_t>(targets[i] * classes + predicted[i])] += 1;
   }
-}
-
-// One vector a sequence without an operator a sequence.
-at::Tensor pooled_rows(const at::Tensor& hidden_TH, const std::vector<int64_t>& offsets, Pooling pooling, bool normalize) {
-  const at::Tensor states = hidden_TH.contiguous();
-  const int64_t sequences = static_cast<int64_t>(offsets.size()) - 1, size = states.size(1);
-  at::Tensor vectors_BH = at::empty({sequences, size}, states.options());
-  const float* values = states.const_data_ptr<float>();
-  float* vectors = vectors_BH.mutable_data_ptr<float>();
-  for (int64_t b = 0; b < sequences; ++b) {
-    float* vector = vectors + b * size;
-    std::copy_n(values + offsets[b] * size, size, vector);
-    for (int64_t t = offsets[b] + 1; t < offsets[b + 1] && pooling != Pooling::cls; ++t) {
-      const float* row = values + t * size;
-      if (pooling == Pooling::mean) {
-        kernels::accumulate_row(row, size, vector);
-      } else {
-        // As amax: a NaN stays.
-        for (int64_t i = 0; i < size; ++i) vector[i] = row[i] > vector[i] || row[i] != row[i] ? row[i] : vector[i];
-      }
-    }
-    float factor = pooling == Pooling::mean ? 1 / static_cast<float>(offsets[b + 1] - offsets[b]) : 1;
-    if (normalize) {
-      double squares = 0;
-      for (int64_t i = 0; i < size; ++i) squares += static_cast<double>(vector[i]) * vector[i];
-      factor /= static_cast<float>(std::max(std::sqrt(squares) * factor, 1e-12));
-    }
-    for (int64_t i = 0; i < size; ++i) vector[i] *= factor;
-  }
-  return vectors_BH;
 }
 
 }  // namespace
@@ -388,20 +358,12 @@ at::Tensor Model::embed(const HostBatch& host, int64_t layer, Pooling pooling, b
   const PackedBatch batch(host, store_.device());
   const ForwardPass pass = evaluation_pass();
   const at::Tensor hidden_TH = states(pass, batch, host, layer).hidden.back().to(master_type(store_.precision()));
-  if (pass.inference && pass.kernels == Kernels::fast && hidden_TH.is_cpu() && hidden_TH.scalar_type() == at::kFloat)
-    return pooled_rows(hidden_TH, batch.offsets, pooling, normalize);
-  std::vector<at::Tensor> rows;
-  for (int64_t b = 0; b < batch.sequences(); ++b) {
-    const at::Tensor states_SH = hidden_TH.narrow(0, batch.offsets[b], batch.offsets[b + 1] - batch.offsets[b]);
-    switch (pooling) {
-      case Pooling::mean: rows.push_back(states_SH.mean(0)); break;
-      case Pooling::cls: rows.push_back(states_SH.select(0, 0)); break;
-      case Pooling::max: rows.push_back(states_SH.amax(0)); break;
-    }
-  }
-  at::Tensor vectors_BH = at::stack(rows);
-  if (normalize) vectors_BH = vectors_BH / vectors_BH.norm(2, 1, true).clamp_min(1e-12);
-  return vectors_BH.to(at::kCPU, at::kFloat).contiguous();
+  return pooled_states(pass, hidden_TH, batch.offsets, pooling, normalize);
+}
+
+at::Tensor Model::scores_of(const Head& head, const HeadInput& input, const HeadLabels& labels) {
+  std::vector<int64_t> targets;
+  return (head.answers ? head.answers(input, labels) : head.logits(input, labels, targets)).to(at::kCPU).contiguous();
 }
 
 at::Tensor Model::head_logits(const HostBatch& host, const std::string& name, std::optional<int64_t> layer) const {
@@ -415,9 +377,7 @@ at::Tensor Model::head_logits(const HostBatch& host, const std::string& name, st
   const ForwardPass pass = evaluation_pass();
   States below = states(pass, batch, host, std::max(head.highest_layer, layer.value_or(-1)), relations_of({{&head, &labels->second, 0}}));
   if (layer) below.hidden[static_cast<size_t>(head.config.layer)] = below.hidden[static_cast<size_t>(*layer)];
-  const HeadInput input = head_input(pass, batch, below);
-  std::vector<int64_t> targets;
-  return (head.answers ? head.answers(input, labels->second) : head.logits(input, labels->second, targets)).to(at::kCPU).contiguous();
+  return scores_of(head, head_input(pass, batch, below), labels->second);
 }
 
 AgreementProbabilities Model::agreements(const HostBatch& host) const {
@@ -428,24 +388,32 @@ AgreementProbabilities Model::agreements(const HostBatch& host) const {
   return agreements_->probabilities(evaluation_pass(), batch, host);
 }
 
-MaskedPrediction Model::predict_masked(const HostBatch& host, const std::string& name, const std::vector<int32_t>& positions,
-                                       int64_t top, std::optional<int64_t> layer) const {
-  const HeadConfig& config = find_head(name).config;
-  if (config.kind != "masked-lm") fail("BAD_ARGUMENT", "head '", name, "' is no masked-LM head; one was expected");
-  if (positions.empty()) fail("BAD_ARGUMENT", "positions is empty; at least one masked position was expected");
-  if (top < 1 || top > config_.encoder.vocab_size)
-    fail("BAD_ARGUMENT", "topK is ", top, "; 1 to ", config_.encoder.vocab_size, " was expected");
-  if (layer) {
-    check_layer(*layer);
+HeadLabels Model::masked_labels(const MasksQuestion& asked) const {
+  const HeadConfig& config = find_head(asked.head).config;
+  if (config.kind != "masked-lm") fail("BAD_ARGUMENT", "head '", asked.head, "' is no masked-LM head; one was expected");
+  if (asked.positions.empty()) fail("BAD_ARGUMENT", "positions is empty; at least one masked position was expected");
+  if (asked.top < 1 || asked.top > config_.encoder.vocab_size)
+    fail("BAD_ARGUMENT", "topK is ", asked.top, "; 1 to ", config_.encoder.vocab_size, " was expected");
+  if (asked.layer) {
+    check_layer(*asked.layer);
     if (!config.mix.empty())
-      fail("BAD_ARGUMENT", "head '", name, "' reads the mix '", config.mix, "', so no one layer can stand in for its own; leave layer out");
+      fail("BAD_ARGUMENT", "head '", asked.head, "' reads the mix '", config.mix, "', so no one layer can stand in for its own; leave layer out");
   }
-  HostBatch labelled = host;
-  labelled.labels.clear();
-  labelled.labels[name] = {std::vector<int32_t>(positions.size(), 0), positions, {}, {}, {}, {}, {}, {}};
-  const at::Tensor probabilities = at::softmax(head_logits(labelled, name, layer), -1);
+  return {std::vector<int32_t>(asked.positions.size(), 0), asked.positions, {}, {}, {}, {}, {}, {}};
+}
+
+MaskedPrediction Model::most_probable(const at::Tensor& logits_MV, int64_t top) {
+  const at::Tensor probabilities = at::softmax(logits_MV, -1);
   const auto [values, ids] = at::topk(probabilities, top, -1);
   return {ids.to(at::kInt).contiguous(), values.to(at::kFloat).contiguous()};
+}
+
+MaskedPrediction Model::predict_masked(const HostBatch& host, const std::string& name, const std::vector<int32_t>& positions,
+                                       int64_t top, std::optional<int64_t> layer) const {
+  HostBatch labelled = host;
+  labelled.labels.clear();
+  labelled.labels[name] = masked_labels({name, positions, top, layer});
+  return most_probable(head_logits(labelled, name, layer), top);
 }
 
 }  // namespace strata

@@ -8,6 +8,7 @@
 #include "core/dropout.h"
 #include "core/encoder/encoder.h"
 #include "core/heads/head.h"
+#include "core/inference/questions.h"
 #include "core/parameters.h"
 #include "core/pruning/pruning.h"
 #include "core/storage/tensor_file.h"
@@ -43,8 +44,6 @@ struct ModelUse {
   bool drawn = true;   // false: all matrices will be loaded
 };
 
-enum class Pooling { mean, cls, max };
-
 struct MaskedPrediction {
   at::Tensor token_ids_MK;      // int32
   at::Tensor probabilities_MK;  // float
@@ -74,6 +73,9 @@ class Model {
   // A weight as evaluations use it: masked, if it is pruned.
   at::Tensor effective(const NamedPart& part) const;
   at::Tensor head_logits(const HostBatch& batch, const std::string& head, std::optional<int64_t> layer = {}) const;
+  // One pass for all questions, up to the highest layer that one of them reads. Each answer is what the method above says of a batch of the
+  // question's sequences alone.
+  std::vector<Answer> answer(const HostBatch& batch, const std::vector<Question>& questions) const;
   // Throws BAD_ARGUMENT for a model without agreements.
   AgreementProbabilities agreements(const HostBatch& batch) const;
 
@@ -102,6 +104,7 @@ class Model {
     AgreementStates agreements;
     std::vector<at::Tensor> hidden;  // by layer; empty when no head reads one
   };
+  struct Part;
   // Runs the submodels that are needed, then the encoder up to `highest`; -1: not at all. `relations`: those that agreement heads train.
   States states(const ForwardPass& pass, const PackedBatch& batch, const HostBatch& host, int64_t highest,
                 const std::set<std::string>& relations = {}) const;
@@ -120,6 +123,14 @@ class Model {
   ForwardPass evaluation_pass() const;
   Pruning& pruning() const;
   int64_t check_layer(int64_t layer) const;
+  // Scores of the labelled places, on the host.
+  static at::Tensor scores_of(const Head& head, const HeadInput& input, const HeadLabels& labels);
+  // Checks the question; labels that say where to read.
+  HeadLabels masked_labels(const MasksQuestion& asked) const;
+  static MaskedPrediction most_probable(const at::Tensor& logits_MV, int64_t top);
+  // Checks a question about sequences of `host`; the highest layer that it reads.
+  int64_t depth_of(const Question& question, const HostBatch& host) const;
+  Answer answer_of(const Question& question, Part& part) const;
 
   ModelConfig config_;
   Kernels kernels_;
