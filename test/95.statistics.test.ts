@@ -5,7 +5,7 @@ import { StrataError } from '../lib/errors.js'
 import { compareToBaseline } from '../lib/evaluation/baseline-comparison.js'
 import { CkaTable, linearCka } from '../lib/evaluation/cka.js'
 import { type ConvergencePair, convergence, medianInterval, smoothed } from '../lib/evaluation/convergence.js'
-import { ParallelCka } from '../lib/evaluation/layers/parallel-cka.js'
+import { LayerCka } from '../lib/evaluation/layers/layer-cka.js'
 import { type BootstrapLayers, pairedBootstrap, pairedBootstrapOf } from '../lib/evaluation/paired-bootstrap.js'
 import { holm, pairedTTest, signFlipTest } from '../lib/evaluation/paired-tests.js'
 import { studentQuantile, studentTail } from '../lib/evaluation/student-t.js'
@@ -17,6 +17,7 @@ import {
   summarize,
   unpairedEffectSize,
 } from '../lib/evaluation/summary.js'
+import { GramSums } from '../lib/model/index.js'
 
 interface Goldens {
   quantiles: { probabilities: number[]; rows: { degrees: number; quantiles: number[] }[] }
@@ -436,7 +437,7 @@ describe('linear CKA', () => {
     }
   })
 
-  it('on threads it is the same to the last bit, and the formula to 1e-10', async () => {
+  it('summed natively it is the same, and both are the formula', async () => {
     const widths = [7, 10, 5]
     const rows = 300
     const layers = widths.map((width, layer) => states(rows, width, 50 * layer, layer + 3))
@@ -445,19 +446,20 @@ describe('linear CKA', () => {
     const blocks = (from: number, to: number) =>
       layers.map((block, layer) => block.subarray(from * widths[layer], to * widths[layer]))
     const alone = new CkaTable(widths)
-    await using threads = new ParallelCka(widths, undefined, 2)
+    await using native = await LayerCka.open(widths)
     for (const [from, to] of [
       [0, 290],
       [290, 290],
       [290, rows],
     ]) {
       alone.add(blocks(from, to))
-      await threads.add(blocks(from, to))
+      await native.add(blocks(from, to))
     }
     const values = alone.values()
-    assert.equal(threads.rows, rows)
-    assert.deepEqual(await threads.values(), values)
-    assert.deepEqual(await threads.values(), values)
+    assert.equal(native.rows, rows)
+    const natively = await native.values()
+    assert.deepEqual(await native.values(), natively)
+    for (const i of [0, 1, 2]) for (const j of [0, 1, 2]) close(natively[i][j], values[i][j], 1e-12)
 
     const centred = layers.map((block, layer) => {
       const width = widths[layer]
@@ -482,11 +484,11 @@ describe('linear CKA', () => {
     for (const i of [0, 1, 2])
       for (const j of [0, 1, 2]) close(values[i][j], norm(i, j) / Math.sqrt(norm(i, i) * norm(j, j)), 1e-10)
 
-    await using two = new ParallelCka([7], [10, 5], 2)
+    await using two = await LayerCka.open([7], [10, 5])
     await two.add([layers[0]], [layers[1], layers[2]])
-    assert.deepEqual(await two.values(), [
-      [linearCka(layers[0], 7, layers[1], 10), linearCka(layers[0], 7, layers[2], 5)],
-    ])
+    const [[first, second]] = await two.values()
+    close(first, linearCka(layers[0], 7, layers[1], 10), 1e-12)
+    close(second, linearCka(layers[0], 7, layers[2], 5), 1e-12)
   })
 
   it('rotation, scale and a mean far from 0 change nothing', () => {
@@ -518,11 +520,15 @@ describe('linear CKA', () => {
     assert.deepEqual(new CkaTable([3]).values(), [[Number.NaN]])
   })
 
-  it('states that do not belong together are refused, and leave the table as it was', () => {
+  it('states that do not belong together are refused, and leave the table as it was', async () => {
     const x = states(4, 3, 0, 1)
     refused(() => linearCka(x, 3, x, 4), 'BAD_DATA', /layer 0 of the second set has 3 rows, the layers before it 4/)
     refused(() => linearCka(x, 5, x, 3), 'BAD_DATA', /12 numbers, no multiple of its width 5/)
     refused(() => new CkaTable([0]), 'BAD_ARGUMENT', /widths of states \[0\]/)
+    await using sums = await GramSums.open([3, 2], [[0, 1]])
+    await assert.rejects(sums.add([x, x], 4), /block of layer 1 has 12 numbers, 4 rows of 2/)
+    await assert.rejects(sums.add([x], 4), /1 blocks of states came, 2 were expected/)
+    await assert.rejects(GramSums.open([3], [[0, 1]]), /layers 0 and 1 as a pair/)
     const table = new CkaTable([3, 3])
     refused(() => table.add([x]), 'BAD_DATA', /1 layers in the first set of states; 2 were expected/)
     refused(() => table.add([x, x], [x]), 'BAD_ARGUMENT', /one list of states/)

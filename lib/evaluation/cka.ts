@@ -5,7 +5,7 @@
  * estimate is biased upwards when rows do not outnumber features by far.
  */
 import { StrataError } from '../errors.js'
-import { GramSums, type LayerPair, type StateBlock } from './gram-sums.js'
+import type { LayerPair, StateBlock } from '../model/index.js'
 
 export type { StateBlock }
 
@@ -46,8 +46,8 @@ export class CkaShape {
   }
 
   /** CKA[left][right] of the squared norms of the pairs; NaN as {@link CkaTable.values} says. */
-  values(squares: readonly number[]): number[][] {
-    const norms = squares.slice(0, this.widths.length).map(Math.sqrt)
+  values(squares: ArrayLike<number>): number[][] {
+    const norms = this.widths.map((_, layer) => Math.sqrt(squares[layer]))
     const found = new Map(this.pairs.map(([i, j], place) => [`${i} ${j}`, squares[place]]))
     const rows = norms.slice(0, this.#left)
     const columns = this.symmetric ? rows : norms.slice(this.#left)
@@ -55,31 +55,37 @@ export class CkaShape {
       columns.map((_, column) => {
         const j = this.symmetric ? column : this.#left + column
         if (i === j) return norm / norm
-        const square = found.get(i < j ? `${i} ${j}` : `${j} ${i}`)!
+        const [a, b] = i < j ? [i, j] : [j, i]
         // The last bit of the rounding aside, it is never above 1; NaN passes.
-        return Math.min(1, square / norm / norms[j])
+        return Math.min(1, found.get(`${a} ${b}`)! / norms[a] / norms[b])
       }),
     )
   }
 }
 
 /**
- * CKA of each of some layers with each of others, by blocks of rows: `add` what one batch gives, then read `values()`. It holds
- * Σ width × width doubles over all pairs: 33 MB for 7 layers of 384 with themselves, 430 MB for 13 of 768.
+ * CKA of each of some layers with each of others, by blocks of rows: `add` what one batch gives, then read `values()`. Plain loops on
+ * the calling thread, for small states; `LayerCka` computes the same natively. It holds Σ width × width doubles over all pairs.
  */
 export class CkaTable {
   readonly #shape: CkaShape
-  readonly #sums: GramSums
+  readonly #sums: Float64Array[]
+  readonly #products: Float64Array[]
+  /** The first block's mean by layer: sums of products about 0 would lose the digits of states whose mean is far from it. */
+  #centres?: Float64Array[]
+  #rows = 0
 
   /** `right` left out: the layers with themselves. BAD_ARGUMENT for no layer or a width that is no whole number above 0. */
   constructor(left: readonly number[], right?: readonly number[]) {
     this.#shape = new CkaShape(left, right)
-    this.#sums = new GramSums(this.#shape.widths, this.#shape.pairs)
+    const { widths, pairs } = this.#shape
+    this.#sums = widths.map((width) => new Float64Array(width))
+    this.#products = pairs.map(([i, j]) => new Float64Array(widths[i] * widths[j]))
   }
 
   /** Rows added so far. */
   get rows(): number {
-    return this.#sums.rows
+    return this.#rows
   }
 
   /**
@@ -88,7 +94,19 @@ export class CkaTable {
    */
   add(left: readonly StateBlock[], right?: readonly StateBlock[]): void {
     const { blocks, rows } = this.#shape.checked(left, right)
-    this.#sums.add(blocks, rows)
+    const { widths, pairs } = this.#shape
+    if (rows === 0) return
+    this.#centres ??= blocks.map((block, layer) => meanRow(block, rows, widths[layer]))
+    const centres = this.#centres
+    for (let row = 0; row < rows; row++) {
+      const states = blocks.map((block, layer) =>
+        centres[layer].map((mean, column) => block[row * widths[layer] + column] - mean),
+      )
+      for (const [layer, values] of states.entries())
+        for (let column = 0; column < values.length; column++) this.#sums[layer][column] += values[column]
+      for (const [pair, [i, j]] of pairs.entries()) addProduct(this.#products[pair], states[i], states[j])
+    }
+    this.#rows += rows
   }
 
   /**
@@ -96,8 +114,32 @@ export class CkaTable {
    * there are fewer than two rows: then there is none.
    */
   values(): number[][] {
-    return this.#shape.values(this.#sums.squares())
+    const squares = this.#shape.pairs.map(([i, j], pair) =>
+      centredSquares(this.#products[pair], this.#sums[i], this.#sums[j], this.#rows),
+    )
+    return this.#shape.values(squares)
   }
+}
+
+/** Mean of the rows, taken from the first one: of equal rows it is exactly that row. */
+function meanRow(block: StateBlock, rows: number, width: number): Float64Array {
+  const mean = new Float64Array(width)
+  for (let at = 0; at < rows * width; at++) mean[at % width] += (block[at] - block[at % width]) / rows
+  return mean.map((value, column) => value + block[column])
+}
+
+/** product += left rightᵀ, (left's width, right's width). */
+function addProduct(product: Float64Array, left: Float64Array, right: Float64Array): void {
+  for (let i = 0, at = 0; i < left.length; i++)
+    for (let j = 0; j < right.length; j++, at++) product[at] += left[i] * right[j]
+}
+
+/** Squared Frobenius norm of a product about the means: each entry less sumᵢ sumⱼ / rows. */
+function centredSquares(product: Float64Array, left: Float64Array, right: Float64Array, rows: number): number {
+  let total = 0
+  for (let i = 0, at = 0; i < left.length; i++)
+    for (let j = 0; j < right.length; j++, at++) total += (product[at] - (left[i] * right[j]) / rows) ** 2
+  return total
 }
 
 /**

@@ -12,6 +12,7 @@ export {
   saveModelFolder,
 } from './checkpoint-folder.js'
 export * from './config.js'
+export { GramSums, type LayerPair, type StateBlock } from './gram-sums.js'
 export { exportMapping, importMapping } from './huggingface.js'
 export { huggingFaceConfig, parseHuggingFaceConfig } from './huggingface-config.js'
 export { headsOfTensors } from './huggingface-heads.js'

@@ -66,10 +66,17 @@ export interface NativeProbe {
   dispose(): Promise<void>
 }
 
+export interface NativeGramSums {
+  add(blocks: readonly (Float32Array | Float64Array)[], rows: number): Promise<void>
+  squares(): Promise<Float64Array>
+  dispose(): Promise<void>
+}
+
 interface ModelAddon extends NativeCore {
   NativeModel: new (config: ModelConfig, options: object) => NativeModel
   NativeOptimizer: new (model: NativeModel, config: object) => NativeOptimizer
   NativeProbe: new (features?: object) => NativeProbe
+  NativeGramSums: new (widths: Int32Array, pairs: Int32Array) => NativeGramSums
   spanMeans(
     model: NativeModel,
     batch: object,

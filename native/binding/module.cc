@@ -3,6 +3,7 @@
 #include "binding/arguments.h"
 #include "binding/errors.h"
 #include "binding/execution_thread.h"
+#include "binding/gram_handle.h"
 #include "binding/model_handle.h"
 #include "binding/optimizer_handle.h"
 #include "binding/probe_handle.h"
@@ -90,6 +91,7 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   exports.Set("NativeModel", ModelHandle::define(env));
   exports.Set("NativeOptimizer", OptimizerHandle::define(env));
   exports.Set("NativeProbe", ProbeHandle::define(env));
+  exports.Set("NativeGramSums", GramHandle::define(env));
   exports.Set("spanMeans", Napi::Function::New(env, model_span_means));
   exports.Set("counters", Napi::Function::New(env, read_counters));
   exports.Set("prepareExit", Napi::Function::New(env, prepare_exit));

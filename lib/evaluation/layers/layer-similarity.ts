@@ -6,9 +6,8 @@
 import { setImmediate } from 'node:timers/promises'
 import type { PackedBatch } from '../../data/packed-batch.js'
 import { StrataError } from '../../errors.js'
-import { computeThreads, type Values } from '../../model/index.js'
-import { CkaShape, CkaTable } from '../cka.js'
-import { ParallelCka } from './parallel-cka.js'
+import type { Values } from '../../model/index.js'
+import { LayerCka } from './layer-cka.js'
 import { type ReadingOptions, readBatches, type SentenceReader } from './sentence-reader.js'
 
 export type LayerUnit = 'token' | 'sentence'
@@ -45,12 +44,7 @@ export async function layerSimilarity(
   const readers = right ? [left, right] : [left]
   const widths = readers.map(({ model }) => model.config.encoder.hiddenSize)
   const layerWidths = readers.map(({ model }, side) => Array(model.config.encoder.layers + 1).fill(widths[side]))
-  const [own, others] = layerWidths
-  await using threads =
-    workOf(own, others, rowsAtMost(left, unit)) > MOST_ALONE
-      ? new ParallelCka(own, others, computeThreads())
-      : undefined
-  const table = threads ?? new CkaTable(own, others)
+  await using table = await LayerCka.open(layerWidths[0], layerWidths[1])
   for await (const batches of readBatches(readers, options)) {
     const blocks: Float64Array[][] = []
     for (const [side, reader] of readers.entries()) {
@@ -70,19 +64,6 @@ export async function layerSimilarity(
     throw new StrataError('BAD_DATA', `${rows} ${unit}s came, at least 2 are needed to compare layers; give more text`)
   const [p, q] = [widths[0], widths[1] ?? widths[0]]
   return { unit, rows, matrix: await table.values(), chance: Math.sqrt((p * q) / ((rows + p) * (rows + q))) }
-}
-
-/** Multiplications that the calling thread does itself, a tenth of a second or less: a thread takes longer to start. */
-const MOST_ALONE = 2e8
-
-/** Multiplications of all products of pairs of layers. */
-function workOf(own: readonly number[], others: readonly number[] | undefined, rows: number): number {
-  const { widths, pairs } = new CkaShape(own, others)
-  return pairs.reduce((sum, [left, right]) => sum + widths[left] * widths[right], 0) * rows
-}
-
-function rowsAtMost({ sentences }: SentenceReader, unit: LayerUnit): number {
-  return unit === 'sentence' ? sentences.length : sentences.reduce((sum, { tokenIds }) => sum + tokenIds.length, 0)
 }
 
 type RowsOf = (states: Values, width: number) => Float64Array
