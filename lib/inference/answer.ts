@@ -6,7 +6,7 @@ import { type WindowSizes, windowsOf } from '../tasks/span-windows.js'
 import type { EncodedText } from '../text/index.js'
 import { checkText, positive, tokenLimit } from './check-arguments.js'
 import { type FoundTask, findTask } from './find-task.js'
-import { headWork } from './head-work.js'
+import { headQuestion } from './head-question.js'
 import type { CallOptions, Session } from './loaded-parts.js'
 import { estimateTokens } from './serving/encode-texts.js'
 
@@ -74,7 +74,7 @@ export async function answer(
     const tokenIds = Int32Array.from([clsId, ...questionIds, sepId, ...part, sepId])
     return { tokenIds, segmentIds: new Int32Array(tokenIds.length).fill(1, questionIds.length + 2), truncated: false }
   })
-  const rows = await session.compute(headWork(task.head, task.saved?.adapter), sequences)
+  const [rows] = await session.compute([headQuestion(model, task.head, task.saved?.adapter)], sequences)
   const scored = rows.map((values, index) => {
     const places = Array.from({ length: values.length / 2 }, (_, place) => 2 * place)
     const startLogits = places.map((place) => values[place])

@@ -1,16 +1,15 @@
-/** Several tasks of one checkpoint asked about the same texts: those that read the same sequences share one encoder pass. */
+/** Several tasks of one checkpoint, and vectors, asked about the same texts: what reads the same sequences is computed once. */
 import { StrataError } from '../errors.js'
-import type { HeadConfig } from '../model/index.js'
-import type { EncodedText } from '../text/index.js'
+import type { EncodedText, EncodeInput } from '../text/index.js'
 import { inputList, positive, type TextInput, textList, tokenLimit } from './check-arguments.js'
 import { type Classification, classificationOf, layoutOf, type ScoringHead } from './classify.js'
-import { type Embeddings, type EmbedOptions, embedWork, encodeWhole } from './embed.js'
+import { checkWhole, type Embeddings, type EmbedOptions, embedQuestion, wholeLimit } from './embed.js'
 import { type FoundTask, findTask } from './find-task.js'
-import { type HeadRow, headsWork, headWork } from './head-work.js'
+import { type HeadRow, headQuestion } from './head-question.js'
 import type { CallOptions, HeadOf, Session } from './loaded-parts.js'
 import { type ParsedSentence, parsedSentences, parseWindows, wordLists } from './parse.js'
 import { charactersOf } from './serving/encode-texts.js'
-import type { Sequence } from './serving/work.js'
+import type { Question, Sequence } from './serving/question.js'
 import { type TaggedWord, taggedTexts, tagWindows } from './tag.js'
 
 export interface AskTasksOptions extends CallOptions {
@@ -36,13 +35,15 @@ export interface TaskAnswers {
   embeddings?: Embeddings
 }
 
-/** A task's way through the model: what it reads, which head, and what becomes of the head's rows. */
+/** A task's way through the model, or that of the vectors: what is read, what is asked, and what becomes of the rows. */
 interface Plan {
-  head: HeadConfig
-  adapter: string | undefined
+  question: Question<unknown>
   sequences: readonly Sequence[]
-  finish(rows: readonly HeadRow[]): Promise<void> | void
+  finish(rows: readonly unknown[]): Promise<void> | void
 }
+
+/** Texts as tokens; what is laid out and cut alike has the same sequences. */
+type Encode = (inputs: readonly EncodeInput[], layout: string, maxTokens: number) => Promise<EncodedText[]>
 
 const KINDS = ['classifier', 'san', 'regressor', 'ranker', 'tagger', 'parser'] as const
 type AskedHead = HeadOf<(typeof KINDS)[number]>
@@ -89,20 +90,17 @@ async function askBlock(
   options: AskTasksOptions,
 ): Promise<TaskAnswers> {
   const answers: TaskAnswers = { classes: {}, tags: {}, parses: {} }
-  // Tasks that lay texts out alike have the same sequences.
   const encoded = new Map<string, Promise<EncodedText[]>>()
-  const encode = (task: FoundTask, maxTokens: number): Promise<EncodedText[]> => {
-    const layout = `${maxTokens} ${task.saved?.hypothesisFirst}`
-    const known = encoded.get(layout) ?? session.encode(layoutOf(task, inputs), { maxTokens })
-    encoded.set(layout, known)
+  const encode: Encode = (texts, layout, maxTokens) => {
+    const key = `${layout} ${maxTokens}`
+    const known = encoded.get(key) ?? session.encode(texts, { maxTokens })
+    encoded.set(key, known)
     return known
   }
-  const plans = await Promise.all(
-    [...tasks].map(([name, task]) => planOf(session, name, task, inputs, { ...options, encode }, answers)),
-  )
-  const work: Promise<void>[] = groupsOf(plans).map((group) => computeGroup(session, group))
-  if (options.embed) work.push(embedTexts(session, inputs as string[], first, options.embed, answers))
-  await Promise.all(work)
+  const planned = [...tasks].map(([name, task]) => planOf(session, name, task, inputs, { ...options, encode }, answers))
+  if (options.embed)
+    planned.push(embedPlan(session, inputs as readonly string[], first, options.embed, encode, answers))
+  await Promise.all(groupsOf(await Promise.all(planned)).map((group) => computeGroup(session, group)))
   return answers
 }
 
@@ -111,18 +109,18 @@ async function planOf(
   name: string,
   task: FoundTask<AskedHead>,
   inputs: readonly TextInput[],
-  options: AskTasksOptions & { encode(task: FoundTask, maxTokens: number): Promise<EncodedText[]> },
+  options: AskTasksOptions & { encode: Encode },
   answers: TaskAnswers,
 ): Promise<Plan> {
   const { head } = task
-  const adapter = task.saved?.adapter
+  const question = headQuestion(session.parts.model, head, task.saved?.adapter)
   const limit = tokenLimit(options.maxTokens ?? task.sequenceTokens, session.parts.model.config.encoder.maxPositions)
   if (head.kind === 'tagger') {
     const windows = await tagWindows(session, inputs as readonly string[], limit)
     const finish = async (rows: readonly HeadRow[]): Promise<void> => {
       answers.tags[name] = await taggedTexts({ ...task, head }, inputs.length, windows, rows)
     }
-    return { head, adapter, sequences: windows, finish }
+    return { question, sequences: windows, finish }
   }
   if (head.kind === 'parser') {
     const words = wordLists(inputs)
@@ -130,33 +128,56 @@ async function planOf(
     const finish = async (rows: readonly HeadRow[]): Promise<void> => {
       answers.parses[name] = await parsedSentences({ ...task, head }, words, windows, rows)
     }
-    return { head, adapter, sequences: windows, finish }
+    return { question, sequences: windows, finish }
   }
-  const encoded = await options.encode(task, limit)
+  const layout = task.saved?.hypothesisFirst ? 'second first' : 'as given'
+  const encoded = await options.encode(layoutOf(task, inputs), layout, limit)
   const scoring: FoundTask<ScoringHead> = { ...task, head }
   const finish = (rows: readonly HeadRow[]): void => {
     answers.classes[name] = encoded.map(({ truncated }, index) =>
       classificationOf(scoring, { values: rows[index], truncated }, options.topK),
     )
   }
-  return { head, adapter, sequences: encoded, finish }
+  return { question, sequences: encoded, finish }
 }
 
-/** Plans that read the same sequences through the same adapter, each head once, and taggers and parsers by like words. */
+async function embedPlan(
+  session: Session,
+  texts: readonly string[],
+  first: number,
+  options: Omit<EmbedOptions, 'signal'>,
+  encode: Encode,
+  answers: TaskAnswers,
+): Promise<Plan> {
+  const { model } = session.parts
+  const question = embedQuestion(model, options)
+  const limit = wholeLimit(session, options)
+  const encoded = checkWhole(await encode(texts, 'as given', limit), limit, options, first)
+  const finish = (vectors: readonly Float32Array[]): void => {
+    answers.embeddings = {
+      vectors: [...vectors],
+      dimension: model.config.encoder.hiddenSize,
+      tokenCount: encoded.reduce((sum, { tokenIds }) => sum + tokenIds.length, 0),
+      truncated: encoded.flatMap(({ truncated }, index) => (truncated ? [first + index] : [])),
+    }
+  }
+  return { question, sequences: encoded, finish }
+}
+
+/** Plans that read the same sequences through the same adapter, taggers and parsers by like words. */
 function groupsOf(plans: readonly Plan[]): Plan[][] {
   const groups: Plan[][] = []
   for (const plan of plans) {
-    const group = groups.find((others) => others.every((other) => sharesPass(other, plan)))
+    const group = groups.find((others) => others.every((other) => readsTheSame(other, plan)))
     if (group) group.push(plan)
     else groups.push([plan])
   }
   return groups
 }
 
-function sharesPass(a: Plan, b: Plan): boolean {
+function readsTheSame(a: Plan, b: Plan): boolean {
   return (
-    a.adapter === b.adapter &&
-    a.head.name !== b.head.name &&
+    a.question.adapter === b.question.adapter &&
     (a.sequences === b.sequences || sameSequences(a.sequences, b.sequences))
   )
 }
@@ -182,31 +203,11 @@ function sameNumbers(a: ArrayLike<number>, b: ArrayLike<number>): boolean {
 }
 
 async function computeGroup(session: Session, group: readonly Plan[]): Promise<void> {
-  const [{ head, adapter }] = group
-  if (group.length === 1) return group[0].finish(await session.compute(headWork(head, adapter), group[0].sequences))
   // Of taggers and parsers, whose words' places are the same.
   const placed = group.find(({ sequences }) => sequences.some(({ places }) => places)) ?? group[0]
-  const work = headsWork(
-    group.map((plan) => plan.head),
-    adapter,
+  const rows = await session.compute(
+    group.map(({ question }) => question),
+    placed.sequences,
   )
-  const rows = await session.compute(work, placed.sequences)
-  for (const [place, plan] of group.entries()) await plan.finish(rows.map((ofHeads) => ofHeads[place]))
-}
-
-async function embedTexts(
-  session: Session,
-  texts: readonly string[],
-  first: number,
-  options: Omit<EmbedOptions, 'signal'>,
-  answers: TaskAnswers,
-): Promise<void> {
-  const encoded = await encodeWhole(session, texts, options, first)
-  const { model } = session.parts
-  answers.embeddings = {
-    vectors: await session.compute(embedWork(model, options), encoded),
-    dimension: model.config.encoder.hiddenSize,
-    tokenCount: encoded.reduce((sum, { tokenIds }) => sum + tokenIds.length, 0),
-    truncated: encoded.flatMap(({ truncated }, index) => (truncated ? [first + index] : [])),
-  }
+  for (const [place, plan] of group.entries()) await plan.finish(rows[place])
 }

@@ -2,8 +2,8 @@
 import type { EncodedText, EncodeInput } from '../text/index.js'
 import { inputList, positive, tokenLimit } from './check-arguments.js'
 import { type FoundTask, findTask } from './find-task.js'
+import { type HeadRow, headQuestion } from './head-question.js'
 import { softmaxRow } from './head-scores.js'
-import { type HeadRow, headWork } from './head-work.js'
 import type { CallOptions, HeadOf, Session } from './loaded-parts.js'
 import { charactersOf } from './serving/encode-texts.js'
 
@@ -89,14 +89,14 @@ async function scoreRows(
   texts: unknown,
   options: AskOptions,
 ): Promise<ScoredText[]> {
-  const work = headWork(task.head, task.saved?.adapter)
+  const question = headQuestion(session.parts.model, task.head, task.saved?.adapter)
   const maxTokens = tokenLimit(
     options.maxTokens ?? task.sequenceTokens,
     session.parts.model.config.encoder.maxPositions,
   )
   const blocks = await session.inBlocks(layoutOf(task, texts), charactersOf, async (block, inputs) => {
     const encoded: EncodedText[] = await block.encode(inputs, { maxTokens })
-    const rows = await block.compute(work, encoded)
+    const [rows] = await block.compute([question], encoded)
     return encoded.map(({ truncated }, index) => ({ values: rows[index], truncated }))
   })
   return blocks.length === 1 ? blocks[0] : blocks.flat()

@@ -5,9 +5,9 @@ import { shownValue } from '../shown-value.js'
 import type { EncodedText } from '../text/index.js'
 import { textList, tokenLimit } from './check-arguments.js'
 import type { CallOptions, Session } from './loaded-parts.js'
-import { embedMix, findMix } from './mixed-states.js'
+import { findMix, layersOf, mixedVectors } from './mixed-states.js'
 import { ownRows } from './own-rows.js'
-import type { Work } from './serving/work.js'
+import type { Question, Sequence } from './serving/question.js'
 
 export interface EmbedOptions extends CallOptions {
   /** How token states become one vector; default `mean`. */
@@ -40,14 +40,15 @@ export interface Embeddings {
 
 export async function embed(session: Session, texts: unknown, options: EmbedOptions): Promise<Embeddings> {
   const { model } = session.parts
-  const work = embedWork(model, options)
+  const question = embedQuestion(model, options)
   const list = textList(texts)
   const blocks = await session.inBlocks(
     list,
     ({ length }) => length,
     async (block, inputs, first) => {
       const encoded = await encodeWhole(block, inputs, options, first)
-      return { encoded, vectors: await block.compute(work, encoded) }
+      const [vectors] = await block.compute([question], encoded)
+      return { encoded, vectors }
     },
   )
   const encoded = blocks.length === 1 ? blocks[0].encoded : blocks.flatMap((block) => block.encoded)
@@ -60,7 +61,7 @@ export async function embed(session: Session, texts: unknown, options: EmbedOpti
 }
 
 /** Throws BAD_ARGUMENT for a layer, pooling, mix or adapter that there is not. */
-export function embedWork(model: Model, options: EmbedOptions): Work<Float32Array> {
+export function embedQuestion(model: Model, options: EmbedOptions): Question<Float32Array> {
   const { layers, hiddenSize } = model.config.encoder
   const { layer = layers, pooling = 'mean', normalize = false, adapter } = options
   const mix = isMix(layer) ? findMix(model, layer.split(':', 2)[1]) : undefined
@@ -69,16 +70,26 @@ export function embedWork(model: Model, options: EmbedOptions): Work<Float32Arra
   if (!['mean', 'cls', 'max'].includes(pooling))
     throw new StrataError('BAD_ARGUMENT', `pooling came as ${shownValue(pooling)}, expected mean, cls or max`)
   checkAdapter(model, adapter)
-  return {
-    kind: `embed ${JSON.stringify([layer, pooling, normalize, adapter])}`,
-    async run(running, plain, sequences) {
-      const batch = adapter === undefined ? plain : { ...plain, adapter }
-      const vectors = mix
-        ? await embedMix(running, batch, mix, { pooling, normalize })
-        : await running.embed(batch, { layer: layer as number, pooling, normalize })
-      return sequences.map((_, row) => vectors.subarray(row * hiddenSize, (row + 1) * hiddenSize))
-    },
+  const rowsOf = (vectors: Float32Array, sequences: readonly Sequence[]): Float32Array[] =>
+    sequences.map((_, row) => vectors.subarray(row * hiddenSize, (row + 1) * hiddenSize))
+  const known = {
+    key: `vectors ${JSON.stringify([layer, pooling, normalize])}`,
+    adapter,
+    depth: mix ? layers : (layer as number),
     own: ownRows,
+  }
+  if (mix) {
+    return {
+      ...known,
+      ask: () => ({ kind: 'states', layers: layersOf(mix, layers) }),
+      read: async (answer, sequences, offsets, running) =>
+        rowsOf(await mixedVectors(running, answer, offsets, mix, { pooling, normalize }), sequences),
+    }
+  }
+  return {
+    ...known,
+    ask: () => ({ kind: 'vectors', layer: layer as number, pooling, normalize }),
+    read: ([{ values }], sequences) => rowsOf(values as Float32Array, sequences),
   }
 }
 
@@ -86,12 +97,26 @@ export function embedWork(model: Model, options: EmbedOptions): Work<Float32Arra
 export async function encodeWhole(
   session: Session,
   texts: readonly string[],
-  { maxTokens: asked, truncate = true }: Pick<EmbedOptions, 'maxTokens' | 'truncate'>,
+  options: Pick<EmbedOptions, 'maxTokens' | 'truncate'>,
   first: number,
 ): Promise<EncodedText[]> {
-  const positions = session.parts.model.config.encoder.maxPositions
-  const maxTokens = tokenLimit(asked ?? positions, positions)
-  const encoded = await session.encode(texts, { maxTokens })
+  const maxTokens = wholeLimit(session, options)
+  return checkWhole(await session.encode(texts, { maxTokens }), maxTokens, options, first)
+}
+
+/** Tokens that a text may have; default: the encoder's positions. */
+export function wholeLimit({ parts }: Session, { maxTokens }: Pick<EmbedOptions, 'maxTokens'>): number {
+  const positions = parts.model.config.encoder.maxPositions
+  return tokenLimit(maxTokens ?? positions, positions)
+}
+
+/** Throws BAD_ARGUMENT for a text that was cut where it may not be. */
+export function checkWhole(
+  encoded: EncodedText[],
+  maxTokens: number,
+  { truncate = true }: Pick<EmbedOptions, 'truncate'>,
+  first: number,
+): EncodedText[] {
   const tooLong = truncate ? -1 : encoded.findIndex((text) => text.truncated)
   if (tooLong < 0) return encoded
   const index = first + tooLong

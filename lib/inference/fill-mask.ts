@@ -1,10 +1,10 @@
 /** What a masked-LM head would put in place of each [MASK]. */
 import { StrataError } from '../errors.js'
-import { type ModelConfig, tapLayer } from '../model/index.js'
+import { type Model, type ModelConfig, tapLayer } from '../model/index.js'
 import { checkText, positive } from './check-arguments.js'
-import { positionsOf } from './head-work.js'
-import type { CallOptions, Session } from './loaded-parts.js'
-import type { Work } from './serving/work.js'
+import { positionsOf } from './head-question.js'
+import type { CallOptions, HeadOf, Session } from './loaded-parts.js'
+import type { Question } from './serving/question.js'
 
 export interface FillMaskOptions extends CallOptions {
   /** Candidates per mask, most probable first; default 5. */
@@ -54,7 +54,7 @@ export async function fillMask(session: Session, text: string, options: FillMask
     )
   }
   const wanted = Math.min(topK, vocabSize)
-  const [row] = await session.compute(maskWork(head, wanted, layer), [{ ...encoded, places }])
+  const [[row]] = await session.compute([maskQuestion(model, head, wanted, layer)], [{ ...encoded, places }])
   return places.map((position, mask) => ({
     position,
     candidates: Array.from(row.tokenIds.subarray(mask * wanted, (mask + 1) * wanted), (tokenId, column) => ({
@@ -71,30 +71,42 @@ interface MaskRow {
   probabilities: Float32Array
 }
 
-function maskWork(head: string, topK: number, layer: number | undefined): Work<MaskRow> {
+function maskQuestion(
+  { config }: Model,
+  { name: head, tap }: HeadOf<'masked-lm'>,
+  topK: number,
+  layer: number | undefined,
+): Question<MaskRow> {
   return {
-    kind: `mask ${JSON.stringify([head, topK, layer])}`,
-    async run(model, batch, sequences) {
-      const positions = positionsOf(sequences, batch)
-      const { tokenIds, probabilities } = await model.predictMasked(batch, head, positions, topK, layer)
+    key: `masks ${JSON.stringify([head, topK, layer])}`,
+    adapter: undefined,
+    depth: Math.max(tapLayer(tap, config.encoder.layers), layer ?? 0),
+    ask(sequences, offsets) {
+      const positions = positionsOf(sequences, offsets)
+      return { kind: 'masks', head, positions, topK, ...(layer !== undefined && { layer }) }
+    },
+    read([{ values: tokenIds }, { values: probabilities }], sequences) {
       let next = 0
-      return sequences.map(({ places = [] }) => {
+      return sequences.map(({ places = [] }): MaskRow => {
         const first = next
         next += places.length * topK
-        return { tokenIds: tokenIds.subarray(first, next), probabilities: probabilities.subarray(first, next) }
+        return {
+          tokenIds: tokenIds.subarray(first, next) as Int32Array,
+          probabilities: probabilities.subarray(first, next) as Float32Array,
+        }
       })
     },
   }
 }
 
-function maskedLmHead(config: ModelConfig, name: string | undefined): string {
+function maskedLmHead(config: ModelConfig, name: string | undefined): HeadOf<'masked-lm'> {
   const { layers } = config.encoder
   const heads = config.heads.filter((head) => head.kind === 'masked-lm')
   const head =
     name === undefined
       ? [...heads].sort((a, b) => tapLayer(b.tap, layers) - tapLayer(a.tap, layers))[0]
       : heads.find((one) => one.name === name)
-  if (head) return head.name
+  if (head) return head
   const known = heads.map((one) => one.name).join(', ')
   throw new StrataError(
     'UNSUPPORTED',

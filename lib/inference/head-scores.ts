@@ -1,9 +1,12 @@
-import { type HeadLabels, type PackedBatch, sequenceCount, tokenCount } from '../data/packed-batch.js'
+import type { HeadLabels, PackedBatch } from '../data/packed-batch.js'
 import type { HeadConfig, Model, Scores } from '../model/index.js'
 
-/** Labels that ask a head for scores of every sequence, every token, or of the given places; their values say nothing. */
-export function askingLabels(head: HeadConfig, batch: PackedBatch, positions?: Int32Array): HeadLabels {
-  const rows = sequenceCount(batch)
+/**
+ * Labels that ask a head for scores of every sequence, every token, or of the given places; their values say nothing. `offsets`: where the
+ * B sequences begin, shape (B + 1).
+ */
+export function askingLabels(head: HeadConfig, offsets: Int32Array, positions?: Int32Array): HeadLabels {
+  const rows = offsets.length - 1
   switch (head.kind) {
     case 'regressor':
       return { labels: new Int32Array(rows), values: new Float32Array(rows) }
@@ -12,11 +15,11 @@ export function askingLabels(head: HeadConfig, batch: PackedBatch, positions?: I
       return { labels: new Int32Array(rows).fill(1), groups: Int32Array.from({ length: rows }, (_, row) => row) }
     case 'span': {
       // "No answer" stands for any place.
-      const spanStarts = batch.sequenceOffsets.slice(0, rows)
+      const spanStarts = offsets.slice(0, rows)
       return { labels: new Int32Array(rows), spanStarts, spanEnds: spanStarts.map((start) => start + 1) }
     }
     case 'tagger': {
-      const places = positions ?? Int32Array.from({ length: tokenCount(batch) }, (_, place) => place)
+      const places = positions ?? Int32Array.from({ length: offsets[rows] }, (_, place) => place)
       return { positions: places, labels: new Int32Array(places.length) }
     }
     case 'parser': {
@@ -30,7 +33,7 @@ export function askingLabels(head: HeadConfig, batch: PackedBatch, positions?: I
 }
 
 /**
- * Scores of a task's head: (B, C) of a classifier (log-probabilities of a SAN), (B, 1) of a regressor or ranker, (T, 2) start and
+ * One head asked in a pass of its own, what the shared passes of serving are held against. Scores of a task's head: (B, C) of a classifier (log-probabilities of a SAN), (B, 1) of a regressor or ranker, (T, 2) start and
  * end of a span head, (M, C) of a tagger at `positions` (default: every token); of a parser see HeadEvaluation.
  */
 export async function headScores(
@@ -39,7 +42,7 @@ export async function headScores(
   head: HeadConfig,
   options: { adapter?: string; positions?: Int32Array } = {},
 ): Promise<Scores> {
-  const labels = { [head.name]: askingLabels(head, batch, options.positions) }
+  const labels = { [head.name]: askingLabels(head, batch.sequenceOffsets, options.positions) }
   const { adapter } = options
   return model.headLogits({ ...batch, labels, ...(adapter === undefined ? {} : { adapter }) }, head.name)
 }

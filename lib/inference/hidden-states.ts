@@ -5,7 +5,7 @@ import { textList } from './check-arguments.js'
 import { checkAdapter, encodeWhole } from './embed.js'
 import type { CallOptions, Session } from './loaded-parts.js'
 import { ownRows } from './own-rows.js'
-import type { Work } from './serving/work.js'
+import type { Question } from './serving/question.js'
 
 export interface HiddenStatesOptions extends CallOptions {
   /** Layers to read: 0 = embedding output, l = output of block l. Blocks above the highest are not computed. */
@@ -36,13 +36,13 @@ export async function hiddenStates(
   options: HiddenStatesOptions,
 ): Promise<TokenStates[]> {
   const { tokenizer } = session.parts
-  const work = statesWork(session, options)
+  const question = statesQuestion(session, options)
   const blocks = await session.inBlocks(
     textList(texts),
     ({ length }) => length,
     async (block, inputs, first) => {
       const encoded = await encodeWhole(block, inputs, options, first)
-      const rows = await block.compute(work, encoded)
+      const [rows] = await block.compute([question], encoded)
       return encoded.map(({ tokenIds, truncated }, index): TokenStates => {
         const tokens = Array.from(tokenIds, (id) => tokenizer.idToToken(id) ?? `[unused:${id}]`)
         return { tokenIds, tokens, states: rows[index], truncated }
@@ -52,7 +52,7 @@ export async function hiddenStates(
   return blocks.flat()
 }
 
-function statesWork({ parts: { model } }: Session, options: HiddenStatesOptions): Work<Values[]> {
+function statesQuestion({ parts: { model } }: Session, options: HiddenStatesOptions): Question<Values[]> {
   const { layers: top, hiddenSize } = model.config.encoder
   const { layers, adapter } = options ?? {}
   if (
@@ -64,15 +64,15 @@ function statesWork({ parts: { model } }: Session, options: HiddenStatesOptions)
   }
   checkAdapter(model, adapter)
   return {
-    kind: `states ${JSON.stringify([layers, adapter])}`,
-    async run(running, plain, sequences) {
-      const batch = adapter === undefined ? plain : { ...plain, adapter }
-      const states = await running.hiddenStates(batch, layers)
-      return sequences.map((_, row) => {
-        const [from, to] = [batch.sequenceOffsets[row] * hiddenSize, batch.sequenceOffsets[row + 1] * hiddenSize]
-        return states.map((layer) => layer.subarray(from, to))
-      })
-    },
+    key: `states ${JSON.stringify(layers)}`,
+    adapter,
+    depth: Math.max(...layers),
+    ask: () => ({ kind: 'states', layers: Int32Array.from(layers) }),
+    read: (answer, sequences, offsets) =>
+      sequences.map((_, row) => {
+        const [from, to] = [offsets[row] * hiddenSize, offsets[row + 1] * hiddenSize]
+        return answer.map(({ values }) => (values as Values).subarray(from, to))
+      }),
     own: (rows) => {
       const owned = ownRows(rows.flat())
       return rows.map((row, index) => owned.slice(index * row.length, (index + 1) * row.length))

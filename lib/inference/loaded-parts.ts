@@ -1,6 +1,6 @@
 import type { HeadConfig, Model, SavedTask } from '../model/index.js'
 import type { EncodedText, EncodeInput, EncodeOptions, Tokenizer } from '../text/index.js'
-import type { Sequence, Work } from './serving/work.js'
+import type { QuestionsOf, RowsOf, Sequence } from './serving/question.js'
 
 /** What every kind of question to a trained model is asked with. */
 export interface LoadedParts {
@@ -17,8 +17,8 @@ export interface Session {
   announce(tokens: number): Promise<void>
   /** Token ids of texts, for which room is taken. Throws OVERLOADED. */
   encode(inputs: readonly EncodeInput[], options?: EncodeOptions): Promise<EncodedText[]>
-  /** One row a sequence, in their order. */
-  compute<Row>(work: Work<Row>, sequences: readonly Sequence[]): Promise<Row[]>
+  /** For each question one row a sequence, in their order; the questions are asked of every sequence, through the same adapter. */
+  compute<Rows extends unknown[]>(questions: QuestionsOf<Rows>, sequences: readonly Sequence[]): Promise<RowsOf<Rows>>
   /**
    * A long list in blocks, so that neither tokens nor the queue's room are taken for all of it at once; each with a session of its own
    * and the place of its first input. Results in the order of the blocks.

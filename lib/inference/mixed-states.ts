@@ -1,7 +1,6 @@
 /** Vectors of texts from a learned mix of layers. The model hands out the layers' states; summing them costs little beside them. */
-import { type PackedBatch, sequenceCount } from '../data/packed-batch.js'
 import { StrataError } from '../errors.js'
-import type { MixConfig, Model } from '../model/index.js'
+import type { MixConfig, Model, ModelAnswer } from '../model/index.js'
 import { mapInTurns } from './pause.js'
 
 /** As the native mix has it. */
@@ -22,26 +21,28 @@ export function findMix(model: Model, name: string | undefined): MixConfig {
   )
 }
 
-/** One vector a sequence, (B, H) row-major: R = γ Σ softmax(w)_j N(h_j) for every token, then pooled. */
-export async function embedMix(
+/** The layers that a mix reads. */
+export function layersOf({ includeEmbeddings }: MixConfig, layers: number): Int32Array {
+  const first = includeEmbeddings ? 0 : 1
+  return Int32Array.from({ length: layers + 1 - first }, (_, index) => first + index)
+}
+
+/** One vector a sequence, (B, H) row-major, of the states of {@link layersOf}: R = γ Σ softmax(w)_j N(h_j) for every token, then pooled. */
+export async function mixedVectors(
   model: Model,
-  batch: PackedBatch,
+  states: ModelAnswer,
+  offsets: Int32Array,
   mix: MixConfig,
   { pooling, normalize }: { pooling: 'mean' | 'cls' | 'max'; normalize: boolean },
 ): Promise<Float32Array> {
-  const { layers, hiddenSize } = model.config.encoder
+  const { hiddenSize } = model.config.encoder
   const factors = await factorsOf(model, mix.name)
-  const first = mix.includeEmbeddings ? 0 : 1
-  const states = await model.hiddenStates(
-    batch,
-    Array.from({ length: layers + 1 - first }, (_, index) => first + index),
-  )
-  const vectors = new Float32Array(sequenceCount(batch) * hiddenSize)
-  await mapInTurns(Array.from(batch.sequenceOffsets.subarray(1)), (end, row) => {
-    const begin = batch.sequenceOffsets[row] * hiddenSize
+  const vectors = new Float32Array((offsets.length - 1) * hiddenSize)
+  await mapInTurns(Array.from(offsets.subarray(1)), (end, row) => {
+    const begin = offsets[row] * hiddenSize
     const sum = new Float64Array(end * hiddenSize - begin)
-    states.forEach((state, index) => {
-      addLayer(sum, state.subarray(begin, end * hiddenSize), factors[index], hiddenSize, mix.layerNorm)
+    states.forEach(({ values }, index) => {
+      addLayer(sum, values.subarray(begin, end * hiddenSize), factors[index], hiddenSize, mix.layerNorm)
     })
     vectors.set(pooled(sum, hiddenSize, pooling, normalize), row * hiddenSize)
   })

@@ -4,7 +4,7 @@ import { splitWords, type Tokenizer } from '../text/index.js'
 import { tokenLimit, wordsList } from './check-arguments.js'
 import { type AskOptions, labelNames } from './classify.js'
 import { type FoundTask, findTask } from './find-task.js'
-import { type HeadRow, headWork } from './head-work.js'
+import { type HeadRow, headQuestion } from './head-question.js'
 import type { HeadOf, Session } from './loaded-parts.js'
 import { mapInTurns } from './pause.js'
 import { encodeTexts, estimateTokens } from './serving/encode-texts.js'
@@ -19,11 +19,12 @@ export interface ParsedSentence extends Parse {
 
 export async function parse(session: Session, sentences: unknown, options: AskOptions = {}): Promise<ParsedSentence[]> {
   const task = findTask(session.parts, ['parser'], options.task, 'parse')
-  const work = headWork(task.head, task.saved?.adapter)
+  const question = headQuestion(session.parts.model, task.head, task.saved?.adapter)
   const limit = tokenLimit(options.maxTokens ?? task.sequenceTokens, session.parts.model.config.encoder.maxPositions)
   const blocks = await session.inBlocks(wordLists(sentences), charactersOfWords, async (block, words) => {
     const windows = await parseWindows(block, words, limit)
-    return parsedSentences(task, words, windows, await block.compute(work, windows))
+    const [rows] = await block.compute([question], windows)
+    return parsedSentences(task, words, windows, rows)
   })
   return blocks.length === 1 ? blocks[0] : blocks.flat()
 }

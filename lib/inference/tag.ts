@@ -3,8 +3,8 @@ import type { Tokenizer, TokenOffsets } from '../text/index.js'
 import { tokenLimit, wordsList } from './check-arguments.js'
 import { type AskOptions, labelNames } from './classify.js'
 import { type FoundTask, findTask } from './find-task.js'
+import { type HeadRow, headQuestion } from './head-question.js'
 import { softmaxRow } from './head-scores.js'
-import { type HeadRow, headWork } from './head-work.js'
 import type { HeadOf, Session } from './loaded-parts.js'
 import { mapInTurns } from './pause.js'
 import { encodeTexts, estimateTokens } from './serving/encode-texts.js'
@@ -33,11 +33,12 @@ export type WordsInput = string | readonly string[]
 
 export async function tag(session: Session, texts: unknown, options: AskOptions = {}): Promise<TaggedWord[][]> {
   const task = findTask(session.parts, ['tagger'], options.task, 'tag')
-  const work = headWork(task.head, task.saved?.adapter)
+  const question = headQuestion(session.parts.model, task.head, task.saved?.adapter)
   const limit = tokenLimit(options.maxTokens ?? task.sequenceTokens, session.parts.model.config.encoder.maxPositions)
   const blocks = await session.inBlocks(wordsInputs(texts), charactersOfWords, async (block, inputs) => {
     const windows = await tagWindows(block, inputs, limit)
-    return taggedTexts(task, inputs.length, windows, await block.compute(work, windows))
+    const [rows] = await block.compute([question], windows)
+    return taggedTexts(task, inputs.length, windows, rows)
   })
   return blocks.length === 1 ? blocks[0] : blocks.flat()
 }

@@ -15,7 +15,7 @@ export interface BatchLimits {
   patienceTokens: number
 }
 
-/** Slices of one kind for one model. */
+/** Slices of one lane. */
 export interface QueuedBatch {
   slot: ModelSlot
   slices: Slice[]
@@ -31,7 +31,8 @@ const WARY_BATCHES = 16
 /** Closed calls that a heap may hold before it is swept. */
 const SWEEP_AT = 64
 
-interface Kind {
+/** Calls that can share a batch. */
+interface Lane {
   name: string
   calls: Heap<WaitingCall>
   /** How many of them were closed while they waited. */
@@ -39,7 +40,7 @@ interface Kind {
 }
 
 export class FairQueue {
-  readonly #kinds = new Map<string, Kind>()
+  readonly #lanes = new Map<string, Lane>()
   readonly #sliceTokens: number
   #virtualTime = 0
   #wary = 0
@@ -49,8 +50,8 @@ export class FairQueue {
   }
 
   add(call: WaitingCall): void {
-    for (const kind of this.#kinds.values()) {
-      const waiting = this.#head(kind)
+    for (const lane of this.#lanes.values()) {
+      const waiting = this.#head(lane)
       if (waiting && waiting.flow !== call.flow) this.#wary = WARY_BATCHES
     }
     call.tag = this.#due(call)
@@ -59,36 +60,36 @@ export class FairQueue {
 
   /** To be told of a call that was closed while it waited. */
   closed(call: WaitingCall): void {
-    const kind = this.#kinds.get(kindOf(call))
-    if (!kind) return
-    kind.closed++
-    if (kind.closed < SWEEP_AT || 2 * kind.closed < kind.calls.size) return
-    kind.calls.filter(({ waits }) => waits)
-    kind.closed = 0
-    if (kind.calls.size === 0) this.#kinds.delete(kind.name)
+    const lane = this.#lanes.get(laneOf(call))
+    if (!lane) return
+    lane.closed++
+    if (lane.closed < SWEEP_AT || 2 * lane.closed < lane.calls.size) return
+    lane.calls.filter(({ waits }) => waits)
+    lane.closed = 0
+    if (lane.calls.size === 0) this.#lanes.delete(lane.name)
   }
 
   /** Hands calls that have not begun over to another model, which must answer them alike. */
   move(from: ModelSlot, to: ModelSlot): void {
     const moved: WaitingCall[] = []
-    for (const kind of [...this.#kinds.values()]) {
-      moved.push(...kind.calls.filter(({ lease, waits }) => !waits || lease.slot !== from || lease.started))
-      if (kind.calls.size === 0) this.#kinds.delete(kind.name)
+    for (const lane of [...this.#lanes.values()]) {
+      moved.push(...lane.calls.filter(({ lease, waits }) => !waits || lease.slot !== from || lease.started))
+      if (lane.calls.size === 0) this.#lanes.delete(lane.name)
     }
     for (const { lease } of moved) if (lease.slot === from) lease.move(to)
     for (const call of moved) this.#push(call)
   }
 
-  /** Takes out the next batch: slices of one kind in the order in which they are due. */
+  /** Takes out the next batch: slices of one lane in the order in which they are due. */
   take({ maxBatchTokens, patienceTokens }: BatchLimits): QueuedBatch | undefined {
-    const kind = this.#dueKind()
-    if (!kind) return undefined
-    const batch: QueuedBatch = { slot: this.#head(kind)!.lease.slot, slices: [], tokens: 0 }
+    const lane = this.#dueLane()
+    if (!lane) return undefined
+    const batch: QueuedBatch = { slot: this.#head(lane)!.lease.slot, slices: [], tokens: 0 }
     /** Tokens of each caller in the batch. */
     const shares = new Map<Flow, number>()
     let shortest = Number.POSITIVE_INFINITY
     let longTokens = 0
-    for (let call = this.#head(kind); call && batch.tokens < maxBatchTokens; call = this.#head(kind)) {
+    for (let call = this.#head(lane); call && batch.tokens < maxBatchTokens; call = this.#head(lane)) {
       const room = maxBatchTokens - batch.tokens
       const limit = Math.min(this.#sliceTokens, room)
       const tokens = call.sliceTokens(limit)
@@ -100,7 +101,7 @@ export class FairQueue {
         if (!alone && share > LONG_RATIO * shortest) longTokens += tokens
         if (longTokens > patienceTokens) break
       }
-      kind.calls.pop()
+      lane.calls.pop()
       this.#virtualTime = Math.max(this.#virtualTime, call.tag)
       batch.slices.push(call.take(limit))
       batch.tokens += tokens
@@ -108,32 +109,32 @@ export class FairQueue {
       shortest = Math.min(shortest, share)
       if (!call.waits) continue
       call.tag = this.#due(call)
-      kind.calls.push(call)
+      lane.calls.push(call)
     }
-    if (!this.#head(kind)) this.#kinds.delete(kind.name)
+    if (!this.#head(lane)) this.#lanes.delete(lane.name)
     this.#wary = Math.max(0, this.#wary - 1)
     return batch
   }
 
-  /** The kind whose first slice is due first. */
-  #dueKind(): Kind | undefined {
-    let due: Kind | undefined
+  /** The lane whose first slice is due first. */
+  #dueLane(): Lane | undefined {
+    let due: Lane | undefined
     let tag = Number.POSITIVE_INFINITY
-    for (const kind of this.#kinds.values()) {
-      const call = this.#head(kind)
-      if (!call) this.#kinds.delete(kind.name)
-      else if (call.tag < tag) [due, tag] = [kind, call.tag]
+    for (const lane of this.#lanes.values()) {
+      const call = this.#head(lane)
+      if (!call) this.#lanes.delete(lane.name)
+      else if (call.tag < tag) [due, tag] = [lane, call.tag]
     }
     return due
   }
 
-  /** The waiting call of a kind that is due first; closed ones are dropped. */
-  #head(kind: Kind): WaitingCall | undefined {
+  /** The waiting call of a lane that is due first; closed ones are dropped. */
+  #head(lane: Lane): WaitingCall | undefined {
     for (;;) {
-      const call = kind.calls.peek()
+      const call = lane.calls.peek()
       if (!call || call.waits) return call
-      kind.calls.pop()
-      kind.closed = Math.max(0, kind.closed - 1)
+      lane.calls.pop()
+      lane.closed = Math.max(0, lane.closed - 1)
     }
   }
 
@@ -144,16 +145,18 @@ export class FairQueue {
   }
 
   #push(call: WaitingCall): void {
-    const name = kindOf(call)
-    let kind = this.#kinds.get(name)
-    if (!kind) {
-      kind = { name, calls: new Heap((a, b) => a.tag < b.tag || (a.tag === b.tag && a.number < b.number)), closed: 0 }
-      this.#kinds.set(name, kind)
+    const name = laneOf(call)
+    let lane = this.#lanes.get(name)
+    if (!lane) {
+      lane = { name, calls: new Heap((a, b) => a.tag < b.tag || (a.tag === b.tag && a.number < b.number)), closed: 0 }
+      this.#lanes.set(name, lane)
     }
-    kind.calls.push(call)
+    lane.calls.push(call)
   }
 }
 
-function kindOf({ lease, work }: WaitingCall): string {
-  return `${lease.slot.id} ${work.kind}`
+/** Whatever is asked: one pass through the same layers of a model and the same adapter answers it. */
+function laneOf({ lease, questions }: WaitingCall): string {
+  const depth = Math.max(...questions.map((question) => question.depth))
+  return `${lease.slot.id} ${depth} ${questions[0].adapter ?? ''}`
 }

@@ -3,12 +3,12 @@
  * the event loop brought. Nothing is held back to wait for more.
  */
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import { packSequences } from '../../data/packed-batch.js'
 import { StrataError } from '../../errors.js'
+import { answerQuestions } from './answer-questions.js'
 import { FairQueue, type QueuedBatch } from './fair-queue.js'
 import type { Lease, ModelSlot } from './model-slot.js'
+import type { Question, Sequence } from './question.js'
 import { type Flow, type Slice, WaitingCall } from './waiting-call.js'
-import type { Sequence, Work } from './work.js'
 
 export interface BatcherOptions {
   maxBatchTokens: number
@@ -22,6 +22,7 @@ export interface BatcherFigures {
   queuedTokens: number
   runningCalls: number
   batches: number
+  mixedBatches: number
   tokens: number
   tokensPerSecond: number
 }
@@ -43,6 +44,7 @@ export class MicroBatcher {
   /** Tokens that wait or are announced. */
   #heldTokens = 0
   #batches = 0
+  #mixedBatches = 0
   #tokens = 0
   #speed = { tokens: 0, ms: 0, lastEnd: 0 }
 
@@ -83,16 +85,15 @@ export class MicroBatcher {
     this.#wake()
   }
 
-  /** Puts sequences into the queue; the promise brings a row for each. `onQueued` gets the call, for {@link cancel}. */
-  compute<Row>(
-    work: Work<Row>,
+  /** Puts sequences into the queue; the promise brings a row for each, by question. `onQueued` gets the call, for {@link cancel}. */
+  compute(
+    questions: readonly Question<unknown>[],
     sequences: readonly Sequence[],
     place: { lease: Lease; flow: Flow; onQueued(call: WaitingCall): void },
-  ): Promise<Row[]> {
-    if (sequences.length === 0) return Promise.resolve([])
+  ): Promise<unknown[][]> {
+    if (sequences.length === 0) return Promise.resolve(questions.map(() => []))
     return new Promise((resolve, reject) => {
-      const settle = { resolve: resolve as (rows: unknown[]) => void, reject }
-      const call = new WaitingCall(work as Work<unknown>, sequences, place.lease, place.flow, settle)
+      const call = new WaitingCall(questions, sequences, place.lease, place.flow, { resolve, reject })
       this.#heldTokens += call.waitingTokens
       this.#queue.add(call)
       place.onQueued(call)
@@ -122,6 +123,7 @@ export class MicroBatcher {
       queuedTokens: this.#heldTokens,
       runningCalls: this.#running.size,
       batches: this.#batches,
+      mixedBatches: this.#mixedBatches,
       tokens: this.#tokens,
       tokensPerSecond: ms > 0 ? (1000 * tokens) / ms : 0,
     }
@@ -167,7 +169,7 @@ export class MicroBatcher {
       outcome = { error }
     }
     this.#batchesRunning--
-    if ('computed' in outcome) this.#count(batch.tokens, begun)
+    if ('computed' in outcome) this.#count(batch.tokens, outcome.computed, begun)
     // The model works on the next batch while the rows of this one are handed out.
     this.#pump()
     if ('computed' in outcome) return this.#deliver(outcome.computed)
@@ -186,7 +188,7 @@ export class MicroBatcher {
       const begun = performance.now()
       try {
         const computed = await compute({ slot, slices: [slice], tokens: slice.tokens })
-        this.#count(slice.tokens, begun)
+        this.#count(slice.tokens, computed, begun)
         await this.#deliver(computed)
       } catch (error) {
         this.#left(slice)
@@ -196,14 +198,19 @@ export class MicroBatcher {
   }
 
   /** Hands rows out, a few calls a turn of the event loop: what callers do with an answer adds up. */
-  async #deliver({ places, slices, rows }: ComputedBatch): Promise<void> {
-    const own = slices.some(({ call }) => call.flow !== slices[0].call.flow) ? slices[0].call.work.own : undefined
-    const ofSlice = new Map<Slice, { index: number; row: unknown }[]>(slices.map((slice) => [slice, []]))
-    places.forEach(({ slice, index }, place) => {
-      ofSlice.get(slice)!.push({ index, row: rows[place] })
-    })
+  async #deliver({ slices, answered }: ComputedBatch): Promise<void> {
+    const found = new Map<Slice, Map<string, FoundRow[]>>(slices.map((slice) => [slice, new Map()]))
+    for (const { question, places, rows } of answered) {
+      places.forEach(({ slice, index }, at) => {
+        const ofSlice = found.get(slice)!
+        const known = ofSlice.get(question.key)
+        if (known) known.push({ index, row: rows[at] })
+        else ofSlice.set(question.key, [{ index, row: rows[at] }])
+      })
+    }
+    const shared = new Set(answered.filter(hasSeveralCallers).map(({ question }) => question.key))
     let told = 0
-    for (const [slice, found] of ofSlice) {
+    for (const [slice, byQuestion] of found) {
       const { call } = slice
       if (told === ANSWERS_PER_TURN && !call.closed) {
         await nextTurn()
@@ -212,15 +219,18 @@ export class MicroBatcher {
       this.#left(slice)
       if (call.closed) continue
       try {
-        const kept = own ? own(found.map(({ row }) => row)) : undefined
-        found.forEach(({ index, row }, at) => {
-          call.rows[index] = kept ? kept[at] : row
-        })
+        for (const [place, { key, own }] of call.questions.entries()) {
+          const rows = byQuestion.get(key)!
+          const kept = shared.has(key) ? own?.(rows.map(({ row }) => row)) : undefined
+          rows.forEach(({ index, row }, at) => {
+            call.rows[place][index] = kept ? kept[at] : row
+          })
+        }
       } catch (error) {
         this.#fail(call, error)
         continue
       }
-      call.missing -= found.length
+      call.missing -= slice.indices.length
       if (call.missing > 0) continue
       call.closed = true
       told++
@@ -241,13 +251,14 @@ export class MicroBatcher {
     call.settle.reject(error)
   }
 
-  #count(tokens: number, begun: number): void {
+  #count(tokens: number, { answered }: ComputedBatch, begun: number): void {
     const end = performance.now()
     const speed = this.#speed
     speed.tokens = SPEED_MEMORY * speed.tokens + tokens
     speed.ms = SPEED_MEMORY * speed.ms + (end - Math.max(begun, speed.lastEnd))
     speed.lastEnd = end
     this.#batches++
+    if (answered.length > 1) this.#mixedBatches++
     this.#tokens += tokens
   }
 
@@ -260,8 +271,15 @@ export class MicroBatcher {
 }
 
 interface ComputedBatch {
-  places: readonly Place[]
   slices: readonly Slice[]
+  answered: readonly Answered[]
+}
+
+/** What the model said to a question of some calls. */
+interface Answered {
+  question: Question<unknown>
+  places: readonly Place[]
+  /** One a place. */
   rows: readonly unknown[]
 }
 
@@ -271,16 +289,35 @@ interface Place {
   index: number
 }
 
-/** One packed batch, longest sequence first. */
+interface FoundRow {
+  /** Place in the call's list. */
+  index: number
+  row: unknown
+}
+
+function hasSeveralCallers({ places }: Answered): boolean {
+  return places.some(({ slice }) => slice.call.flow !== places[0].slice.call.flow)
+}
+
+/** One packed batch, longest sequence first, and every question of its calls. */
 async function compute({ slot, slices }: QueuedBatch): Promise<ComputedBatch> {
   const places = slices.flatMap((slice) => slice.indices.map((index): Place => ({ slice, index })))
   const sequenceAt = ({ slice, index }: Place): Sequence => slice.call.sequences[index]
   if (slices.length > 1) places.sort((a, b) => sequenceAt(b).tokenIds.length - sequenceAt(a).tokenIds.length)
-  const sequences = places.map(sequenceAt)
-  const batch = packSequences(sequences.map(({ tokenIds }) => tokenIds))
-  sequences.forEach(({ segmentIds }, row) => {
-    batch.segmentIds.set(segmentIds, batch.sequenceOffsets[row])
+  const asked = new Map<string, { question: Question<unknown>; places: number[] }>()
+  places.forEach(({ slice }, place) => {
+    for (const question of slice.call.questions) {
+      const known = asked.get(question.key)
+      if (!known) asked.set(question.key, { question, places: [place] })
+      else if (known.places.at(-1) !== place) known.places.push(place)
+    }
   })
-  const { work } = slices[0].call
-  return { places, slices, rows: await work.run(slot.parts.model, batch, sequences) }
+  const questions = [...asked.values()]
+  const rows = await answerQuestions(slot.parts.model, places.map(sequenceAt), questions)
+  const answered = questions.map(({ question, places: own }, at) => ({
+    question,
+    places: own.map((place) => places[place]),
+    rows: rows[at],
+  }))
+  return { slices, answered }
 }

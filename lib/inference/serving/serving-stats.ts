@@ -16,6 +16,8 @@ export interface EncoderStats {
   aborted: number
   /** Batches computed since the encoder was loaded. */
   batches: number
+  /** Those of them that answered several questions: calls of different methods, heads or options, or an `ask` of several tasks. */
+  mixedBatches: number
   /** Tokens computed, special tokens included. */
   tokens: number
   /** tokens / batches; 0 before the first. */

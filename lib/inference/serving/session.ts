@@ -4,8 +4,8 @@ import type { LoadedParts, Session } from '../loaded-parts.js'
 import { charactersOf, encodeTexts, estimateTokens } from './encode-texts.js'
 import type { MicroBatcher } from './micro-batcher.js'
 import type { Lease } from './model-slot.js'
+import type { QuestionsOf, RowsOf, Sequence } from './question.js'
 import type { Flow, WaitingCall } from './waiting-call.js'
-import type { Sequence, Work } from './work.js'
 
 /** Longest texts of a call that are tokenised and queued together; more come block by block, two of them at a time. */
 const BLOCK_TEXTS = 1024
@@ -42,13 +42,14 @@ export class CallSession implements Session {
     return encodeTexts(this.parts.tokenizer, inputs, options)
   }
 
-  compute<Row>(work: Work<Row>, sequences: readonly Sequence[]): Promise<Row[]> {
+  compute<Rows extends unknown[]>(questions: QuestionsOf<Rows>, sequences: readonly Sequence[]): Promise<RowsOf<Rows>> {
     if (this.#closed) throw new StrataError('ABORTED', 'the call has ended')
     const reserved = this.#reserved
     this.#reserved = 0
     const { lease, flow } = this
     try {
-      return this.batcher.compute(work, sequences, { lease, flow, onQueued: (call) => this.#calls.add(call) })
+      const place = { lease, flow, onQueued: (call: WaitingCall) => this.#calls.add(call) }
+      return this.batcher.compute(questions, sequences, place) as Promise<RowsOf<Rows>>
     } finally {
       this.batcher.release(reserved)
     }

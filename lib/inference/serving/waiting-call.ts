@@ -1,5 +1,5 @@
 import type { Lease } from './model-slot.js'
-import type { Sequence, Work } from './work.js'
+import type { Question, Sequence } from './question.js'
 
 /** Who is served: the calls of one flow (a stream's texts, a long list's blocks) count as one caller. */
 export interface Flow {
@@ -21,7 +21,8 @@ let calls = 0
 export class WaitingCall {
   /** Calls due at the same time go in the order in which they came. */
   readonly number = ++calls
-  readonly rows: unknown[]
+  /** One a sequence, by question. */
+  readonly rows: unknown[][]
   /** Tokens that no batch has taken yet. */
   waitingTokens: number
   /** Sequences whose rows are still to come. */
@@ -35,15 +36,16 @@ export class WaitingCall {
   #next = 0
 
   constructor(
-    readonly work: Work<unknown>,
+    /** Asked of every sequence; all through the same adapter. */
+    readonly questions: readonly Question<unknown>[],
     readonly sequences: readonly Sequence[],
     /** The model that answers; a hot swap moves calls that have not begun. */
     readonly lease: Lease,
     readonly flow: Flow,
     /** Told of rows, or of what went wrong; each call is told once. */
-    readonly settle: { resolve(rows: unknown[]): void; reject(error: unknown): void },
+    readonly settle: { resolve(rows: unknown[][]): void; reject(error: unknown): void },
   ) {
-    this.rows = new Array(sequences.length)
+    this.rows = questions.map(() => new Array(sequences.length))
     this.missing = sequences.length
     this.waitingTokens = sequences.reduce((sum, { tokenIds }) => sum + tokenIds.length, 0)
     this.#order = sequences.map((_, index) => index)

@@ -1,6 +1,7 @@
 import { packSequences } from '../../data/packed-batch.js'
-import { headWork } from '../head-work.js'
+import { headQuestion } from '../head-question.js'
 import type { LoadedParts } from '../loaded-parts.js'
+import { answerQuestions } from './answer-questions.js'
 
 /** Short and long sequences, as many tokens as a batch has: what libtorch sets up at the first use of a shape is set up here. */
 export async function warmUp({ model, tokenizer }: LoadedParts, maxBatchTokens: number): Promise<void> {
@@ -21,10 +22,8 @@ export async function warmUp({ model, tokenizer }: LoadedParts, maxBatchTokens: 
   // A pair: some heads read nothing else.
   const tokenIds = sequence(short)
   const asked = { tokenIds, segmentIds: new Int32Array(tokenIds.length).fill(1, 2), places: [1] }
-  for (const head of heads) {
-    const batch = { ...packSequences([tokenIds]), segmentIds: asked.segmentIds }
-    await headWork(head, undefined).run(model, batch, [asked])
-  }
+  for (const head of heads)
+    await answerQuestions(model, [asked], [{ question: headQuestion(model, head, undefined), places: [0] }])
 }
 
 const ASKED = new Set(['classifier', 'san', 'regressor', 'ranker', 'span', 'tagger', 'parser'])
