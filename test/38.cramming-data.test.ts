@@ -479,7 +479,8 @@ describe('the recipe cramming', function () {
     assert.ok(timed.steps! > 180_000 / (4 * 256) && timed.hours === 0.5, `${timed.steps} steps`)
     assert.equal(planRun({ ...recipe, budget: { hours: 0.5 } }, data).stages[0].steps, null)
     const output = join(folder, 'run')
-    const { state, status, notes } = await runRecipe(recipe, { output, cacheDirectory })
+    const { state, status, notes, checkpoint } = await runRecipe(recipe, { output, cacheDirectory })
+    assert.match(readFileSync(join(checkpoint!, 'README.md'), 'utf8'), /transformers has no such encoder \(crammed\)/)
     // x = 0, 1/6 … 5/6: floor(x * 4 / 0.6) + 1 = 1, 2, 3, 4, 5, 6 batches, 4 at most.
     assert.deepEqual([status, state.step, state.tokens], ['completed', 6, (1 + 2 + 3 + 4 + 4 + 4) * 256])
     // The plan knows that the last batch of a pass is shorter, and spreads it.

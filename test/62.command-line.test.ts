@@ -240,6 +240,10 @@ describe('command line', function () {
     const plan = JSON.parse(stdout)
     assert.deepEqual([plan.data.training.documents, plan.data.heldOut.documents], [392, 43])
     assert.deepEqual([plan.stages[0].steps, plan.tokenizer.vocabSize], [7, 1024])
+    const { inputs, followed, random, unlabelled, tokens, cutTokens, documents } = plan.stages[0].textInputs
+    assert.deepEqual([inputs, tokens, documents], [followed + random + unlabelled, plan.stages[0].tokensPerEpoch, 392])
+    // A random next sentence stands in a second input beside its own: nothing is missing but what was cut off.
+    assert.ok(tokens + cutTokens >= plan.data.training.tokens + 2 * inputs && cutTokens > 0, `${tokens} ${cutTokens}`)
     // By hand: V 1024, H 64, F 256, 512 positions, 2 segments, 2 layers; heads: bshift 2 × 64 + 2, nsp H² + H + 2 H + 2, mlm with concat 2 H² + H, 2 H, V.
     const [V, H, F] = [1024, 64, 256]
     const embeddings = V * H + 512 * H + 2 * H + 2 * H

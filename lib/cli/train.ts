@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Command } from 'commander'
+import type { PlanStatistics } from '../data/index.js'
 import { StrataError } from '../errors.js'
 import {
   attachmentTable,
@@ -126,8 +127,9 @@ function overlayOf(flags: TrainFlags): Values {
   return overlay
 }
 
+const number = (value: number): string => value.toLocaleString('en-US')
+
 function describePlan(plan: RunPlan): string[] {
-  const number = (value: number) => value.toLocaleString('en-US')
   const size = (bytes: number) => `${(bytes / 2 ** 20).toFixed(0)} MiB`
   const { recipe, data, memoryBytes: memory } = plan
   const { layers, hiddenSize, heads, intermediateSize } = recipe.encoder
@@ -159,6 +161,7 @@ function describePlan(plan: RunPlan): string[] {
         .map(([key, value]) => `${number(value)} ${key}`)
         .join()}`,
       `  a pass    ${number(stage.inputsPerEpoch)} inputs, ${stage.tokensPerEpoch === null ? '' : `${number(stage.tokensPerEpoch)} tokens, `}${number(stage.batchesPerEpoch)} batches`,
+      ...(stage.textInputs ? [`  of it     ${leftOut(stage.textInputs)}`] : []),
       `  in all    ${stageForecast(stage, plan.stages.length === 1)}`,
     ]),
     `parameters  ${number(plan.parameters.total)}, of them ${number(plan.parameters.added)} beside the encoder's${recipe.adapter ? `; encoder and adapters are ${plan.parameters.adaptedRatio.toFixed(3)} × one encoder with pooler` : ''}`,
@@ -168,12 +171,18 @@ function describePlan(plan: RunPlan): string[] {
   ]
 }
 
+/** What the inputs of raw text leave out, or have no label for. */
+function leftOut({ tokens, cutTokens, singleSentenceDocuments, emptyDocuments, documents }: PlanStatistics): string {
+  const cut = `${number(cutTokens)} tokens cut off at the length limit (${((100 * cutTokens) / (tokens + cutTokens || 1)).toFixed(1)} %)`
+  const single = `${number(singleSentenceDocuments)} of ${number(documents)} documents with one sentence, without a next-sentence label`
+  return [cut, single, `${number(emptyDocuments)} without a token, left out`].join('; ')
+}
+
 function stageForecast(
   { name, steps, tokens, epochs, hours, budget }: RunPlan['stages'][number],
   only: boolean,
 ): string {
   if (steps === null) return `known when the time is over (--tokens-per-second ${only ? '' : `${name}=`}N forecasts it)`
-  const number = (value: number) => value.toLocaleString('en-US')
   const parts = [`${number(steps)} steps`]
   if (tokens !== null) parts.push(`${number(tokens)} tokens`)
   if (epochs !== null) parts.push(`${epochs.toFixed(2)} passes`)

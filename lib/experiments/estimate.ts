@@ -4,7 +4,8 @@ import { join } from 'node:path'
 import { StrataError } from '../errors.js'
 import { median } from '../evaluation/index.js'
 import { openRunData, planRun, type ResolvedRecipe, type RunResult, stagesOf } from '../recipes/index.js'
-import { replaceFile, resolveCheckpoint, type TrainingEvent } from '../training/index.js'
+import { replaceFile, type TrainingEvent } from '../training/index.js'
+import { checkpointFolder } from './checkpoint-folder.js'
 import { hasCheckpoint } from './job-command.js'
 import { readJson, readLines, readResult } from './job-folder.js'
 import { startOwnCommand } from './own-command.js'
@@ -133,7 +134,7 @@ async function startable(job: TrainJob, measured: Map<Job, string>, options: Est
     await fewSteps(await startable(parent, measured, options), place, options)
     measured.set(parent, place)
   }
-  const { folder } = await resolveCheckpoint(place!)
+  const folder = await checkpointFolder(place!)
   return { ...recipe, init: folder, ...(recipe.tokenizer === recipe.init && { tokenizer: folder }) }
 }
 

@@ -3,7 +3,8 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { StrataError } from '../errors.js'
 import { isValues } from '../recipes/index.js'
-import { replaceFile, resolveCheckpoint } from '../training/index.js'
+import { replaceFile } from '../training/index.js'
+import { checkpointFolder } from './checkpoint-folder.js'
 import { RECIPE_FILE } from './job-folder.js'
 import { type CheckpointJob, checkpointPlace, type Job, type TrainJob } from './plan.js'
 
@@ -17,15 +18,14 @@ export async function jobArguments(job: Job): Promise<string[]> {
     await replaceFile(file, `${JSON.stringify(await startedRecipe(job), null, 2)}\n`)
     return ['train', file, '--output', job.folder, '--resume', '--json']
   }
-  const checkpoint = (await resolveCheckpoint(job.parent ? checkpointPlace(job.parent, job.fromBest) : job.init!))
-    .folder
+  const checkpoint = await checkpointFolder(job.parent ? checkpointPlace(job.parent, job.fromBest) : job.init!)
   return job.kind === 'evaluate' ? evaluateArguments(job, checkpoint) : probeArguments(job, checkpoint)
 }
 
 /** The recipe with the parent's checkpoint itself in place of its run folder. */
 async function startedRecipe({ recipe, parent, fromBest }: TrainJob): Promise<TrainJob['recipe']> {
   if (!parent) return recipe
-  const { folder } = await resolveCheckpoint(checkpointPlace(parent, fromBest))
+  const folder = await checkpointFolder(checkpointPlace(parent, fromBest))
   return { ...recipe, init: folder, ...(recipe.tokenizer === recipe.init && { tokenizer: folder }) }
 }
 

@@ -2,7 +2,7 @@
 import { resolve } from 'node:path'
 import { StrataError } from '../errors.js'
 import { isValues, mergeValues, openRecipe, type ResolvedRecipe, type Values } from '../recipes/index.js'
-import { resolveCheckpoint } from '../training/index.js'
+import { checkpointFolder } from './checkpoint-folder.js'
 import { earlierId } from './earlier-runs.js'
 import { Fingerprints, hashOf } from './fingerprint.js'
 import { endsInId, type FolderNames, jobFolder } from './job-folder.js'
@@ -115,7 +115,7 @@ async function planJob(
       options: { ...step.options, ...own.options },
       predictions: whole.predictions ?? false,
     }
-    const start = parent?.id ?? (await fingerprints.ofPath((await resolveCheckpoint(settings.init!)).folder))
+    const start = parent?.id ?? (await fingerprints.ofPath(await checkpointFolder(settings.init!)))
     const files = Object.fromEntries(
       await Promise.all(Object.entries(data).map(async ([slot, value]) => [slot, await fingerprints.ofSlot(value)])),
     )

@@ -1,4 +1,4 @@
-import type { CorpusView } from '../data/index.js'
+import type { CorpusView, PlanStatistics } from '../data/index.js'
 import { StrataError } from '../errors.js'
 import { type ModelConfig, modelParameterShapes, prunedWeights, pruningScores } from '../model/index.js'
 import { forecastOfBatches, forecastOfSteps } from '../training/index.js'
@@ -62,6 +62,8 @@ export interface StagePlan {
   inputsPerEpoch: number
   /** Special tokens included; unknown (null) with labelled tasks. */
   tokensPerEpoch: number | null
+  /** How the inputs of raw text come out in the first pass, what they leave out among it; absent where the stage reads none. */
+  textInputs?: PlanStatistics
   /** Unknown (null) for a budget in hours without a speed. */
   steps: number | null
   tokens: number | null
@@ -116,6 +118,7 @@ function stagePlan(
   let batches = tasks.reduce((sum, task) => sum + (task.train?.batchCount(0) ?? 0), 0)
   let inputs = tasks.reduce((sum, task) => sum + (task.train?.examples ?? 0), 0)
   let tokensPerEpoch: number | null = null
+  let textInputs: PlanStatistics | undefined
   if (data.text && stage.heads.length > 0) {
     const source = recipeSource(recipe, {
       view: data.text.training,
@@ -124,10 +127,10 @@ function stagePlan(
       batch: stage.batch,
       evaluation: false,
     })
-    const statistics = source.statistics(0)
+    textInputs = source.statistics(0)
     batches += source.batchCount(0)
-    inputs += statistics.inputs
-    if (stage.tasks.length === 0) tokensPerEpoch = statistics.tokens
+    inputs += textInputs.inputs
+    if (stage.tasks.length === 0) tokensPerEpoch = textInputs.tokens
   }
   const tokensPerBatch = tokensPerEpoch === null ? null : tokensPerEpoch / batches
   const budget = tokens && tokensPerBatch ? tokens / tokensPerBatch : epochs ? epochs * batches : null
@@ -146,6 +149,7 @@ function stagePlan(
     batchesPerEpoch: batches,
     inputsPerEpoch: inputs,
     tokensPerEpoch,
+    ...(textInputs && { textInputs }),
     steps: planned.steps,
     tokens: plannedTokens === null ? null : Math.round(plannedTokens),
     epochs: planned.batches === null || batches === 0 ? null : planned.batches / batches,

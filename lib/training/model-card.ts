@@ -57,13 +57,14 @@ export function modelCard(
     )
   }
   const versions = Object.entries(softwareVersions()).map(([name, version]) => `${name} ${version}`)
+  const isBert = encoder.kind === 'bert' && !config.agreements
   lines.push(
     '',
     '## Use',
     '',
-    "The encoder opens in Hugging Face transformers: `AutoModel.from_pretrained('<this folder>')`.",
-  )
-  lines.push(
+    isBert
+      ? "The encoder opens in Hugging Face transformers: `AutoModel.from_pretrained('<this folder>')`."
+      : `Hugging Face transformers has no such encoder (${encoder.kind}${config.agreements ? ' with agreements' : ''}): it opens in stratabert alone.`,
     "Heads and their layers stand in `stratabert.json`; `loadModel('<this folder>')` of stratabert opens them all.",
   )
   lines.push('', `Written by ${versions.join(', ')}.`, '')

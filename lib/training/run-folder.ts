@@ -7,6 +7,7 @@
  * | environment.json | versions, machine, command and commit, one entry for each time the run was started |
  * | metrics.jsonl | one JSON object a line, see events.ts |
  * | tensorboard/ | event files |
+ * | tokenizer/ | the tokenizer that the run trained, or a copy of the one it was given |
  * | checkpoints/step-N/ | whole checkpoints, each a Hugging Face folder |
  * | latest, best | links into checkpoints/ |
  */

@@ -309,7 +309,7 @@ Precision precision(const std::string& name) {
   if (name == "fp32") return Precision::fp32;
   if (name == "bf16") return Precision::bf16;
   if (name == "fp16") return Precision::fp16;
-  fail("BAD_ARGUMENT", "precision is '", name, "'; fp64, fp32, bf16 or fp16 was expected");
+  fail("BAD_ARGUMENT", "precision is '", name, "'; fp64, fp32, bf16, fp16 or, for inference, int8 was expected");
 }
 
 Kernels kernels(const std::string& name) {

@@ -60,7 +60,7 @@ Napi::Value OptimizerHandle::step(const Napi::CallbackInfo& info) {
     const Napi::Object options = object_argument(info, 0, "options");
     const double rate = number_field(options, "learningRate");
     const double max_norm = number_field(options, "maxGradNorm", 0), max_tensor_norm = number_field(options, "maxTensorGradNorm", 0);
-    if (!(rate >= 0 && rate < 1e6)) fail("BAD_ARGUMENT", "learningRate is ", rate, "; a finite number of at least 0 was expected");
+    if (!(rate >= 0 && rate < 1e6)) fail("BAD_ARGUMENT", "learningRate is ", rate, "; a number from 0 to below 1e6 was expected");
     if (!(max_norm >= 0)) fail("BAD_ARGUMENT", "maxGradNorm is ", max_norm, "; 0 (no limit) or more was expected");
     if (!(max_tensor_norm >= 0)) fail("BAD_ARGUMENT", "maxTensorGradNorm is ", max_tensor_norm, "; 0 (no limit) or more was expected");
     return command(info, [rate, max_norm, max_tensor_norm](OptimizerState& state) -> MakeValue {
