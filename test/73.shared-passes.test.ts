@@ -131,6 +131,10 @@ describe('shared passes', function () {
       // A product of another number of rows may be cut into other blocks and then adds in another order: a few units in the last place, through three layers.
       ['fast kernels, for inference', { inference: true }, 2e-5],
       ['fast kernels', {}, 2e-5],
+      // Each row of activations has a scale of its own.
+      ['int8', { precision: 'int8', inference: true }, 2e-5],
+      // A difference in the last place of a sum may round to the next of 256 steps between two powers of two, in every layer.
+      ['bf16', { precision: 'bf16', inference: true }, 0.1],
       ['portable kernels', { kernels: 'portable', precision: 'fp64' }, 1e-12],
       ['reference kernels', { kernels: 'reference', precision: 'fp64' }, 1e-12],
     ]

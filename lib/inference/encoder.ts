@@ -54,7 +54,7 @@ export type ReplaceOptions = LoadPartsOptions
 const DEFAULTS = { maxBatchTokens: 4096, maxQueueTokens: 262_144, maxWaitMs: 2 }
 
 /**
- * A loaded encoder. Calls may overlap: those of one kind are packed into common batches, fair to small callers beside large ones, and
+ * A loaded encoder. Calls may overlap: whatever they ask, they are packed into common batches, fair to small callers beside large ones, and
  * computed on a thread of the model's own. Call `dispose()` (or use `await using`) to give the memory back.
  *
  * Every method rejects with OVERLOADED when the queue is full, ABORTED when its signal says so (at once, wherever the call stands),
@@ -219,8 +219,8 @@ export class Encoder implements AsyncDisposable {
   }
 
   /**
-   * Several tasks of the checkpoint asked about the same texts, and their vectors: tasks that read the same tokens through the
-   * same adapter share one encoder pass. Errors as {@link Encoder.classify}.
+   * Several tasks of the checkpoint asked about the same texts, and their vectors: what reads the same tokens through the same adapter is one
+   * pass of the encoder. Errors as {@link Encoder.classify}.
    */
   ask(texts: string | readonly TextInput[], options: AskTasksOptions): Promise<TaskAnswers> {
     return this.#serve(options, (session, own) => ask(session, texts, own))
