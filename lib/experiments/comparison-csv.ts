@@ -12,6 +12,7 @@ const TABLE: Columns<ComparisonTableRow> = {
   variant: (row) => row.variant,
   n: (row) => row.n,
   mean: (row) => row.mean,
+  median: (row) => row.median,
   standardDeviation: (row) => row.standardDeviation,
   low: (row) => row.interval?.[0],
   high: (row) => row.interval?.[1],

@@ -1,5 +1,11 @@
 /** The rows of a table: each variant's figures beside its baseline's. */
-import { compareToBaseline, type PairedBootstrap, smallestPairedEffect, summarize } from '../evaluation/index.js'
+import {
+  compareToBaseline,
+  median,
+  type PairedBootstrap,
+  smallestPairedEffect,
+  summarize,
+} from '../evaluation/index.js'
 import { type ConvergenceOutcome, convergenceOf } from './curves.js'
 import { bootstrapOf } from './example-bootstrap.js'
 import type { LoadedExperiment, Measure } from './load-experiment.js'
@@ -15,6 +21,7 @@ export interface ComparisonTableRow {
   /** Runs with a value. */
   n: number
   mean?: number
+  median?: number
   standardDeviation?: number
   /** 95 %, Student's t over the runs. */
   interval?: [low: number, high: number]
@@ -155,7 +162,7 @@ function summaryRow({ name, reference }: Measure, variant: string, cells: readon
     variant,
     measure: name,
     n: count,
-    ...(count > 0 && { mean }),
+    ...(count > 0 && { mean, median: median(values) }),
     ...(count > 1 && { standardDeviation, interval: [low, high] as [number, number] }),
     notLearned: cells.filter(({ learned }) => !learned).length,
     ...(known !== undefined && { reference: known, ...(count > 0 && { referenceDifference: mean - known }) }),

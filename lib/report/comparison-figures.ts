@@ -106,6 +106,7 @@ export function comparisonTable(input: ComparisonInput): Table {
     { label: 'measure', read: ({ measure }) => measure },
     { label: 'seeds', numeric: true, read: ({ n }) => n },
     { label: 'mean', numeric: true, read: ({ mean }) => brief(mean) },
+    { label: 'median', numeric: true, read: ({ median }) => brief(median) },
     { label: 'standard deviation', numeric: true, read: (row) => brief(row.standardDeviation) },
     { label: '95 % interval', numeric: true, read: ({ interval }) => span(interval) },
     { label: 'difference', numeric: true, read: ({ difference }) => brief(difference) },

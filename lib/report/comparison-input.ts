@@ -12,6 +12,7 @@ const row = z.looseObject({
   measure: z.string(),
   n: z.number(),
   mean: number,
+  median: number,
   standardDeviation: number,
   interval,
   /** Against the baseline, paired by seed. */
