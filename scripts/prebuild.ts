@@ -27,15 +27,18 @@ async function libtorchFor(minor: string): Promise<string> {
   return installed.tree.directory
 }
 
-/** Copies an addon to where the package takes it from, strips and inspects it; returns the published file. */
+/** Copies an addon to where the package takes it from (it may be there), strips and inspects it; returns the published file. */
 export function publishAddon(built: string, folder: string): string {
   const target = join(root, 'addons', folder, 'prebuilds', platform)
-  rmSync(target, { recursive: true, force: true })
-  mkdirSync(target, { recursive: true })
   const file = join(target, process.platform === 'linux' ? 'stratabert.napi.glibc.node' : 'stratabert.napi.node')
-  copyFileSync(built, file)
+  // One that is there was stripped then; this process may have loaded it, and it must not change underneath.
+  if (resolve(built) !== file) {
+    rmSync(target, { recursive: true, force: true })
+    mkdirSync(target, { recursive: true })
+    copyFileSync(built, file)
+    if (process.platform === 'linux') execFileSync('strip', ['--strip-unneeded', file])
+  }
   if (process.platform !== 'linux') return file
-  execFileSync('strip', ['--strip-unneeded', file])
   const report = inspectAddon(file, folder === 'boot' ? 'boot' : 'core')
   console.log(`${folder}: ${describeNeeds(report)}`)
   if (report.problems.length === 0) return file
