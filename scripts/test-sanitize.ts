@@ -125,15 +125,28 @@ function environment(logs: string, slowStacks: boolean): NodeJS.ProcessEnv {
   }
 }
 
-/** One test file in a process of its own. */
-function runFile(file: string, env: NodeJS.ProcessEnv): Promise<number | null> {
+interface Outcome {
+  /** Exit code; null when a signal ended it. */
+  code: number | null
+  /** Tests that failed; null when the process ended before it could count them. */
+  failed: number | null
+}
+
+/** One test file in a process of its own. What a sanitizer does at the end of a process may hide mocha's exit code: the tests are counted. */
+async function runFile(file: string, env: NodeJS.ProcessEnv, counts: string): Promise<Outcome> {
   const mocha = join(root, 'node_modules', 'mocha', 'bin', 'mocha.js')
+  const reporter = ['--reporter', join(root, 'scripts', 'mocha-reporter.cjs')]
   // Flags of Node stand before mocha, which then needs no process of its own for them.
-  const args = ['--import', 'tsx', mocha, '--timeout', '0', '--fgrep', NOT_HERE, '--invert', file]
-  return new Promise((settle, fail) => {
-    const child = spawn(process.execPath, args, { cwd: root, env, stdio: ['ignore', 'inherit', 'inherit'] })
+  const args = ['--import', 'tsx', mocha, ...reporter, '--timeout', '0', '--fgrep', NOT_HERE, '--invert', file]
+  const code = await new Promise<number | null>((settle, fail) => {
+    const child = spawn(process.execPath, args, {
+      cwd: root,
+      env: { ...env, STRATABERT_TEST_COUNTS: counts },
+      stdio: ['ignore', 'inherit', 'inherit'],
+    })
     child.on('error', fail).on('close', settle)
   })
+  return { code, failed: existsSync(counts) ? JSON.parse(readFileSync(counts, 'utf8')).failed : null }
 }
 
 async function main(): Promise<void> {
@@ -168,18 +181,21 @@ async function main(): Promise<void> {
   for (const file of files) {
     const logs = mkdtempSync(join(tmpdir(), 'stratabert-sanitize-'))
     const started = Date.now()
-    const code = await runFile(relative(root, resolve(root, file)), environment(logs, values['slow-stacks'] ?? false))
+    const env = environment(logs, values['slow-stacks'] ?? false)
+    const outcome = await runFile(relative(root, resolve(root, file)), env, join(logs, 'counts.json'))
     const reports = readdirSync(logs).map((name) => readFileSync(join(logs, name), 'utf8'))
-    const errors = reports.filter((report) => /ERROR: AddressSanitizer|runtime error:/.test(report))
+    const errors = reports.filter((report) =>
+      /ERROR: AddressSanitizer|runtime error:|LeakSanitizer has encountered a fatal error/.test(report),
+    )
     const leaks = reports.flatMap(parseLeaks)
     const ours = ownLeaks(leaks, known)
     rmSync(logs, { recursive: true, force: true })
     for (const report of errors) console.error(report.slice(0, 8000))
     for (const { bytes, frames } of ours.slice(0, 10))
       console.error(`leak of ${bytes} bytes\n  ${frames.slice(0, 20).join('\n  ')}`)
-    if (code !== 0 || errors.length > 0 || ours.length > 0) failed.push(file)
+    if (outcome.code !== 0 || outcome.failed !== 0 || errors.length > 0 || ours.length > 0) failed.push(file)
     console.log(
-      `${file}: exit ${code}, ${errors.length} errors, ${ours.length} leaks of ours, ${leaks.length - ours.length} of others (${((Date.now() - started) / 1000).toFixed(0)} s)`,
+      `${file}: exit ${outcome.code}, ${outcome.failed ?? '?'} tests failed, ${errors.length} errors, ${ours.length} leaks of ours, ${leaks.length - ours.length} of others (${((Date.now() - started) / 1000).toFixed(0)} s)`,
     )
   }
   console.log(failed.length === 0 ? `${files.length} files, nothing found` : `failed: ${failed.join(', ')}`)
