@@ -466,6 +466,18 @@ describe('serving', function () {
         yield 'city'
         throw new Error('the disk is gone')
       }
+      // Not even a promise: the loop that pulls must not go round for ever.
+      const thrown = {
+        [Symbol.asyncIterator]: () => ({
+          next: () => {
+            throw new Error('no disk')
+          },
+        }),
+      }
+      assert.deepEqual(
+        (await read(thrown as any)).map((one) => one?.message ?? one),
+        [0, 'no disk'],
+      )
       const [before, error] = await read(broken())
       assert.deepEqual([before, error.message], [2, 'the disk is gone'])
       const [good, wrong] = await read(toStream(['hat', 'city', 7 as any, 'man']))
@@ -482,6 +494,15 @@ describe('serving', function () {
       assert.equal((await read(endless(), controller.signal))[1].code, 'ABORTED')
       await idle(encoder)
     })
+  })
+
+  it('blocks of a long question take room for all its tasks at once, and do not wait for each other', async () => {
+    await using encoder = await load({ maxQueueTokens: 2000 })
+    const texts = Array.from({ length: 4100 }, (_, index) => ['hat', 'city', 'river'][index % 3])
+    const { classes, tags } = await encoder.ask(texts, { tasks: ['tone', 'likeness', 'words'] })
+    assert.deepEqual([classes.tone.length, classes.likeness.length, tags.words.length], [4100, 4100, 4100])
+    same(classes.tone.slice(-3), await encoder.classify(texts.slice(-3), { task: 'tone' }))
+    await idle(encoder)
   })
 
   it('several tasks and vectors in one question: as each alone, heads of one sequence in one pass', async () => {

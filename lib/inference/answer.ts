@@ -61,13 +61,17 @@ export async function answer(
   positive('maxAnswerTokens', maxAnswerTokens)
   const task = findTask(parts, ['span'], options.task, 'answer')
   const sizes = sizesOf(task, options, model.config.encoder.maxPositions)
-  await session.announce(estimateTokens([question.length, context.length]))
+  const announced = estimateTokens([question.length, context.length])
+  await session.announce(announced)
   const [asked, read] = await tokenizer.encodeWithOffsets([question, context])
   if (asked.tokenIds.length === 0)
     throw new StrataError('BAD_ARGUMENT', 'the question has no token, expected some words')
   if (read.tokenIds.length === 0) throw new StrataError('BAD_ARGUMENT', 'the context has no token, expected some text')
   const questionIds = asked.tokenIds.subarray(0, sizes.questionTokens)
   const windows = windowsOf(read.tokenIds.length, questionIds.length, sizes)
+  // Windows overlap and repeat the question: room for what that adds, before it is written out.
+  const inWindows = windows.reduce((sum, { tokens }) => sum + questionIds.length + tokens + 3, 0)
+  if (inWindows > announced) await session.announce(inWindows - announced)
   const { clsId, sepId } = tokenizer.specialTokens
   const sequences = windows.map(({ firstToken, tokens }): EncodedText => {
     const part = read.tokenIds.subarray(firstToken, firstToken + tokens)

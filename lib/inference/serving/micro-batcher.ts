@@ -55,18 +55,18 @@ export class MicroBatcher {
 
   /**
    * Takes room for tokens that are on their way. An empty queue takes any number, so that a text longer than the queue is served.
-   * Throws OVERLOADED when there is no room.
+   * `own`: what the same call holds already. Throws OVERLOADED when there is no room.
    */
-  reserve(tokens: number): void {
+  reserve(tokens: number, own = 0): void {
     const { maxQueueTokens } = this.#options
-    if (this.#heldTokens > 0 && this.#heldTokens + tokens > maxQueueTokens) {
+    if (this.#heldTokens > own && this.#heldTokens + tokens > maxQueueTokens) {
       throw new StrataError(
         'OVERLOADED',
         `the queue holds ${this.#heldTokens} of ${maxQueueTokens} tokens and about ${tokens} more came; try again later, send fewer at once, or raise maxQueueTokens`,
         { details: { queuedTokens: this.#heldTokens, maxQueueTokens, tokens } },
       )
     }
-    this.#heldTokens += tokens
+    this.take(tokens)
   }
 
   /** As {@link reserve}, but waits until the queue is not full. */
@@ -76,6 +76,11 @@ export class MicroBatcher {
         this.#waiters.push(free)
       })
     }
+    this.take(tokens)
+  }
+
+  /** Takes room whether there is some or not. */
+  take(tokens: number): void {
     this.#heldTokens += tokens
   }
 

@@ -17,6 +17,8 @@ export class CallSession implements Session {
   readonly #blocks = new Set<CallSession>()
   readonly #calls = new Set<WaitingCall>()
   #reserved = 0
+  /** Of a patient one: its first tokens have room. */
+  #admitted?: Promise<void>
   #closed = false
 
   constructor(
@@ -30,8 +32,15 @@ export class CallSession implements Session {
   }
 
   async announce(tokens: number): Promise<void> {
-    if (this.patient) await this.batcher.reserveWhenFree(tokens)
-    else this.batcher.reserve(tokens)
+    if (!this.patient) this.batcher.reserve(tokens, this.#reserved)
+    else if (!this.#admitted) {
+      this.#admitted = this.batcher.reserveWhenFree(tokens)
+      await this.#admitted
+    } else {
+      // Admitted once, it takes what else it needs: it would wait for room that it holds itself.
+      await this.#admitted
+      this.batcher.take(tokens)
+    }
     if (this.#closed) this.batcher.release(tokens)
     else this.#reserved += tokens
   }

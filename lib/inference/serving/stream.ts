@@ -21,6 +21,8 @@ export async function* inOrder<Input, Output>(
   let count = 0
   const pull = async (): Promise<'pulled'> => {
     let result: Promise<Output> | undefined
+    // A source that throws at once would otherwise end this before the caller knows that it runs.
+    await undefined
     try {
       const next = await iterator.next()
       if (next.done) ended = true
