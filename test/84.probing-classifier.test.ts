@@ -19,6 +19,10 @@ interface Golden {
     weights: number[]
     intercepts: number[]
   }[][]
+  twoClasses: {
+    layer: number
+    grid: { l2: number; loss: number; devRight: number; testRight: number; weights: number[]; intercept: number }[]
+  }
   mix: { l2: number; loss: number; shares: number[] }[]
   mlp: { epochs: number; hidden: number; batch: number; cells: { layer: number; l2: number; weights: number[][] }[] }
 }
@@ -108,6 +112,34 @@ describe('probing classifier', function () {
       }
     })
   }
+
+  it("equals scikit-learn's of two classes, whose one row of weights is the difference of two; on counts too", async () => {
+    const { layer, grid } = golden.twoClasses
+    const halved = ({ rows, labels: all }: ProbeData['train']) => ({ rows, labels: all.map((label) => label % 2) })
+    const data = { train: halved(DATA.train), dev: halved(DATA.dev), test: halved(DATA.test) }
+    const sparse = ({ rows, labels: all }: ProbeData['train']): SparseSplitData => ({
+      offsets: Int32Array.from({ length: rows.length + 1 }, (_, row) => row * width),
+      features: Int32Array.from({ length: rows.length * width }, (_, at) => at % width),
+      values: Float32Array.from(
+        [...rows].flatMap((unit) => [
+          ...values.subarray((unit * layers + layer) * width, (unit * layers + layer + 1) * width),
+        ]),
+      ),
+      labels: all,
+    })
+    const counts = { train: sparse(data.train), dev: sparse(data.dev), test: sparse(data.test), width }
+    for (const expected of grid) {
+      const options = { classes: 2, l2: [expected.l2], tolerance: 1e-10, keepWeights: true }
+      const dense = await probe.logistic(data, layer, options)
+      const difference = Array.from({ length: width }, (_, unit) => dense.weights![width + unit] - dense.weights![unit])
+      assert.ok(distance(difference, expected.weights) < 2e-3, `weights at l2 ${expected.l2}`)
+      assert.ok(Math.abs(dense.intercepts![1] - dense.intercepts![0] - expected.intercept) < 5e-3)
+      for (const one of [dense, await probe.sparseLogistic(counts, options)]) {
+        assert.ok(Math.abs(one.grid[0].loss - expected.loss) < 1e-6, `loss ${one.grid[0].loss} is not ${expected.loss}`)
+        assert.deepEqual([Math.round(one.devAccuracy * dev), one.testRight], [expected.devRight, expected.testRight])
+      }
+    }
+  })
 
   it('trains the mix with the classifier', async () => {
     for (const expected of golden.mix) {

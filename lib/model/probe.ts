@@ -55,7 +55,10 @@ export interface SparseProbeData {
 
 export interface LogisticProbeOptions {
   classes: number
-  /** Strengths of the penalty to choose from on dev: mean cross-entropy + l2/2 · ‖W‖², that is C = 1 / (l2 · N) of scikit-learn. */
+  /**
+   * Strengths of the penalty to choose from on dev: mean cross-entropy + l2/2 · ‖W‖², that is C = 1 / (l2 · N) of scikit-learn; of two classes
+   * W is the one row that scikit-learn learns, the difference of the two that `weights` holds.
+   */
   l2: readonly number[]
   /** The search ends when its next step promises to lower the objective by less, twice in a row; default 1e-8 (nats an example). */
   tolerance?: number

@@ -58,6 +58,28 @@ def logistic(x, y):
     return layers
 
 
+def two_classes(x, y, layer=2):
+    """Of two classes scikit-learn learns one row of weights, and penalises that."""
+    grid = []
+    for l2 in L2:
+        model = LogisticRegression(C=1 / (l2 * TRAIN), tol=1e-10, max_iter=100_000)
+        model.fit(x[:TRAIN, layer].astype(np.float64), y[:TRAIN] % 2)
+        weights, intercept = model.coef_[0], model.intercept_[0]
+        signs = 2 * (y[:TRAIN] % 2) - 1
+        margins = signs * (x[:TRAIN, layer].astype(np.float64) @ weights + intercept)
+        grid.append(
+            {
+                "l2": l2,
+                "loss": float(np.log1p(np.exp(-margins)).mean() + 0.5 * l2 * (weights**2).sum()),
+                "devRight": int((model.predict(x[TRAIN : TRAIN + DEV, layer]) == y[TRAIN : TRAIN + DEV] % 2).sum()),
+                "testRight": int((model.predict(x[TRAIN + DEV :, layer]) == y[TRAIN + DEV :] % 2).sum()),
+                "weights": weights.tolist(),
+                "intercept": float(intercept),
+            }
+        )
+    return {"layer": layer, "grid": grid}
+
+
 def mix(x, y, l2):
     """The jointly trained mix, by a float64 L-BFGS of PyTorch from w = 0, W = 0."""
     h = torch.tensor(x[:TRAIN].astype(np.float64))
@@ -113,6 +135,7 @@ def main():
         "sizes": {"layers": LAYERS, "width": WIDTH, "classes": CLASSES, "train": TRAIN, "dev": DEV, "test": TEST, "l2": L2},
         "featureSum": float(np.abs(x.astype(np.float64)).sum()),
         "logistic": logistic(x, y),
+        "twoClasses": two_classes(x, y),
         "mix": [mix(x, y, l2) for l2 in (1e-3, 1e-2)],
         "mlp": {"epochs": 3, "hidden": 5, "batch": 32, "cells": [mlp(x, y, layer, l2, 3) for layer in range(LAYERS) for l2 in (0.0, 1e-2)]},
     }

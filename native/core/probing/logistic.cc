@@ -120,7 +120,7 @@ std::vector<LbfgsResult> solve_logistic(const at::Tensor& features_ND, const std
   for (size_t first = 0; first < order.size(); first += together) {
     const size_t size = std::min(together, order.size() - first);
     std::vector<double> strengths;
-    for (size_t i = 0; i < size; ++i) strengths.push_back(settings.l2[order[first + i]]);
+    for (size_t i = 0; i < size; ++i) strengths.push_back(row_penalty(settings, settings.l2[order[first + i]]));
     objective.set_problems(strengths, curvature);
     const auto solved = minimize(objective, std::vector<at::Tensor>(size, start), lbfgs_settings(settings, width));
     for (size_t i = 0; i < size; ++i) results[order[first + i]] = solved[i];

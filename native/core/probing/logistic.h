@@ -1,7 +1,7 @@
 #pragma once
 // Multinomial logistic regression on frozen features, run to convergence for several strengths of the penalty:
 //   mean cross-entropy + l2/2 · ‖W‖², the intercept free,
-// which is scikit-learn's LogisticRegression with C = 1 / (l2 · N). The strength is chosen on dev as SentEval does (Conneau & Kiela
+// which is scikit-learn's LogisticRegression with C = 1 / (l2 · N); of two classes W is one row there, and here (see row_penalty). The strength is chosen on dev as SentEval does (Conneau & Kiela
 // 2018): the highest accuracy, of equals the weakest penalty.
 //
 // The features are centred and turned into the axes of their covariance, which changes nothing in the problem (W turns along, the
@@ -56,6 +56,8 @@ LogisticResult fit_logistic_mix(const ProbeFeatures& features, const ProbeExampl
 std::vector<LbfgsResult> solve_logistic(const at::Tensor& features_ND, const std::vector<int32_t>& labels, const at::Tensor& variance_D,
                                         const LogisticSettings& settings);
 
+// Strength on the rows of W. Of two classes scikit-learn learns and penalises one row w, the difference of ours, which are ± w/2: twice as much here.
+inline double row_penalty(const LogisticSettings& settings, double l2) { return settings.classes == 2 ? 2 * l2 : l2; }
 LbfgsSettings lbfgs_settings(const LogisticSettings& settings, int64_t width);
 // Throws BAD_ARGUMENT.
 void check_settings(const LogisticSettings& settings);

@@ -158,7 +158,7 @@ LogisticResult fit_logistic_mix(const ProbeFeatures& features, const ProbeExampl
   LogisticResult result;
   std::vector<at::Tensor> points;
   for (const size_t i : chosen) {
-    objective.set_problem(settings.l2[i], axes.variance_D, flat_curvature(classes));
+    objective.set_problem(row_penalty(settings, settings.l2[i]), axes.variance_D, flat_curvature(classes));
     const at::Tensor start = at::cat({starts[i].point, at::zeros({mixed}, at::kFloat)});
     const LbfgsResult solved = minimize(objective, {start}, lbfgs_settings(settings, width))[0];
     points.push_back(solved.point);

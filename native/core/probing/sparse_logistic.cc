@@ -136,7 +136,7 @@ LogisticResult fit_sparse_logistic(const SparseExamples& examples, const Logisti
   result.grid.resize(settings.l2.size());
   at::Tensor point = at::zeros({numbers}, at::kFloat), best_point;
   for (const size_t i : strongest_first(settings.l2)) {
-    objective.set_problems({settings.l2[i]});
+    objective.set_problems({row_penalty(settings, settings.l2[i])});
     const LbfgsResult solved = minimize(objective, {point}, lbfgs)[0];
     point = solved.point;
     const int64_t right = count_right(scores_of(examples.dev, point, classes), examples.dev.labels.data());
