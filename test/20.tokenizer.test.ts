@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
@@ -356,7 +356,8 @@ describe('Tokenizer', () => {
 
   it('loads a released tokenizer with its own files agreeing', async function () {
     const path = join(SHARED, 'data/minilm_l6')
-    const tokenizer = await Tokenizer.load(path).catch(() => this.skip())
+    if (!existsSync(path)) return this.skip()
+    const tokenizer = await Tokenizer.load(path)
     const fromVocabulary = await Tokenizer.load(join(path, 'vocab.txt'))
     assert.equal(tokenizer.fingerprint, fromVocabulary.fingerprint)
     assert.equal(tokenizer.vocabSize, 30522)

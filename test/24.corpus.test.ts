@@ -328,7 +328,7 @@ describe('Corpus', function () {
     assert.ok(statSync(deep).isDirectory())
   })
 
-  it('prepares a text of 1 GB in at most 600 MB of memory', async function () {
+  it('prepares a text of 1 GB in at most 600 MB of memory (with STRATABERT_LONG=1)', async function () {
     if (process.env.STRATABERT_LONG !== '1') return this.skip()
     this.timeout(1_800_000)
     const sample = readFileSync(SAMPLE)

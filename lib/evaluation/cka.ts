@@ -7,8 +7,6 @@
 import { StrataError } from '../errors.js'
 import type { LayerPair, StateBlock } from '../model/index.js'
 
-export type { StateBlock }
-
 /** Which layers a table compares: those of one set with each other, or each of the left ones with each of the right ones. */
 export class CkaShape {
   /** Of all layers, the right ones after the left ones. */
@@ -144,7 +142,7 @@ function centredSquares(product: Float64Array, left: Float64Array, right: Float6
 
 /**
  * Linear CKA of `left`, (n, leftWidth), and `right`, (n, rightWidth), both row-major. BAD_DATA when their rows differ in number.
- * See {@link CkaTable} for more layers and for states that do not fit into memory.
+ * See {@link CkaTable} for more layers, and for states that come in blocks.
  */
 export function linearCka(left: StateBlock, leftWidth: number, right: StateBlock, rightWidth: number): number {
   const table = new CkaTable([leftWidth], [rightWidth])

@@ -7,7 +7,6 @@ export {
   type ScoreTable,
   type SeedScores,
 } from './baseline-comparison.js'
-export { CkaTable, linearCka, type StateBlock } from './cka.js'
 export { accuracy, confusionMatrix, macroF1, matthews, microF1 } from './classification-metrics.js'
 export {
   type Convergence,
