@@ -136,6 +136,7 @@ export {
   type Answer,
   type AnswerOptions,
   type AnswerSpan,
+  type AskedContext,
   type AskOptions,
   type AskTasksOptions,
   type Classification,

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
+import { Readable } from 'node:stream'
 import { StrataError } from '../lib/errors.js'
 import { Encoder } from '../lib/inference/index.js'
 import { packTexts } from '../lib/inference/packed-texts.js'
@@ -38,9 +39,11 @@ async function writeModel(folder: string, heads = true, layer = 2): Promise<void
   await saveModelFolder(model, folder, { tokenizer: { save: async (path) => void (await tokenizer.save(path)) } })
 }
 
-function largestDifference(a: readonly Float32Array[], b: readonly Float32Array[]): number {
+function largestDifference(a: readonly ArrayLike<number>[], b: readonly ArrayLike<number>[]): number {
   assert.equal(a.length, b.length)
-  return Math.max(...a.flatMap((vector, row) => [...vector].map((value, column) => Math.abs(value - b[row][column]))))
+  return Math.max(
+    ...a.flatMap((vector, row) => Array.from(vector, (value, column) => Math.abs(value - b[row][column]))),
+  )
 }
 
 describe('Encoder', function () {
@@ -141,6 +144,37 @@ describe('Encoder', function () {
       assert.deepEqual(await encoder.fillMask(text, { layer }), await there.fillMask(text))
       assert.notDeepEqual(await encoder.fillMask(text, { layer }), await encoder.fillMask(text))
     }
+  })
+
+  it('fills masks and reads states of lists and streams as of single texts', async () => {
+    const texts = ['the [MASK] is riding a [MASK] .', 'a [MASK]', 'the man in the [MASK] of the city .']
+    const masks = await encoder.fillMask(texts, { topK: 3 })
+    const streamed = []
+    for await (const one of encoder.fillMask(Readable.from(texts), { topK: 3 })) streamed.push(one)
+    const states = []
+    for await (const one of encoder.hiddenStates(Readable.from(texts), { layers: [0, 2] })) states.push(one)
+    assert.deepEqual([masks.length, streamed.length, states.length], [3, 3, 3])
+    for (const [index, text] of texts.entries()) {
+      const alone = await encoder.fillMask(text, { topK: 3 })
+      for (const found of [masks[index], streamed[index]]) {
+        assert.deepEqual(
+          found.map(({ position, candidates }) => [position, candidates.map(({ token }) => token)]),
+          alone.map(({ position, candidates }) => [position, candidates.map(({ token }) => token)]),
+        )
+        const probabilities = (all: typeof found) =>
+          all.flatMap(({ candidates }) => candidates.map(({ probability }) => probability))
+        assert.ok(largestDifference([probabilities(found)], [probabilities(alone)]) < 1e-6)
+      }
+      const [own] = await encoder.hiddenStates(text, { layers: [0, 2] })
+      assert.deepEqual(states[index].tokens, own.tokens)
+      assert.ok(largestDifference(states[index].states, own.states) < 1e-5)
+    }
+    assert.deepEqual(await encoder.fillMask([]), [])
+    await assert.rejects(encoder.fillMask(['a [MASK]', 'the man']), { message: /^texts\[1\] has no \[MASK\]/ })
+    const second = async () => {
+      for await (const _ of encoder.fillMask(Readable.from(['a [MASK]', 'the man'])));
+    }
+    await assert.rejects(second(), { code: 'BAD_ARGUMENT', message: /^texts\[1\] has no \[MASK\]/ })
   })
 
   const wrong: [string, (encoder: Encoder) => Promise<unknown>, RegExp][] = [

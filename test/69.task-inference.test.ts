@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { Readable } from 'node:stream'
 import { StrataError } from '../lib/errors.js'
 import { Encoder } from '../lib/inference/index.js'
 import {
@@ -188,6 +189,54 @@ describe('heads at work', function () {
     const expected = decodeSpans({ context: short, ...pieces, windows })
     assert.equal(one.text, expected.text)
     close(one.score, expected.probability)
+  })
+
+  it('answers lists and streams of questions as one by one, each from its own windows', async () => {
+    const contexts = [
+      'the hard hat of a man',
+      `the woman is dancing in the city of the river ${'! a horse '.repeat(9)}`,
+    ]
+    const asked = ['where is the hat', 'where is the woman', 'the horse'].flatMap((question) =>
+      contexts.map((context) => ({ question, context })),
+    )
+    const list = await encoder.answer(asked, { task: 'squad', topK: 2 })
+    const streamed = []
+    for await (const one of encoder.answer(Readable.from(asked), { task: 'squad', topK: 2 })) streamed.push(one)
+    assert.deepEqual([list.length, streamed.length], [6, 6])
+    assert.ok(list[0].windows === 1 && list[1].windows > 2)
+    for (const [index, { question, context }] of asked.entries()) {
+      const alone = await encoder.answer(question, context, { task: 'squad', topK: 2 })
+      for (const found of [list[index], streamed[index]]) {
+        assert.deepEqual([found.text, found.start, found.windows], [alone.text, alone.start, alone.windows])
+        close(found.score, alone.score)
+      }
+    }
+    assert.deepEqual(await encoder.answer([], { task: 'squad' }), [])
+    const wrong = (given: unknown[]) => encoder.answer(given as typeof asked, { task: 'squad' })
+    await assert.rejects(wrong([asked[0], 'where']), {
+      message: /texts\[1\] came as "where", expected \{ question, context \}/,
+    })
+    await assert.rejects(wrong([{ question: 'where' }]), { message: /texts\[0\]\.context came as undefined/ })
+    await assert.rejects(wrong([asked[0], { question: '', context: 'a' }]), {
+      code: 'BAD_ARGUMENT',
+      message: /texts\[1\]: the question has no token/,
+    })
+  })
+
+  it('asks several tasks about a stream text by text', async () => {
+    const options = { tasks: ['tone', 'words'], embed: { normalize: true } }
+    const whole = await encoder.ask(TEXTS, options)
+    let index = 0
+    for await (const { classes, tags, embeddings } of encoder.ask(Readable.from(TEXTS), options)) {
+      assert.deepEqual([classes.tone.length, tags.words.length, embeddings?.vectors.length], [1, 1, 1])
+      assert.equal(classes.tone[0].label, whole.classes.tone[index].label)
+      close(classes.tone[0].score, whole.classes.tone[index].score)
+      embeddings!.vectors[0].forEach((value, unit) => {
+        close(value, whole.embeddings!.vectors[index][unit])
+      })
+      index++
+    }
+    assert.equal(index, TEXTS.length)
   })
 
   it('may say that there is no answer', async () => {

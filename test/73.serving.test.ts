@@ -88,6 +88,11 @@ function randomCall(random: () => number): Call {
     (one, options) => one.fillMask(`${randomText(random, 9)} [MASK] .`, options),
     (one, options) => one.hiddenStates(text, { layers: [0, 2], ...options }),
     (one, options) => one.ask(text, { tasks: ['tone', 'words', 'likeness'], embed: { pooling: 'cls' }, ...options }),
+    (one, options) =>
+      one.answer(
+        [text, `${text} ${text}`].map((context) => ({ question: 'the man', context })),
+        options,
+      ),
   ]
   const call = kinds[Math.floor(random() * kinds.length)]
   // The random text of a mask must be the same whenever the call is made.

@@ -3,6 +3,7 @@ import type { Command } from 'commander'
 import { fileError, StrataError } from '../errors.js'
 import type { Answer } from '../inference/index.js'
 import { example, gather, wholeNumber } from './arguments.js'
+import { Asked } from './asked.js'
 import { inputLines } from './input-lines.js'
 import { printJson, printLines } from './output.js'
 import { type HeadFlags, headOptions, loadEncoder } from './text-inputs.js'
@@ -48,8 +49,9 @@ async function answer(checkpoint: string, flags: AnswerFlags): Promise<void> {
   // Commander makes of --no-answer the value false of "answer".
   const noAnswer = (flags as unknown as { answer: boolean }).answer === false ? true : undefined
   const results: unknown[] = []
-  for await (const { id, question, context } of questions) {
-    const found = await encoder.answer(question, context, { task, topK, maxTokens, stride, noAnswer })
+  const asked = new Asked(questions)
+  for await (const found of encoder.answer(asked.all(), { task, topK, maxTokens, stride, noAnswer })) {
+    const { id, question } = asked.next()
     if (flags.json) results.push({ ...(id === undefined ? {} : { id }), question, ...found })
     else printLines([...(topK > 1 ? [question] : []), ...lines(found, topK)])
   }

@@ -1,13 +1,16 @@
 /** The part of a context that answers a question (extractive question answering, Devlin et al. 2018, section 4.2). */
 import { StrataError } from '../errors.js'
 import type { SavedTask } from '../model/index.js'
-import { decodeSpans, type SpanCandidate } from '../tasks/span-decoding.js'
+import { shownValue } from '../shown-value.js'
+import { decodeSpans, type SpanCandidate, type SpanWindow } from '../tasks/span-decoding.js'
 import { type WindowSizes, windowsOf } from '../tasks/span-windows.js'
-import type { EncodedText } from '../text/index.js'
+import type { EncodedText, TokenOffsets } from '../text/index.js'
 import { checkText, positive, tokenLimit } from './check-arguments.js'
 import { type FoundTask, findTask } from './find-task.js'
-import { headQuestion } from './head-question.js'
+import { type HeadRow, headQuestion } from './head-question.js'
 import type { CallOptions, Session } from './loaded-parts.js'
+import { ownList } from './own-arguments.js'
+import { mapInTurns } from './pause.js'
 import { estimateTokens } from './serving/encode-texts.js'
 
 export interface AnswerOptions extends CallOptions {
@@ -25,6 +28,12 @@ export interface AnswerOptions extends CallOptions {
   maxTokens?: number
   /** How many context tokens further each window begins; default: the task's own, else 128. */
   stride?: number
+}
+
+/** A question and the text that may hold its answer. */
+export interface AskedContext {
+  question: string
+  context: string
 }
 
 export interface AnswerSpan {
@@ -46,46 +55,117 @@ export interface Answer extends AnswerSpan {
   windows: number
 }
 
-export async function answer(
-  session: Session,
-  question: string,
-  context: string,
-  options: AnswerOptions = {},
-): Promise<Answer> {
+/** The answer to each question. */
+export async function answer(session: Session, asked: unknown, options: AnswerOptions = {}): Promise<Answer[]> {
   const { parts } = session
-  const { model, tokenizer } = parts
   const { topK = 5, maxAnswerTokens = 30 } = options
-  checkText('question', question)
-  checkText('context', context)
+  const list = askedList(asked)
   positive('topK', topK)
   positive('maxAnswerTokens', maxAnswerTokens)
   const task = findTask(parts, ['span'], options.task, 'answer')
-  const sizes = sizesOf(task, options, model.config.encoder.maxPositions)
-  const announced = estimateTokens([question.length, context.length])
-  await session.announce(announced)
-  const [asked, read] = await tokenizer.encodeWithOffsets([question, context])
-  if (asked.tokenIds.length === 0)
-    throw new StrataError('BAD_ARGUMENT', 'the question has no token, expected some words')
-  if (read.tokenIds.length === 0) throw new StrataError('BAD_ARGUMENT', 'the context has no token, expected some text')
-  const questionIds = asked.tokenIds.subarray(0, sizes.questionTokens)
-  const windows = windowsOf(read.tokenIds.length, questionIds.length, sizes)
-  // Windows overlap and repeat the question: room for what that adds, before it is written out.
-  const inWindows = windows.reduce((sum, { tokens }) => sum + questionIds.length + tokens + 3, 0)
-  if (inWindows > announced) await session.announce(inWindows - announced)
-  const { clsId, sepId } = tokenizer.specialTokens
-  const sequences = windows.map(({ firstToken, tokens }): EncodedText => {
-    const part = read.tokenIds.subarray(firstToken, firstToken + tokens)
-    const tokenIds = Int32Array.from([clsId, ...questionIds, sepId, ...part, sepId])
-    return { tokenIds, segmentIds: new Int32Array(tokenIds.length).fill(1, questionIds.length + 2), truncated: false }
+  const sizes = sizesOf(task, options, parts.model.config.encoder.maxPositions)
+  const headAsked = headQuestion(parts.model, task.head, task.saved?.adapter)
+  const nameOf = (index: number): string => (Array.isArray(asked) ? `texts[${index}]: ` : '')
+  const blocks = await session.inBlocks(list, charactersOf, async (block, some, first) => {
+    const read = await readInWindows(block, some, sizes, (index) => nameOf(first + index))
+    const [rows] = await block.compute(
+      [headAsked],
+      read.flatMap(({ sequences }) => sequences),
+    )
+    let next = 0
+    return mapInTurns(read, (one) => {
+      const from = next
+      next += one.windows.length
+      return bestAnswer(one, rows.slice(from, next), task, { ...options, topK, maxAnswerTokens })
+    })
   })
-  const [rows] = await session.compute([headQuestion(model, task.head, task.saved?.adapter)], sequences)
+  return blocks.flat()
+}
+
+function charactersOf({ question, context }: AskedContext): number {
+  return question.length + context.length
+}
+
+/** A copy of what was asked. Throws BAD_ARGUMENT that names the place of what is no question with its context. */
+function askedList(asked: unknown): AskedContext[] {
+  if (!Array.isArray(asked)) return [askedContext(asked, '')]
+  return ownList('texts', asked, 'a list of { question, context }', (one, index) => {
+    if (typeof one === 'object' && one !== null) return askedContext(one, `texts[${index}].`)
+    const message = `texts[${index}] came as ${shownValue(one)}, expected { question, context }`
+    throw new StrataError('BAD_ARGUMENT', message, { details: { index } })
+  })
+}
+
+function askedContext(asked: unknown, place: string): AskedContext {
+  const { question, context } = asked as AskedContext
+  checkText(`${place}question`, question)
+  checkText(`${place}context`, context)
+  return { question, context }
+}
+
+/** A question's context, cut into windows of which each holds the question. */
+interface ReadContext {
+  context: string
+  /** Of the context: ids and places of its tokens. */
+  read: TokenOffsets
+  windows: SpanWindow[]
+  sequences: EncodedText[]
+}
+
+async function readInWindows(
+  session: Session,
+  asked: readonly AskedContext[],
+  sizes: Required<WindowSizes>,
+  nameOf: (index: number) => string,
+): Promise<ReadContext[]> {
+  const { tokenizer } = session.parts
+  const texts = asked.flatMap(({ question, context }) => [question, context])
+  const announced = estimateTokens(texts.map(({ length }) => length))
+  await session.announce(announced)
+  const encoded = await tokenizer.encodeWithOffsets(texts)
+  const { clsId, sepId } = tokenizer.specialTokens
+  const planned = asked.map(({ context }, index) => {
+    const [words, read] = encoded.slice(2 * index, 2 * index + 2)
+    if (words.tokenIds.length === 0)
+      throw new StrataError('BAD_ARGUMENT', `${nameOf(index)}the question has no token, expected some words`)
+    if (read.tokenIds.length === 0)
+      throw new StrataError('BAD_ARGUMENT', `${nameOf(index)}the context has no token, expected some text`)
+    const questionIds = words.tokenIds.subarray(0, sizes.questionTokens)
+    return { context, read, questionIds, windows: windowsOf(read.tokenIds.length, questionIds.length, sizes) }
+  })
+  // Windows overlap and repeat the question: room for what that adds, before it is written out.
+  const inWindows = planned.reduce(
+    (sum, { questionIds, windows }) =>
+      windows.reduce((tokens, window) => tokens + questionIds.length + window.tokens + 3, sum),
+    0,
+  )
+  if (inWindows > announced) await session.announce(inWindows - announced)
+  return planned.map(({ context, read, questionIds, windows }) => ({
+    context,
+    read,
+    windows,
+    sequences: windows.map(({ firstToken, tokens }): EncodedText => {
+      const part = read.tokenIds.subarray(firstToken, firstToken + tokens)
+      const tokenIds = Int32Array.from([clsId, ...questionIds, sepId, ...part, sepId])
+      return { tokenIds, segmentIds: new Int32Array(tokenIds.length).fill(1, questionIds.length + 2), truncated: false }
+    }),
+  }))
+}
+
+/** `rows`: the head's scores of each window. */
+function bestAnswer(
+  { context, read, windows }: ReadContext,
+  rows: readonly HeadRow[],
+  task: FoundTask,
+  options: AnswerOptions & { topK: number; maxAnswerTokens: number },
+): Answer {
+  const { topK, maxAnswerTokens } = options
   const scored = rows.map((values, index) => {
     const places = Array.from({ length: values.length / 2 }, (_, place) => 2 * place)
     const startLogits = places.map((place) => values[place])
     const endLogits = places.map((place) => values[place + 1])
     return { window: windows[index], startLogits, endLogits }
   })
-  const noAnswerThreshold = options.noAnswerThreshold ?? task.saved?.noAnswerThreshold ?? 0
   const decoded = decodeSpans({
     context,
     starts: read.starts,
@@ -94,7 +174,7 @@ export async function answer(
     maxAnswerTokens,
     nBest: Math.max(20, topK),
     noAnswer: options.noAnswer ?? mayHaveNoAnswer(task.saved),
-    noAnswerThreshold,
+    noAnswerThreshold: options.noAnswerThreshold ?? task.saved?.noAnswerThreshold ?? 0,
   })
   const { text, start, end, probability, candidates, noAnswerScore } = decoded
   return {

@@ -6,7 +6,7 @@ import { StrataError } from '../errors.js'
 import { computeThreads, type ModelConfig, type SavedTask } from '../model/index.js'
 import { resolveDevice } from '../runtime/index.js'
 import type { Tokenizer } from '../text/index.js'
-import { type Answer, type AnswerOptions, answer } from './answer.js'
+import { type Answer, type AnswerOptions, type AskedContext, answer } from './answer.js'
 import { type AskTasksOptions, ask, type TaskAnswers } from './ask.js'
 import { checkText, isStream, nonNegative, positive, type TextInput } from './check-arguments.js'
 import {
@@ -150,16 +150,28 @@ export class Encoder implements AsyncDisposable {
   }
 
   /** States of every token of each text at the asked layers, in input order. */
-  hiddenStates(texts: string | readonly string[], options: HiddenStatesOptions): Promise<TokenStates[]> {
-    return this.#serve(options, (session, own) => hiddenStates(session, texts, own))
+  hiddenStates(texts: string | readonly string[], options: HiddenStatesOptions): Promise<TokenStates[]>
+  hiddenStates(texts: AsyncIterable<string>, options: HiddenStatesOptions): AsyncGenerator<TokenStates, void, undefined>
+  hiddenStates(
+    texts: AsyncIterable<string> | string | readonly string[],
+    options: HiddenStatesOptions,
+  ): AsyncGenerator<TokenStates, void, undefined> | Promise<TokenStates[]> {
+    return this.#answer(texts, options, hiddenStates)
   }
 
   /**
-   * What a masked-LM head would put in place of each `[MASK]` of the text. Throws UNSUPPORTED when the checkpoint has no such
-   * head, BAD_ARGUMENT when the text has no [MASK] or is too long.
+   * What a masked-LM head would put in place of each `[MASK]`: of one text a list of its masks, of several such a list each, in input order.
+   * Throws UNSUPPORTED when the checkpoint has no such head, BAD_ARGUMENT when a text has no [MASK] or is too long.
    */
-  fillMask(text: string, options?: FillMaskOptions): Promise<FilledMask[]> {
-    return this.#serve(options, (session, own) => fillMask(session, text, own))
+  fillMask(text: string, options?: FillMaskOptions): Promise<FilledMask[]>
+  fillMask(texts: readonly string[], options?: FillMaskOptions): Promise<FilledMask[][]>
+  fillMask(texts: AsyncIterable<string>, options?: FillMaskOptions): AsyncGenerator<FilledMask[], void, undefined>
+  fillMask(
+    texts: AsyncIterable<string> | string | readonly string[],
+    options?: FillMaskOptions,
+  ): AsyncGenerator<FilledMask[], void, undefined> | Promise<FilledMask[] | FilledMask[][]> {
+    if (typeof texts !== 'string') return this.#answer(texts, options, fillMask)
+    return this.#serve(options, async (session, own) => (await fillMask(session, texts, own))[0])
   }
 
   /**
@@ -186,9 +198,21 @@ export class Encoder implements AsyncDisposable {
     return this.#answer(texts, options, score)
   }
 
-  /** The part of a context that answers a question; a long context is read in overlapping windows. Errors as {@link Encoder.classify}. */
-  answer(question: string, context: string, options?: AnswerOptions): Promise<Answer> {
-    return this.#serve(options, (session, own) => answer(session, question, context, own))
+  /**
+   * The part of a context that answers a question; a long context is read in overlapping windows. Several questions come as a list or stream of
+   * `{ question, context }`. Errors as {@link Encoder.classify}.
+   */
+  answer(question: string, context: string, options?: AnswerOptions): Promise<Answer>
+  answer(asked: readonly AskedContext[], options?: AnswerOptions): Promise<Answer[]>
+  answer(asked: AsyncIterable<AskedContext>, options?: AnswerOptions): AsyncGenerator<Answer, void, undefined>
+  answer(
+    asked: AsyncIterable<AskedContext> | readonly AskedContext[] | string,
+    second?: AnswerOptions | string,
+    third?: AnswerOptions,
+  ): AsyncGenerator<Answer, void, undefined> | Promise<Answer | Answer[]> {
+    if (typeof asked === 'object' && asked !== null) return this.#answer(asked, second as AnswerOptions, answer)
+    const one = { question: asked, context: second }
+    return this.#serve(third, async (session, own) => (await answer(session, one, own))[0])
   }
 
   /**
@@ -220,10 +244,15 @@ export class Encoder implements AsyncDisposable {
 
   /**
    * Several tasks of the checkpoint asked about the same texts, and their vectors: what reads the same tokens through the same adapter is one
-   * pass of the encoder. Errors as {@link Encoder.classify}.
+   * pass of the encoder. Of a stream the answers come text by text, in lists of one. Errors as {@link Encoder.classify}.
    */
-  ask(texts: string | readonly TextInput[], options: AskTasksOptions): Promise<TaskAnswers> {
-    return this.#serve(options, (session, own) => ask(session, texts, own))
+  ask(texts: string | readonly TextInput[], options: AskTasksOptions): Promise<TaskAnswers>
+  ask(texts: AsyncIterable<TextInput>, options: AskTasksOptions): AsyncGenerator<TaskAnswers, void, undefined>
+  ask(
+    texts: AsyncIterable<TextInput> | string | readonly TextInput[],
+    options: AskTasksOptions,
+  ): AsyncGenerator<TaskAnswers, void, undefined> | Promise<TaskAnswers> {
+    return this.#answer(texts, options, ask, (session, text, own) => ask(session, [text], own))
   }
 
   /**

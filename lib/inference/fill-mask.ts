@@ -1,10 +1,12 @@
 /** What a masked-LM head would put in place of each [MASK]. */
 import { StrataError } from '../errors.js'
 import { type Model, type ModelConfig, tapLayer } from '../model/index.js'
-import { checkText, positive } from './check-arguments.js'
+import type { Tokenizer } from '../text/index.js'
+import { positive, textList } from './check-arguments.js'
 import { positionsOf } from './head-question.js'
 import type { CallOptions, HeadOf, Session } from './loaded-parts.js'
-import type { Question } from './serving/question.js'
+import { mapInTurns } from './pause.js'
+import type { Question, Sequence } from './serving/question.js'
 
 export interface FillMaskOptions extends CallOptions {
   /** Candidates per mask, most probable first; default 5. */
@@ -31,36 +33,67 @@ export interface FilledMask {
   candidates: MaskCandidate[]
 }
 
-export async function fillMask(session: Session, text: string, options: FillMaskOptions = {}): Promise<FilledMask[]> {
+/** The masks of each text. */
+export async function fillMask(
+  session: Session,
+  texts: unknown,
+  options: FillMaskOptions = {},
+): Promise<FilledMask[][]> {
   const { model, tokenizer } = session.parts
   const { topK = 5, layer } = options
   positive('topK', topK)
-  checkText('text', text)
+  const list = textList(texts)
   const head = maskedLmHead(model.config, options.head)
   const { layers } = model.config.encoder
   if (layer !== undefined && !(Number.isInteger(layer) && layer >= 0 && layer <= layers))
     throw new StrataError('BAD_ARGUMENT', `layer came as ${layer}, expected 0 … ${layers}`)
+  const wanted = Math.min(topK, tokenizer.specialTokens.vocabSize)
+  const question = maskQuestion(model, head, wanted, layer)
+  const blocks = await session.inBlocks(
+    list,
+    ({ length }) => length,
+    async (block, inputs, first) => {
+      const sequences = await maskedSequences(block, inputs, (index) =>
+        typeof texts === 'string' ? 'the text' : `texts[${first + index}]`,
+      )
+      const [rows] = await block.compute([question], sequences)
+      return mapInTurns(rows, (row, index) => filledMasks(tokenizer, sequences[index].places, row, wanted))
+    },
+  )
+  return blocks.flat()
+}
+
+/** Whole texts with the places of their masks. Throws BAD_ARGUMENT for a text that is too long or has no mask. */
+async function maskedSequences(
+  session: Session,
+  texts: readonly string[],
+  nameOf: (index: number) => string,
+): Promise<(Sequence & { places: readonly number[] })[]> {
+  const { model, tokenizer } = session.parts
   const maxTokens = model.config.encoder.maxPositions
-  const [encoded] = await session.encode([text], { maxTokens })
-  if (encoded.truncated) {
-    throw new StrataError('BAD_ARGUMENT', `the text has more than ${maxTokens} tokens; shorten it`)
-  }
-  const { maskId, vocabSize } = tokenizer.specialTokens
-  const places = [...encoded.tokenIds].flatMap((id, index) => (id === maskId ? [index] : []))
-  if (places.length === 0) {
-    throw new StrataError(
-      'BAD_ARGUMENT',
-      `the text has no ${tokenizer.idToToken(maskId)}: write it where a word is to be filled in`,
-    )
-  }
-  const wanted = Math.min(topK, vocabSize)
-  const [[row]] = await session.compute([maskQuestion(model, head, wanted, layer)], [{ ...encoded, places }])
+  const { maskId } = tokenizer.specialTokens
+  return (await session.encode(texts, { maxTokens })).map((encoded, index) => {
+    if (encoded.truncated) {
+      throw new StrataError('BAD_ARGUMENT', `${nameOf(index)} has more than ${maxTokens} tokens; shorten it`)
+    }
+    const places = [...encoded.tokenIds].flatMap((id, place) => (id === maskId ? [place] : []))
+    if (places.length === 0) {
+      throw new StrataError(
+        'BAD_ARGUMENT',
+        `${nameOf(index)} has no ${tokenizer.idToToken(maskId)}: write it where a word is to be filled in`,
+      )
+    }
+    return { ...encoded, places }
+  })
+}
+
+function filledMasks(tokenizer: Tokenizer, places: readonly number[], row: MaskRow, topK: number): FilledMask[] {
   return places.map((position, mask) => ({
     position,
-    candidates: Array.from(row.tokenIds.subarray(mask * wanted, (mask + 1) * wanted), (tokenId, column) => ({
+    candidates: Array.from(row.tokenIds.subarray(mask * topK, (mask + 1) * topK), (tokenId, column) => ({
       token: tokenizer.idToToken(tokenId) ?? `[unused:${tokenId}]`,
       tokenId,
-      probability: row.probabilities[mask * wanted + column],
+      probability: row.probabilities[mask * topK + column],
     })),
   }))
 }

@@ -1,5 +1,5 @@
 /** Trained models at work: vectors, masks, classes, answers, tags. The only door of this room. */
-export type { Answer, AnswerOptions, AnswerSpan } from './answer.js'
+export type { Answer, AnswerOptions, AnswerSpan, AskedContext } from './answer.js'
 export type { AskTasksOptions, TaskAnswers } from './ask.js'
 export type { TextInput } from './check-arguments.js'
 export type { AskOptions, Classification, ClassifyOptions, LabelScore, TextScore } from './classify.js'
