@@ -84,6 +84,20 @@ describe('running a recipe', function () {
     assert.equal(settings.model_max_length, 64)
   })
 
+  it('says what the inputs leave out of the text', async () => {
+    const plan = planRun(await recipe(), await openRunData(await recipe(), { cacheDirectory }))
+    const { cutTokens, singleSentenceDocuments } = plan.stages[0].textInputs!
+    assert.ok(cutTokens > 0)
+    const note = whole.notes.find((line) => line.startsWith('of a pass over the text: '))
+    assert.ok(
+      note?.includes(`${cutTokens.toLocaleString('en-US')} tokens cut off at the length limit`),
+      whole.notes.join('\n'),
+    )
+    assert.ok(
+      note?.includes(`${singleSentenceDocuments} of ${plan.data.training!.documents} documents with one sentence`),
+    )
+  })
+
   it('the same recipe gives the same weights, another seed does not', async () => {
     const again = await runRecipe(await recipe(), { output: output('again'), cacheDirectory })
     assert.ok(weights(again.checkpoint).equals(weights(whole.checkpoint)))

@@ -1,11 +1,11 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Command } from 'commander'
-import type { PlanStatistics } from '../data/index.js'
 import { StrataError } from '../errors.js'
 import {
   attachmentTable,
   type DataCounts,
+  describeLeftOut,
   heldOutTable,
   openRecipe,
   openRunData,
@@ -161,7 +161,7 @@ function describePlan(plan: RunPlan): string[] {
         .map(([key, value]) => `${number(value)} ${key}`)
         .join()}`,
       `  a pass    ${number(stage.inputsPerEpoch)} inputs, ${stage.tokensPerEpoch === null ? '' : `${number(stage.tokensPerEpoch)} tokens, `}${number(stage.batchesPerEpoch)} batches`,
-      ...(stage.textInputs ? [`  of it     ${leftOut(stage.textInputs)}`] : []),
+      ...(stage.textInputs ? [`  of it     ${describeLeftOut(stage.textInputs)}`] : []),
       `  in all    ${stageForecast(stage, plan.stages.length === 1)}`,
     ]),
     `parameters  ${number(plan.parameters.total)}, of them ${number(plan.parameters.added)} beside the encoder's${recipe.adapter ? `; encoder and adapters are ${plan.parameters.adaptedRatio.toFixed(3)} × one encoder with pooler` : ''}`,
@@ -169,13 +169,6 @@ function describePlan(plan: RunPlan): string[] {
     ...plan.notes.map((line) => `note        ${line}`),
     'nothing was trained (--dry-run)',
   ]
-}
-
-/** What the inputs of raw text leave out, or have no label for. */
-function leftOut({ tokens, cutTokens, singleSentenceDocuments, emptyDocuments, documents }: PlanStatistics): string {
-  const cut = `${number(cutTokens)} tokens cut off at the length limit (${((100 * cutTokens) / (tokens + cutTokens || 1)).toFixed(1)} %)`
-  const single = `${number(singleSentenceDocuments)} of ${number(documents)} documents with one sentence, without a next-sentence label`
-  return [cut, single, `${number(emptyDocuments)} without a token, left out`].join('; ')
 }
 
 function stageForecast(

@@ -11,6 +11,7 @@ export {
 export type { EvaluatedText } from './evaluate-text.js'
 export { alignedTable, attachmentTable, type HeldOutRow, heldOutRows, heldOutTable } from './held-out-table.js'
 export { layerPage, layerTable } from './layer-tables.js'
+export { describeLeftOut } from './left-out.js'
 export { loadRecipe, loadSettingsFile, parseRecipeText, type RecipeSource } from './load-recipe.js'
 export { isValues, mergeValues, setAt, type Values } from './merge.js'
 export { modelConfigOf, type TaskShape } from './model-of-recipe.js'

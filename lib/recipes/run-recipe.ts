@@ -28,6 +28,7 @@ import {
 } from '../training/index.js'
 import { relationNames } from './agreements-of-recipe.js'
 import { type HeldOutRow, heldOutRows } from './held-out-table.js'
+import { leftOutNotes } from './left-out.js'
 import { modelConfigOf } from './model-of-recipe.js'
 import { checkResumedRecipe } from './open-recipe.js'
 import { type PenaltyTrial, searchPenalty } from './penalty-search.js'
@@ -100,6 +101,7 @@ export async function runRecipe(asked: ResolvedRecipe, options: RunRecipeOptions
     await saveTokenizer(data.tokenizer, tokenizerFolder)
     const allNotes = [
       ...data.notes,
+      ...leftOutNotes(recipe, data),
       ...penaltyNotes,
       ...notes,
       ...run.removedLeftovers.map((path) => `${path} was unfinished and is removed`),
