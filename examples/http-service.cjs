@@ -27,10 +27,11 @@ async function readJson(request) {
   let bytes = 0
   for await (const chunk of request) {
     bytes += chunk.length
-    if (bytes > LARGEST_BODY)
-      throw Object.assign(new Error(`the body has more than ${LARGEST_BODY} bytes`), { status: 413 })
-    chunks.push(chunk)
+    // Read to its end but not kept: a client that is cut off while it sends sees a broken connection, not the answer.
+    if (bytes <= LARGEST_BODY) chunks.push(chunk)
   }
+  if (bytes > LARGEST_BODY)
+    throw Object.assign(new Error(`the body has more than ${LARGEST_BODY} bytes`), { status: 413 })
   try {
     return Object(JSON.parse(Buffer.concat(chunks).toString()))
   } catch {

@@ -47,6 +47,7 @@ describe('other examples that serve', function () {
       ['/embed', 'null', 400, /texts came as undefined/],
       ['/embed', '{', 400, /no JSON/],
       ['/embed', { texts: ['a'.repeat(1.1e6)] }, 413, /more than 1048576 bytes/],
+      ['/embed', { texts: ['a'.repeat(20e6)] }, 413, /more than 1048576 bytes/],
       ['/other', {}, 404, /POST \/embed/],
     ] as const) {
       const reply = await post(`${service.address}${path}`, sent)
