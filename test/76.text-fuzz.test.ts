@@ -228,6 +228,8 @@ const oddList: fc.Arbitrary<unknown> = fc.oneof(
 const list = fc.array(text, { maxLength: 6 })
 const pairs = fc.array(fc.tuple(text, text), { maxLength: 4 })
 const words = fc.array(fc.oneof(text, fc.array(text, { maxLength: 6 })), { maxLength: 4 })
+const masked = text.map((part) => `${part} [MASK]`)
+const questions = fc.array(fc.record({ question: text, context: text }), { maxLength: 4 })
 const mostly = <T>(usual: fc.Arbitrary<T>, unusual: fc.Arbitrary<unknown> = odd, weight = 60): fc.Arbitrary<unknown> =>
   fc.oneof({ weight, arbitrary: usual }, { weight: 1, arbitrary: unusual })
 
@@ -294,7 +296,7 @@ const calls: fc.Arbitrary<Call> = fc.oneof(
     weight: 2,
     arbitrary: call(
       'fillMask',
-      mostly(text.map((part) => `${part} [MASK]`)),
+      mostly(fc.oneof(masked, fc.array(masked, { maxLength: 4 })), oddList),
       optionsOf({ topK: mostly(small), head: mostly(fc.constant('mlm')) }),
     ),
   },
@@ -312,6 +314,7 @@ const calls: fc.Arbitrary<Call> = fc.oneof(
       }),
     ),
   },
+  { weight: 1, arbitrary: call('answer', mostly(questions, oddList), optionsOf({ topK: mostly(small) })) },
   { weight: 2, arbitrary: call('tag', mostly(words, oddList), optionsOf(askOptions('words'))) },
   { weight: 2, arbitrary: call('parse', mostly(words, oddList), optionsOf(askOptions('tree'))) },
   {
@@ -334,9 +337,13 @@ const calls: fc.Arbitrary<Call> = fc.oneof(
     ),
   },
   {
-    weight: 1,
+    weight: 2,
     arbitrary: fc
-      .tuple(fc.constantFrom('embed', 'tag', 'classify'), mostly(list, oddList))
+      .oneof(
+        fc.tuple(fc.constantFrom('embed', 'tag', 'classify'), mostly(list, oddList)),
+        fc.tuple(fc.constant('fillMask'), mostly(fc.array(masked, { maxLength: 4 }), oddList)),
+        fc.tuple(fc.constant('answer'), mostly(questions, oddList)),
+      )
       .map(([method, inputs]) => ({ method: `${method} stream`, args: [inputs] })),
   },
 )
@@ -385,13 +392,20 @@ describe('texts of every kind', function () {
       assert.equal(result.vectors.length, count)
       for (const vector of result.vectors) assert.ok(vector.length === 16 && vector.every(Number.isFinite))
     } else if (method === 'answer') {
-      const context = args[1] as string
-      for (const { start, end, text: cut, score } of result.candidates) {
-        assert.ok(0 <= start && start <= end && end <= context.length && score >= 0 && score <= 1 + 1e-6)
-        assert.equal(cut, context.slice(start, end))
+      const many = Array.isArray(result)
+      const found = many ? result : [result]
+      if (many) assert.equal(found.length, count)
+      for (const [index, { candidates }] of found.entries()) {
+        const context: string = many ? (args[0] as any)[index].context : args[1]
+        for (const { start, end, text: cut, score } of candidates) {
+          assert.ok(0 <= start && start <= end && end <= context.length && score >= 0 && score <= 1 + 1e-6)
+          assert.equal(cut, context.slice(start, end))
+        }
       }
     } else if (method === 'fillMask') {
-      assert.ok(result.length > 0 && result.every((mask: any) => mask.candidates.length > 0))
+      const texts = typeof args[0] === 'string' ? [result] : result
+      assert.equal(texts.length, count)
+      for (const masks of texts) assert.ok(masks.length > 0 && masks.every((mask: any) => mask.candidates.length > 0))
     } else if (method !== 'ask') {
       assert.equal(result.length, count)
     }
