@@ -107,7 +107,7 @@ describe('CoNLL-U', () => {
     )
     assert.ok(spaceAfter)
     // Forms that do not spell the token share its place.
-    const zum = parseConllu('1-2\tzum\t_\t_\t_\t_\t_\t_\t_\t_\n' + row('1', '0') + row('2', '1') + '\n')
+    const zum = parseConllu(`1-2\tzum\t_\t_\t_\t_\t_\t_\t_\t_\n${row('1', '0')}${row('2', '1')}\n`)
     assert.deepEqual([...sentenceText(zum[0]).starts, ...sentenceText(zum[0]).ends], [0, 0, 3, 3])
   })
 
@@ -192,7 +192,7 @@ describe('CoNLL-U', () => {
       const errors: StrataError[] = []
       const onBadSentence = (error: StrataError): void => void errors.push(error)
       const good = `${row('1', '2')}${row('2', '0')}\n`
-      const before = '# first\n' + good
+      const before = `# first\n${good}`
       const whole = `${before}${text}${text.endsWith('\n\n') || text.endsWith('\r\n\r\n') ? '' : '\n'}# last\n${good}`
       if (name === 'a missing blank line') continue
       const read = parseConllu(whole, { ...options, onBadSentence })

@@ -167,8 +167,10 @@ export function probeTable({ report }: ProbeInput): Table {
     {
       label: 'random encoder, its best layer',
       numeric: true,
-      read: ({ controls }) =>
-        brief(controls?.randomEncoder?.reduce((most, { accuracy }) => Math.max(most, accuracy), 0)),
+      read: ({ cells, controls }) => {
+        const own = controls?.randomEncoder?.filter(({ classifier }) => classifier === classifierOf(cells))
+        return own?.length ? brief(Math.max(...own.map(({ accuracy }) => accuracy))) : null
+      },
     },
     { label: 'best layer by dev', numeric: true, read: (task) => best(task)?.layer ?? null },
     { label: 'its accuracy (95 %)', numeric: true, read: (task) => withInterval(best(task)) },

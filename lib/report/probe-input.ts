@@ -32,7 +32,9 @@ const task = z.looseObject({
   controls: z
     .looseObject({
       bagOfWords: z.looseObject({ accuracy: z.number(), interval: interval.optional() }).optional(),
-      randomEncoder: z.array(z.looseObject({ layer, accuracy: z.number() })).optional(),
+      randomEncoder: z
+        .array(z.looseObject({ layer, classifier: z.string().default('logistic'), accuracy: z.number() }))
+        .optional(),
     })
     .optional(),
   cells: z.array(cell),

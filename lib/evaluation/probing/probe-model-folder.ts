@@ -189,7 +189,7 @@ class ProbeRun {
     })
     const { read } = this.#layers
     if (!this.#controls.includes('random-encoder') || read.length === 0) return
-    const { seed = 1 } = this.#options
+    const { seed = 1, classifiers = ['logistic'] } = this.#options
     const { precision, device } = model
     await using random = await Model.create(
       { encoder: this.#encoder, heads: [] },
@@ -206,9 +206,12 @@ class ProbeRun {
         for (const set of sets) {
           const task = this.tasks.get(set.set.name)!
           const began = Date.now()
-          task.controls.randomEncoder = await probeRandomEncoder(probe, placeSet(set, rowOf), places, (what) =>
-            onProgress?.(`${task.name}: ${what}`),
-          )
+          task.controls.randomEncoder = await probeRandomEncoder(probe, placeSet(set, rowOf), {
+            layers: places,
+            classifiers,
+            seed,
+            onProgress: (what) => onProgress?.(`${task.name}: ${what}`),
+          })
           task.seconds += (Date.now() - began) / 1000
         }
         lap('classifiers')

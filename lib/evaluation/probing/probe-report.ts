@@ -30,6 +30,9 @@ export interface ProbeCell extends ProbeScore {
   converged?: boolean
 }
 
+/** One layer of a random encoder with one classifier. */
+export type RandomEncoderCell = Omit<ProbeCell, 'layer'> & { layer: number }
+
 export interface ProbedTask {
   name: string
   kind: ProbeKind
@@ -44,8 +47,8 @@ export interface ProbedTask {
   majority?: number
   controls: {
     bagOfWords?: ProbeScore
-    /** The layers of an encoder of the same shape with freshly drawn weights, by logistic regression. */
-    randomEncoder?: (ProbeScore & { layer: number })[]
+    /** The layers of an encoder of the same shape with freshly drawn weights, by every classifier. */
+    randomEncoder?: RandomEncoderCell[]
   }
   cells: ProbeCell[]
   /** Seconds of its classifiers, controls included, without the encoder. */

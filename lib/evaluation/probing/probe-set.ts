@@ -5,7 +5,7 @@ import type { ProbeSplit } from '../../tasks/index.js'
 import { wilsonInterval } from '../metrics.js'
 import { bagOfWords } from './bag-of-words.js'
 import { controlLabels } from './control-task.js'
-import type { ProbeCell, ProbeClassifier, ProbeScore } from './probe-report.js'
+import type { ProbeCell, ProbeClassifier, ProbeScore, RandomEncoderCell } from './probe-report.js'
 import type { PlannedSet } from './units.js'
 
 /** Strengths that dev chooses from; SentEval's steps of ten, one stronger for the logistic regression. */
@@ -220,22 +220,15 @@ function controlData(
   return { train: relabelled('train'), dev: relabelled('dev'), test: relabelled('test'), parts: data.parts }
 }
 
-/** Logistic regression on every layer, nothing else: what an encoder's shape gives without training. */
+/** Every layer with every classifier asked for, no mix and no control of its own: what an encoder's shape gives without training. */
 export async function probeRandomEncoder(
   probe: Probe,
-  { data, classes }: PlacedSet,
-  layers: ClassifierOptions['layers'],
-  onProgress?: (what: string) => void,
-): Promise<(ProbeScore & { layer: number })[]> {
-  const grid = new NarrowedGrid(classes)
-  const scores: (ProbeScore & { layer: number })[] = []
-  for (const { layer, place } of layers) {
-    onProgress?.(`random encoder, layer ${layer}`)
-    const found = await probe.logistic(data, place, { classes, l2: grid.next() })
-    grid.chose(found.l2)
-    scores.push({ layer, ...scoreOf(found.testRight, data.test.labels.length, found) })
-  }
-  return scores
+  placed: PlacedSet,
+  options: Pick<ClassifierOptions, 'layers' | 'classifiers' | 'seed' | 'onProgress'>,
+): Promise<RandomEncoderCell[]> {
+  const onProgress = (what: string) => options.onProgress?.(`random encoder, ${what}`)
+  const cells = await probeLayers(probe, placed, { ...options, mixed: [], controlTask: false, onProgress })
+  return cells.map(({ layer, ...cell }) => ({ ...cell, layer: layer as number }))
 }
 
 export async function probeBagOfWords(probe: Probe, { set }: PlannedSet): Promise<ProbeScore> {

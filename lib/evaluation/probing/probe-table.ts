@@ -52,21 +52,21 @@ export function probeLines({ tasks }: ProbeReport): string[] {
   })
 }
 
-/** The task's row of the random encoder, which logistic regression alone is trained on. */
+/** The task's row of the random encoder. */
 function randomRows(
   { name, controls }: ProbedTask,
   classifier: ProbeClassifier,
   columns: readonly (number | 'mix')[],
   show: (score: ProbeScore) => string,
 ): string[][] {
-  if (!controls.randomEncoder) return []
-  const scores = new Map<number | 'mix', ProbeScore>(controls.randomEncoder.map((score) => [score.layer, score]))
-  const by = classifier === 'logistic' ? '' : ` (${CLASSIFIER_NAMES.logistic})`
+  const own = controls.randomEncoder?.filter((score) => score.classifier === classifier) ?? []
+  if (own.length === 0) return []
+  const scores = new Map<number | 'mix', ProbeScore>(own.map((score) => [score.layer, score]))
   const cells = columns.map((layer) => {
     const score = scores.get(layer)
     return score ? show(score) : '–'
   })
-  return [[`${name}, random${by}`, '', '', ...cells]]
+  return [[`${name}, random`, '', '', ...cells]]
 }
 
 function cellOf(task: ProbedTask, layer: number | 'mix', classifier: ProbeClassifier) {
@@ -194,7 +194,8 @@ export function probeCsv({ tasks }: ProbeReport): string {
       ])
     if (majority !== undefined) row('', 'majority', { accuracy: majority })
     if (controls.bagOfWords) row('', 'bag-of-words', controls.bagOfWords)
-    for (const { layer, ...score } of controls.randomEncoder ?? []) row(String(layer), 'random-encoder', score)
+    for (const { layer, classifier, ...score } of controls.randomEncoder ?? [])
+      row(String(layer), `random-encoder ${classifier}`, score)
     for (const { layer, classifier, ...score } of cells) row(String(layer), classifier, score)
   }
   return `${rows.map((cells) => cells.map(quoted).join(',')).join('\n')}\n`
