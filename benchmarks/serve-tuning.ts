@@ -46,34 +46,30 @@ export function untuned(system: System): Tuned {
 
 export async function tune(system: System, places: Places, options: TuningOptions): Promise<Tuned> {
   if (system.loads.length * system.batches.length === 1) return untuned(system)
-  const program = startProgram(system, places)
-  try {
-    await program.ready()
-    say(`tuning ${system.name}: ${system.loads.length} models, then ${system.batches.length} ways to batch`)
-    const loads = await trials(
-      program,
-      system.loads.map((load) => ({ ...load, batches: system.batches[0] })),
-      options,
-      true,
-    )
-    const eligible = loads.filter(({ meanCosine }) => meanCosine! >= LEAST_COSINE)
-    if (eligible.length === 0) throw new Error(`no setting of ${system.name} gives the vectors of our fp32`)
-    const bestLoad = best(eligible)
-    const batched = await trials(
-      program,
-      system.batches.map((batches) => ({ ...bestLoad.setting, batches })),
-      options,
-      false,
-    )
-    const latency = eligible.reduce((a, b) => (b.medianMilliseconds! < a.medianMilliseconds! ? b : a))
-    return {
-      system,
-      setting: best(batched).setting,
-      latencySetting: latency.setting,
-      trials: [...loads, ...batched.slice(1)],
-    }
-  } finally {
-    await program.quit()
+  say(`tuning ${system.name}: ${system.loads.length} models, then ${system.batches.length} ways to batch`)
+  const loads = await trials(
+    system,
+    places,
+    system.loads.map((load) => ({ ...load, batches: system.batches[0] })),
+    options,
+    true,
+  )
+  const eligible = loads.filter(({ meanCosine }) => meanCosine! >= LEAST_COSINE)
+  if (eligible.length === 0) throw new Error(`no setting of ${system.name} gives the vectors of our fp32`)
+  const bestLoad = best(eligible)
+  const batched = await trials(
+    system,
+    places,
+    system.batches.map((batches) => ({ ...bestLoad.setting, batches })),
+    options,
+    false,
+  )
+  const latency = eligible.reduce((a, b) => (b.medianMilliseconds! < a.medianMilliseconds! ? b : a))
+  return {
+    system,
+    setting: best(batched).setting,
+    latencySetting: latency.setting,
+    trials: [...loads, ...batched.slice(1)],
   }
 }
 
@@ -81,8 +77,25 @@ function best(list: readonly Trial[]): Trial {
   return list.reduce((a, b) => (b.textsPerSecond > a.textsPerSecond ? b : a))
 }
 
-/** The settings take turns, so that a slow second of the machine hits all. */
+/** In a process of their own, since what the models took would stay with the ways to batch. */
 async function trials(
+  system: System,
+  places: Places,
+  settings: readonly Setting[],
+  options: TuningOptions,
+  models: boolean,
+): Promise<Trial[]> {
+  const program = startProgram(system, places)
+  try {
+    await program.ready()
+    return await trialsIn(program, settings, options, models)
+  } finally {
+    await program.quit()
+  }
+}
+
+/** The settings take turns, so that a slow second of the machine hits all. */
+async function trialsIn(
   program: PeerProcess,
   settings: readonly Setting[],
   { first, count, passes, queries, reference, checked }: TuningOptions,

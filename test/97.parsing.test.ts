@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { scoreDependencies, scoreTask, type TaskPrediction } from '../lib/evaluation/index.js'
 import { Encoder } from '../lib/inference/index.js'
+import { Turns } from '../lib/inference/pause.js'
 import { windowsOfWords } from '../lib/inference/word-windows.js'
 import { Model } from '../lib/model/index.js'
 import { evaluateCheckpoint, openRecipe, type RunResult, runRecipe } from '../lib/recipes/index.js'
@@ -157,10 +158,10 @@ describe('parsing tasks', function () {
     }
   })
 
-  it('lays whole words into sequences; one that is longer than a sequence is cut', () => {
+  it('lays whole words into sequences; one that is longer than a sequence is cut', async () => {
     const words = [[7], [8, 9], [10, 11, 12, 13, 14, 15], [16]].map((pieces) => ({ pieces: Int32Array.from(pieces) }))
     const { clsId, sepId } = tokenizer.specialTokens
-    const windows = windowsOfWords(words, 3, 6, tokenizer)
+    const windows = await windowsOfWords(words, 3, 6, tokenizer, new Turns())
     assert.deepEqual(
       windows.map(({ tokenIds, places, words: own }) => [[...tokenIds], places, own.length]),
       [

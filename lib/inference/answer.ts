@@ -2,7 +2,7 @@
 import { StrataError } from '../errors.js'
 import type { SavedTask } from '../model/index.js'
 import { shownValue } from '../shown-value.js'
-import { decodeSpans, type SpanCandidate, type SpanWindow } from '../tasks/span-decoding.js'
+import { type SpanCandidate, SpanSearch, type SpanWindow } from '../tasks/span-decoding.js'
 import { type WindowSizes, windowsOf } from '../tasks/span-windows.js'
 import type { EncodedText, TokenOffsets } from '../text/index.js'
 import { checkText, positive, tokenLimit } from './check-arguments.js'
@@ -10,7 +10,7 @@ import { type FoundTask, findTask } from './find-task.js'
 import { type HeadRow, headQuestion } from './head-question.js'
 import type { CallOptions, Session } from './loaded-parts.js'
 import { ownList } from './own-arguments.js'
-import { mapInTurns } from './pause.js'
+import { mapInTurns, Turns } from './pause.js'
 import { estimateTokens } from './serving/encode-texts.js'
 
 export interface AnswerOptions extends CallOptions {
@@ -72,12 +72,15 @@ export async function answer(session: Session, asked: unknown, options: AnswerOp
       [headAsked],
       read.flatMap(({ sequences }) => sequences),
     )
+    const turns = new Turns()
+    const answers: Answer[] = []
     let next = 0
-    return mapInTurns(read, (one) => {
-      const from = next
-      next += one.windows.length
-      return bestAnswer(one, rows.slice(from, next), task, { ...options, topK, maxAnswerTokens })
-    })
+    for (const one of read) {
+      const own = rows.slice(next, next + one.windows.length)
+      next += own.length
+      answers.push(await bestAnswer(one, own, task, { ...options, topK, maxAnswerTokens }, turns))
+    }
+    return answers
   })
   return blocks.flat()
 }
@@ -140,42 +143,47 @@ async function readInWindows(
     0,
   )
   if (inWindows > announced) await session.announce(inWindows - announced)
-  return planned.map(({ context, read, questionIds, windows }) => ({
-    context,
-    read,
-    windows,
-    sequences: windows.map(({ firstToken, tokens }): EncodedText => {
-      const part = read.tokenIds.subarray(firstToken, firstToken + tokens)
-      const tokenIds = Int32Array.from([clsId, ...questionIds, sepId, ...part, sepId])
+  const contexts: ReadContext[] = []
+  for (const { context, read, questionIds, windows } of planned) {
+    const sequences = await mapInTurns(windows, ({ firstToken, tokens }): EncodedText => {
+      const tokenIds = new Int32Array(questionIds.length + tokens + 3)
+      tokenIds[0] = clsId
+      tokenIds.set(questionIds, 1)
+      tokenIds[questionIds.length + 1] = sepId
+      tokenIds.set(read.tokenIds.subarray(firstToken, firstToken + tokens), questionIds.length + 2)
+      tokenIds[tokenIds.length - 1] = sepId
       return { tokenIds, segmentIds: new Int32Array(tokenIds.length).fill(1, questionIds.length + 2), truncated: false }
-    }),
-  }))
+    })
+    contexts.push({ context, read, windows, sequences })
+  }
+  return contexts
 }
 
 /** `rows`: the head's scores of each window. */
-function bestAnswer(
+async function bestAnswer(
   { context, read, windows }: ReadContext,
   rows: readonly HeadRow[],
   task: FoundTask,
   options: AnswerOptions & { topK: number; maxAnswerTokens: number },
-): Answer {
+  turns: Turns,
+): Promise<Answer> {
   const { topK, maxAnswerTokens } = options
-  const scored = rows.map((values, index) => {
-    const places = Array.from({ length: values.length / 2 }, (_, place) => 2 * place)
-    const startLogits = places.map((place) => values[place])
-    const endLogits = places.map((place) => values[place + 1])
-    return { window: windows[index], startLogits, endLogits }
-  })
-  const decoded = decodeSpans({
+  const search = new SpanSearch({
     context,
     starts: read.starts,
     ends: read.ends,
-    windows: scored,
+    windows,
     maxAnswerTokens,
     nBest: Math.max(20, topK),
     noAnswer: options.noAnswer ?? mayHaveNoAnswer(task.saved),
     noAnswerThreshold: options.noAnswerThreshold ?? task.saved?.noAnswerThreshold ?? 0,
   })
+  for (const values of rows) {
+    await turns.next()
+    const startLogits = values.filter((_, place) => place % 2 === 0)
+    search.read({ startLogits, endLogits: values.filter((_, place) => place % 2 === 1) })
+  }
+  const decoded = search.result()
   const { text, start, end, probability, candidates, noAnswerScore } = decoded
   return {
     text,

@@ -6,7 +6,7 @@ import { type AskOptions, labelNames } from './classify.js'
 import { type FoundTask, findTask } from './find-task.js'
 import { type HeadRow, headQuestion } from './head-question.js'
 import type { HeadOf, Session } from './loaded-parts.js'
-import { mapInTurns } from './pause.js'
+import { mapInTurns, Turns } from './pause.js'
 import { encodeTexts, estimateTokens } from './serving/encode-texts.js'
 import { charactersOfWords } from './tag.js'
 import { type Window, windowsOfWords } from './word-windows.js'
@@ -39,7 +39,11 @@ export async function parseWindows(
   await session.announce(estimateTokens(sentences.map(charactersOfWords)))
   const pieces = await piecesOf(tokenizer, sentences)
   const piecesOfWord = (form: string): { pieces: Int32Array } => ({ pieces: pieces.get(form)! })
-  return sentences.flatMap((words, text) => windowsOfWords(words.map(piecesOfWord), text, limit, tokenizer))
+  const turns = new Turns()
+  const windows: ParseWindow[][] = []
+  for (const [text, words] of sentences.entries())
+    windows.push(await windowsOfWords(words.map(piecesOfWord), text, limit, tokenizer, turns))
+  return windows.flat()
 }
 
 type ParseWindow = Window<{ pieces: Int32Array }>

@@ -6,7 +6,7 @@ import { type FoundTask, findTask } from './find-task.js'
 import { type HeadRow, headQuestion } from './head-question.js'
 import { softmaxRow } from './head-scores.js'
 import type { HeadOf, Session } from './loaded-parts.js'
-import { mapInTurns } from './pause.js'
+import { mapInTurns, Turns } from './pause.js'
 import { encodeTexts, estimateTokens } from './serving/encode-texts.js'
 import { type Window, windowsOfWords } from './word-windows.js'
 
@@ -53,13 +53,16 @@ export async function tagWindows(
   await session.announce(estimateTokens(inputs.map(charactersOfWords)))
   const texts = inputs.filter((input) => typeof input === 'string')
   const placed = texts.length > 0 ? await tokenizer.encodeWithOffsets(texts) : []
+  const turns = new Turns()
   let next = 0
   const words = await Promise.all(
     inputs.map((input) =>
-      typeof input === 'string' ? wordsOfText(tokenizer, input, placed[next++]) : givenWords(tokenizer, input),
+      typeof input === 'string' ? wordsOfText(tokenizer, input, placed[next++], turns) : givenWords(tokenizer, input),
     ),
   )
-  return words.flatMap((list, text) => windowsOfWords(list, text, limit, tokenizer))
+  const windows: Window<Word>[][] = []
+  for (const [text, list] of words.entries()) windows.push(await windowsOfWords(list, text, limit, tokenizer, turns))
+  return windows.flat()
 }
 
 /** The words of N texts with the tags that the head chose for them. */
@@ -93,11 +96,20 @@ export function wordsInputs(texts: unknown): WordsInput[] {
   return wordsList<WordsInput>('texts', texts, (text) => text)
 }
 
+/** Words between two looks at the clock. */
+const WORDS_A_LOOK = 256
+
 /** A text's words are those of the pre-tokeniser: white space and punctuation part them. */
-function wordsOfText(tokenizer: Tokenizer, text: string, { tokenIds, starts, ends }: TokenOffsets): Word[] {
+async function wordsOfText(
+  tokenizer: Tokenizer,
+  text: string,
+  { tokenIds, starts, ends }: TokenOffsets,
+  turns: Turns,
+): Promise<Word[]> {
   const wordStarts = tokenizer.wordStarts(tokenIds)
   const words: Word[] = []
   for (let first = 0; first < tokenIds.length; ) {
+    if (words.length % WORDS_A_LOOK === 0) await turns.next()
     let next = first + 1
     while (next < tokenIds.length && !wordStarts[next]) next++
     const [start, end] = [starts[first], ends[next - 1]]

@@ -1,5 +1,6 @@
 /** Words of a text laid into sequences. */
 import type { EncodedText, Tokenizer } from '../text/index.js'
+import type { Turns } from './pause.js'
 
 /** Some words of a text in one sequence. */
 export interface Window<Word> extends EncodedText {
@@ -10,16 +11,18 @@ export interface Window<Word> extends EncodedText {
 }
 
 /** As many whole words a sequence as fit. A word longer than a sequence is cut: its first piece decides. */
-export function windowsOfWords<Word extends { pieces: Int32Array }>(
+export async function windowsOfWords<Word extends { pieces: Int32Array }>(
   words: readonly Word[],
   text: number,
   maxTokens: number,
   tokenizer: Tokenizer,
-): Window<Word>[] {
+  turns: Turns,
+): Promise<Window<Word>[]> {
   const { clsId, sepId } = tokenizer.specialTokens
   const room = maxTokens - 2
   const windows: Window<Word>[] = []
   for (let first = 0; first < words.length; ) {
+    await turns.next()
     const places: number[] = []
     let length = 1
     let next = first

@@ -17,17 +17,20 @@ export interface SpanWindow {
   contextPlace: number
 }
 
-export interface DecodeSpanOptions {
+/** Scores of every token of a window's sequence; special tokens and question included, place 0 is [CLS]. */
+export interface SpanLogits {
+  startLogits: ArrayLike<number>
+  endLogits: ArrayLike<number>
+}
+
+export interface SpanSearchOptions {
   /** The text that the answer is cut out of. */
   context: string
   /** Characters of all the context's tokens, in UTF-16 units, shape (T). */
   starts: ArrayLike<number>
   ends: ArrayLike<number>
-  /**
-   * The windows in the order of the context, with the scores of every token of their sequences (special tokens and question included;
-   * place 0 is [CLS]).
-   */
-  windows: readonly { window: SpanWindow; startLogits: ArrayLike<number>; endLogits: ArrayLike<number> }[]
+  /** In the order of the context. */
+  windows: readonly SpanWindow[]
   /** Longest answer in tokens; default 30. */
   maxAnswerTokens?: number
   /** Best starts and ends of each window that are combined, and length of the list; default 20. */
@@ -36,6 +39,11 @@ export interface DecodeSpanOptions {
   noAnswer?: boolean
   /** The answer is "" when the no-answer score exceeds this; default 0. */
   noAnswerThreshold?: number
+}
+
+export interface DecodeSpanOptions extends Omit<SpanSearchOptions, 'windows'> {
+  /** In the order of the context. */
+  windows: readonly ({ window: SpanWindow } & SpanLogits)[]
 }
 
 export interface SpanCandidate {
@@ -68,19 +76,36 @@ export interface DecodedSpan {
  * good starts lie in the question), the text is "". Takes time linear in the number of windows: a context may be a book.
  */
 export function decodeSpans(options: DecodeSpanOptions): DecodedSpan {
-  const { context, starts, ends, windows, maxAnswerTokens = 30, nBest = 20, noAnswer = false } = options
+  const search = new SpanSearch({ ...options, windows: options.windows.map(({ window }) => window) })
+  for (const logits of options.windows) search.read(logits)
+  return search.result()
+}
+
+/** {@link decodeSpans} window by window, so that others may have their turn in between. */
+export class SpanSearch {
+  readonly #options: SpanSearchOptions
+  readonly #nBest: number
+  /** Windows read so far. */
+  #count = 0
   /** Those of the windows so far. */
-  let candidates: SpanCandidate[] = []
-  let nullStart = 0
-  let nullEnd = 0
-  let nullScore = Number.POSITIVE_INFINITY
-  windows.forEach(({ window, startLogits, endLogits }, index) => {
-    if (startLogits[0] + endLogits[0] < nullScore) {
-      nullScore = startLogits[0] + endLogits[0]
-      nullStart = startLogits[0]
-      nullEnd = endLogits[0]
-    }
-    const { contextPlace, tokens, firstToken } = window
+  #candidates: SpanCandidate[] = []
+  /** Scores of [CLS] where they are lowest. */
+  #null = { startLogit: 0, endLogit: 0, score: Number.POSITIVE_INFINITY }
+
+  constructor(options: SpanSearchOptions) {
+    this.#options = options
+    this.#nBest = options.nBest ?? 20
+  }
+
+  /** The next window's scores. */
+  read({ startLogits, endLogits }: SpanLogits): void {
+    const { windows, starts, ends, context, maxAnswerTokens = 30 } = this.#options
+    const index = this.#count++
+    const nBest = this.#nBest
+    const nullScore = startLogits[0] + endLogits[0]
+    if (nullScore < this.#null.score)
+      this.#null = { startLogit: startLogits[0], endLogit: endLogits[0], score: nullScore }
+    const { contextPlace, tokens, firstToken } = windows[index]
     const inContext = (place: number): boolean => place >= contextPlace && place < contextPlace + tokens
     const bestEnds = bestPlaces(endLogits, nBest).filter(inContext)
     const found: SpanCandidate[] = []
@@ -94,29 +119,32 @@ export function decodeSpans(options: DecodeSpanOptions): DecodedSpan {
         found.push({ text: context.slice(from, to), start: from, end: to, startLogit, endLogit, probability: 0 })
       }
     }
+    if (found.length === 0) return
     // Stable: of equal scores the one found first stays first.
-    if (found.length > 0)
-      candidates = best(
-        candidates,
-        found.sort((left, right) => scoreOf(right) - scoreOf(left)),
-        nBest,
-      )
-  })
-  const none = { text: '', start: 0, end: 0, probability: 0 }
-  if (noAnswer) {
-    const empty = { ...none, startLogit: nullStart, endLogit: nullEnd }
-    candidates = best(candidates, [empty], nBest)
-    if (!candidates.some(({ text }) => text === '')) candidates.push(empty)
+    found.sort((left, right) => scoreOf(right) - scoreOf(left))
+    this.#candidates = best(this.#candidates, found, nBest)
   }
-  if (candidates.length === 0) candidates.push({ ...none, startLogit: 0, endLogit: 0 })
-  setProbabilities(candidates)
-  const span = candidates.find(({ text }) => text !== '')
-  if (!noAnswer) return decoded(candidates[0], candidates)
-  // Without any span, no answer is certain.
-  const noAnswerScore = span ? nullScore - span.startLogit - span.endLogit : Number.MAX_VALUE
-  const empty = candidates.find(({ text }) => text === '')!
-  const chosen = span && noAnswerScore <= (options.noAnswerThreshold ?? 0) ? span : empty
-  return { ...decoded(chosen, candidates), noAnswerScore }
+
+  /** After the last window. */
+  result(): DecodedSpan {
+    const { noAnswer = false, noAnswerThreshold = 0 } = this.#options
+    let candidates = [...this.#candidates]
+    const none = { text: '', start: 0, end: 0, probability: 0 }
+    if (noAnswer) {
+      const empty = { ...none, startLogit: this.#null.startLogit, endLogit: this.#null.endLogit }
+      candidates = best(candidates, [empty], this.#nBest)
+      if (!candidates.some(({ text }) => text === '')) candidates.push(empty)
+    }
+    if (candidates.length === 0) candidates.push({ ...none, startLogit: 0, endLogit: 0 })
+    setProbabilities(candidates)
+    const span = candidates.find(({ text }) => text !== '')
+    if (!noAnswer) return decoded(candidates[0], candidates)
+    // Without any span, no answer is certain.
+    const noAnswerScore = span ? this.#null.score - span.startLogit - span.endLogit : Number.MAX_VALUE
+    const empty = candidates.find(({ text }) => text === '')!
+    const chosen = span && noAnswerScore <= noAnswerThreshold ? span : empty
+    return { ...decoded(chosen, candidates), noAnswerScore }
+  }
 }
 
 function decoded({ text, start, end, probability }: SpanCandidate, candidates: SpanCandidate[]): DecodedSpan {
@@ -159,10 +187,10 @@ function bestPlaces(logits: ArrayLike<number>, count: number): number[] {
  * True when no other window shows more around a token ("maximum context"): the smaller of the tokens to its left and right, and a
  * hundredth of the window's length to part equals; then the earlier window.
  */
-function showsMost(windows: DecodeSpanOptions['windows'], index: number, token: number): boolean {
+function showsMost(windows: readonly SpanWindow[], index: number, token: number): boolean {
   const scoreAt = (place: number): number | undefined => {
     if (place < 0 || place >= windows.length) return undefined
-    const { firstToken, tokens } = windows[place].window
+    const { firstToken, tokens } = windows[place]
     const last = firstToken + tokens - 1
     return token < firstToken || token > last ? undefined : Math.min(token - firstToken, last - token) + 0.01 * tokens
   }

@@ -29,14 +29,25 @@ function padded(rows) {
   return made.map((data) => new ort.Tensor('int64', data, [rows.length, longest]))
 }
 
+const sessions = new Map()
+
+/** One a file, however it is batched: each keeps the memory of its largest batch. */
+function sessionOf(file) {
+  if (!sessions.has(file)) {
+    const options = {
+      executionProviders: ['cpu'],
+      intraOpNumThreads: threads,
+      interOpNumThreads: 1,
+      executionMode: 'sequential',
+      graphOptimizationLevel: 'all',
+    }
+    sessions.set(file, ort.InferenceSession.create(path.join(folder, file), options))
+  }
+  return sessions.get(file)
+}
+
 async function open({ file, batches }) {
-  const session = await ort.InferenceSession.create(path.join(folder, file), {
-    executionProviders: ['cpu'],
-    intraOpNumThreads: threads,
-    interOpNumThreads: 1,
-    executionMode: 'sequential',
-    graphOptimizationLevel: 'all',
-  })
+  const session = await sessionOf(file)
   return async (list) => {
     const encoded = await tokenizer.encodeBatch(list)
     const rows = encoded.map((one) => one.getIds())

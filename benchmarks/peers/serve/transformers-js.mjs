@@ -10,13 +10,25 @@ const { texts, threads, folder } = programArguments()
 env.allowRemoteModels = false
 env.localModelPath = path.dirname(folder)
 
+const extractors = new Map()
+
+/** One a file and type, however it is batched: each keeps the memory of its largest batch. */
+function extractorOf(file, dtype) {
+  const key = `${file} ${dtype}`
+  if (!extractors.has(key)) {
+    const options = {
+      device: 'cpu',
+      dtype,
+      model_file_name: file,
+      session_options: { intraOpNumThreads: threads, interOpNumThreads: 1 },
+    }
+    extractors.set(key, pipeline('feature-extraction', path.basename(folder), options))
+  }
+  return extractors.get(key)
+}
+
 async function open({ file, dtype, batches }) {
-  const extractor = await pipeline('feature-extraction', path.basename(folder), {
-    device: 'cpu',
-    dtype,
-    model_file_name: file,
-    session_options: { intraOpNumThreads: threads, interOpNumThreads: 1 },
-  })
+  const extractor = await extractorOf(file, dtype)
   return (list) =>
     inSortedBatches(
       list,
