@@ -8,13 +8,14 @@ import { spawn, spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { availableParallelism } from 'node:os'
-import { dirname, join, resolve } from 'node:path'
+import { dirname, join, resolve, sep } from 'node:path'
 import { parseArgs } from 'node:util'
 import { StrataError } from '../lib/errors.js'
 import { findLibtorch, libtorchNotFound } from '../lib/runtime/find-libtorch.js'
 import { withLock } from '../lib/runtime/folder-lock.js'
 
 const root = resolve(__dirname, '..')
+const WINDOWS = process.platform === 'win32'
 
 export interface BuildNativeOptions {
   /** Folder of libtorch. */
@@ -42,15 +43,7 @@ export async function buildNative(options: BuildNativeOptions = {}): Promise<voi
         'run `npx stratabert libtorch install`, or name another one with STRATABERT_LIBTORCH',
     )
   }
-  for (const tool of ['cmake', process.env.CXX ?? 'c++']) {
-    if (spawnSync(tool, ['--version']).status !== 0) {
-      throw new StrataError(
-        'NOT_FOUND',
-        `'${tool}' was not found; expected CMake ≥ 3.21 and a C++20 compiler (g++ ≥ 12 or clang ≥ 15) to build the addons; ` +
-          'install them (Debian: apt install cmake ninja-build g++)',
-      )
-    }
-  }
+  checkTools()
   const out = resolve(options.out ?? join(root, 'build', `torch-${tree.minor}`))
   const args = [
     join(dirname(createRequire(__filename).resolve('cmake-js/package.json')), 'bin', 'cmake-js'),
@@ -58,8 +51,9 @@ export async function buildNative(options: BuildNativeOptions = {}): Promise<voi
     ...['--directory', root, '--out', out],
     ...['--parallel', String(options.jobs ?? Math.min(2, availableParallelism()))],
     ...['--log-level', options.verbose ? 'verbose' : 'warn'],
-    `--CDSTRATABERT_LIBTORCH=${tree.directory}`,
-    `--CDSTRATABERT_ADDONS=${resolve(options.addons ?? join(root, 'addons'))}`,
+    ...(WINDOWS ? ['--toolset', 'ClangCL'] : []),
+    `--CDSTRATABERT_LIBTORCH=${forCMake(tree.directory)}`,
+    `--CDSTRATABERT_ADDONS=${forCMake(resolve(options.addons ?? join(root, 'addons')))}`,
     ...(options.sanitize ? [`--CDSTRATABERT_SANITIZE=${options.sanitize}`] : []),
   ]
   mkdirSync(out, { recursive: true })
@@ -75,6 +69,24 @@ export async function buildNative(options: BuildNativeOptions = {}): Promise<voi
     },
   )
 }
+
+/** On Windows CMake finds Visual Studio and its clang-cl itself: neither need be on the PATH. */
+function checkTools(): void {
+  for (const tool of WINDOWS ? ['cmake'] : ['cmake', process.env.CXX ?? 'c++']) {
+    if (spawnSync(tool, ['--version']).status === 0) continue
+    throw new StrataError(
+      'NOT_FOUND',
+      WINDOWS
+        ? "'cmake' was not found; expected CMake ≥ 3.21 and Visual Studio 2022 to build the addons; install both, with its components " +
+            "'Desktop development with C++' and 'C++ Clang tools for Windows'"
+        : `'${tool}' was not found; expected CMake ≥ 3.21 and a C++20 compiler (g++ ≥ 12 or clang ≥ 15) to build the addons; ` +
+            'install them (Debian: apt install cmake ninja-build g++)',
+    )
+  }
+}
+
+/** CMake reads a backslash as an escape. */
+const forCMake = (path: string): string => path.split(sep).join('/')
 
 /** Not spawnSync: the lock is touched meanwhile, or another build would take it for one that was left over. */
 function exitCode(args: readonly string[]): Promise<number | null> {

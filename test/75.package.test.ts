@@ -10,6 +10,7 @@ import { libtorchNotFound } from '../lib/runtime/find-libtorch.js'
 import { installLibtorch } from '../lib/runtime/install-libtorch.js'
 import { type InstallPlan, planInstall } from '../lib/runtime/install-plan.js'
 import type { LibtorchManifest } from '../lib/runtime/manifest.js'
+import { libraryFile } from '../lib/runtime/platform.js'
 import {
   addonLoadProblem,
   addonMissing,
@@ -39,12 +40,13 @@ describe('the package', function () {
         systemProblem({ ...LINUX, musl: true, glibc: null })!,
         /musl.*node:22-slim instead of node:22-alpine$/,
       )
-      assert.match(systemProblem({ ...LINUX, platform: 'win32' })!, /^Windows is not supported: use WSL 2/)
+      assert.match(systemProblem({ ...LINUX, platform: 'win32', arch: 'arm64' })!, /^Windows on arm64 is not supported/)
       assert.match(systemProblem({ ...LINUX, platform: 'darwin' })!, /Intel processor/)
       assert.match(systemProblem({ ...LINUX, arch: 'ia32' })!, /^linux-ia32 is not supported/)
       assert.equal(systemProblem(LINUX), null)
       assert.equal(systemProblem({ ...LINUX, arch: 'arm64' }), null)
       assert.equal(systemProblem({ ...LINUX, platform: 'darwin', arch: 'arm64' }), null)
+      assert.equal(systemProblem({ ...LINUX, platform: 'win32', glibc: null }), null)
     })
 
     it('knows the oldest Node, which package.json names too', () => {
@@ -59,6 +61,10 @@ describe('the package', function () {
       assert.match(
         addonMissing('boot', [], { ...LINUX, arch: 'arm64' }),
         /no addon for linux-arm64: clone the repository/,
+      )
+      assert.match(
+        addonMissing('boot', [], { ...LINUX, platform: 'win32', glibc: null }),
+        /no addon for win32-x64: clone the repository.*nobody has tried it/,
       )
       assert.match(addonMissing('boot', [], { ...LINUX, musl: true }), /musl/)
       assert.equal(
@@ -82,6 +88,11 @@ describe('the package', function () {
       assert.equal(addonLoadProblem('something else', LINUX), 'something else')
     })
 
+    it('knows what a library is called on each system', () => {
+      const names = ['linux', 'darwin', 'win32'].map((platform) => libraryFile('libtorch_cpu', platform))
+      assert.deepEqual(names, ['libtorch_cpu.so', 'libtorch_cpu.dylib', 'torch_cpu.dll'])
+    })
+
     it('offers no download where none is pinned', () => {
       const steps = (facts: SystemFacts) => libtorchNotFound([], facts).message
       assert.match(steps(LINUX), /1\. Install it: npx stratabert libtorch install/)
@@ -89,6 +100,7 @@ describe('the package', function () {
         steps({ ...LINUX, arch: 'arm64' }),
         /1\. No download is pinned for linux-arm64[\s\S]*3\. Or use Python's/,
       )
+      assert.match(steps({ ...LINUX, platform: 'win32' }), /1\. No download is pinned for win32-x64/)
       assert.match(
         steps({ ...LINUX, musl: true }),
         /1\. This system uses musl[^\n]*\n {2}2\. See what was found: npx stratabert doctor$/,

@@ -1,13 +1,18 @@
 /** Folders of a cache that several processes share: each appears whole or not at all. */
 import { createHash, randomBytes } from 'node:crypto'
-import { closeSync, fsyncSync, mkdirSync, openSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs'
+import { mkdirSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { fileError } from '../errors.js'
+import { syncDirectory } from '../sync-path.js'
+
+export { syncDirectory }
 
 const TEMPORARY = /^tmp-([0-9a-f]{8})-(\d+)-[0-9a-f]{12}$/
 const HOST = createHash('sha256').update(hostname()).digest('hex').slice(0, 8)
 const STALE_MILLISECONDS = 24 * 3600 * 1000
+/** What a rename says to a folder that is in its way; Windows says it may not. */
+const IN_THE_WAY = ['ENOTEMPTY', 'EEXIST', 'ENOTDIR', ...(process.platform === 'win32' ? ['EPERM'] : [])]
 
 /** Makes an empty folder in the cache to build in, and removes what killed processes left there. */
 export function makeTemporary(cacheDirectory: string, what: string): string {
@@ -40,7 +45,7 @@ export async function publishFolder<Found extends object>(
       return undefined
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException
-      if (attempt === 5 || !['ENOTEMPTY', 'EEXIST', 'ENOTDIR'].includes(code ?? '')) {
+      if (attempt === 5 || !IN_THE_WAY.includes(code ?? '')) {
         throw fileError(error, directory, `put the ${what} into the cache`)
       }
     }
@@ -55,15 +60,6 @@ export async function publishFolder<Found extends object>(
       continue
     }
     rmSync(aside, { recursive: true, force: true })
-  }
-}
-
-export function syncDirectory(path: string): void {
-  const descriptor = openSync(path, 'r')
-  try {
-    fsyncSync(descriptor)
-  } finally {
-    closeSync(descriptor)
   }
 }
 

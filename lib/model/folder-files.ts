@@ -1,6 +1,7 @@
 /** Small files of a model folder: read with typed errors, written and brought to the disk. */
 import { open, stat } from 'node:fs/promises'
 import { fileError } from '../errors.js'
+import { syncPath as flush } from '../sync-path.js'
 import { checkLink, type ReadingAs, readUntrustedJson } from '../untrusted-files.js'
 
 const AS: ReadingAs = { doing: 'read the model folder', code: 'BAD_CHECKPOINT' }
@@ -40,12 +41,7 @@ export async function writeFileSynced(path: string, text: string): Promise<void>
 /** Brings what somebody else wrote to the disk: a file's bytes, or a folder's names. */
 export async function syncPath(path: string): Promise<void> {
   try {
-    const file = await open(path, 'r')
-    try {
-      await file.sync()
-    } finally {
-      await file.close()
-    }
+    await flush(path)
   } catch (error) {
     throw fileError(error, path, 'write the model folder')
   }

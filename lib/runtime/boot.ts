@@ -12,7 +12,7 @@ import {
   systemProblem,
 } from './system-problem.js'
 
-/** What the NVIDIA driver says about itself through libcuda.so.1. */
+/** What the NVIDIA driver says about itself through libcuda.so.1 (nvcuda.dll on Windows). */
 export interface CudaDriver {
   /** The library could be opened. */
   library: boolean
@@ -31,7 +31,7 @@ export interface BootAddon {
   readonly version: string
   /** The processor advertises AMX tiles that cannot be used here; oneDNN is kept below them (slower bf16). */
   readonly avoidedTiles: boolean
-  /** dlopen(path, RTLD_NOW | RTLD_GLOBAL | RTLD_NODELETE): null when loaded, else the loader's own words. */
+  /** dlopen(path, RTLD_NOW | RTLD_GLOBAL | RTLD_NODELETE), on Windows LoadLibraryEx: null when loaded, else the loader's own words. */
   open(path: string): string | null
   /**
    * The file's bytes, memory-mapped. Pages are private: a write never reaches the file. An empty file gives an empty buffer.
@@ -43,7 +43,7 @@ export interface BootAddon {
   claim(directory?: string): string | null
   /** Starts the NVIDIA driver in this process and asks it. */
   cudaDriver(): CudaDriver
-  /** fsync of a folder: makes a rename inside it durable. */
+  /** fsync of a folder: makes a rename inside it durable (on Windows, which has none, it only checks the folder). */
   syncDirectory(path: string): void
 }
 

@@ -191,9 +191,10 @@ function cachedTrees(
   return paths.length > 0 ? { paths, problem: null } : none
 }
 
-/** Folder of the torch package of `STRATABERT_PYTHON` or python3, found without importing it. */
+/** Folder of the torch package of `STRATABERT_PYTHON` or python3 (python on Windows), found without importing it. */
 function pythonTorch(environment: Environment): { path: string | null; problem: string } {
-  const python = environment.STRATABERT_PYTHON || 'python3'
+  // Python's installer for Windows names its program so.
+  const python = environment.STRATABERT_PYTHON || (process.platform === 'win32' ? 'python' : 'python3')
   const code =
     'import importlib.util as u; s = u.find_spec("torch"); print(s.submodule_search_locations[0] if s else "")'
   const result = spawnSync(python, ['-c', code], { encoding: 'utf8', env: environment as NodeJS.ProcessEnv })

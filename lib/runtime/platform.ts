@@ -1,7 +1,7 @@
 /** Facts of the machine and the folders that the package uses on it. */
 import { closeSync, existsSync, fstatSync, openSync, readSync } from 'node:fs'
 import { homedir } from 'node:os'
-import { join } from 'node:path'
+import { isAbsolute, join } from 'node:path'
 import { packageRoot } from './package-root.js'
 
 export type Environment = Record<string, string | undefined>
@@ -15,7 +15,7 @@ export function addonsDirectory(environment: Environment = process.env): string 
 export function cacheDirectory(environment: Environment = process.env): string | null {
   // A relative XDG_CACHE_HOME is invalid by the XDG specification and is ignored.
   const xdg = environment.XDG_CACHE_HOME
-  if (xdg?.startsWith('/')) return join(xdg, 'stratabert')
+  if (xdg && isAbsolute(xdg)) return join(xdg, 'stratabert')
   let home: string | undefined = environment.HOME
   if (!home) {
     try {
@@ -34,9 +34,10 @@ export function isMusl(): boolean {
   return report?.header !== undefined && report.header.glibcVersionRuntime === undefined
 }
 
-/** `libtorch_cpu` → `libtorch_cpu.so` (`.dylib` on macOS). */
-export function libraryFile(name: string): string {
-  return `${name}${process.platform === 'darwin' ? '.dylib' : '.so'}`
+/** `libtorch_cpu` → `libtorch_cpu.so`; `libtorch_cpu.dylib` on macOS, `torch_cpu.dll` on Windows. */
+export function libraryFile(name: string, platform: string = process.platform): string {
+  if (platform === 'win32') return `${name.replace(/^lib/, '')}.dll`
+  return `${name}${platform === 'darwin' ? '.dylib' : '.so'}`
 }
 
 const ELF_MACHINES: Record<string, number> = { x64: 62, arm64: 183 }

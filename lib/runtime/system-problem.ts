@@ -26,7 +26,7 @@ const NEW_ENOUGH = 'Debian 12, Ubuntu 22.04, RHEL 9, Amazon Linux 2023 or newer'
 /** Platforms that addons are published for. */
 const PREBUILT = ['linux-x64']
 /** Platforms that the sources are written for, and nobody has run them. */
-const BUILDABLE = ['linux-x64', 'linux-arm64', 'darwin-arm64']
+const BUILDABLE = ['linux-x64', 'linux-arm64', 'darwin-arm64', 'win32-x64']
 
 export function systemFacts(): SystemFacts {
   const report = process.report?.getReport() as { header?: { glibcVersionRuntime?: string } } | undefined
@@ -51,14 +51,14 @@ export function systemProblem({ platform, arch, musl }: SystemFacts): string | n
   if (musl) {
     return 'this system uses musl (Alpine does), libtorch is made for glibc: use a Debian, Ubuntu or Fedora image, like node:22-slim instead of node:22-alpine'
   }
-  if (platform === 'win32') {
-    return 'Windows is not supported: use WSL 2 with Ubuntu 22.04 or newer, where everything works as on Linux'
+  if (platform === 'win32' && arch !== 'x64') {
+    return `Windows on ${arch} is not supported, nothing here is built for it: use Windows on x86-64, or Linux in WSL 2`
   }
   if (platform === 'darwin' && arch !== 'arm64') {
     return 'Macs with an Intel processor are not supported, PyTorch builds no libtorch for them any more: use Linux or a Mac with Apple silicon'
   }
   if (!BUILDABLE.includes(`${platform}-${arch}`)) {
-    return `${platform}-${arch} is not supported, PyTorch builds no libtorch for it: use Linux on x86-64 or arm64, or macOS on arm64`
+    return `${platform}-${arch} is not supported, PyTorch builds no libtorch for it: use Linux on x86-64 or arm64, macOS on arm64, or Windows on x86-64`
   }
   return null
 }

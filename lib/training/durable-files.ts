@@ -2,7 +2,10 @@
 import { createHash } from 'node:crypto'
 import { createReadStream, existsSync } from 'node:fs'
 import { mkdir, open, readdir, rename, rm, symlink, writeFile } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { dirname, join, sep } from 'node:path'
+import { syncPath } from '../sync-path.js'
+
+export { syncPath }
 
 /** Makes a folder and those above it. */
 export async function makeFolder(path: string): Promise<void> {
@@ -15,16 +18,6 @@ export async function makeFolder(path: string): Promise<void> {
     while (!existsSync(dirname(missing))) missing = dirname(missing)
     await mkdir(missing)
     throw error
-  }
-}
-
-/** Flushes a file or a folder's entries to the disk. */
-export async function syncPath(path: string): Promise<void> {
-  const handle = await open(path, 'r')
-  try {
-    await handle.sync()
-  } finally {
-    await handle.close()
   }
 }
 
@@ -57,7 +50,9 @@ export async function replaceLink(path: string, target: string): Promise<void> {
   const temporary = `${path}.tmp.${process.pid}`
   await rm(temporary, { force: true })
   try {
-    await symlink(target, temporary)
+    // Windows asks for a right that few have, and its links to folders cannot be replaced by a rename.
+    if (process.platform === 'win32') await writeFile(temporary, `${target}\n`)
+    else await symlink(target, temporary)
   } catch (error) {
     if (!['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error
     await writeFile(temporary, `${target}\n`)
@@ -66,11 +61,17 @@ export async function replaceLink(path: string, target: string): Promise<void> {
   await syncPath(dirname(path))
 }
 
-/** Paths of all files below a folder, relative to it, sorted. */
+/** Paths of all files below a folder, relative to it, with slashes, sorted. */
 export async function listFiles(folder: string): Promise<string[]> {
   const entries = await readdir(folder, { recursive: true, withFileTypes: true })
   const files = entries.filter((entry) => entry.isFile())
-  return files.map((entry) => join(entry.parentPath, entry.name).slice(folder.length + 1)).sort()
+  return files
+    .map((entry) =>
+      join(entry.parentPath, entry.name)
+        .slice(folder.length + 1)
+        .replaceAll(sep, '/'),
+    )
+    .sort()
 }
 
 /** Size and SHA-256 of a file, read once in pieces. */

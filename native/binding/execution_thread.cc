@@ -7,7 +7,10 @@
 #include <atomic>
 #include <cstdio>
 #include <cstdlib>
+
+#if defined(__linux__)
 #include <unistd.h>
+#endif
 
 namespace strata::binding {
 namespace {
@@ -47,6 +50,7 @@ void prepare_process_exit() {
 #if defined(__linux__)
   ::on_exit(leave_while_computing, nullptr);
 #endif
+  // Windows ends all other threads before it runs a library's destructors: none computes under them.
 }
 
 struct ExecutionThread::Job {

@@ -1,15 +1,12 @@
 // The boot addon: what must happen before libtorch is in the process, and small file services that need no tensor code.
-// It links nothing but libc, so it loads on every machine and can explain there what is missing.
+// It links nothing but the system's own libraries, so it loads on every machine and can explain there what is missing.
 // No JS handle lives in a static: the addon may be loaded by any number of worker threads.
-#include <dlfcn.h>
-#include <fcntl.h>
 #include "cuda_driver.h"
+#include "platform/file.h"
+#include "platform/library.h"
 #include "processor.h"
 
 #include <napi.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
@@ -17,6 +14,8 @@
 #include <string>
 
 namespace {
+
+using namespace strata;
 
 // A file error in Node's own shape (`code`, `syscall`, `path`), so that JS treats it like one of node:fs.
 Napi::Error systemError(Napi::Env env, int number, const char* call, const std::string& path) {
@@ -29,7 +28,9 @@ Napi::Error systemError(Napi::Env env, int number, const char* call, const std::
     case ENOTDIR: name = "ENOTDIR"; break;
     case ENOMEM: name = "ENOMEM"; break;
     case ENOSPC: name = "ENOSPC"; break;
+#ifdef EDQUOT  // Windows has none
     case EDQUOT: name = "EDQUOT"; break;
+#endif
     case EROFS: name = "EROFS"; break;
     case EIO: name = "EIO"; break;
     case EMFILE: name = "EMFILE"; break;
@@ -55,41 +56,25 @@ std::string pathArgument(const Napi::CallbackInfo& info) {
 // open(path): null when the library is loaded, else the loader's own words.
 Napi::Value Open(const Napi::CallbackInfo& info) {
   const std::string path = pathArgument(info);
-  dlerror();
-  // GLOBAL: the main addon is matched by SONAME and finds the symbols; NODELETE: no destructor order to get wrong at exit.
-  if (dlopen(path.c_str(), RTLD_NOW | RTLD_GLOBAL | RTLD_NODELETE) != nullptr) return info.Env().Null();
-  const char* words = dlerror();
-  return Napi::String::New(info.Env(), words != nullptr ? words : "dlopen failed without a message");
+  std::string words;
+  if (platform::open_library(path, words) != nullptr) return info.Env().Null();
+  return Napi::String::New(info.Env(), words);
 }
-
-class Descriptor {
- public:
-  explicit Descriptor(int number) : number_(number) {}
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  ~Descriptor() {
-    if (number_ >= 0) close(number_);
-  }
-  int number() const { return number_; }
-
- private:
-  int number_;
-};
 
 // mapFile(path): the file's bytes as an ArrayBuffer. Pages are private copy-on-write: a write never reaches the file.
 Napi::Value MapFile(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   const std::string path = pathArgument(info);
-  const Descriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (file.number() < 0) throw systemError(env, errno, "open", path);
-  struct stat status {};
-  if (fstat(file.number(), &status) != 0) throw systemError(env, errno, "fstat", path);
-  if (S_ISDIR(status.st_mode)) throw systemError(env, EISDIR, "mmap", path);
-  if (!S_ISREG(status.st_mode)) throw systemError(env, EINVAL, "mmap", path);
-  const size_t bytes = static_cast<size_t>(status.st_size);
+  const platform::File file(path, platform::File::Access::Read);
+  if (!file) throw systemError(env, errno, "open", path);
+  platform::FileStatus status;
+  if (!file.status(status)) throw systemError(env, errno, "fstat", path);
+  if (status.folder) throw systemError(env, EISDIR, "mmap", path);
+  if (!status.plain) throw systemError(env, EINVAL, "mmap", path);
+  const size_t bytes = static_cast<size_t>(status.bytes);
   if (bytes == 0) return Napi::ArrayBuffer::New(env, 0);
-  void* address = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE, file.number(), 0);
-  if (address == MAP_FAILED) throw systemError(env, errno, "mmap", path);
+  void* address = file.map(bytes, platform::File::Pages::Private);
+  if (address == nullptr) throw systemError(env, errno, "mmap", path);
 
   struct Mapping {
     void* address;
@@ -98,7 +83,7 @@ Napi::Value MapFile(const Napi::CallbackInfo& info) {
   auto* mapping = new Mapping{address, bytes};
   const auto unmap = [](napi_env, void*, void* hint) {
     auto* self = static_cast<Mapping*>(hint);
-    munmap(self->address, self->bytes);
+    platform::unmap(self->address, self->bytes);
     delete self;
   };
   napi_value buffer = nullptr;
@@ -120,10 +105,7 @@ Napi::Value MapFile(const Napi::CallbackInfo& info) {
 Napi::Value SyncDirectory(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   const std::string path = pathArgument(info);
-  const Descriptor folder(open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (folder.number() < 0) throw systemError(env, errno, "open", path);
-  // Some network file systems answer EINVAL: they cannot, and the rename alone is what they offer.
-  if (fsync(folder.number()) != 0 && errno != EINVAL) throw systemError(env, errno, "fsync", path);
+  if (const char* call = platform::sync_folder(path)) throw systemError(env, errno, call, path);
   return env.Undefined();
 }
 

@@ -1,30 +1,33 @@
 #include "cuda_driver.h"
 
-#include <dlfcn.h>
+#include "platform/library.h"
 
 namespace {
 
-// CUDA's driver interface, as its reference states it; CUresult and CUdevice are ints.
+using namespace strata;
+
+#if defined(_WIN32)
+constexpr const char* kDriver = "nvcuda.dll";
+#else
+constexpr const char* kDriver = "libcuda.so.1";
+#endif
+
+// CUDA's driver interface, as its reference states it; CUresult and CUdevice are ints. On 64-bit Windows its calling convention is C's.
 constexpr int kComputeCapabilityMajor = 75;
 constexpr int kComputeCapabilityMinor = 76;
 constexpr int kNotInitialized = 3;
 
 template <typename Function>
 Function find(void* library, const char* name) {
-  return reinterpret_cast<Function>(dlsym(library, name));
+  return reinterpret_cast<Function>(platform::find_symbol(library, name));
 }
 
 }  // namespace
 
 CudaDriver inspect_cuda_driver() {
   CudaDriver driver;
-  dlerror();
-  void* library = dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
-  if (library == nullptr) {
-    const char* words = dlerror();
-    driver.words = words != nullptr ? words : "dlopen failed without a message";
-    return driver;
-  }
+  void* library = platform::open_system_library(kDriver, driver.words);
+  if (library == nullptr) return driver;
   driver.library = true;
   const auto init = find<int (*)(unsigned)>(library, "cuInit");
   const auto version = find<int (*)(int*)>(library, "cuDriverGetVersion");

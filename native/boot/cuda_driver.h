@@ -10,7 +10,7 @@ struct CudaDriver {
     int major;  // compute capability
     int minor;
   };
-  bool library = false;  // libcuda.so.1 could be opened
+  bool library = false;  // libcuda.so.1 (nvcuda.dll) could be opened
   std::string words;     // the loader's, when it could not
   int status = 0;        // CUresult of the first call that failed; 0 = none
   int version = 0;       // newest CUDA that the driver runs, as 1000 × major + 10 × minor; 0 = unknown

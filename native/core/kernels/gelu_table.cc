@@ -1,5 +1,7 @@
 #include "core/kernels/inference_kernels.h"
 
+#include "platform/processor.h"
+
 #include <cmath>
 #include <numbers>
 
@@ -37,22 +39,13 @@ const GeluTable& gelu_table() {
 }
 
 bool has_avx512() {
-#if defined(__x86_64__) && defined(__GNUC__)
-  static const bool found = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-                            __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
+  static const bool found = platform::has_avx512();
   return found;
-#else
-  return false;
-#endif
 }
 
 bool has_avx512_vnni() {
-#if defined(__x86_64__) && defined(__GNUC__)
-  static const bool found = has_avx512() && __builtin_cpu_supports("avx512vnni");
+  static const bool found = platform::has_avx512_vnni();
   return found;
-#else
-  return false;
-#endif
 }
 
 }  // namespace strata::kernels

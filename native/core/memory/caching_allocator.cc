@@ -1,5 +1,7 @@
 #include "core/memory/caching_allocator.h"
 
+#include "platform/memory.h"
+
 #include <c10/core/Allocator.h>
 #include <c10/core/CPUAllocator.h>
 #include <c10/util/Exception.h>
@@ -15,7 +17,7 @@
 #include <string_view>
 #include <unordered_map>
 
-#if defined(__unix__) || defined(__APPLE__)
+#if defined(__linux__)
 #include <sys/mman.h>
 #endif
 
@@ -42,7 +44,7 @@ class CachingAllocator final : public c10::Allocator {
     const c10::Device cpu(c10::DeviceType::CPU);
     if (bytes == 0) return {nullptr, nullptr, &free_small, cpu};
     if (bytes < kLarge) {
-      void* data = std::aligned_alloc(kAlignment, (bytes + kAlignment - 1) / kAlignment * kAlignment);
+      void* data = platform::allocate_aligned(kAlignment, (bytes + kAlignment - 1) / kAlignment * kAlignment);
       TORCH_CHECK(data != nullptr, "can't allocate memory: you tried to allocate ", bytes, " bytes");
       return {data, data, &free_small, cpu};
     }
@@ -66,10 +68,10 @@ class CachingAllocator final : public c10::Allocator {
 
  private:
   static CachingAllocator& instance();
-  static void free_small(void* data) { std::free(data); }
+  static void free_small(void* data) { platform::free_aligned(data); }
   static void free_large(void* data) { instance().give(data); }
   static void free_any(void* data) {
-    if (!instance().give(data)) std::free(data);
+    if (!instance().give(data)) platform::free_aligned(data);
   }
   friend CachingAllocator& caching_allocator();
 
@@ -155,8 +157,8 @@ class CachingAllocator final : public c10::Allocator {
   }
   static void unmap(void* data, size_t bytes) { ::munmap(data, bytes); }
 #else
-  static void* map(size_t bytes) { return std::aligned_alloc(kAlignment, (bytes + kAlignment - 1) / kAlignment * kAlignment); }
-  static void unmap(void* data, size_t) { std::free(data); }
+  static void* map(size_t bytes) { return platform::allocate_aligned(kAlignment, (bytes + kAlignment - 1) / kAlignment * kAlignment); }
+  static void unmap(void* data, size_t) { platform::free_aligned(data); }
 #endif
 
   std::mutex mutex_;

@@ -1,14 +1,11 @@
 #include "core/probing/features.h"
 
 #include "core/error.h"
+#include "platform/file.h"
 
 #include <cerrno>
 #include <cstring>
-#include <fcntl.h>
 #include <limits>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 namespace strata {
 namespace {
@@ -30,23 +27,19 @@ uint64_t number_count(int64_t units, int64_t layers, int64_t width) {
 ProbeFeatures ProbeFeatures::map(const std::string& path, uint64_t offset, int64_t units, int64_t layers, int64_t width) {
   const uint64_t bytes = number_count(units, layers, width) * sizeof(float);
   if (offset % sizeof(float) != 0) fail("BAD_ARGUMENT", "offset is ", offset, "; a multiple of 4 was expected");
-  const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (file < 0) fail(errno == ENOENT ? "NOT_FOUND" : "IO_ERROR", "cannot open the features ", path, ": ", std::strerror(errno));
-  struct stat status {};
-  if (::fstat(file, &status) != 0 || offset > static_cast<uint64_t>(status.st_size) || static_cast<uint64_t>(status.st_size) - offset < bytes) {
-    ::close(file);
-    fail("BAD_FILE", path, " has ", status.st_size, " bytes; features of shape (", units, ", ", layers, ", ", width, ") from byte ", offset,
+  const platform::File file(path, platform::File::Access::Read);
+  if (!file) fail(errno == ENOENT ? "NOT_FOUND" : "IO_ERROR", "cannot open the features ", path, ": ", std::strerror(errno));
+  platform::FileStatus status;
+  if (!file.status(status) || offset > status.bytes || status.bytes - offset < bytes)
+    fail("BAD_FILE", path, " has ", status.bytes, " bytes; features of shape (", units, ", ", layers, ", ", width, ") from byte ", offset,
          " on take ", bytes);
-  }
   ProbeFeatures features;
   features.units_ = units;
   features.layers_ = layers;
   features.width_ = width;
   features.mapped_bytes_ = static_cast<size_t>(offset + bytes);
-  void* mapped = ::mmap(nullptr, features.mapped_bytes_, PROT_READ, MAP_SHARED, file, 0);
-  const int number = errno;
-  ::close(file);
-  if (mapped == MAP_FAILED) fail("IO_ERROR", "cannot map the features ", path, ": ", std::strerror(number));
+  void* mapped = file.map(features.mapped_bytes_, platform::File::Pages::Shared);
+  if (mapped == nullptr) fail("IO_ERROR", "cannot map the features ", path, ": ", std::strerror(errno));
   features.mapped_ = mapped;
   features.data_ = reinterpret_cast<const float*>(static_cast<const char*>(mapped) + offset);
   return features;
@@ -65,7 +58,7 @@ ProbeFeatures::ProbeFeatures(ProbeFeatures&& other) noexcept
 }
 
 ProbeFeatures::~ProbeFeatures() {
-  if (mapped_ != nullptr) ::munmap(mapped_, mapped_bytes_);
+  if (mapped_ != nullptr) platform::unmap(mapped_, mapped_bytes_);
 }
 
 at::Tensor ProbeFeatures::gather(const std::vector<int32_t>& rows, int64_t parts, int64_t layer) const {
@@ -78,7 +71,7 @@ at::Tensor ProbeFeatures::gather(const std::vector<int32_t>& rows, int64_t parts
   for (int64_t i = 0; i < count; ++i) {
     std::memcpy(out + i * width_, data_ + (rows[i] * layers_ + layer) * width_, static_cast<size_t>(width_) * sizeof(float));
     // What was read stays in the page cache; this process need not hold it.
-    if (mapped_ != nullptr && (i % kRowsHeld == kRowsHeld - 1 || i == count - 1)) ::madvise(mapped_, mapped_bytes_, MADV_DONTNEED);
+    if (mapped_ != nullptr && (i % kRowsHeld == kRowsHeld - 1 || i == count - 1)) platform::release_pages(mapped_, mapped_bytes_);
   }
   return gathered;
 }

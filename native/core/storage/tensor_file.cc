@@ -1,34 +1,27 @@
 #include "core/storage/tensor_file.h"
 
 #include "core/error.h"
+#include "platform/file.h"
+#include "platform/process.h"
 
 #include <atomic>
 #include <cerrno>
-#include <cstdio>
 #include <cstring>
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 namespace strata {
 namespace {
 
+// A file whose failures are errors of the core.
 class File {
  public:
+  using Access = platform::File::Access;
   // `shown` stands in messages.
-  File(const std::string& path, int flags, const char* doing, const std::string& shown) : path_(shown), doing_(doing) {
-    descriptor_ = ::open(path.c_str(), flags | O_CLOEXEC, 0644);
-    if (descriptor_ < 0) throw_system();
+  File(const std::string& path, Access access, const char* doing, const std::string& shown) : file_(path, access), path_(shown), doing_(doing) {
+    if (!file_) throw_system();
   }
-  File(const File&) = delete;
-  File& operator=(const File&) = delete;
-  ~File() {
-    if (descriptor_ >= 0) ::close(descriptor_);
-  }
-  int descriptor() const { return descriptor_; }
   [[noreturn]] void throw_system() const {
     const int number = errno;
-    const char* code = number == ENOSPC || number == EDQUOT                      ? "DISK_FULL"
+    const char* code = platform::is_disk_full(number)                            ? "DISK_FULL"
                        : number == EROFS || number == EACCES || number == EPERM ? "READ_ONLY"
                        : number == ENOENT                                        ? "NOT_FOUND"
                                                                                  : "IO_ERROR";
@@ -37,8 +30,7 @@ class File {
   void write(const void* data, size_t count) {
     const char* bytes = static_cast<const char*>(data);
     while (count > 0) {
-      const ssize_t done = ::write(descriptor_, bytes, count);
-      if (done < 0 && errno == EINTR) continue;
+      const int64_t done = file_.write(bytes, count);
       if (done < 0) throw_system();
       bytes += done;
       count -= static_cast<size_t>(done);
@@ -47,8 +39,7 @@ class File {
   void read_at(void* data, size_t count, uint64_t offset) {
     char* bytes = static_cast<char*>(data);
     while (count > 0) {
-      const ssize_t done = ::pread(descriptor_, bytes, count, static_cast<off_t>(offset));
-      if (done < 0 && errno == EINTR) continue;
+      const int64_t done = file_.read(bytes, count, offset);
       if (done < 0) throw_system();
       if (done == 0) fail("BAD_FILE", path_, " ended while it was read; a file that nobody changes meanwhile was expected");
       bytes += done;
@@ -56,19 +47,22 @@ class File {
       count -= static_cast<size_t>(done);
     }
   }
+  uint64_t size() const {
+    platform::FileStatus status;
+    if (!file_.status(status)) throw_system();
+    return status.bytes;
+  }
   void sync() {
-    if (::fsync(descriptor_) != 0) throw_system();
+    if (!file_.sync()) throw_system();
   }
   void close() {
-    const int descriptor = descriptor_;
-    descriptor_ = -1;
-    if (::close(descriptor) != 0) throw_system();
+    if (!file_.close()) throw_system();
   }
 
  private:
+  platform::File file_;
   std::string path_;
   const char* doing_;
-  int descriptor_ = -1;
 };
 
 at::ScalarType scalar_type(const std::string& type, const std::string& path, const std::string& name) {
@@ -81,7 +75,7 @@ at::ScalarType scalar_type(const std::string& type, const std::string& path, con
 
 void write_file(const std::string& path, const std::string& shown, const std::string& header, const std::vector<at::Tensor>& tensors) {
   const at::NoGradGuard no_grad;
-  File file(path, O_WRONLY | O_CREAT | O_TRUNC, "write", shown);
+  File file(path, File::Access::Create, "write", shown);
   uint64_t length = header.size();
   unsigned char bytes[8];
   for (int i = 0; i < 8; ++i) bytes[i] = static_cast<unsigned char>(length >> (8 * i));
@@ -99,10 +93,8 @@ void write_file(const std::string& path, const std::string& shown, const std::st
 
 void read_tensors(const std::string& path, const std::vector<StoredTensor>& tensors) {
   const at::NoGradGuard no_grad;
-  File file(path, O_RDONLY, "read", path);
-  struct stat status {};
-  if (::fstat(file.descriptor(), &status) != 0) file.throw_system();
-  const auto size = static_cast<uint64_t>(status.st_size);
+  File file(path, File::Access::Read, "read", path);
+  const uint64_t size = file.size();
   // All is checked before the first weight changes.
   for (const StoredTensor& stored : tensors) {
     const at::ScalarType type = scalar_type(stored.type, path, stored.name);
@@ -123,19 +115,17 @@ void read_tensors(const std::string& path, const std::vector<StoredTensor>& tens
 void write_tensors(const std::string& path, const std::string& header, const std::vector<at::Tensor>& tensors) {
   // A sibling is renamed into place: an old file of this name may be mapped by a reader, which must not see it shrink. What is no
   // plain file (a device, a pipe, a link) is written as it is.
-  struct stat status {};
-  const bool plain = ::lstat(path.c_str(), &status) != 0 || S_ISREG(status.st_mode);
-  if (!plain) return write_file(path, path, header, tensors);
+  if (!platform::is_plain_or_absent(path)) return write_file(path, path, header, tensors);
   static std::atomic<uint64_t> files{0};
-  const std::string sibling = path + ".tmp-" + std::to_string(::getpid()) + "-" + std::to_string(++files);
+  const std::string sibling = path + ".tmp-" + std::to_string(platform::process_id()) + "-" + std::to_string(++files);
   try {
     write_file(sibling, path, header, tensors);
-    if (::rename(sibling.c_str(), path.c_str()) != 0) {
+    if (!platform::replace_file(sibling, path)) {
       const int number = errno;
       fail("IO_ERROR", "cannot rename ", sibling, " to ", path, ": ", std::strerror(number));
     }
   } catch (...) {
-    ::unlink(sibling.c_str());
+    platform::remove_file(sibling);
     throw;
   }
 }
