@@ -101,7 +101,7 @@ bool is_plain_or_absent(const std::string& path) {
          (attributes & (FILE_ATTRIBUTE_DIRECTORY | FILE_ATTRIBUTE_REPARSE_POINT | FILE_ATTRIBUTE_DEVICE)) == 0;
 }
 
-// Fails (EACCES) while somebody has mapped the old file: Windows keeps its name for as long. WRITE_THROUGH: see sync_folder.
+// Fails (EACCES) while somebody has the old file open or mapped: Windows keeps its name for as long. WRITE_THROUGH: see sync_folder.
 bool replace_file(const std::string& from, const std::string& to) {
   return done(::MoveFileExW(wide_path(from).c_str(), wide_path(to).c_str(), MOVEFILE_REPLACE_EXISTING | MOVEFILE_WRITE_THROUGH));
 }

@@ -20,8 +20,6 @@ void* open(const wchar_t* name, DWORD places, std::string& words) {
     return library;
   }
   words = error_words(number);
-  // Windows does not say which library is missing.
-  if (number == ERROR_MOD_NOT_FOUND) words += "; the file or a library that it needs is missing, maybe the Microsoft Visual C++ Redistributable";
   return nullptr;
 }
 
@@ -29,7 +27,10 @@ void* open(const wchar_t* name, DWORD places, std::string& words) {
 
 // Its own folder first: libtorch lies there whole. An addon that is loaded later is matched by the name of the DLL.
 void* open_library(const std::string& path, std::string& words) {
-  return open(wide_path(path).c_str(), LOAD_LIBRARY_SEARCH_DLL_LOAD_DIR | LOAD_LIBRARY_SEARCH_DEFAULT_DIRS, words);
+  void* library = open(wide_path(path).c_str(), LOAD_LIBRARY_SEARCH_DLL_LOAD_DIR | LOAD_LIBRARY_SEARCH_DEFAULT_DIRS, words);
+  // Windows does not say which one is missing.
+  if (library == nullptr) words += "; what libtorch needs beside its own folder is the Microsoft Visual C++ Redistributable";
+  return library;
 }
 
 // System32 alone: a file of that name elsewhere is nobody's driver.
