@@ -25,8 +25,7 @@ namespace strata {
 namespace {
 
 constexpr size_t kAlignment = 64;
-constexpr size_t kLarge = 256 * 1024;          // smaller blocks go to malloc
-constexpr size_t kHugePage = 2 * 1024 * 1024;
+constexpr size_t kLarge = 256 * 1024;  // smaller blocks go to malloc
 // Kept blocks together: at most what was once in use at the same time, and that between these bounds. Batches whose lengths vary ask for
 // ever new sizes, and without a bound one block of each would stay.
 constexpr int64_t kLeastBound = int64_t{256} << 20;
@@ -141,6 +140,8 @@ class CachingAllocator final : public c10::Allocator {
   }
 
 #if defined(__linux__)
+  static constexpr size_t kHugePage = 2 * 1024 * 1024;
+
   static void* map(size_t bytes) {
     // One huge page more than asked for, so that an aligned part can be cut out of it.
     const size_t slack = bytes >= kHugePage ? kHugePage : 0;
