@@ -65,8 +65,8 @@ export async function* documentsOf(
   if (document.length > 0) yield document
 }
 
-/** The document's text as our own splitter cuts it, without tags and trees. */
-export function splitAnew(document: readonly ConlluSentence[]): ConlluSentence[] {
+/** The document's text as its forms and `SpaceAfter` spell it, a string a paragraph. */
+export function paragraphsOf(document: readonly ConlluSentence[]): string[] {
   const paragraphs: string[] = []
   let paragraph = ''
   for (const sentence of document) {
@@ -78,8 +78,13 @@ export function splitAnew(document: readonly ConlluSentence[]): ConlluSentence[]
     paragraph += text + (spaceAfter ? ' ' : '')
   }
   paragraphs.push(paragraph)
+  return paragraphs
+}
+
+/** The document's text as our own splitter cuts it, without tags and trees. */
+export function splitAnew(document: readonly ConlluSentence[]): ConlluSentence[] {
   const raw = new RawSentences()
-  return paragraphs.flatMap((line) => raw.push(line))
+  return paragraphsOf(document).flatMap((line) => raw.push(line))
 }
 
 /** Parses documents and adds them to the tally. */

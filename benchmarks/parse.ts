@@ -5,7 +5,8 @@
  * `stratabert parse` turns English Wikipedia text into CoNLL-U, from file to file, sentences and words split on the way, a process a turn and
  * the precisions by turns. `wordsPerSecond` is the command's own figure (from the first word read to the last one written; starting and
  * loading are left out), the median over the rounds. `sameArcs` is the share of words with the head and relation of the first precision;
- * with a treebank its gold words are parsed as well, and UAS, LAS and UPOS stand beside.
+ * with a treebank its gold words are parsed as well, and UAS, LAS and UPOS stand beside; `rawScores` are those of its bare text, whose
+ * words and sentences we split ourselves (F1, words aligned by their characters; "Words" and "Sentences" are those found alike).
  */
 import { spawnSync } from 'node:child_process'
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
@@ -16,10 +17,12 @@ import { type DependencyMetric, scoreDependencies } from '../lib/evaluation/inde
 import { type ConlluSentence, parseConllu } from '../lib/text/index.js'
 import { buildDist } from '../scripts/build-dist.js'
 import { enwikiText, sharedData } from './enwiki-batches.js'
+import { documentsOf, paragraphsOf } from './parse-agreement.js'
 import { BUSY_SHARE, busyShare, median, ROOT, runFacts, saveResult, say, THREADS } from './rounds.js'
 
 const WARM_UP_WORDS = 2000
 const SCORES: readonly DependencyMetric[] = ['UAS', 'LAS', 'UPOS']
+const RAW_SCORES: readonly DependencyMetric[] = ['Words', 'Sentences', ...SCORES]
 
 interface Told {
   sentences: number
@@ -36,6 +39,7 @@ interface Row {
   /** Against the first precision. */
   sameArcs: number
   scores?: Partial<Record<DependencyMetric, number>>
+  rawScores?: Partial<Record<DependencyMetric, number>>
 }
 
 /** Runs the built command in a process of its own: what users run, whose workers start in a fraction of the sources' time. */
@@ -86,6 +90,14 @@ function sameArcs(one: readonly ConlluSentence[], other: readonly ConlluSentence
   return same / words
 }
 
+/** The treebank's text: a paragraph a line, a blank line between documents. */
+async function rawText(treebank: readonly ConlluSentence[]): Promise<string> {
+  const documents: string[] = []
+  for await (const document of documentsOf(treebank, Number.POSITIVE_INFINITY))
+    documents.push(`${paragraphsOf(document).join('\n')}\n`)
+  return documents.join('\n')
+}
+
 async function main(): Promise<void> {
   const { values } = parseArgs({
     options: {
@@ -131,6 +143,7 @@ async function main(): Promise<void> {
       parseConllu(readFileSync(at(`${name}.conllu`), 'utf8'), { source: precision, strict: true })
     const first = parsed(precisions[0])
     const gold = treebank && parseConllu(readFileSync(treebank, 'utf8'), { source: treebank, strict: true })
+    if (gold) writeFileSync(at('raw.txt'), await rawText(gold))
     const rows = precisions.map((precision, index): Row => {
       const row: Row = {
         precision,
@@ -140,8 +153,12 @@ async function main(): Promise<void> {
       }
       if (!gold) return row
       parse(model, treebank, at('gold.conllu'), precision)
-      const scores = scoreDependencies(gold, parsed(precision, 'gold'))
-      return { ...row, scores: Object.fromEntries(SCORES.map((name) => [name, scores[name].f1])) }
+      parse(model, at('raw.txt'), at('raw.conllu'), precision)
+      const scored = (name: string, metrics: readonly DependencyMetric[]) => {
+        const scores = scoreDependencies(gold, parsed(precision, name))
+        return Object.fromEntries(metrics.map((metric) => [metric, scores[metric].f1]))
+      }
+      return { ...row, scores: scored('gold', SCORES), rawScores: scored('raw', RAW_SCORES) }
     })
     const result = {
       name: 'parse',
@@ -158,7 +175,8 @@ async function main(): Promise<void> {
     if (values.json) console.log(JSON.stringify(result, null, 2))
     else {
       console.log(`${result.words} words in ${result.sentences} sentences, ${disturbed} of ${rounds} rounds disturbed`)
-      console.table(rows.map(({ rates: _, scores, ...row }) => ({ ...row, ...scores })))
+      console.table(rows.map(({ rates: _, scores, rawScores: __, ...row }) => ({ ...row, ...scores })))
+      if (gold) console.table(rows.map(({ precision, rawScores }) => ({ precision, text: 'raw', ...rawScores })))
     }
   } finally {
     rmSync(scratch, { recursive: true, force: true })
