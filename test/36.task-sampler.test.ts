@@ -1,5 +1,10 @@
 import assert from 'node:assert/strict'
-import { annealedExponent, createTaskSampler, type SamplerConfig } from '../lib/data/task-sampler.js'
+import {
+  annealedExponent,
+  createTaskSampler,
+  powerProbabilities,
+  type SamplerConfig,
+} from '../lib/data/task-sampler.js'
 
 // BERT and PALs (Stickland & Murray 2019): training sizes of the official code, and the probabilities that they imply.
 const sizes = { cola: 6680, mrpc: 2865, mnli: 306798, rte: 1945, sts: 4491, sst: 52616, qqp: 284257, qnli: 84715 }
@@ -47,6 +52,20 @@ describe('task sampler', () => {
     assertPublished(byProgress.probabilities(5, 0.5), 1)
     assertPublished(byProgress.probabilities(5, 1), 2)
     assert.throws(() => byProgress.taskAt(5), { code: 'BAD_ARGUMENT', message: /progress/ })
+  })
+
+  it('an epoch of annealing begins with its first step, though 29 / 100 * 100 is less than 29', () => {
+    for (const epochs of [3, 49, 100]) {
+      const sampler = createTaskSampler({ kind: 'annealed', epochs }, tasks, 1)
+      for (let epoch = 1; epoch <= epochs; epoch++) {
+        const first = sampler.probabilities(0, (epoch - 1) / epochs)
+        const expected = powerProbabilities(
+          tasks.map(({ size }) => size),
+          annealedExponent(epoch, epochs),
+        )
+        assert.deepEqual(first, expected, `epoch ${epoch} of ${epochs}`)
+      }
+    }
   })
 
   it('proportional, square root and temperature are powers of the sizes', () => {

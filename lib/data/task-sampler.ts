@@ -108,7 +108,8 @@ function annealed(config: SamplerConfig & { kind: 'annealed' }, sizes: readonly 
       )
     }
     const passed = stepsPerEpoch === undefined ? progress! * epochs : step / stepsPerEpoch
-    const epoch = Math.min(epochs, Math.floor(passed) + 1)
+    // A share of the budget times E may come out a crumb below the whole number that it is.
+    const epoch = Math.min(epochs, Math.floor(passed + 1e-9) + 1)
     return powerProbabilities(sizes, annealedExponent(epoch, epochs))
   }
 }
