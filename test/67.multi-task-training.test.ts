@@ -245,6 +245,12 @@ describe('multi-task training', function () {
         ofType(seen, 'evaluation').map(({ step }) => step),
         [5, 10, 15, 20, 25, 30],
       )
+      const often = { tasks: twoTasks(), budget: { epochs: 0.5 }, sampler: { kind: 'shuffled' as const } }
+      const tenths = await trained(often, { evaluateEveryEpochs: 0.1 })
+      assert.deepEqual(
+        ofType(tenths.seen, 'evaluation').map(({ step }) => step),
+        [1, 2, 3, 4, 5],
+      )
     })
 
     it('name the best checkpoint: a task on a split, the mean, the sum', async () => {
@@ -304,7 +310,30 @@ describe('multi-task training', function () {
           ['sum', 1],
         ],
       )
+      // A task without held-out data adds nothing.
+      assert.deepEqual([...namedScores({ heads: {}, tasks: { a: { dev: scores }, b: {} } })].slice(-2), [
+        ['mean', 0.25],
+        ['sum', 0.25],
+      ])
     })
+  })
+
+  it("refuses a later stage's sampler before the first stage is trained", async () => {
+    const stages = [
+      tinyStage({ name: 'both', tasks: [plainTask('pairs', 2, 1), plainTask('swaps', 2, 2)] }),
+      tinyStage({
+        name: 'one',
+        tasks: [plainTask('pairs', 2, 1)],
+        sampler: { kind: 'weights', weights: { swaps: 1 } },
+      }),
+    ]
+    const seen: TrainingEvent[] = []
+    const events = new TrainingEvents().addLogger({ log: (event) => void seen.push(event) })
+    await assert.rejects(train({ model, stages, settings: tinySettings(), events }), {
+      code: 'BAD_RECIPE',
+      message: /sampler\.weights\.swaps: there is no such task; the tasks are pairs/,
+    })
+    assert.deepEqual(seen, [])
   })
 
   describe('early stopping', () => {

@@ -5,6 +5,7 @@ import { budgetUnit } from './budgets.js'
 import { checkPruning } from './pruning-schedule.js'
 import { checkSchedule } from './schedules.js'
 import { checkChain } from './stage-chain.js'
+import { stageSampler } from './stage-sampler.js'
 import type { TrainOptions } from './train-options.js'
 import type { EarlyStoppingSettings, Stage } from './types.js'
 
@@ -85,6 +86,8 @@ function checkStage(stage: Stage, heads: readonly string[]): void {
       'no ramp (0), or another sampler',
     )
   }
+  // A later stage's sampler is not found wrong when the stages before it are done.
+  stageSampler(stage, 0)
   const { learningRate, weightDecay, layerDecay } = stage.optimizer
   if (!(learningRate > 0 && Number.isFinite(learningRate)))
     refuse(`${at}: learningRate is ${learningRate}`, 'a number > 0')

@@ -4,13 +4,13 @@
  */
 import { performance } from 'node:perf_hooks'
 import { tokenCount } from '../data/packed-batch.js'
-import { createTaskSampler, type SampledTask } from '../data/task-sampler.js'
 import { batchesAt, batchesTaken } from './accumulation.js'
 import { openBatchStreams } from './batch-streams.js'
 import { epochsSpent } from './budgets.js'
 import { checkRequest } from './check-request.js'
 import { addGradients } from './gradients.js'
 import { scheduleFactor } from './schedules.js'
+import { stageSampler } from './stage-sampler.js'
 import { createStepWatch } from './step-watch.js'
 import type { TrainOptions, TrainResult } from './train-options.js'
 import { TrainingRun } from './training-run.js'
@@ -36,7 +36,7 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
 async function trainStage(run: TrainingRun): Promise<void> {
   const { model, settings, state, stage } = run
   const place = state.stage
-  const sampler = createTaskSampler(stage.sampler, sampledTasks(stage), settings.seed + place.index)
+  const sampler = stageSampler(stage, settings.seed + place.index)
   const watch = createStepWatch(run)
   await using batches = openBatchStreams(place, settings.prefetchWorkers)
   let ends = run.stageOver || run.stopping
@@ -93,15 +93,6 @@ async function trainStage(run: TrainingRun): Promise<void> {
   if (run.stageOver && !state.evaluationDue) await run.announceStageEnd()
 }
 
-/** What the sampler knows of the tasks. */
-function sampledTasks({ tasks, accumulation }: Stage): SampledTask[] {
-  return tasks.map(({ name, source, examples }) => ({
-    name,
-    size: examples ?? source.batchCount(0),
-    drawsPerPass: (pass) => Math.ceil(source.batchCount(pass) / accumulation),
-  }))
-}
-
 /** Under `shuffled` the last step of a pass takes what is left of it: each batch comes once an epoch. */
 function batchesOfStep(stage: Stage, { name, source }: TrainingTask, place: StageState, progress: number): number {
   if (stage.sampler.kind !== 'shuffled') return batchesAt(stage, progress, batchesTaken(place))
@@ -111,7 +102,9 @@ function batchesOfStep(stage: Stage, { name, source }: TrainingTask, place: Stag
 
 /** Whether a multiple of `every` lies in (before, after]. */
 function passesMultiple(every: number | undefined, before: number, after: number): boolean {
-  return every !== undefined && every > 0 && Math.floor(after / every) > Math.floor(before / every)
+  // 0.3 / 0.1 is a crumb below 3.
+  const passed = (epochs: number, each: number) => Math.floor(epochs / each + 1e-9)
+  return every !== undefined && every > 0 && passed(after, every) > passed(before, every)
 }
 
 /** The optimiser takes no limit for "no limit". */

@@ -18,9 +18,16 @@ export function leadingSplit(splits: Record<string, SplitScores>): { split: stri
 
 /** Mean of the tasks' main metrics; undefined without a task that has one. */
 export function meanScore({ tasks }: Pick<StageScores, 'tasks'>): number | undefined {
-  const mains = Object.values(tasks).flatMap((splits) => leadingSplit(splits)?.scores.main ?? [])
-  return mains.length > 0 ? mains.reduce((sum, main) => sum + main, 0) / mains.length : undefined
+  const mains = mainScores(tasks)
+  return mains.length > 0 ? sumOf(mains) / mains.length : undefined
 }
+
+/** The main metric of every task that has held-out data. */
+function mainScores(tasks: StageScores['tasks']): number[] {
+  return Object.values(tasks).flatMap((splits) => leadingSplit(splits)?.scores.main ?? [])
+}
+
+const sumOf = (mains: readonly number[]): number => mains.reduce((sum, main) => sum + main, 0)
 
 /** Every number that {@link WatchedScore} can name. */
 export function namedScores({ heads, tasks }: StageScores): Map<string, number> {
@@ -40,7 +47,7 @@ export function namedScores({ heads, tasks }: StageScores): Map<string, number> 
     }
   }
   const mean = meanScore({ tasks })
-  if (mean !== undefined) numbers.set('mean', mean).set('sum', mean * Object.keys(tasks).length)
+  if (mean !== undefined) numbers.set('mean', mean).set('sum', sumOf(mainScores(tasks)))
   return numbers
 }
 
