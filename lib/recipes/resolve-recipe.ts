@@ -67,6 +67,25 @@ export function resolveRecipe(values: Values, options: ResolveOptions = {}): Res
 
 /** The stages of a recipe; a one-stage recipe has its keys at the top. */
 export function stagesOf(recipe: ResolvedRecipe): ResolvedStage[] {
+  return writtenStages(recipe).map((stage) => ({ ...stage, sampler: ownSampler(stage) }))
+}
+
+/** What a stage draws from: the self-supervised heads together, and each labelled task. */
+export function drawnNames({ heads, tasks }: Pick<ResolvedStage, 'heads' | 'tasks'>): string[] {
+  return [...(heads.length > 0 ? ['pretraining'] : []), ...tasks]
+}
+
+/** Weights that stand for more tasks than the stage has are those of its own; one task alone has them all. */
+function ownSampler(stage: ResolvedStage): ResolvedStage['sampler'] {
+  const { sampler } = stage
+  if (sampler.kind !== 'weights') return sampler
+  const names = drawnNames(stage)
+  if (names.length === 1) return { kind: 'weights', weights: { [names[0]]: 1 } }
+  const own = Object.entries(sampler.weights).filter(([name]) => names.includes(name))
+  return { kind: 'weights', weights: Object.fromEntries(own) }
+}
+
+function writtenStages(recipe: ResolvedRecipe): ResolvedStage[] {
   const allHeads = [...relationNames(recipe), ...Object.keys(recipe.heads)]
   const allTasks = Object.keys(recipe.tasks)
   const { budget, optimizer, schedule, clip, batch, freeze, sampler, train } = recipe

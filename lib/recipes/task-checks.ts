@@ -5,7 +5,7 @@ import { nearest } from './edit-distance.js'
 import { adapterConfig } from './model-of-recipe.js'
 import type { RecipeProblem } from './recipe-problems.js'
 import { isPair, taskDefinition } from './recipe-tasks.js'
-import { type ResolvedRecipe, stagesOf } from './resolve-recipe.js'
+import { drawnNames, type ResolvedRecipe, stagesOf } from './resolve-recipe.js'
 
 const KNOWN_NAMES = KNOWN_TASKS.map(({ name }) => name.toLowerCase().replaceAll('.', ''))
 
@@ -20,6 +20,7 @@ export function taskFaults(recipe: ResolvedRecipe): RecipeProblem[] {
     ...adapterFaults(recipe),
     ...lengthFaults(recipe),
     ...stageFaults(recipe),
+    ...samplerFaults(recipe),
   ]
 }
 
@@ -124,6 +125,35 @@ function lengthFaults({ tasks, encoder }: ResolvedRecipe): RecipeProblem[] {
     const message = `came ${sequenceTokens}, expected at most encoder.maxPositions = ${encoder.maxPositions}`
     return [{ key: `tasks.${name}.sequenceTokens`, message }]
   })
+}
+
+/** Weights of the recipe, and of a stage, name what is drawn there; every stage finds those of all its tasks. */
+function samplerFaults(recipe: ResolvedRecipe): RecipeProblem[] {
+  const stages = stagesOf(recipe)
+  const all = [...new Set(stages.flatMap(drawnNames))]
+  const written = [
+    { key: 'sampler', sampler: recipe.sampler },
+    ...(recipe.stages ?? []).map(({ sampler }, index) => ({ key: `stages.${index}.sampler`, sampler })),
+  ]
+  const unknown = written.flatMap(({ key, sampler }) => {
+    const names = sampler?.kind === 'weights' ? Object.keys(sampler.weights) : []
+    return names
+      .filter((name) => !all.includes(name))
+      .map((name) => ({
+        key: `${key}.weights.${name}`,
+        message: `is the weight of no task, expected ${all.join(', ')}`,
+      }))
+  })
+  const missing = stages.flatMap((stage) => {
+    const { sampler, name } = stage
+    if (sampler.kind !== 'weights') return []
+    const { weights } = sampler
+    const lacking = drawnNames(stage).filter((task) => !Object.hasOwn(weights, task))
+    if (lacking.length > 0)
+      return `lacks ${lacking.join(', ')}, which stage ${name} trains; give each a weight (0 leaves it out)`
+    return Object.values(weights).some((weight) => weight > 0) ? [] : `are all 0 in stage ${name}, expected one above 0`
+  })
+  return [...unknown, ...missing.map((message) => ({ key: 'sampler.weights', message }))]
 }
 
 function stageFaults(recipe: ResolvedRecipe): RecipeProblem[] {
