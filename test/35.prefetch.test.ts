@@ -5,6 +5,7 @@ import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { BatchPool } from '../lib/data/batch-pool.js'
+import { laterPasses } from '../lib/data/later-passes.js'
 import type { BatchSource } from '../lib/data/packed-batch.js'
 import { type PrefetchedBatch, type PrefetchOptions, prefetch } from '../lib/data/prefetch.js'
 import { pretrainingSource } from '../lib/objectives/index.js'
@@ -51,6 +52,15 @@ describe('prefetch', function () {
     })
     assert.deepEqual(await take(count, { workers: 1 }), inline)
     assert.deepEqual(await take(count, { workers: 3 }), inline)
+  })
+
+  it('later passes of a source are its own ones that come long after the first, in every thread', async () => {
+    const later = laterPasses(source, 1)
+    assert.equal(laterPasses(source, 0), source)
+    const inline = await take(3, { workers: 0, epoch: 1 }, later)
+    for (const { index, batch } of inline) assert.deepEqual(batch, source.build(2 ** 32 + 1, index))
+    assert.notDeepEqual(inline[0].batch, source.build(1, 0))
+    assert.deepEqual(await take(3, { workers: 1, epoch: 1 }, later), inline)
   })
 
   it('starts at any place, also at the very end of an epoch', async () => {

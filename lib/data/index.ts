@@ -29,6 +29,7 @@ export {
   readDocuments,
   type TextDocument,
 } from './document-reader.js'
+export { laterPasses } from './later-passes.js'
 export {
   type BatchChunks,
   type BatchSource,

@@ -1,35 +1,9 @@
 /** Worker thread that builds batches: rebuilds sources from their descriptions and answers requests in order. */
-import { pathToFileURL } from 'node:url'
 import { parentPort } from 'node:worker_threads'
 import { StrataError } from '../errors.js'
 import { type BatchSource, type PackedBatch, transferList } from './packed-batch.js'
 import { buildBatch, type PrefetchReply, type PrefetchRequest } from './prefetch-protocol.js'
-import type { SourceDescription } from './source-description.js'
-
-interface SourceModule {
-  createSource?: (options: unknown) => BatchSource | Promise<BatchSource>
-}
-
-async function loadModule(file: string): Promise<SourceModule> {
-  if (/\.m[jt]s$/.test(file)) return import(pathToFileURL(file).href)
-  try {
-    return require(file)
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ERR_REQUIRE_ESM') throw error
-    return import(pathToFileURL(file).href)
-  }
-}
-
-async function openSource({ module, options }: SourceDescription): Promise<BatchSource> {
-  const { createSource } = await loadModule(module)
-  if (typeof createSource !== 'function') {
-    throw new StrataError(
-      'BAD_ARGUMENT',
-      `${module} exports no function createSource(options), which prefetch workers call`,
-    )
-  }
-  return createSource(options)
-}
+import { openDescribed } from './source-description.js'
 
 function replyOf(id: number, error: unknown): PrefetchReply {
   if (error instanceof StrataError) {
@@ -45,7 +19,7 @@ const sources = new Map<number, Promise<BatchSource>>()
 
 async function answer(request: PrefetchRequest): Promise<void> {
   if (request.kind === 'add') {
-    const source = openSource(request.description)
+    const source = openDescribed(request.description)
     // A failure is told to whoever asks for a batch.
     source.catch(() => {})
     sources.set(request.source, source)

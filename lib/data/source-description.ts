@@ -1,3 +1,5 @@
+import { pathToFileURL } from 'node:url'
+import { StrataError } from '../errors.js'
 import type { BatchSource } from './packed-batch.js'
 
 /**
@@ -18,4 +20,30 @@ export interface DescribedSource extends BatchSource {
 /** True for a source that worker threads can rebuild. */
 export function isDescribed(source: BatchSource): source is DescribedSource {
   return typeof (source as Partial<DescribedSource>).describe === 'function'
+}
+
+interface SourceModule {
+  createSource?: (options: unknown) => BatchSource | Promise<BatchSource>
+}
+
+async function loadModule(file: string): Promise<SourceModule> {
+  if (/\.m[jt]s$/.test(file)) return import(pathToFileURL(file).href)
+  try {
+    return require(file)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ERR_REQUIRE_ESM') throw error
+    return import(pathToFileURL(file).href)
+  }
+}
+
+/** The source that a description stands for. */
+export async function openDescribed({ module, options }: SourceDescription): Promise<BatchSource> {
+  const { createSource } = await loadModule(module)
+  if (typeof createSource !== 'function') {
+    throw new StrataError(
+      'BAD_ARGUMENT',
+      `${module} exports no function createSource(options), which prefetch workers call`,
+    )
+  }
+  return createSource(options)
 }

@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs'
 import { mkdir } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
+import { laterPasses } from '../data/index.js'
 import { fileError, StrataError } from '../errors.js'
 import { scoreTask } from '../evaluation/index.js'
 import {
@@ -213,12 +214,15 @@ function startNotes(
 }
 
 function trainingStage(recipe: ResolvedRecipe, stage: ResolvedStage, data: RunData, index: number): Stage {
+  const besideText = data.text !== undefined && stage.heads.length > 0
+  const earlier = stagesOf(recipe).slice(0, index)
   const tasks: TrainingTask[] = data.tasks
     .filter(({ name }) => stage.tasks.includes(name))
-    .map((task) =>
-      labelledTask(task, savedTask(recipe, task).adapter, data.text !== undefined && stage.heads.length > 0),
-    )
-  if (data.text && stage.heads.length > 0) tasks.unshift(pretrainingTask(recipe, stage, data, data.text))
+    .map((task) => {
+      const stagesBefore = earlier.filter(({ tasks }) => tasks.includes(task.name)).length
+      return labelledTask(task, { adapter: savedTask(recipe, task).adapter, besideText, stagesBefore })
+    })
+  if (data.text && besideText) tasks.unshift(pretrainingTask(recipe, stage, data, data.text))
   return {
     name: stage.name,
     tasks,
@@ -316,14 +320,20 @@ function pretrainingTask(recipe: ResolvedRecipe, stage: ResolvedStage, data: Run
   return { name: 'pretraining', heads: [...stage.heads], source, evaluation }
 }
 
-/** `besideText`: sizes are then compared in batches, since text has no examples. */
-function labelledTask(task: OpenedTask, adapter: string | undefined, besideText: boolean): TrainingTask {
+/**
+ * `besideText`: sizes are then compared in batches, since text has no examples. `stagesBefore`: earlier stages with this task, whose orders
+ * of its rows do not come again.
+ */
+function labelledTask(
+  task: OpenedTask,
+  { adapter, besideText, stagesBefore }: { adapter?: string; besideText: boolean; stagesBefore: number },
+): TrainingTask {
   const { name, head, train, evaluation } = task
   if (!train) throw new StrataError('BAD_DATA', `task ${name} has no training examples, expected a split "train"`)
   return {
     name,
     heads: [head],
-    source: train,
+    source: laterPasses(train, stagesBefore),
     examples: besideText ? undefined : train.examples,
     adapter,
     score: async (model, options) => {
