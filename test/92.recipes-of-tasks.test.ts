@@ -124,6 +124,46 @@ describe('recipes of labelled tasks', function () {
     const { tasks } = await runRecipe(single, { output: output('alone-rte'), cacheDirectory })
     assert.deepEqual(result.tasks.rte.dev.metrics, tasks.rte.dev.metrics)
     assert.ok(Math.abs(result.tasks.rte.dev.loss - tasks.rte.dev.loss) < 1e-6)
+
+    // The last stage's checkpoint holds both heads: one of them has not been trained on the way to it.
+    const evaluated = (heads: string[]) =>
+      evaluateCheckpoint(output('alone'), { device: 'cpu', precision: 'fp32', heads })
+    assert.deepEqual((await evaluated(['rte'])).warnings, [])
+    assert.match(
+      (await evaluated(['mood', 'rte'])).warnings.join(),
+      /of stage finetune-rte, which does not train mood \(stage finetune-mood ended with step-4\)/,
+    )
+  })
+
+  it('a second stage meets the rows of a task in other orders, and explicit weights are those of its tasks', async () => {
+    const losses = async (name: string, stages: Values[]) => {
+      const resolved = await recipe('fine-tune', {
+        data: { rte: files.rte, mood: files.mood },
+        tasks: { mood: SMALL_DEFINITIONS.mood, rte: { head: { dropout: 0 } } },
+        taskDefaults: { head: { dropout: 0 } },
+        // Weights that stay as they are: what a step's loss is follows from its rows.
+        optimizer: { learningRate: 1e-12 },
+        sampler: { kind: 'weights', weights: { rte: 1, mood: 0 } },
+        log: { everySteps: 1 },
+        stages,
+      })
+      const seen: number[] = []
+      const events = new TrainingEvents().on('step', ({ loss }) => void seen.push(loss))
+      await runRecipe(resolved, { output: output(name), cacheDirectory, events })
+      return seen
+    }
+    const each = 10 // batches of a pass over RTE's rows
+    const budget = { steps: each }
+    const both = { name: 'both', budget }
+    const [first, ...rest] = [
+      await losses('orders', [both, { name: 'again', tasks: ['rte'], budget }]),
+      await losses('order', [both]),
+    ]
+    assert.deepEqual(first.slice(0, each), rest[0])
+    const total = (list: number[]) => list.reduce((sum, loss) => sum + loss, 0)
+    const again = first.slice(each)
+    assert.ok(Math.abs(total(again) - total(rest[0])) < 1e-3, 'the same rows')
+    assert.ok(again.filter((loss, i) => Math.abs(loss - rest[0][i]) > 1e-5).length > each / 2, 'in another order')
   })
 
   describe('mt-dnn', () => {
@@ -334,6 +374,18 @@ describe('recipes of labelled tasks', function () {
       ],
       ['a task without data', 'fine-tune', { tasks: { rte: {} } }, /data\.rte: is missing.*--data rte=PATH/],
       ['an unknown task', 'fine-tune', { tasks: { rtte: {} } }, /tasks\.rtte: is no known task; did you mean "rte"\?/],
+      [
+        'the weight of a task that is not there',
+        'fine-tune',
+        { tasks: { rte: {}, cola: {} }, sampler: { kind: 'weights', weights: { rte: 1, cola: 1, colla: 2 } } },
+        /sampler\.weights\.colla: is the weight of no task, expected rte, cola/,
+      ],
+      [
+        'a task without a weight',
+        'mt-dnn',
+        { tasks: { rte: {}, cola: {} }, sampler: { kind: 'weights', weights: { rte: 1 } } },
+        /sampler\.weights: lacks cola, which stage refine trains/,
+      ],
       [
         'a mix that is not there',
         'fine-tune',

@@ -11,6 +11,7 @@ import type { Values } from './merge.js'
 import { type ResolvedRecipe, resolveRecipe } from './resolve-recipe.js'
 import { runtimeChoice } from './run-recipe.js'
 import type { TaskSlot } from './schema.js'
+import { untrainedTaskWarnings } from './untrained-tasks.js'
 
 /** What of a checkpoint is scored, and on which data. */
 export interface EvaluateCheckpointOptions {
@@ -65,7 +66,7 @@ export async function evaluateCheckpoint(
   path: string,
   options: EvaluateCheckpointOptions = {},
 ): Promise<EvaluationReport> {
-  const { folder, warnings } = await resolveCheckpoint(path)
+  const { folder, warnings: damaged } = await resolveCheckpoint(path)
   const found = await readModelFolder(folder)
   const tasks = found.strata?.tasks ?? []
   const { heads, wantedTasks } = chosenParts(
@@ -74,6 +75,7 @@ export async function evaluateCheckpoint(
     options.heads,
   )
   const recipe = recipeOf(found)
+  const warnings = [...damaged, ...(await untrainedTaskWarnings(folder, recipe, wantedTasks))]
   const tokenizer = await Tokenizer.load(folder)
   const runText =
     recipe && heads.length > 0 ? await openTextEvaluation(recipe, found, tokenizer, heads, options) : undefined
