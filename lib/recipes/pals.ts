@@ -16,11 +16,12 @@ import { defineRecipe } from './schema.js'
  * - STS-B is scored on the predicted numbers as they are, the code clamps them to the labels' range first; and the sum that names the
  *   best checkpoint takes the F1 of MRPC and QQP, as GLUE does, the code their accuracy;
  * - each pass over a task's examples has an order of its own, the code's is always the same;
- * - round robin (`sampler.kind: roundRobin`) is one; the code's never leaves its first task.
+ * - round robin (`sampler.kind: roundRobin`) is one; the code's never leaves its first task;
+ * - `train: adapters` trains the shared pooler with the heads, which a checkpoint without one could not do without; the code's `--freeze`
+ *   leaves it as it is: `freeze: [pooler.]`.
  *
- * `train: adapters` trains PALs, heads and LayerNorms alone (the code's `--freeze`; the pooler counts as the heads', with
- * `freeze: [pooler.]` it stays as it is); `optimizer.rateFactors` gives parts rates of their own. The preset `tasks` names the
- * eight tasks of the paper, so that `--dry-run` counts their parameters without data.
+ * `train: adapters` trains PALs, heads, pooler and LayerNorms alone; `optimizer.rateFactors` gives parts rates of their own. The preset
+ * `tasks` names the eight tasks of the paper, so that `--dry-run` counts their parameters without data.
  */
 export const pals: NamedRecipe = {
   name: 'pals',

@@ -69,7 +69,7 @@ export interface OptimizerSettings {
   rateFactors?: Record<string, number>
 }
 
-/** `adapters` = adapters, heads, the shared pooler, layer mixes and all LayerNorms (`--freeze` of PALs). */
+/** `adapters` = adapters, heads, the shared pooler, layer mixes and all LayerNorms (PALs' `--freeze`, which leaves the pooler as it is: `freeze: ['pooler.']`). */
 export type TrainedPart = 'all' | 'adapters'
 
 /**
