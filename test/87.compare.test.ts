@@ -4,10 +4,14 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, 
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { checkMeasures } from '../lib/experiments/check-measures.js'
+import { convergenceOf } from '../lib/experiments/curves.js'
 import { Fingerprints } from '../lib/experiments/fingerprint.js'
 import { type Comparison, compareExperiment, estimateExperiment, loadExperiment } from '../lib/experiments/index.js'
+import type { Measure } from '../lib/experiments/load-experiment.js'
+import { Majorities } from '../lib/experiments/majority.js'
 import { planExperiment, type TrainJob } from '../lib/experiments/plan.js'
 import { probeNumbers } from '../lib/experiments/probe-numbers.js'
+import { readJobNumbers } from '../lib/experiments/read-results.js'
 import { taskParameters } from '../lib/experiments/task-parameters.js'
 import { trainId } from '../lib/experiments/train-id.js'
 import { inspectSafetensors } from '../lib/model/index.js'
@@ -409,6 +413,55 @@ describe('stratabert compare', function () {
     assert.ok(Math.abs(stuck.bootstrap!.difference - difference) < 1e-12)
     assert.ok(stuck.bootstrap!.low <= difference && stuck.bootstrap!.high >= difference)
     assert.match(comparison.notes.join('\n'), /failed: wrong, step answer, seed 1: error\[BAD_ARGUMENT\]: .*moood/)
+  })
+
+  it('with a stage, convergence counts its own steps; the mean is over the last scores of every task', async () => {
+    const stages = (scores: number[]) => [
+      { type: 'stage', stage: 'before', step: 0 },
+      {
+        type: 'evaluation',
+        stage: 'before',
+        step: 1000,
+        tasks: { a: { dev: { main: 0.5, loss: 1, metrics: { accuracy: 0.5 } } } },
+      },
+      { type: 'stage', stage: 'after', step: 1000 },
+      ...scores.map((main, i) => {
+        const dev = { main, loss: 1, metrics: { accuracy: main } }
+        return { type: 'evaluation', stage: 'after', step: 1000 + 10 * (i + 1), tasks: { b: { dev } } }
+      }),
+    ]
+    const job = (name: string, scores: number[]) => {
+      const place = join(folder, `curve-${name}`)
+      mkdirSync(place)
+      const lines = stages(scores).map((event) => JSON.stringify({ seconds: 1, scores: {}, ...event }))
+      writeFileSync(join(place, 'metrics.jsonl'), lines.join('\n'))
+      writeFileSync(join(place, 'result.json'), JSON.stringify({ id: name, format: 1, values: {}, splits: {} }))
+      return { id: name, folder: place, kind: 'train' } as TrainJob
+    }
+    const [baseline, own] = [job('slow', [0.1, 0.2, 0.3, 0.6, 0.6, 0.6]), job('quick', [0.3, 0.6, 0.6, 0.6, 0.6, 0.6])]
+    const measure = { stage: 'after', better: 'higher' } as Measure
+    const values = { own: 'b.accuracy', baseline: 'b.accuracy' }
+    const outcome = await convergenceOf(measure, values, [{ seed: 1, own, baseline }], new Majorities())
+    assert.ok('found' in outcome, JSON.stringify(outcome))
+    assert.equal(outcome.found.median, 40 / 20)
+
+    const split = (main: number) => ({ dev: { main, loss: 1, count: 4, metrics: { accuracy: main } } })
+    const stdout = join(folder, 'stages.out')
+    const stage = (name: string, tasks: object) => ({ name, scores: {}, tasks })
+    const run = {
+      status: 'completed',
+      stages: [
+        stage('both', { a: split(0.1), b: split(0.2) }),
+        stage('a', { a: split(0.5) }),
+        stage('b', { b: split(0.9) }),
+      ],
+      state: { step: 3, tokens: 5, elapsedSeconds: 1 },
+      heldOut: [],
+    }
+    writeFileSync(stdout, JSON.stringify(run))
+    const found = await readJobNumbers(own, stdout, 1)
+    assert.deepEqual([found.values.mean, found.values.sum, found.stages.both.mean], [0.7, 1.4, 0.15000000000000002])
+    assert.deepEqual([found.values['a.accuracy'], found.values['b.accuracy']], [0.5, 0.9])
   })
 
   it('trained parameters by task are those of the model, shared or its own', async () => {

@@ -36,13 +36,17 @@ export async function convergenceOf(
   }
 }
 
-/** Scores at the evaluations of the measure's stage; of a measure that falls, its negative. */
+/**
+ * Scores at the evaluations of the measure's stage, whose own steps count: those before it are no way to its scores. Of a measure that
+ * falls, its negative.
+ */
 async function curveOf(job: Job, { stage, better }: Measure, value: string): Promise<ScoreCurve> {
-  const { evaluations } = await readRunLog(job.folder)
+  const { evaluations, stageStarts } = await readRunLog(job.folder)
+  const before = stage === undefined ? 0 : (stageStarts.get(stage) ?? 0)
   const own = evaluations.filter((evaluation) => stage === undefined || evaluation.stage === stage)
   const sign = better === 'lower' ? -1 : 1
   return {
-    steps: own.map(({ step }) => step),
+    steps: own.map(({ step }) => step - before),
     scores: own.map(({ scores }) => sign * (scores.get(value) ?? Number.NaN)),
   }
 }

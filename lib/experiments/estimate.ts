@@ -119,9 +119,10 @@ async function measure(
 }
 
 function evaluationCount({ evaluation }: ResolvedRecipe, steps: number | null, epochs: number | null): number {
-  const bySteps = evaluation.everySteps > 0 ? Math.floor((steps ?? 0) / evaluation.everySteps) : 0
-  const byEpochs = evaluation.everyEpochs > 0 ? Math.floor((epochs ?? 0) / evaluation.everyEpochs + 1e-9) : 0
-  return Math.max(1, bySteps + byEpochs)
+  // Every stage ends with one, be it a turn or not.
+  const before = (amount: number | null, every: number) =>
+    every > 0 ? Math.max(0, Math.ceil((amount ?? 0) / every - 1e-9) - 1) : 0
+  return before(steps, evaluation.everySteps) + before(epochs, evaluation.everyEpochs) + 1
 }
 
 /** A run that starts from one that is not there yet starts from that one's measurement. */

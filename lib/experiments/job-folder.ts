@@ -24,7 +24,7 @@ export interface JobResult {
   variant: string
   step: string
   seed: number
-  /** Every number by name; of a run with stages that of the last stage that has it. */
+  /** Every number by name; of a run with stages that of the last stage that has it, `mean` and `sum` over every task's own last. */
   values: Record<string, number>
   /** The same by stage. */
   stages: Record<string, Record<string, number>>

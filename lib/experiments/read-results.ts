@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { fileError, StrataError } from '../errors.js'
 import { median } from '../evaluation/index.js'
 import type { EvaluationReport, HeldOutRow, RunResult } from '../recipes/index.js'
-import { namedScores, type SplitScores, type TrainingEvent } from '../training/index.js'
+import { namedScores, type SplitScores, type StageScores, type TrainingEvent } from '../training/index.js'
 import { PROBES_FILE } from './job-command.js'
 import { type JobResult, readLines } from './job-folder.js'
 import type { Job } from './plan.js'
@@ -45,8 +45,16 @@ async function trainNumbers(folder: string, result: RunResult): Promise<JobNumbe
   }
   const { step, tokens, elapsedSeconds } = result.state
   const whole: Numbers = { ...figures(events), ...levels(result.heldOut), steps: step, tokens, seconds: elapsedSeconds }
-  const values = finite(Object.assign({}, ...Object.values(stages), whole))
+  const values = finite(Object.assign({}, ...Object.values(stages), meanOfLast(result), whole))
   return { values, stages, splits, steps: step, tokens, seconds: elapsedSeconds }
+}
+
+/** `mean` and `sum` over the last scores of every task: the last stage may train some of them only. */
+function meanOfLast({ stages }: RunResult): Numbers {
+  const tasks: StageScores['tasks'] = Object.assign({}, ...stages.map((stage) => stage.tasks))
+  return Object.fromEntries(
+    [...namedScores({ heads: {}, tasks })].filter(([name]) => name === 'mean' || name === 'sum'),
+  )
 }
 
 /** What a run costs, from its log. */

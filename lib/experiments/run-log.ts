@@ -8,6 +8,8 @@ export interface RunLog {
   parameters?: { parameters: number; trainable: number }
   steps: StepEvent[]
   evaluations: LoggedEvaluation[]
+  /** Optimiser steps that the run had done when each stage began. */
+  stageStarts: ReadonlyMap<string, number>
 }
 
 export interface LoggedEvaluation {
@@ -23,7 +25,10 @@ export async function readRunLog(folder: string): Promise<RunLog> {
   const events = await readLines<TrainingEvent>(join(folder, 'metrics.jsonl'))
   const start = events.findLast((event) => event.type === 'start')
   const evaluations: LoggedEvaluation[] = []
+  const stageStarts = new Map<string, number>()
   for (const event of events) {
+    // A stage that is gone on with is announced again.
+    if (event.type === 'stage' && !stageStarts.has(event.stage)) stageStarts.set(event.stage, event.step)
     if (event.type !== 'evaluation') continue
     const { stage, step, seconds, scores = {}, tasks = {} } = event
     // A run that was stopped while it scored does so again when it goes on.
@@ -39,5 +44,6 @@ export async function readRunLog(folder: string): Promise<RunLog> {
       (event) => event.type === 'step' && event.tasks !== undefined && event.losses !== undefined,
     ) as StepEvent[],
     evaluations,
+    stageStarts,
   }
 }
