@@ -88,7 +88,7 @@ const definition = z.strictObject({
   delimiter: z.string().length(1).optional(),
   /** The second text comes first. */
   hypothesisFirst: z.boolean().optional(),
-  /** `span`: a context may have no answer; tokens that two windows of a context share; longest question and answer in tokens. */
+  /** `span`: a context may have no answer; tokens from one window to the next; longest question and answer in tokens. */
   noAnswer: z.boolean().optional(),
   stride: count.optional(),
   questionTokens: count.optional(),
