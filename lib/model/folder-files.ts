@@ -1,7 +1,7 @@
 /** Small files of a model folder: read with typed errors, written and brought to the disk. */
 import { open, stat } from 'node:fs/promises'
 import { fileError } from '../errors.js'
-import { syncPath as flush } from '../sync-path.js'
+import { syncPath as flush, syncFile } from '../sync-path.js'
 import { checkLink, type ReadingAs, readUntrustedJson } from '../untrusted-files.js'
 
 const AS: ReadingAs = { doing: 'read the model folder', code: 'BAD_CHECKPOINT' }
@@ -29,7 +29,7 @@ export async function writeFileSynced(path: string, text: string): Promise<void>
     const file = await open(path, 'w')
     try {
       await file.writeFile(text)
-      await file.sync()
+      await syncFile(file)
     } finally {
       await file.close()
     }

@@ -1,5 +1,6 @@
 import { open } from 'node:fs/promises'
 import { fileError } from '../errors.js'
+import { syncFile } from '../sync-path.js'
 import { readTensorBytes } from './read-tensor.js'
 import { inspectSafetensors, makeHeader } from './safetensors.js'
 
@@ -26,7 +27,7 @@ export async function writeTensorFile(
       await file.writeFile(length)
       await file.writeFile(header)
       for (const tensor of tensors) await file.writeFile(await tensor.bytes())
-      await file.sync()
+      await syncFile(file)
     } finally {
       await file.close()
     }

@@ -2,6 +2,7 @@
 import { open } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileError, StrataError } from '../errors.js'
+import { syncFile } from '../sync-path.js'
 import type { TextTaskDefinition } from './text-definition.js'
 import type { OpenedTask } from './types.js'
 
@@ -62,7 +63,7 @@ export async function writeGlueSubmission(
     const handle = await open(path, 'w')
     try {
       await handle.writeFile(text)
-      await handle.sync()
+      await syncFile(handle)
     } finally {
       await handle.close()
     }

@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto'
 import { open, rename, rm } from 'node:fs/promises'
 import { fileError, StrataError } from '../errors.js'
+import { syncFile } from '../sync-path.js'
 import { readTaskTexts, type TaskTextSource } from './task-texts.js'
 
 export type { TaskTextSource } from './task-texts.js'
@@ -64,7 +65,7 @@ export async function writeTaskCorpus(
       if (result.documents === 0) {
         throw new StrataError('BAD_DATA', 'the tasks have no text for a corpus; at least one document was expected')
       }
-      await file.sync()
+      await syncFile(file)
     } finally {
       await file.close()
     }

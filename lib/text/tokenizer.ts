@@ -2,6 +2,7 @@ import { open } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import type { Tokenizer as NativeTokenizer } from 'tokenizers'
 import { fileError, StrataError } from '../errors.js'
+import { syncFile } from '../sync-path.js'
 import { checkEncodeArguments, type EncodedText, type EncodeInput, type EncodeOptions } from './encoded-text.js'
 import { encodeInputs } from './first-tokens.js'
 import type { SpecialTokens } from './special-tokens.js'
@@ -177,7 +178,7 @@ export class Tokenizer {
         const file = await open(path, 'w')
         try {
           await file.writeFile(content)
-          await file.sync()
+          await syncFile(file)
         } finally {
           await file.close()
         }

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto'
 import { createReadStream, existsSync } from 'node:fs'
 import { mkdir, open, readdir, rename, rm, symlink, writeFile } from 'node:fs/promises'
 import { dirname, join, sep } from 'node:path'
-import { syncPath } from '../sync-path.js'
+import { syncFile, syncPath } from '../sync-path.js'
 
 export { syncPath }
 
@@ -26,7 +26,7 @@ export async function writeSynced(path: string, content: string): Promise<void> 
   const handle = await open(path, 'w')
   try {
     await handle.writeFile(content)
-    await handle.sync()
+    await syncFile(handle)
   } finally {
     await handle.close()
   }

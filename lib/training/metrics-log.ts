@@ -2,6 +2,7 @@
 import { existsSync } from 'node:fs'
 import { type FileHandle, open, readFile } from 'node:fs/promises'
 import { fileError } from '../errors.js'
+import { syncFile } from '../sync-path.js'
 import { replaceFile } from './durable-files.js'
 import type { Logger, TrainingEvent } from './events.js'
 
@@ -25,7 +26,7 @@ export async function openMetricsLog(path: string, resumeStep: number): Promise<
       }
       try {
         await file.appendFile(toLine(event))
-        if (event.type === 'checkpoint' || event.type === 'end') await file.datasync()
+        if (event.type === 'checkpoint' || event.type === 'end') await syncFile(file)
       } catch (error) {
         throw fileError(error, path, 'write the metrics')
       }
