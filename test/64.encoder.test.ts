@@ -46,6 +46,10 @@ function largestDifference(a: readonly ArrayLike<number>[], b: readonly ArrayLik
   )
 }
 
+async function each(results: AsyncIterable<unknown>): Promise<void> {
+  for await (const _ of results);
+}
+
 describe('Encoder', function () {
   this.timeout(120_000)
   let folder: string
@@ -170,11 +174,26 @@ describe('Encoder', function () {
       assert.ok(largestDifference(states[index].states, own.states) < 1e-5)
     }
     assert.deepEqual(await encoder.fillMask([]), [])
-    await assert.rejects(encoder.fillMask(['a [MASK]', 'the man']), { message: /^texts\[1\] has no \[MASK\]/ })
-    const second = async () => {
-      for await (const _ of encoder.fillMask(Readable.from(['a [MASK]', 'the man'])));
-    }
-    await assert.rejects(second(), { code: 'BAD_ARGUMENT', message: /^texts\[1\] has no \[MASK\]/ })
+  })
+
+  it('what is wrong with one text names its place, in a list and in a stream', async () => {
+    const unreadable = new Proxy(['a', 'a [MASK]'], {
+      get(list, key) {
+        if (key === '1') throw new Error('gone')
+        return Reflect.get(list, key)
+      },
+    })
+    const wrong: [(encoder: Encoder) => Promise<unknown>, RegExp][] = [
+      [(one) => one.fillMask(['a [MASK]', 'the man']), /^texts\[1\] has no \[MASK\]/],
+      [(one) => one.fillMask(['a [MASK]', `${'hat '.repeat(30)}[MASK]`]), /^texts\[1\] has more than 24 tokens/],
+      [(one) => each(one.fillMask(Readable.from(['a [MASK]', 'the man']))), /^texts\[1\] has no \[MASK\]/],
+      [(one) => one.embed(['a', 3 as any]), /^texts\[1\] came as number/],
+      [(one) => each(one.embed(Readable.from(['a', 3 as any]))), /^texts\[1\] came as number/],
+      [(one) => one.hiddenStates(['a', null as any], { layers: [1] }), /^texts\[1\] came as null/],
+      [(one) => one.embed(unreadable), /^texts\[1\] cannot be read: gone/],
+    ]
+    for (const [run, message] of wrong)
+      await assert.rejects(run(encoder), { code: 'BAD_ARGUMENT', message, details: { index: 1 } })
   })
 
   const wrong: [string, (encoder: Encoder) => Promise<unknown>, RegExp][] = [
@@ -281,7 +300,9 @@ describe('Encoder', function () {
         '--top-k',
         '2',
       ]
-      const text = await runCli(args)
+      const text = await runCli([...args, '--text', 'the city'])
+      assert.equal(text.code, 2)
+      assert.match(text.stderr, /^error\[BAD_ARGUMENT\]: text 2 has no \[MASK\]/)
       assert.match(text.stdout, /^the \[MASK\] of the city\n {2}\S+ \d\.\d{3} {2}\S+ \d\.\d{3}\n$/)
       const [{ masks }] = JSON.parse((await runCli([...args, '--json'])).stdout)
       assert.deepEqual([masks[0].position, masks[0].candidates.length], [2, 2])

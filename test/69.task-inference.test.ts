@@ -212,15 +212,35 @@ describe('heads at work', function () {
       }
     }
     assert.deepEqual(await encoder.answer([], { task: 'squad' }), [])
-    const wrong = (given: unknown[]) => encoder.answer(given as typeof asked, { task: 'squad' })
-    await assert.rejects(wrong([asked[0], 'where']), {
-      message: /texts\[1\] came as "where", expected \{ question, context \}/,
+    // What is wrong with one question names its place, in a list and in a stream.
+    const unreadable = Object.defineProperty({ context: 'a' }, 'question', {
+      get() {
+        throw new Error('gone')
+      },
     })
-    await assert.rejects(wrong([{ question: 'where' }]), { message: /texts\[0\]\.context came as undefined/ })
-    await assert.rejects(wrong([asked[0], { question: '', context: 'a' }]), {
-      code: 'BAD_ARGUMENT',
-      message: /texts\[1\]: the question has no token/,
-    })
+    const bad: [unknown, RegExp][] = [
+      ['where', /^asked\[2\] came as "where", expected \{ question, context \}$/],
+      [undefined, /^asked\[2\] came as missing, expected \{ question, context \}$/],
+      [{ question: 'where' }, /^asked\[2\]\.context came as undefined, expected a string$/],
+      [{ question: 3, context: 'a' }, /^asked\[2\]\.question came as number, expected a string$/],
+      [{ question: ' ', context: 'a' }, /^asked\[2\]\.question has no token, expected some words$/],
+      [{ question: 'where', context: '' }, /^asked\[2\]\.context has no token, expected some text$/],
+      [unreadable, /^asked\[2\] cannot be read: gone$/],
+    ]
+    for (const [one, message] of bad) {
+      const given = [asked[0], asked[1], one] as typeof asked
+      const refused = { code: 'BAD_ARGUMENT', message, details: { index: 2 } }
+      await assert.rejects(encoder.answer(given, { task: 'squad' }), refused)
+      let answers = 0
+      async function* each() {
+        yield* given
+      }
+      const stream = async () => {
+        for await (const _ of encoder.answer(each(), { task: 'squad' })) answers++
+      }
+      await assert.rejects(stream(), refused)
+      assert.equal(answers, 2)
+    }
   })
 
   it('asks several tasks about a stream text by text', async () => {
@@ -443,8 +463,9 @@ describe('heads at work', function () {
     it('answer takes a question or JSON lines', async () => {
       const context = 'the man in a hard hat'
       const found = await encoder.answer('where', context)
-      const plain = await run(['answer', '--question', 'where', '--context', context])
-      assert.equal(plain.stdout, `${found.text}\t${found.score.toFixed(3)}\n`)
+      const plain = await run(['answer', '--question', 'where', '--question', ' ', '--context', context])
+      assert.deepEqual([plain.code, plain.stdout], [2, `${found.text}\t${found.score.toFixed(3)}\n`])
+      assert.match(plain.stderr, /^error\[BAD_ARGUMENT\]: question 2: the question has no token, expected some words/)
       writeFileSync(join(folder, 'questions.jsonl'), `${JSON.stringify({ id: 'q1', question: 'where', context })}\n`)
       const json = await run(['answer', '--input', 'questions.jsonl', '--no-answer', '--top-k', '2', '--json'])
       const [told] = JSON.parse(json.stdout)

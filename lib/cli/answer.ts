@@ -3,7 +3,7 @@ import type { Command } from 'commander'
 import { fileError, StrataError } from '../errors.js'
 import type { Answer } from '../inference/index.js'
 import { example, gather, wholeNumber } from './arguments.js'
-import { Asked } from './asked.js'
+import { answered } from './asked.js'
 import { inputLines } from './input-lines.js'
 import { printJson, printLines } from './output.js'
 import { type HeadFlags, headOptions, loadEncoder } from './text-inputs.js'
@@ -22,6 +22,8 @@ interface Question {
   id?: unknown
   question: string
   context: string
+  /** How messages call it. */
+  place: string
 }
 
 export function registerAnswer(program: Command): void {
@@ -49,11 +51,14 @@ async function answer(checkpoint: string, flags: AnswerFlags): Promise<void> {
   // Commander makes of --no-answer the value false of "answer".
   const noAnswer = (flags as unknown as { answer: boolean }).answer === false ? true : undefined
   const results: unknown[] = []
-  const asked = new Asked(questions)
-  for await (const found of encoder.answer(asked.all(), { task, topK, maxTokens, stride, noAnswer })) {
-    const { id, question } = asked.next()
-    if (flags.json) results.push({ ...(id === undefined ? {} : { id }), question, ...found })
-    else printLines([...(topK > 1 ? [question] : []), ...lines(found, topK)])
+  const found = answered(
+    questions,
+    (asked) => encoder.answer(asked, { task, topK, maxTokens, stride, noAnswer }),
+    (message, { place }) => message.replace(/^asked\[\d+\]\./, `${place}: the `),
+  )
+  for await (const [{ id, question }, answer] of found) {
+    if (flags.json) results.push({ ...(id === undefined ? {} : { id }), question, ...answer })
+    else printLines([...(topK > 1 ? [question] : []), ...lines(answer, topK)])
   }
   if (flags.json) printJson(results)
 }
@@ -77,7 +82,7 @@ async function questionsOf(flags: AnswerFlags): Promise<AsyncIterable<Question> 
     (await readFile(file!, 'utf8').catch((error) => {
       throw fileError(error, file!, 'read the context')
     }))
-  return flags.question.map((question) => ({ question, context }))
+  return flags.question.map((question, index) => ({ question, context, place: `question ${index + 1}` }))
 }
 
 async function* questionLines(input: string): AsyncGenerator<Question> {
@@ -85,6 +90,7 @@ async function* questionLines(input: string): AsyncGenerator<Question> {
   for await (const text of inputLines(input)) {
     line++
     if (text.trim() === '') continue
+    const place = `${input === '-' ? 'stdin' : input}:${line}`
     let value: Partial<Question> | undefined
     try {
       value = JSON.parse(text)
@@ -92,11 +98,8 @@ async function* questionLines(input: string): AsyncGenerator<Question> {
       // Told below, with the line.
     }
     if (typeof value?.question !== 'string' || typeof value.context !== 'string') {
-      throw new StrataError(
-        'BAD_DATA',
-        `${input === '-' ? 'stdin' : input}:${line}: expected a JSON object with the texts "question" and "context"`,
-      )
+      throw new StrataError('BAD_DATA', `${place}: expected a JSON object with the texts "question" and "context"`)
     }
-    yield value as Question
+    yield { id: value.id, question: value.question, context: value.context, place }
   }
 }

@@ -3,7 +3,7 @@ import { StrataError } from '../errors.js'
 import { Encoder } from '../inference/index.js'
 import type { InferencePrecision } from '../model/index.js'
 import { example, gather, precisionOption, wholeNumber } from './arguments.js'
-import { Asked } from './asked.js'
+import { answered } from './asked.js'
 import { inputLines } from './input-lines.js'
 import { printJson, printLines } from './output.js'
 
@@ -39,9 +39,12 @@ async function fillMask(checkpoint: string, flags: FillMaskFlags): Promise<void>
   }
   await using encoder = await Encoder.load(checkpoint, { device: flags.device as 'auto', precision: flags.precision })
   const results = []
-  const asked = new Asked(textsOf(flags))
-  for await (const masks of encoder.fillMask(asked.all(), { topK: flags.topK, head: flags.head })) {
-    const text = asked.next()
+  const filled = answered(
+    textsOf(flags),
+    (texts) => encoder.fillMask(texts, { topK: flags.topK, head: flags.head }),
+    (message, _text, place) => message.replace(/^texts\[\d+\]/, `text ${place}`),
+  )
+  for await (const [text, masks] of filled) {
     if (flags.json) results.push({ text, masks })
     else {
       const lines = masks.map(

@@ -65,9 +65,9 @@ export async function answer(session: Session, asked: unknown, options: AnswerOp
   const task = findTask(parts, ['span'], options.task, 'answer')
   const sizes = sizesOf(task, options, parts.model.config.encoder.maxPositions)
   const headAsked = headQuestion(parts.model, task.head, task.saved?.adapter)
-  const nameOf = (index: number): string => (Array.isArray(asked) ? `texts[${index}]: ` : '')
+  const listed = Array.isArray(asked)
   const blocks = await session.inBlocks(list, charactersOf, async (block, some, first) => {
-    const read = await readInWindows(block, some, sizes, (index) => nameOf(first + index))
+    const read = await readInWindows(block, some, sizes, listed ? first : undefined)
     const [rows] = await block.compute(
       [headAsked],
       read.flatMap(({ sequences }) => sequences),
@@ -91,18 +91,19 @@ function charactersOf({ question, context }: AskedContext): number {
 
 /** A copy of what was asked. Throws BAD_ARGUMENT that names the place of what is no question with its context. */
 function askedList(asked: unknown): AskedContext[] {
-  if (!Array.isArray(asked)) return [askedContext(asked, '')]
-  return ownList('texts', asked, 'a list of { question, context }', (one, index) => {
-    if (typeof one === 'object' && one !== null) return askedContext(one, `texts[${index}].`)
-    const message = `texts[${index}] came as ${shownValue(one)}, expected { question, context }`
+  if (!Array.isArray(asked)) return [askedContext(asked)]
+  return ownList('asked', asked, 'a list of { question, context }', (one, index) => {
+    if (typeof one === 'object' && one !== null) return askedContext(one, index)
+    const message = `asked[${index}] came as ${shownValue(one)}, expected { question, context }`
     throw new StrataError('BAD_ARGUMENT', message, { details: { index } })
   })
 }
 
-function askedContext(asked: unknown, place: string): AskedContext {
+function askedContext(asked: unknown, index?: number): AskedContext {
   const { question, context } = asked as AskedContext
-  checkText(`${place}question`, question)
-  checkText(`${place}context`, context)
+  const place = index === undefined ? '' : `asked[${index}].`
+  checkText(`${place}question`, question, index)
+  checkText(`${place}context`, context, index)
   return { question, context }
 }
 
@@ -115,11 +116,12 @@ interface ReadContext {
   sequences: EncodedText[]
 }
 
+/** `first`: place of the first question in the caller's list; undefined for a question of its own. */
 async function readInWindows(
   session: Session,
   asked: readonly AskedContext[],
   sizes: Required<WindowSizes>,
-  nameOf: (index: number) => string,
+  first: number | undefined,
 ): Promise<ReadContext[]> {
   const { tokenizer } = session.parts
   const texts = asked.flatMap(({ question, context }) => [question, context])
@@ -129,10 +131,9 @@ async function readInWindows(
   const { clsId, sepId } = tokenizer.specialTokens
   const planned = asked.map(({ context }, index) => {
     const [words, read] = encoded.slice(2 * index, 2 * index + 2)
-    if (words.tokenIds.length === 0)
-      throw new StrataError('BAD_ARGUMENT', `${nameOf(index)}the question has no token, expected some words`)
-    if (read.tokenIds.length === 0)
-      throw new StrataError('BAD_ARGUMENT', `${nameOf(index)}the context has no token, expected some text`)
+    const place = first === undefined ? undefined : first + index
+    if (words.tokenIds.length === 0) throw withoutToken('question', 'some words', place)
+    if (read.tokenIds.length === 0) throw withoutToken('context', 'some text', place)
     const questionIds = words.tokenIds.subarray(0, sizes.questionTokens)
     return { context, read, questionIds, windows: windowsOf(read.tokenIds.length, questionIds.length, sizes) }
   })
@@ -157,6 +158,12 @@ async function readInWindows(
     contexts.push({ context, read, windows, sequences })
   }
   return contexts
+}
+
+function withoutToken(part: keyof AskedContext, expected: string, index: number | undefined): StrataError {
+  const name = index === undefined ? `the ${part}` : `asked[${index}].${part}`
+  const details = index === undefined ? {} : { index }
+  return new StrataError('BAD_ARGUMENT', `${name} has no token, expected ${expected}`, { details })
 }
 
 /** `rows`: the head's scores of each window. */

@@ -21,9 +21,11 @@ export function isStream<Input>(inputs: unknown): inputs is AsyncIterable<Input>
   return typeof inputs === 'object' && inputs !== null && !Array.isArray(inputs) && Symbol.asyncIterator in inputs
 }
 
-export function checkText(name: string, text: unknown): void {
+/** `index`: of the list's element that the text is or belongs to. */
+export function checkText(name: string, text: unknown, index?: number): void {
   if (typeof text === 'string') return
-  throw new StrataError('BAD_ARGUMENT', `${name} came as ${came(text)}, expected a string`)
+  const message = `${name} came as ${came(text)}, expected a string`
+  throw new StrataError('BAD_ARGUMENT', message, { details: index === undefined ? {} : { index } })
 }
 
 const came = (value: unknown): string => (value === null ? 'null' : typeof value)
@@ -32,7 +34,7 @@ const came = (value: unknown): string => (value === null ? 'null' : typeof value
 export function textList(texts: unknown): string[] {
   if (typeof texts === 'string') return [texts]
   return ownList('texts', texts, 'a string or a list of strings', (text, index) => {
-    if (typeof text !== 'string') checkText(`texts[${index}]`, text)
+    if (typeof text !== 'string') checkText(`texts[${index}]`, text, index)
     return text as string
   })
 }

@@ -146,7 +146,7 @@ export class Encoder implements AsyncDisposable {
   ): AsyncGenerator<Float32Array, void, undefined> | Promise<Embeddings> {
     const one = async (session: Session, text: unknown, own: EmbedOptions): Promise<Float32Array> =>
       (await embed(session, [text], own)).vectors[0]
-    return this.#answer(texts, options, embed, one)
+    return this.#answer('texts', texts, options, embed, one)
   }
 
   /** States of every token of each text at the asked layers, in input order. */
@@ -156,7 +156,7 @@ export class Encoder implements AsyncDisposable {
     texts: AsyncIterable<string> | string | readonly string[],
     options: HiddenStatesOptions,
   ): AsyncGenerator<TokenStates, void, undefined> | Promise<TokenStates[]> {
-    return this.#answer(texts, options, hiddenStates)
+    return this.#answer('texts', texts, options, hiddenStates)
   }
 
   /**
@@ -170,7 +170,7 @@ export class Encoder implements AsyncDisposable {
     texts: AsyncIterable<string> | string | readonly string[],
     options?: FillMaskOptions,
   ): AsyncGenerator<FilledMask[], void, undefined> | Promise<FilledMask[] | FilledMask[][]> {
-    if (typeof texts !== 'string') return this.#answer(texts, options, fillMask)
+    if (typeof texts !== 'string') return this.#answer('texts', texts, options, fillMask)
     return this.#serve(options, async (session, own) => (await fillMask(session, texts, own))[0])
   }
 
@@ -185,7 +185,7 @@ export class Encoder implements AsyncDisposable {
     texts: AsyncIterable<TextInput> | string | readonly TextInput[],
     options?: ClassifyOptions,
   ): AsyncGenerator<Classification, void, undefined> | Promise<Classification[]> {
-    return this.#answer(texts, options, classify)
+    return this.#answer('texts', texts, options, classify)
   }
 
   /** The number of a regression or ranking head for each text or pair [question, candidate]. Errors as {@link Encoder.classify}. */
@@ -195,7 +195,7 @@ export class Encoder implements AsyncDisposable {
     texts: AsyncIterable<TextInput> | string | readonly TextInput[],
     options?: AskOptions,
   ): AsyncGenerator<TextScore, void, undefined> | Promise<TextScore[]> {
-    return this.#answer(texts, options, score)
+    return this.#answer('texts', texts, options, score)
   }
 
   /**
@@ -210,7 +210,8 @@ export class Encoder implements AsyncDisposable {
     second?: AnswerOptions | string,
     third?: AnswerOptions,
   ): AsyncGenerator<Answer, void, undefined> | Promise<Answer | Answer[]> {
-    if (typeof asked === 'object' && asked !== null) return this.#answer(asked, second as AnswerOptions, answer)
+    if (typeof asked === 'object' && asked !== null)
+      return this.#answer('asked', asked, second as AnswerOptions, answer)
     const one = { question: asked, context: second }
     return this.#serve(third, async (session, own) => (await answer(session, one, own))[0])
   }
@@ -225,7 +226,7 @@ export class Encoder implements AsyncDisposable {
     texts: AsyncIterable<WordsInput> | string | readonly WordsInput[],
     options?: AskOptions,
   ): AsyncGenerator<TaggedWord[], void, undefined> | Promise<TaggedWord[][]> {
-    return this.#answer(texts, options, tag)
+    return this.#answer('texts', texts, options, tag)
   }
 
   /**
@@ -239,7 +240,7 @@ export class Encoder implements AsyncDisposable {
     sentences: AsyncIterable<WordsInput> | string | readonly WordsInput[],
     options?: AskOptions,
   ): AsyncGenerator<ParsedSentence, void, undefined> | Promise<ParsedSentence[]> {
-    return this.#answer(sentences, options, parse)
+    return this.#answer('sentences', sentences, options, parse)
   }
 
   /**
@@ -252,7 +253,7 @@ export class Encoder implements AsyncDisposable {
     texts: AsyncIterable<TextInput> | string | readonly TextInput[],
     options: AskTasksOptions,
   ): AsyncGenerator<TaskAnswers, void, undefined> | Promise<TaskAnswers> {
-    return this.#answer(texts, options, ask, (session, text, own) => ask(session, [text], own))
+    return this.#answer('texts', texts, options, ask, (session, text, own) => ask(session, [text], own))
   }
 
   /**
@@ -292,8 +293,9 @@ export class Encoder implements AsyncDisposable {
     return this.#engine.serve((session) => run(session, options), options.signal)
   }
 
-  /** A list's answers, or a stream's one by one. */
+  /** A list's answers, or a stream's one by one. `name`: of the argument, as the messages call it. */
   #answer<Input, Options extends CallOptions, Results, Result>(
+    name: string,
     inputs: AsyncIterable<Input> | unknown,
     given: Options | undefined,
     ofList: (session: Session, list: unknown, options: Options) => Promise<Results & (readonly Result[] | object)>,
@@ -303,15 +305,16 @@ export class Encoder implements AsyncDisposable {
     type Both = AsyncGenerator<Result, void, undefined> & Promise<Results>
     let source: AsyncIterable<Input> | undefined
     try {
-      source = readable('texts', () => (isStream<Input>(inputs) ? inputs : undefined))
+      source = readable(name, () => (isStream<Input>(inputs) ? inputs : undefined))
     } catch (error) {
       return Promise.reject(error) as Promise<Results> as Both
     }
     if (!source) return this.#serve(given, (session, options) => ofList(session, inputs, options)) as Both
-    return this.#stream(source, given, ofOne) as Both
+    return this.#stream(name, source, given, ofOne) as Both
   }
 
   async *#stream<Input, Options extends CallOptions, Result>(
+    name: string,
     source: AsyncIterable<Input>,
     given: Options | undefined,
     ofOne: (session: Session, input: Input, options: Options) => Promise<Result>,
@@ -319,7 +322,7 @@ export class Encoder implements AsyncDisposable {
     const options = ownOptions(given)
     yield* this.#engine.stream(
       source,
-      (session, input, index) => atPlace(ofOne(session, input, options), index),
+      (session, input, index) => atPlace(ofOne(session, input, options), name, index),
       options.signal,
     )
   }
@@ -348,12 +351,15 @@ async function warmOrDispose(parts: LoadedParts, maxBatchTokens: number): Promis
 }
 
 /** An error about the only text of a list names the text's place in the stream. */
-async function atPlace<Result>(answer: Promise<Result>, index: number): Promise<Result> {
+async function atPlace<Result>(answer: Promise<Result>, name: string, index: number): Promise<Result> {
   try {
     return await answer
   } catch (error) {
     if (!(error instanceof StrataError)) throw error
-    const message = error.message.replace(/^(texts|sentences)\[0\]/, `$1[${index}]`)
+    const only = `${name}[0]`
+    const message = error.message.startsWith(only)
+      ? `${name}[${index}]${error.message.slice(only.length)}`
+      : error.message
     throw new StrataError(error.code, message, { cause: error, details: { ...error.details, index } })
   }
 }

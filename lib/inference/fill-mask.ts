@@ -53,9 +53,7 @@ export async function fillMask(
     list,
     ({ length }) => length,
     async (block, inputs, first) => {
-      const sequences = await maskedSequences(block, inputs, (index) =>
-        typeof texts === 'string' ? 'the text' : `texts[${first + index}]`,
-      )
+      const sequences = await maskedSequences(block, inputs, typeof texts === 'string' ? undefined : first)
       const [rows] = await block.compute([question], sequences)
       return mapInTurns(rows, (row, index) => filledMasks(tokenizer, sequences[index].places, row, wanted))
     },
@@ -63,26 +61,28 @@ export async function fillMask(
   return blocks.flat()
 }
 
-/** Whole texts with the places of their masks. Throws BAD_ARGUMENT for a text that is too long or has no mask. */
+/**
+ * Whole texts with the places of their masks. `first`: place of the first text in the caller's list; undefined for a text of its own. Throws
+ * BAD_ARGUMENT for a text that is too long or has no mask.
+ */
 async function maskedSequences(
   session: Session,
   texts: readonly string[],
-  nameOf: (index: number) => string,
+  first: number | undefined,
 ): Promise<(Sequence & { places: readonly number[] })[]> {
   const { model, tokenizer } = session.parts
   const maxTokens = model.config.encoder.maxPositions
   const { maskId } = tokenizer.specialTokens
+  const wrong = (index: number, problem: string): StrataError => {
+    if (first === undefined) return new StrataError('BAD_ARGUMENT', `the text ${problem}`)
+    const details = { index: first + index }
+    return new StrataError('BAD_ARGUMENT', `texts[${first + index}] ${problem}`, { details })
+  }
   return (await session.encode(texts, { maxTokens })).map((encoded, index) => {
-    if (encoded.truncated) {
-      throw new StrataError('BAD_ARGUMENT', `${nameOf(index)} has more than ${maxTokens} tokens; shorten it`)
-    }
+    if (encoded.truncated) throw wrong(index, `has more than ${maxTokens} tokens; shorten it`)
     const places = [...encoded.tokenIds].flatMap((id, place) => (id === maskId ? [place] : []))
-    if (places.length === 0) {
-      throw new StrataError(
-        'BAD_ARGUMENT',
-        `${nameOf(index)} has no ${tokenizer.idToToken(maskId)}: write it where a word is to be filled in`,
-      )
-    }
+    if (places.length === 0)
+      throw wrong(index, `has no ${tokenizer.idToToken(maskId)}: write it where a word is to be filled in`)
     return { ...encoded, places }
   })
 }

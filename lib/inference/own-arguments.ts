@@ -5,25 +5,31 @@
 import { StrataError } from '../errors.js'
 import { shownValue } from '../shown-value.js'
 
-/** The entries of a list, holes included, each as `own` makes it. */
+/** The entries of a list, holes included, each as `own` makes it. An entry that throws when it is read is named with its place. */
 export function ownList<Own>(
   name: string,
   given: unknown,
   expected: string,
   own: (entry: unknown, index: number) => Own,
 ): Own[] {
-  return readable(name, () => {
+  const list: Own[] = []
+  let place: number | undefined
+  try {
     if (!Array.isArray(given)) {
       throw new StrataError(
         'BAD_ARGUMENT',
         `${name} came as ${given === null ? 'null' : typeof given}, expected ${expected}`,
       )
     }
-    const list: Own[] = []
     // Not forEach or map, which skip holes: the first one is refused, however long the list says that it is.
-    for (let index = 0; index < given.length; index++) list.push(own(given[index], index))
+    for (let index = 0; index < given.length; index++) {
+      place = index
+      list.push(own(given[index], index))
+    }
     return list
-  })
+  } catch (error) {
+    throw place === undefined ? unreadable(name, error) : unreadable(`${name}[${place}]`, error, { index: place })
+  }
 }
 
 /** A list of strings as a list of our own; undefined for anything else. */
@@ -74,9 +80,13 @@ export function readable<Value>(name: string, read: () => Value): Value {
   try {
     return read()
   } catch (error) {
-    if (error instanceof StrataError) throw error
-    throw new StrataError('BAD_ARGUMENT', `${name} cannot be read: ${wordsOf(error)}`, { cause: error })
+    throw unreadable(name, error)
   }
+}
+
+function unreadable(name: string, error: unknown, details: { index?: number } = {}): StrataError {
+  if (error instanceof StrataError) return error
+  return new StrataError('BAD_ARGUMENT', `${name} cannot be read: ${wordsOf(error)}`, { cause: error, details })
 }
 
 function wordsOf(error: unknown): string {
