@@ -1,7 +1,8 @@
 /** Commands of our own in child processes. */
 import { type ChildProcess, spawn } from 'node:child_process'
-import { closeSync, existsSync, openSync } from 'node:fs'
+import { closeSync, openSync } from 'node:fs'
 import { join } from 'node:path'
+import { programArguments } from '../runtime/index.js'
 
 export interface CommandEnd {
   /** Null after a signal. */
@@ -32,7 +33,7 @@ export function startOwnCommand(args: readonly string[], { stdout, stderr, threa
   const [out, err] = [openSync(stdout, 'w'), openSync(stderr, 'a')]
   let child: ChildProcess
   try {
-    child = spawn(process.execPath, [...programArguments(), ...args], {
+    child = spawn(process.execPath, [...programArguments(join(__dirname, '../cli'), 'main'), ...args], {
       detached: true,
       stdio: ['ignore', out, err, 'ipc'],
       env: {
@@ -51,10 +52,4 @@ export function startOwnCommand(args: readonly string[], { stdout, stderr, threa
     child.on('close', (code, signal) => done({ code, signal }))
   })
   return { ended, stop: () => void child.kill('SIGTERM'), kill: () => void child.kill('SIGKILL') }
-}
-
-/** The compiled program, or in a source checkout the TypeScript one through tsx. */
-function programArguments(): string[] {
-  const main = join(__dirname, '../cli/main')
-  return existsSync(`${main}.js`) ? [`${main}.js`] : ['--import', require.resolve('tsx'), `${main}.ts`]
 }
