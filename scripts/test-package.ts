@@ -1,11 +1,13 @@
 /**
- * The published package from end to end: `npm run test:package`. Packs, installs the tarball in an empty project without network, compiler and
- * CMake, and embeds a sentence from ESM, CommonJS and TypeScript programs; without a libtorch the error must list every attempt and what to do.
+ * The published package from end to end: `npm run test:package [-- --managers npm,pnpm,yarn]`. Packs, installs the tarball in an empty project without network, compiler and
+ * CMake, and embeds a sentence from ESM, CommonJS and TypeScript programs; without a libtorch the error must list every attempt and what to do. Other managers than npm come out of npm's
+ * registry, install over the network and run the same ESM and CommonJS programs.
  */
 import { type SpawnSyncReturns, spawnSync } from 'node:child_process'
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
+import { parseArgs } from 'node:util'
 import { compiledFiles, type InstalledPackage, installPackage } from './installed-package.js'
 import { writeTinyCheckpoint } from './tiny-checkpoint.js'
 
@@ -44,6 +46,12 @@ async function main(folder: string): Promise<void> {
 main(process.argv[2])
 `
 
+/** How others than npm install a tarball: the npm package of the manager, and what it is asked. Their stores lie in the project. */
+const MANAGERS: Record<string, [program: string, ...args: string[]]> = {
+  pnpm: ['pnpm@10', 'pnpm', 'add', '--store-dir', 'store'],
+  yarn: ['yarn@1', 'yarn', 'add', '--non-interactive', '--cache-folder', 'store'],
+}
+
 function check(name: string, problem: string | null): void {
   console.log(`${problem ? '✗' : '✓'} ${name}${problem ? `: ${problem}` : ''}`)
   if (problem) failures.push(name)
@@ -65,7 +73,8 @@ function compile(project: InstalledPackage, file: string, module: string, resolu
   check(`${file}: type check with ${resolution} resolution`, status === 0 ? null : stdout)
 }
 
-function checkPrograms(project: InstalledPackage, checkpoint: string): void {
+/** Returns what each of them printed: the vector. */
+function checkPrograms(project: InstalledPackage, checkpoint: string): string {
   const write = (file: string, text: string): void => writeFileSync(join(project.folder, file), text)
   write('esm.mjs', ESM)
   write('common.cjs', COMMON_JS)
@@ -88,6 +97,39 @@ function checkPrograms(project: InstalledPackage, checkpoint: string): void {
     return stdout
   })
   check('all four print the same vector', new Set(answers).size === 1 ? null : answers.join(''))
+  return answers[0]
+}
+
+/** `vector`: what the programs printed where npm had installed the package. */
+function checkManager(manager: string, npm: InstalledPackage, checkpoint: string, vector: string): void {
+  const folder = join(npm.folder, '..', manager)
+  mkdirSync(folder)
+  writeFileSync(join(folder, 'package.json'), '{ "name": "project", "private": true }\n')
+  const project = { ...npm, folder }
+  const [program, ...args] = MANAGERS[manager]
+  const started = Date.now()
+  const { status, stdout, stderr } = spawnSync(
+    'npm',
+    ['exec', '--yes', `--package=${program}`, '--', ...args, npm.tarball],
+    { cwd: folder, encoding: 'utf8' },
+  )
+  check(`${program} installs it: ${Date.now() - started} ms`, status === 0 ? null : `${stdout}${stderr}`)
+  if (status !== 0) return
+  const libtorch = { STRATABERT_LIBTORCH: project.tree.directory }
+  for (const [file, text] of [
+    ['esm.mjs', ESM],
+    ['common.cjs', COMMON_JS],
+  ]) {
+    writeFileSync(join(folder, file), text)
+    const ran = run(project, [file, checkpoint], libtorch)
+    check(`${program}: ${file} prints the same vector`, ran.stdout === vector ? null : `${ran.stdout}${ran.stderr}`)
+  }
+  const doctor = spawnSync(join(folder, 'node_modules', '.bin', 'stratabert'), ['doctor'], {
+    cwd: folder,
+    encoding: 'utf8',
+    env: { ...project.environment, ...libtorch, PATH: process.env.PATH },
+  })
+  check(`${program}: doctor is ready`, doctor.status === 0 ? null : `${doctor.stdout}${doctor.stderr}`)
 }
 
 /** What a user reads who has installed the package and nothing else. */
@@ -132,6 +174,11 @@ function checkWithoutLibtorch(project: InstalledPackage, checkpoint: string): vo
 
 async function main(): Promise<void> {
   const started = Date.now()
+  const { values } = parseArgs({ options: { managers: { type: 'string', default: 'npm' } } })
+  const others = values.managers.split(',').filter((name) => name !== 'npm')
+  const unknown = others.find((name) => !(name in MANAGERS))
+  if (unknown !== undefined)
+    throw new Error(`--managers came with "${unknown}", expected npm, ${Object.keys(MANAGERS).join(', ')}`)
   const folder = mkdtempSync(join(tmpdir(), 'stratabert-installed-'))
   try {
     const checkpoint = join(folder, 'checkpoint')
@@ -147,8 +194,9 @@ async function main(): Promise<void> {
       (tool) => !spawnSync(tool, ['--version'], { env: project.environment }).error,
     )
     check('neither compiler nor CMake nor Python on PATH', tools.join(', ') || null)
-    checkPrograms(project, checkpoint)
+    const vector = checkPrograms(project, checkpoint)
     checkWithoutLibtorch(project, checkpoint)
+    for (const manager of others) checkManager(manager, project, checkpoint, vector)
   } finally {
     rmSync(folder, { recursive: true, force: true })
   }
