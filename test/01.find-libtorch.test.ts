@@ -2,7 +2,13 @@ import assert from 'node:assert/strict'
 import { mkdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { StrataError } from '../lib/errors.js'
-import { type FindOptions, findLibtorch, inspectTree, libtorchNotFound } from '../lib/runtime/find-libtorch.js'
+import {
+  describeTree,
+  type FindOptions,
+  findLibtorch,
+  inspectTree,
+  libtorchNotFound,
+} from '../lib/runtime/find-libtorch.js'
 import { cacheDirectory, libraryProblem } from '../lib/runtime/platform.js'
 import { parseTorchVersion, readTreeVersion } from '../lib/runtime/versions.js'
 import { fakeTree, temporaryFolder } from './helpers/fake-libtorch.js'
@@ -88,6 +94,9 @@ describe('finding libtorch', () => {
       minor: '2.13',
       flavour: 'cuda',
     })
+    assert.equal(describeTree({ version: '2.13.0+cu130', flavour: 'cuda' }), '2.13.0+cu130 (cuda)')
+    // The CPU part of a CUDA wheel.
+    assert.equal(describeTree({ version: '2.13.0+cu130', flavour: 'cpu' }), '2.13.0 (cpu)')
     assert.equal(readTreeVersion(good.shared)?.full, '2.11.0')
     assert.equal(parseTorchVersion('2.14.0a0+git123')?.minor, '2.14')
     assert.equal(parseTorchVersion('nightly'), null)

@@ -1,5 +1,5 @@
 import type { Command } from 'commander'
-import { type Diagnosis, describeAttempts, diagnose } from '../runtime/index.js'
+import { type Diagnosis, describeAttempts, describeTree, diagnose } from '../runtime/index.js'
 import { example } from './arguments.js'
 import { printJson } from './output.js'
 
@@ -40,7 +40,7 @@ export function formatDiagnosis(diagnosis: Diagnosis): string {
     [
       'libtorch',
       libtorch.found
-        ? `${libtorch.found.version} (${libtorch.found.flavour}) from ${libtorch.found.source}: ${libtorch.found.directory}`
+        ? `${describeTree(libtorch.found)} from ${libtorch.found.source}: ${libtorch.found.directory}`
         : 'not found',
     ],
     ...addons.map(({ name, path, problem }): [string, string] => [`addon ${name}`, path ?? problem ?? 'missing']),

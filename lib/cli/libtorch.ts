@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { type Command, Option } from 'commander'
 import {
   DEFAULT_TORCH_VERSION,
+  describeTree,
   findLibtorch,
   type InstallOptions,
   type InstallPlan,
@@ -68,7 +69,7 @@ export function registerLibtorch(program: Command): void {
       else {
         const { tree, installed } = result
         process.stdout.write(
-          `libtorch ${tree.version} (${tree.flavour}) ${installed ? 'installed in' : 'is already in'} ${tree.directory}\n`,
+          `libtorch ${describeTree(tree)} ${installed ? 'installed in' : 'is already in'} ${tree.directory}\n`,
         )
         if (flags.dir) process.stdout.write(`use it with: export STRATABERT_LIBTORCH=${tree.directory}\n`)
       }

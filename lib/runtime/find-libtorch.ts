@@ -33,6 +33,11 @@ export interface LibtorchTree {
   flavour: 'cpu' | 'cuda'
 }
 
+/** For people: `2.13.0 (cpu)`, `2.13.0+cu130 (cuda)`. A CUDA wheel whose CUDA libraries were left out still calls itself `+cu130`. */
+export function describeTree({ version, flavour }: Pick<LibtorchTree, 'version' | 'flavour'>): string {
+  return `${flavour === 'cpu' ? version.replace(/\+.*/, '') : version} (${flavour})`
+}
+
 /** One place that was asked, and the answer. */
 export interface LibtorchAttempt {
   source: LibtorchSource

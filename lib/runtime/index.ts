@@ -3,6 +3,7 @@ export { type BootAddon, loadBoot } from './boot.js'
 export { type Diagnosis, diagnose, type Problem } from './diagnose.js'
 export {
   describeAttempts,
+  describeTree,
   type FindOptions,
   type FindResult,
   findLibtorch,
