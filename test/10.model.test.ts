@@ -224,7 +224,7 @@ describe('model', function () {
       assert.deepEqual(await (await model.step(batch(1))).read(), before)
     })
 
-    it('address space that ends in the middle of a step, at ten places: the step after it is as before', async function () {
+    it('memory that ends in the middle of a step, at ten places: the step after it is as before', async function () {
       if (process.platform !== 'linux') this.skip() // needs prlimit
       this.timeout(180_000)
       // The limit is the whole process's. Nothing but the step may ask for memory under it: no thread of V8's that collects or compiles,

@@ -1,32 +1,32 @@
-/** Trains under ever wider limits of the address space and prints { failures, successes, same }. */
+/** Trains under ever wider limits of its writable memory and prints { failures, successes, same }. */
 import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { StrataError } from '../../lib/errors.js'
 import { adamw, relativeDistance, smallBatch, smallModel } from './small-model.js'
 
-function addressSpace(): number {
-  return Number(/VmSize:\s+(\d+)/.exec(readFileSync('/proc/self/status', 'utf8'))![1]) * 1024
+function writableBytes(): number {
+  return Number(/VmData:\s+(\d+)/.exec(readFileSync('/proc/self/status', 'utf8'))![1]) * 1024
 }
 
-function limitAddressSpace(bytes: number | 'unlimited'): void {
-  execFileSync('prlimit', ['--pid', String(process.pid), `--as=${bytes}:`])
+function limitWritable(bytes: number | 'unlimited'): void {
+  execFileSync('prlimit', ['--pid', String(process.pid), `--data=${bytes}:`])
 }
 
 /** Room that is left in any case: what JavaScript itself asks for on the way. */
 const LEAST_ROOM = 16 * 2 ** 20
 
-/** Runs with an address space that ends at `bytes`; what it throws. The limit is gone when it is over. */
+/** Runs with at most `bytes` of private writable memory (RLIMIT_DATA; addresses that are only reserved do not count); what it throws. The limit is gone when it is over. */
 async function underLimit(bytes: number, run: () => Promise<void>): Promise<unknown> {
   // V8 shall not begin to collect under the limit.
   globalThis.gc!()
-  if (Number.isFinite(bytes)) limitAddressSpace(Math.max(bytes, addressSpace() + LEAST_ROOM))
+  if (Number.isFinite(bytes)) limitWritable(Math.max(bytes, writableBytes() + LEAST_ROOM))
   try {
     await run()
     return undefined
   } catch (error) {
     return error
   } finally {
-    limitAddressSpace('unlimited')
+    limitWritable('unlimited')
   }
 }
 
@@ -43,7 +43,7 @@ async function main(): Promise<void> {
   }
   const fresh = await gradientsOfSmall()
   globalThis.gc!()
-  const base = addressSpace()
+  const base = writableBytes()
   const counts = { failures: 0, successes: 0, same: 0 }
   for (const megabytes of [64, 80, 96, 128, 160, 200, 240, 280, 320, 400, Number.POSITIVE_INFINITY]) {
     const failure = await underLimit(base + megabytes * 2 ** 20, async () => {
