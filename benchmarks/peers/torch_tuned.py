@@ -1,8 +1,9 @@
 """Peer: the same pre-training step, tuned by hand in PyTorch as far as it goes without leaving Python.
 
-Against the plain loop: no padding outside attention (tokens are packed, sequences are gathered for attention only), logits
-at masked positions only, one matrix for query, key and value, SDPA, fused AdamW, bf16 autocast, torch.compile over one
-static shape, huge pages for the allocator (set by the driver).
+Against the plain loop: no padding outside attention (tokens are packed, sequences are gathered for attention only, and so
+are their gradients), logits at masked positions only, one matrix for query, key and value, fused AdamW, bf16 autocast,
+torch.compile over one static shape, huge pages for the allocator (set by the driver). Attention is two products and a softmax:
+at 128 tokens scaled_dot_product_attention on the CPU, its backward above all, is slower than these (docs/performance.md).
 """
 
 import argparse
@@ -13,6 +14,23 @@ import torch.nn.functional as F
 from torch import nn
 
 from common import LEARNING_RATE, MAX_GRAD_NORM, MAX_LENGTH, SHAPES, VOCABULARIES, VOCABULARY, Batches, decay_groups, serve
+
+
+class Rows(torch.autograd.Function):
+    """x[places], where a real row of x is taken exactly once, at place `back` of the result: so the gradient is a gather, too.
+
+    The gradient that indexing has adds up row by row with atomic additions. Rows that are not `real` (R, 1) get none.
+    """
+
+    @staticmethod
+    def forward(ctx, x, places, back, real):
+        ctx.save_for_backward(back, real)
+        return x.index_select(0, places)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        back, real = ctx.saved_tensors
+        return torch.where(real, gradient.index_select(0, back), 0), None, None, None
 
 
 class Block(nn.Module):
@@ -26,11 +44,13 @@ class Block(nn.Module):
         self.down = nn.Linear(intermediate, hidden)
         self.norm2 = nn.LayerNorm(hidden, eps=1e-12)
 
-    def forward(self, x, pad, unpad, mask):
+    def forward(self, x, pad, unpad, mask, real_tokens, real_places):
         rows, width = pad.shape
-        qkv = self.qkv(x)[pad.view(-1)].view(rows, width, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
-        y = F.scaled_dot_product_attention(qkv[0], qkv[1], qkv[2], attn_mask=mask)
-        y = y.transpose(1, 2).reshape(rows * width, -1)[unpad]
+        qkv = Rows.apply(self.qkv(x), pad.view(-1), unpad, real_tokens)
+        query, key, value = qkv.view(rows, width, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+        scores = query @ key.transpose(-1, -2) * query.shape[-1] ** -0.5
+        y = scores.float().masked_fill(~mask, float("-inf")).softmax(-1).to(value.dtype) @ value
+        y = Rows.apply(y.transpose(1, 2).reshape(rows * width, -1), unpad, pad.view(-1), real_places)
         x = self.norm1(x + self.out(y))
         return self.norm2(x + self.down(F.gelu(self.up(x))))
 
@@ -56,10 +76,12 @@ class PackedBert(nn.Module):
             if isinstance(module, nn.Linear):
                 nn.init.zeros_(module.bias)
 
-    def forward(self, ids, segments, places, pad, unpad, mask, positions, targets, first, next_sentence):
+    def forward(
+        self, ids, segments, places, pad, unpad, mask, real_tokens, real_places, positions, targets, first, next_sentence
+    ):
         x = self.norm(self.word(ids) + self.position(places) + self.segment(segments))
         for block in self.blocks:
-            x = block(x, pad, unpad, mask)
+            x = block(x, pad, unpad, mask, real_tokens, real_places)
         u = self.transform_norm(F.gelu(self.transform(x[positions])))
         logits = F.linear(u, self.word.weight, self.decoder_bias)
         masked_loss = F.cross_entropy(logits.float(), targets, ignore_index=-100)
@@ -75,19 +97,24 @@ def packed(batch, tokens, rows, masked):
     ids, segments, places, unpad = (np.zeros(tokens, dtype=np.int64) for _ in range(4))
     ids[:total], segments[:total] = batch["tokenIds"], batch["segmentIds"]
     pad = np.full((rows, MAX_LENGTH), total if total < tokens else 0, dtype=np.int64)
-    mask = np.zeros((rows, 1, 1, MAX_LENGTH), dtype=bool)
-    mask[count:, ..., 0] = True
+    real_places = np.zeros((rows, MAX_LENGTH), dtype=bool)
     for row, length in enumerate(lengths):
         span = slice(offsets[row], offsets[row + 1])
         places[span] = np.arange(length)
         pad[row, :length] = np.arange(offsets[row], offsets[row + 1])
         unpad[span] = row * MAX_LENGTH + np.arange(length)
-        mask[row, ..., :length] = True
+        real_places[row, :length] = True
+    mask = real_places[:, None, None, :].copy()
+    # A row without a token would give softmax over nothing: let its first place be seen.
+    mask[count:, ..., 0] = True
+    real_tokens = (np.arange(tokens) < total)[:, None]
     positions, targets = np.zeros(masked, dtype=np.int64), np.full(masked, -100, dtype=np.int64)
     positions[: len(batch["positions"])], targets[: len(batch["targets"])] = batch["positions"], batch["targets"]
     first, next_sentence = np.zeros(rows, dtype=np.int64), np.full(rows, -100, dtype=np.int64)
     first[:count], next_sentence[:count] = offsets[:-1], batch["nextSentence"]
-    arrays = (ids, segments, places, pad, unpad, mask, positions, targets, first, next_sentence)
+    arrays = (
+        ids, segments, places, pad, unpad, mask, real_tokens, real_places.reshape(-1, 1), positions, targets, first, next_sentence
+    )
     return [torch.from_numpy(array) for array in arrays]
 
 
