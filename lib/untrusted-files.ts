@@ -90,8 +90,16 @@ function unreadable(error: unknown, path: string, { doing, code }: ReadingAs): S
   })
 }
 
-/** Parses JSON of a file. Of equal keys the last counts, as everywhere; a byte order mark at the beginning is left out. */
-export function parseUntrustedJson(bytes: Uint8Array, path: string, as: ReadingAs): unknown {
+/**
+ * Parses JSON of a file. Of equal keys the last counts, as everywhere; a byte order mark at the beginning is left out. `revive`: as
+ * JSON.parse takes it.
+ */
+export function parseUntrustedJson(
+  bytes: Uint8Array,
+  path: string,
+  as: ReadingAs,
+  revive?: (key: string, value: unknown) => unknown,
+): unknown {
   const bad = (problem: string, cause?: unknown): StrataError =>
     new StrataError(as.code, `${path} ${problem}; get the file again or write it anew`, { cause, details: { path } })
   if (!isShallowJson(bytes, DEEPEST_JSON)) throw bad(`is nested more than ${DEEPEST_JSON} deep`)
@@ -102,7 +110,7 @@ export function parseUntrustedJson(bytes: Uint8Array, path: string, as: ReadingA
     throw bad('is not valid UTF-8', error)
   }
   try {
-    return JSON.parse(text)
+    return JSON.parse(text, revive)
   } catch (error) {
     throw bad(`is not valid JSON (${(error as Error).message})`, error)
   }

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Model } from '../lib/model/index.js'
@@ -7,10 +7,13 @@ import {
   huggingFaceModelFiles,
   openRunFolder,
   type RunSettings,
+  resolveTaskCheckpoint,
   type Stage,
+  saveCheckpoint,
   type TrainingEvent,
   TrainingEvents,
   train,
+  untrainedTaskWarnings,
 } from '../lib/training/index.js'
 import { smallModel } from './helpers/small-model.js'
 import { scoredTask, TASK_HEADS } from './helpers/tiny-tasks.js'
@@ -239,6 +242,82 @@ describe('chains of stages', function () {
         [...new Set(expected)].sort((a, b) => a - b),
       )
       for (const stage of result.stages) assert.ok(existsSync(stage.checkpoint!) && existsSync(stage.best!.checkpoint!))
+    })
+  })
+
+  describe("a task's own checkpoint", () => {
+    const own = async (task: string) => {
+      const { step, warnings } = await resolveTaskCheckpoint(join(folder, 'run'), task)
+      return [step, warnings.join()] as const
+    }
+    const at = (step: number) => join(folder, 'run', 'checkpoints', `step-${step}`)
+    const kept = { checkpoint: { everySteps: 1, keep: 1, keepStages: true } }
+
+    it('is the newest of the last stage that has trained it, by the name of the task or a head', async () => {
+      const named = (head: 'pairs' | 'swaps') => scoredTask(head, 3, { name: `task-${head}` })
+      const stages = () => [
+        tinyStage({ name: 'refine', tasks: [named('pairs'), named('swaps')], budget: { steps: 4 } }),
+        tinyStage({ name: 'pairs', tasks: [named('pairs')], startFrom: 'initial', budget: { steps: 3 } }),
+      ]
+      await runPart('run', { stages, settings: kept })
+      for (const [name, step] of [
+        ['task-pairs', 7],
+        ['pairs', 7],
+        ['task-swaps', 4],
+        ['swaps', 4],
+        ['nobody', 7],
+      ] as const) {
+        assert.deepEqual(await own(name), [step, ''], name)
+      }
+      assert.equal((await resolveTaskCheckpoint(at(7), 'swaps')).step, 7)
+      assert.deepEqual(await untrainedTaskWarnings(at(4), ['pairs', 'swaps']), [])
+      assert.match((await untrainedTaskWarnings(at(7), ['pairs', 'task-swaps'])).join(), /train task-swaps \(stage refine/)
+    })
+
+    it('while a run goes on is that of the stages that have come', async () => {
+      await runPart('run', { stopAfter: 11 })
+      assert.deepEqual([await own('pairs'), await own('swaps')], [
+        [11, ''],
+        [8, ''],
+      ])
+      await runPart('begun', { stages: () => chain({}, { startFrom: 'initial' }), stopAfter: 2 })
+      const initial = join(folder, 'begun', 'checkpoints', 'step-0')
+      assert.match((await untrainedTaskWarnings(initial, ['swaps'])).join(), /was written before stage refine trained swaps:/)
+    })
+
+    it('that is no longer kept gives way to the one before it that trained the task, else to the newest, and this is told', async () => {
+      await runPart('run', { settings: { checkpoint: { everySteps: 1, keep: 1 } } })
+      assert.deepEqual(checkpoints('run'), [8, 17])
+      const [step, warning] = await own('pairs')
+      assert.equal(step, 8)
+      assert.match(warning, /step-13 of .*run, with which stage pairs ended the training of pairs, is gone .*: step-8 is taken/)
+      assert.deepEqual(await own('swaps'), [17, ''])
+      rmSync(at(8), { recursive: true })
+      assert.match((await own('pairs')).join(), /^17,.*step-13 .*: step-17 is taken/)
+    })
+
+    it('that is damaged is told, too', async () => {
+      await runPart('run', { settings: kept })
+      writeFileSync(join(at(13), 'model.safetensors'), 'short')
+      const [step, warning] = await own('pairs')
+      assert.equal(step, 8)
+      assert.match(warning, /step-13 is not whole \(model\.safetensors has 5 bytes.*step-8 is taken/)
+    })
+
+    it('is found by the scores where a state does not say what the stages train', async () => {
+      await runPart('run', { settings: kept })
+      const before = join(folder, 'before')
+      cpSync(at(17), before, { recursive: true })
+      rmSync(join(before, 'manifest.json'))
+      const { stages, ...old } = JSON.parse(readFileSync(join(before, 'training-state.json'), 'utf8'))
+      assert.deepEqual(stages[0], { name: 'refine', tasks: { pairs: ['pairs'], swaps: ['swaps'] } })
+      writeFileSync(join(before, 'training-state.json'), JSON.stringify(old))
+      const write = async (path: string) => cpSync(before, path, { recursive: true })
+      await saveCheckpoint({ runPath: join(folder, 'run'), step: 17, keep: 0, write })
+      assert.deepEqual([await own('pairs'), await own('swaps')], [
+        [13, ''],
+        [17, ''],
+      ])
     })
   })
 

@@ -21,7 +21,7 @@ import fc from 'fast-check'
 import { StrataError } from '../lib/errors.js'
 import { Encoder } from '../lib/inference/index.js'
 import { computeThreads, extractAdapter } from '../lib/model/index.js'
-import { saveCheckpoint } from '../lib/training/index.js'
+import { readTrainingState, saveCheckpoint } from '../lib/training/index.js'
 import { SEED } from './helpers/fuzz.js'
 import { type Damage, damages, type Files, goodFolder, safetensorsFile, writeFolder } from './helpers/hostile-folder.js'
 
@@ -237,6 +237,37 @@ describe('hostile folders', function () {
     await refusedAt(run, 'zero')
     writeFileSync(file, '['.repeat(1_000_000))
     await refusedAt(run, 'manifest.json')
+  })
+
+  it('a training state that leads out, is a pipe or has no end is not read, and told where the weights are whole', async () => {
+    const refusal = { name: 'StrataError', code: 'BAD_CHECKPOINT', message: /training-state\.json/ }
+    const file = 'training-state.json'
+    const made: ((path: string) => void)[] = [
+      (path) => writeFolder(path, ours, [link(file, '../secret.json')]),
+      (path) => writeFolder(path, ours, [link(file, '/dev/zero')]),
+      (path) => writeFolder(path, ours, [whole(file, '['.repeat(1_000_000))]),
+      (path) => writeFolder(path, ours, [whole(file, `{"finished":[${new Array(10_000).fill('{"a":1}').join()}]}`)]),
+    ]
+    if (process.platform !== 'win32') made.push((path) => execFileSync('mkfifo', [join(path, file)]))
+    const told: string[] = []
+    const listen = ({ message }: Error) => void told.push(message)
+    process.on('warning', listen)
+    try {
+      for (const make of made) {
+        const path = mkdtempSync(join(root, 'state-'))
+        writeFolder(path, ours, [])
+        make(path)
+        await assert.rejects(readTrainingState(path), refusal)
+        await use(path)
+      }
+    } finally {
+      process.off('warning', listen)
+    }
+    assert.equal(told.length, made.length)
+    for (const message of told) {
+      assert.match(message, /^which tasks the stage of this checkpoint has trained is not known: .*training-state\.json/)
+      assert.ok(message.length < 2000 && !message.includes(SECRET), message)
+    }
   })
 
   it('a folder of an adapter that asks for more than it brings', async () => {

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setImmediate } from 'node:timers/promises'
 import { Encoder } from '../lib/inference/index.js'
 import { readModelFolder } from '../lib/model/index.js'
 import {
@@ -17,6 +18,7 @@ import {
   type Values,
 } from '../lib/recipes/index.js'
 import { TrainingEvents } from '../lib/training/index.js'
+import { runHere } from './helpers/cli-here.js'
 import { SMALL_DEFINITIONS, type SmallTasks, writeSmallTasks } from './helpers/small-tasks.js'
 import { tinyValues, writeSmallCorpus } from './helpers/tiny-recipe.js'
 
@@ -129,6 +131,9 @@ describe('recipes of labelled tasks', function () {
     const evaluated = (heads: string[]) =>
       evaluateCheckpoint(output('alone'), { device: 'cpu', precision: 'fp32', heads })
     assert.deepEqual((await evaluated(['rte'])).warnings, [])
+    const { checkpoint, tasks: own, warnings } = await evaluated(['mood'])
+    assert.deepEqual([checkpoint, warnings], [result.stages[0].checkpoint, []])
+    assert.ok(Math.abs(own[0].loss - result.stages[0].tasks.mood.dev.loss) < 1e-5, `${own[0].loss}`)
     assert.match(
       (await evaluated(['mood', 'rte'])).warnings.join(),
       /of stage finetune-rte, which does not train mood \(stage finetune-mood ended with step-4\)/,
@@ -204,6 +209,75 @@ describe('recipes of labelled tasks', function () {
       ])
       // Every task's own checkpoint is there to be used.
       for (const stage of whole.stages) assert.ok(stage.checkpoint && existsSync(stage.checkpoint), stage.name)
+    })
+
+    describe("a task's own checkpoint", () => {
+      const text = 'the music of the river'
+      /** What the mood head says of the text, and the warnings of loading. */
+      async function moodOf(path: string | undefined, task?: string) {
+        const told: string[] = []
+        const listen = ({ message }: Error) => void told.push(message)
+        process.on('warning', listen)
+        try {
+          await using encoder = await Encoder.load(path!, { device: 'cpu', task })
+          await setImmediate()
+          return { score: (await encoder.classify(text, { task: 'mood' }))[0].score, told }
+        } finally {
+          process.off('warning', listen)
+        }
+      }
+      const foreign = /step-\d+ is of stage finetune-rte, which does not train mood \(stage finetune-mood ended with step-\d+\)/
+
+      it('is taken of a run for the task that is named, else the newest with a warning', async () => {
+        const [, tuned, , newest] = whole.stages.map(({ checkpoint }) => checkpoint)
+        const [own, run, none] = [
+          await moodOf(tuned, 'mood'),
+          await moodOf(output('mt-dnn'), 'mood'),
+          await moodOf(output('mt-dnn')),
+        ]
+        assert.deepEqual(run, own)
+        assert.deepEqual(run.told, [])
+        assert.notEqual(none.score, own.score)
+        assert.equal(none.told.length, 1)
+        assert.match(none.told[0], foreign)
+        assert.match(none.told[0], /, likeness \(stage finetune-likeness ended with/)
+        // A checkpoint folder is what was asked for, whatever it is.
+        const named = await moodOf(newest, 'mood')
+        assert.equal(named.score, none.score)
+        assert.match(named.told.join(), foreign)
+        assert.ok(!named.told.join().includes('likeness'))
+      })
+
+      it('answers on the command line', async () => {
+        const classify = (path: string) =>
+          runHere('classify', path, '--task', 'mood', '--text', text, '--device', 'cpu', '--json')
+        const [run, own, newest] = [
+          await classify(output('mt-dnn')),
+          await classify(whole.stages[1].checkpoint!),
+          await classify(whole.checkpoint!),
+        ]
+        assert.deepEqual([run.code, run.stdout], [0, own.stdout])
+        assert.notEqual(run.stdout, newest.stdout)
+      })
+
+      it('is evaluated, when the task is the only one asked for', async () => {
+        const evaluated = (...heads: string[]) =>
+          evaluateCheckpoint(output('mt-dnn'), { device: 'cpu', precision: 'fp32', heads })
+        const one = await evaluated('likeness')
+        assert.deepEqual([one.checkpoint, one.warnings], [whole.stages[2].checkpoint, []])
+        const two = await evaluated('likeness', 'rte')
+        assert.equal(two.checkpoint, whole.checkpoint)
+        assert.match(two.warnings.join(), /does not train likeness/)
+      })
+
+      it('is not there for a task that nobody has trained: the tasks are named', async () => {
+        const refused = { code: 'BAD_ARGUMENT', message: /^no task is named "tone"; .* has: mood, likeness, rte; name/ }
+        await assert.rejects(moodOf(output('mt-dnn'), 'tone'), refused)
+        await assert.rejects(moodOf(whole.checkpoint, 'tone'), refused)
+        await assert.rejects(moodOf(output('mt-dnn'), 3 as never), { code: 'BAD_ARGUMENT', message: /^task came as/ })
+        const { code, stderr } = await runHere('classify', output('mt-dnn'), '--task', 'tone', '--text', text)
+        assert.deepEqual([code, /^error\[BAD_ARGUMENT\]: no task is named "tone"/.test(stderr)], [2, true])
+      })
     })
 
     it('writes the submission of an unlabelled test file under its official name', async () => {

@@ -20,7 +20,7 @@ const CHUNK_TEXTS = 512
 
 export function headOptions(command: Command, gather: (value: string, before?: string[]) => string[]): Command {
   return command
-    .option('--task <name>', 'task or head to ask (default: the only one that can be asked)')
+    .option('--task <name>', 'task or head to ask, of a run by its own checkpoint (default: the only one that can be asked)')
     .option('--max-tokens <n>', "longest input in tokens (default: the task's own)", wholeNumber(3))
     .option('--adapter <folder>', "an adapter's folder to be added to the checkpoint; may be repeated", gather)
     .option('--device <device>', 'auto, cpu, cuda or cuda:N', 'auto')
@@ -29,8 +29,8 @@ export function headOptions(command: Command, gather: (value: string, before?: s
 }
 
 export function loadEncoder(checkpoint: string, flags: HeadFlags): Promise<Encoder> {
-  const { device, precision, adapter } = flags
-  return Encoder.load(checkpoint, { device: device as 'auto', precision, adapterFolders: adapter })
+  const { device, precision, adapter, task } = flags
+  return Encoder.load(checkpoint, { device: device as 'auto', precision, adapterFolders: adapter, task })
 }
 
 /** `--text` values, then the lines of `--input`, some at a time. */

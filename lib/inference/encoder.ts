@@ -1,6 +1,6 @@
 /**
  * A trained encoder for use inside programs and servers: texts in, vectors, words, classes, answers or tags out. Works on checkpoints of
- * this package, on run folders (their newest whole checkpoint) and on Hugging Face BERT folders.
+ * this package, on run folders (their newest whole checkpoint, or a task's own) and on Hugging Face BERT folders.
  */
 import { StrataError } from '../errors.js'
 import { computeThreads, type ModelConfig, type SavedTask } from '../model/index.js'
@@ -77,11 +77,15 @@ export class Encoder implements AsyncDisposable {
     this.#maxBatchTokens = maxBatchTokens
   }
 
-  /** Loads a checkpoint, a run folder's newest whole checkpoint, or a Hugging Face folder. Throws NOT_FOUND, BAD_CHECKPOINT, BAD_FILE or UNSUPPORTED with the file at fault. */
+  /**
+   * Loads a checkpoint, a run folder's newest whole checkpoint (with `task`, the task's own one), or a Hugging Face folder. A process warning
+   * tells which tasks the checkpoint's stage has not trained. Throws NOT_FOUND, BAD_CHECKPOINT, BAD_FILE or UNSUPPORTED with the file at
+   * fault, BAD_ARGUMENT for a task that the checkpoint lacks.
+   */
   static async load(path: string, given: EncoderOptions = {}): Promise<Encoder> {
     checkText('path', path)
     const options = ownOptions(given)
-    const { device, precision, adapterFolders } = options
+    const { device, precision, adapterFolders, task } = options
     const limits = {
       maxBatchTokens: options.maxBatchTokens ?? DEFAULTS.maxBatchTokens,
       maxQueueTokens: options.maxQueueTokens ?? DEFAULTS.maxQueueTokens,
@@ -96,12 +100,12 @@ export class Encoder implements AsyncDisposable {
       resolveDevice(device)
       computeThreads(options.threads)
     }
-    const parts = await loadParts(path, { device, precision, adapterFolders })
+    const parts = await loadParts(path, { device, precision, adapterFolders, task })
     if (options.warmUp) await warmOrDispose(parts, limits.maxBatchTokens)
     // An accelerator would idle while this thread hands rows out; on the CPU a batch takes longer than that.
     const batchesAhead = parts.model.device === 'cpu' ? 0 : 1
     const engine = new ServingEngine(parts, { ...limits, batchesAhead })
-    return new Encoder(engine, { device, precision, adapterFolders }, limits.maxBatchTokens)
+    return new Encoder(engine, { device, precision, adapterFolders, task }, limits.maxBatchTokens)
   }
 
   /** Encoder, heads, mixes and adapters of the checkpoint at work; another one after `replace`. */

@@ -1,9 +1,18 @@
 import { StrataError } from '../errors.js'
-import { type Device, type LoadModelOptions, loadModel } from '../model/index.js'
+import {
+  type Device,
+  type LoadedModel,
+  type LoadModelOptions,
+  loadModel,
+  type ModelFolder,
+  readModelFolder,
+} from '../model/index.js'
 import { resolveDevice } from '../runtime/index.js'
+import { shownValue } from '../shown-value.js'
 import { Tokenizer } from '../text/index.js'
-import { resolveCheckpoint } from '../training/index.js'
+import { resolveCheckpoint, resolveTaskCheckpoint, untrainedTaskWarnings } from '../training/index.js'
 import { warn } from '../warn.js'
+import { checkText } from './check-arguments.js'
 import type { LoadedParts } from './loaded-parts.js'
 
 export interface LoadPartsOptions {
@@ -13,22 +22,54 @@ export interface LoadPartsOptions {
   precision?: LoadModelOptions['precision']
   /** Folders of adapters (see saveAdapter) that are added with their heads and tasks. */
   adapterFolders?: readonly string[]
+  /**
+   * Task or head that will be asked. Of a run folder its own checkpoint is then taken, that of the last stage that trained it, in place of
+   * the newest one; a checkpoint folder is taken as it is.
+   */
+  task?: string
 }
 
-/** Model and tokenizer of a checkpoint, a run folder's newest whole checkpoint, or a Hugging Face folder. */
+/** Model and tokenizer of a checkpoint, a run folder's newest whole checkpoint or a task's own, or a Hugging Face folder. */
 export async function loadParts(path: string, options: LoadPartsOptions): Promise<LoadedParts> {
-  const { folder, warnings } = await resolveCheckpoint(path)
+  const { task } = options
+  if (task !== undefined) checkText('task', task)
+  const { folder, warnings } = await (task === undefined ? resolveCheckpoint(path) : resolveTaskCheckpoint(path, task))
   warn(warnings)
   const tokenizer = await Tokenizer.load(folder)
   const device = resolveDevice(options.device) as Device
   const { precision = 'fp32', adapterFolders } = options
-  const { model, config, tasks } = await loadModel(folder, { device, precision, adapterFolders, inference: true })
-  if (tokenizer.vocabSize > config.encoder.vocabSize) {
+  const loaded = await loadModel(folder, { device, precision, adapterFolders, inference: true })
+  const { model, config, tasks } = loaded
+  try {
+    if (tokenizer.vocabSize > config.encoder.vocabSize) {
+      throw new StrataError(
+        'BAD_CHECKPOINT',
+        `${folder}: the tokenizer has ${tokenizer.vocabSize} tokens, the encoder ${config.encoder.vocabSize}; they do not belong together`,
+      )
+    }
+    if (task !== undefined) checkTask(task, loaded, folder)
+    // What adapters bring was trained elsewhere.
+    const own = adapterFolders?.length ? await readModelFolder(folder) : loaded
+    const used = task === undefined ? own.tasks.map(({ name }) => name) : namesOf(own).filter((name) => name === task)
+    warn(await untrainedTaskWarnings(folder, used))
+  } catch (error) {
     await model.dispose()
-    throw new StrataError(
-      'BAD_CHECKPOINT',
-      `${folder}: the tokenizer has ${tokenizer.vocabSize} tokens, the encoder ${config.encoder.vocabSize}; they do not belong together`,
-    )
+    throw error
   }
   return { model, tokenizer, tasks }
+}
+
+function checkTask(task: string, loaded: LoadedModel, folder: string): void {
+  const names = namesOf(loaded)
+  if (names.includes(task)) return
+  throw new StrataError(
+    'BAD_ARGUMENT',
+    `no task is named ${shownValue(task)}; ${folder} has: ${names.join(', ') || 'none'}; name one of these (task)`,
+    { details: { task, folder } },
+  )
+}
+
+/** Tasks and heads, as they can be asked. */
+function namesOf({ config, tasks }: Pick<ModelFolder, 'config' | 'tasks'>): string[] {
+  return [...new Set([...tasks, ...config.heads].map(({ name }) => name))]
 }

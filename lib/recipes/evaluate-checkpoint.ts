@@ -3,7 +3,7 @@ import type { TaskPrediction } from '../evaluation/index.js'
 import { type HeadConfig, loadModel, type ModelFolder, readModelFolder, tapLayer } from '../model/index.js'
 import type { TaskScores } from '../tasks/index.js'
 import { Tokenizer } from '../text/index.js'
-import { resolveCheckpoint } from '../training/index.js'
+import { resolveCheckpoint, resolveTaskCheckpoint, untrainedTaskWarnings } from '../training/index.js'
 import { openTaskEvaluation } from './evaluate-tasks.js'
 import { type EvaluatedText, openTextEvaluation } from './evaluate-text.js'
 import type { HeldOutRow } from './held-out-table.js'
@@ -11,13 +11,12 @@ import type { Values } from './merge.js'
 import { type ResolvedRecipe, resolveRecipe } from './resolve-recipe.js'
 import { runtimeChoice } from './run-recipe.js'
 import type { TaskSlot } from './schema.js'
-import { untrainedTaskWarnings } from './untrained-tasks.js'
 
 /** What of a checkpoint is scored, and on which data. */
 export interface EvaluateCheckpointOptions {
   /** Data slots in place of the run's own: `corpus` = text, all of it; a task's name = its files. */
   data?: Readonly<Record<string, TaskSlot>>
-  /** Names of heads and tasks; default all that the checkpoint has. */
+  /** Names of heads and tasks; default all that the checkpoint has. Of a run folder a single one is scored by its own checkpoint. */
   heads?: string[]
   device?: string
   precision?: ResolvedRecipe['precision']
@@ -60,13 +59,16 @@ export interface EvaluationReport {
 
 /**
  * Figures of a checkpoint's heads: self-supervised ones on held-out text, labelled tasks on their held-out sets by their own
- * metrics. Throws UNSUPPORTED when it has no heads, BAD_ARGUMENT when neither data are given nor the checkpoint knows its run's.
+ * metrics. Of a run folder the newest whole checkpoint is taken or, when one task or head alone is asked for, that of the last stage
+ * that trained it. Throws UNSUPPORTED when it has no heads, BAD_ARGUMENT when neither data are given nor the checkpoint knows its run's.
  */
 export async function evaluateCheckpoint(
   path: string,
   options: EvaluateCheckpointOptions = {},
 ): Promise<EvaluationReport> {
-  const { folder, warnings: damaged } = await resolveCheckpoint(path)
+  const [only, ...others] = new Set(options.heads)
+  const isOne = only !== undefined && others.length === 0
+  const { folder, warnings: resolving } = await (isOne ? resolveTaskCheckpoint(path, only) : resolveCheckpoint(path))
   const found = await readModelFolder(folder)
   const tasks = found.strata?.tasks ?? []
   const { heads, wantedTasks } = chosenParts(
@@ -75,7 +77,7 @@ export async function evaluateCheckpoint(
     options.heads,
   )
   const recipe = recipeOf(found)
-  const warnings = [...damaged, ...(await untrainedTaskWarnings(folder, recipe, wantedTasks))]
+  const warnings = [...resolving, ...(await untrainedTaskWarnings(folder, options.heads ?? wantedTasks))]
   const tokenizer = await Tokenizer.load(folder)
   const runText =
     recipe && heads.length > 0 ? await openTextEvaluation(recipe, found, tokenizer, heads, options) : undefined

@@ -110,7 +110,7 @@ async function describeFailure(error: unknown, path: string, parent: string): Pr
 }
 
 /** Steps of the folders `step-N`, newest first. */
-async function listSteps(parent: string): Promise<number[]> {
+export async function listSteps(parent: string): Promise<number[]> {
   const names = await readdir(parent).catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return []
     throw fileError(error, parent, 'list the checkpoints')

@@ -1,11 +1,15 @@
 /** training-state.json: read with every field checked, so that a damaged file is named and never half used. */
-import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
-import { fileError, StrataError } from '../errors.js'
-import type { Stage, StageState, TrainingState } from './types.js'
+import { StrataError } from '../errors.js'
+import { checkLink, parseUntrustedJson, type ReadingAs, readPlainFile } from '../untrusted-files.js'
+import type { Stage, StageOutline, StageState, TrainingState } from './types.js'
 
 export const STATE_FILE = 'training-state.json'
+
+const AS: ReadingAs = { doing: 'read the training state', code: 'BAD_CHECKPOINT' }
+/** Of what a file that is none is told to lack. */
+const LONGEST_PROBLEMS = 1000
 
 // A score may be NaN (a correlation of constants); JSON has no NaN and writes null, which is read as NaN.
 const score = z.number().or(z.nan())
@@ -54,6 +58,7 @@ const stateSchema = z.strictObject({
       }),
     )
     .default([]),
+  stages: z.array(z.object({ name: z.string(), tasks: z.record(z.string(), z.array(z.string())) })).optional(),
   dropout: z.strictObject({ seed: z.number(), counter: z.number() }),
   skippedSteps: count,
   rollbacks: count,
@@ -64,28 +69,23 @@ const stateSchema = z.strictObject({
 /** Reads the state of a checkpoint folder. Throws NOT_FOUND or BAD_CHECKPOINT. */
 export async function readTrainingState(folder: string): Promise<TrainingState> {
   const path = join(folder, STATE_FILE)
-  const text = await readFile(path, 'utf8').catch((error) => {
-    throw fileError(error, path, 'read the training state')
-  })
-  let json: unknown
-  try {
-    json = JSON.parse(text, (_key, value) => (value === null ? Number.NaN : value))
-  } catch (error) {
-    throw new StrataError(
-      'BAD_CHECKPOINT',
-      `${path} is not JSON (${(error as Error).message}); take another checkpoint`,
-      {
-        cause: error,
-        details: { path },
-      },
-    )
-  }
+  await checkLink(path, AS)
+  const nullAsNaN = (_key: string, value: unknown) => (value === null ? Number.NaN : value)
+  const json = parseUntrustedJson(await readPlainFile(path, AS), path, AS, nullAsNaN)
   const result = stateSchema.safeParse(json)
   if (result.success) return result.data as unknown as TrainingState
-  const problems = z.prettifyError(result.error)
+  const problems = z.prettifyError(result.error).slice(0, LONGEST_PROBLEMS)
   throw new StrataError('BAD_CHECKPOINT', `${path} is not a training state of this version:\n${problems}`, {
     details: { path },
   })
+}
+
+/** What a state keeps of the run's stages. */
+export function stageOutlines(stages: readonly Stage[]): StageOutline[] {
+  return stages.map(({ name, tasks }) => ({
+    name,
+    tasks: Object.fromEntries(tasks.map((task) => [task.name, [...task.heads]])),
+  }))
 }
 
 /** State before the first step of a stage. */

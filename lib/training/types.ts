@@ -241,6 +241,8 @@ export interface TrainingState {
   stage: StageState
   /** The stages before, in order. */
   finished: FinishedStage[]
+  /** All stages of the run, those to come too: which tasks have checkpoints of their own. Missing in states of old. */
+  stages?: StageOutline[]
   /** State of the dropout generator. */
   dropout: DropoutState
   /** Steps whose update was suppressed because of a non-finite gradient. */
@@ -270,6 +272,13 @@ export interface FinishedStage {
   /** The last evaluation. */
   scores: StageScores
   best?: BestScore
+}
+
+/** What a stage trains. */
+export interface StageOutline {
+  name: string
+  /** Heads by task. */
+  tasks: Record<string, string[]>
 }
 
 /** Place within the running stage. */
