@@ -251,7 +251,12 @@ describe('chains of stages', function () {
       return [step, warnings.join()] as const
     }
     const at = (step: number) => join(folder, 'run', 'checkpoints', `step-${step}`)
-    const kept = { checkpoint: { everySteps: 1, keep: 1, keepStages: true } }
+    /** Scored and saved at the ends of stages alone, which is quick. */
+    const ends = (keepStages: boolean) => ({
+      evaluateEverySteps: 0,
+      evaluateEveryEpochs: 0,
+      checkpoint: { everySteps: 0, keep: 1, keepStages },
+    })
 
     it('is the newest of the last stage that has trained it, by the name of the task or a head', async () => {
       const named = (head: 'pairs' | 'swaps') => scoredTask(head, 3, { name: `task-${head}` })
@@ -259,7 +264,7 @@ describe('chains of stages', function () {
         tinyStage({ name: 'refine', tasks: [named('pairs'), named('swaps')], budget: { steps: 4 } }),
         tinyStage({ name: 'pairs', tasks: [named('pairs')], startFrom: 'initial', budget: { steps: 3 } }),
       ]
-      await runPart('run', { stages, settings: kept })
+      await runPart('run', { stages, settings: ends(true) })
       for (const [name, step] of [
         ['task-pairs', 7],
         ['pairs', 7],
@@ -271,33 +276,45 @@ describe('chains of stages', function () {
       }
       assert.equal((await resolveTaskCheckpoint(at(7), 'swaps')).step, 7)
       assert.deepEqual(await untrainedTaskWarnings(at(4), ['pairs', 'swaps']), [])
-      assert.match((await untrainedTaskWarnings(at(7), ['pairs', 'task-swaps'])).join(), /train task-swaps \(stage refine/)
+      assert.match(
+        (await untrainedTaskWarnings(at(7), ['pairs', 'task-swaps'])).join(),
+        /train task-swaps \(stage refine/,
+      )
     })
 
     it('while a run goes on is that of the stages that have come', async () => {
-      await runPart('run', { stopAfter: 11 })
-      assert.deepEqual([await own('pairs'), await own('swaps')], [
-        [11, ''],
-        [8, ''],
-      ])
-      await runPart('begun', { stages: () => chain({}, { startFrom: 'initial' }), stopAfter: 2 })
+      await runPart('run', { settings: ends(false), stopAfter: 11 })
+      assert.deepEqual(
+        [await own('pairs'), await own('swaps')],
+        [
+          [11, ''],
+          [8, ''],
+        ],
+      )
+      await runPart('begun', { stages: () => chain({}, { startFrom: 'initial' }), settings: ends(false), stopAfter: 2 })
       const initial = join(folder, 'begun', 'checkpoints', 'step-0')
-      assert.match((await untrainedTaskWarnings(initial, ['swaps'])).join(), /was written before stage refine trained swaps:/)
+      assert.match(
+        (await untrainedTaskWarnings(initial, ['swaps'])).join(),
+        /was written before stage refine trained swaps:/,
+      )
     })
 
     it('that is no longer kept gives way to the one before it that trained the task, else to the newest, and this is told', async () => {
-      await runPart('run', { settings: { checkpoint: { everySteps: 1, keep: 1 } } })
+      await runPart('run', { settings: ends(false) })
       assert.deepEqual(checkpoints('run'), [8, 17])
       const [step, warning] = await own('pairs')
       assert.equal(step, 8)
-      assert.match(warning, /step-13 of .*run, with which stage pairs ended the training of pairs, is gone .*: step-8 is taken/)
+      assert.match(
+        warning,
+        /step-13 of .*run, with which stage pairs ended the training of pairs, is gone .*: step-8 is taken/,
+      )
       assert.deepEqual(await own('swaps'), [17, ''])
       rmSync(at(8), { recursive: true })
       assert.match((await own('pairs')).join(), /^17,.*step-13 .*: step-17 is taken/)
     })
 
     it('that is damaged is told, too', async () => {
-      await runPart('run', { settings: kept })
+      await runPart('run', { settings: ends(true) })
       writeFileSync(join(at(13), 'model.safetensors'), 'short')
       const [step, warning] = await own('pairs')
       assert.equal(step, 8)
@@ -305,7 +322,7 @@ describe('chains of stages', function () {
     })
 
     it('is found by the scores where a state does not say what the stages train', async () => {
-      await runPart('run', { settings: kept })
+      await runPart('run', { settings: ends(true) })
       const before = join(folder, 'before')
       cpSync(at(17), before, { recursive: true })
       rmSync(join(before, 'manifest.json'))
@@ -314,10 +331,13 @@ describe('chains of stages', function () {
       writeFileSync(join(before, 'training-state.json'), JSON.stringify(old))
       const write = async (path: string) => cpSync(before, path, { recursive: true })
       await saveCheckpoint({ runPath: join(folder, 'run'), step: 17, keep: 0, write })
-      assert.deepEqual([await own('pairs'), await own('swaps')], [
-        [13, ''],
-        [17, ''],
-      ])
+      assert.deepEqual(
+        [await own('pairs'), await own('swaps')],
+        [
+          [13, ''],
+          [17, ''],
+        ],
+      )
     })
   })
 

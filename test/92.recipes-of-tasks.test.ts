@@ -226,7 +226,8 @@ describe('recipes of labelled tasks', function () {
           process.off('warning', listen)
         }
       }
-      const foreign = /step-\d+ is of stage finetune-rte, which does not train mood \(stage finetune-mood ended with step-\d+\)/
+      const foreign =
+        /step-\d+ is of stage finetune-rte, which does not train mood \(stage finetune-mood ended with step-\d+\)/
 
       it('is taken of a run for the task that is named, else the newest with a warning', async () => {
         const [, tuned, , newest] = whole.stages.map(({ checkpoint }) => checkpoint)

@@ -29,7 +29,11 @@ export function registerEvaluate(program: Command): void {
     .command('evaluate')
     .description("figures of a checkpoint's heads, each at its own layer")
     .argument('<checkpoint>', 'checkpoint, run or Hugging Face folder')
-    .option('--task <name>', 'only this head or task, of a run by its own checkpoint; may be repeated: all by the newest one (default: all)', gather)
+    .option(
+      '--task <name>',
+      'only this head or task, of a run by its own checkpoint; may be repeated: all by the newest one (default: all)',
+      gather,
+    )
     .option(
       '--data <name=path>',
       'corpus=FILE: text, all of it; or a task, like rte=FOLDER (default: what the run held out)',

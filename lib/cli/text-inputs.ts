@@ -20,7 +20,10 @@ const CHUNK_TEXTS = 512
 
 export function headOptions(command: Command, gather: (value: string, before?: string[]) => string[]): Command {
   return command
-    .option('--task <name>', 'task or head to ask, of a run by its own checkpoint (default: the only one that can be asked)')
+    .option(
+      '--task <name>',
+      'task or head to ask, of a run by its own checkpoint (default: the only one that can be asked)',
+    )
     .option('--max-tokens <n>', "longest input in tokens (default: the task's own)", wholeNumber(3))
     .option('--adapter <folder>', "an adapter's folder to be added to the checkpoint; may be repeated", gather)
     .option('--device <device>', 'auto, cpu, cuda or cuda:N', 'auto')

@@ -9,7 +9,7 @@ export const STATE_FILE = 'training-state.json'
 
 const AS: ReadingAs = { doing: 'read the training state', code: 'BAD_CHECKPOINT' }
 /** Of what a file that is none is told to lack. */
-const LONGEST_PROBLEMS = 1000
+const LONGEST_PROBLEMS = 300
 
 // A score may be NaN (a correlation of constants); JSON has no NaN and writes null, which is read as NaN.
 const score = z.number().or(z.nan())
