@@ -249,6 +249,16 @@ describe('recipes of labelled tasks', function () {
         assert.ok(!named.told.join().includes('likeness'))
       })
 
+      it('is taken by replace as well, for the task that it names or that load did', async () => {
+        const own = await moodOf(whole.stages[1].checkpoint, 'mood')
+        await using encoder = await Encoder.load(whole.stages[1].checkpoint!, { device: 'cpu', task: 'mood' })
+        const score = async () => (await encoder.classify(text, { task: 'mood' }))[0].score
+        await encoder.replace(output('mt-dnn'))
+        assert.equal(await score(), own.score)
+        await encoder.replace(output('mt-dnn'), { task: 'rte' })
+        assert.notEqual(await score(), own.score)
+      })
+
       it('answers on the command line', async () => {
         const classify = (path: string) =>
           runHere('classify', path, '--task', 'mood', '--text', text, '--device', 'cpu', '--json')
