@@ -128,6 +128,11 @@ describe('named recipes', () => {
     }
   })
 
+  it('a parser is saved on the way, so that a run that is killed goes on', async () => {
+    const { checkpoint } = await resolved('parser', 'tasks.parsing={}')
+    assert.deepEqual([checkpoint.everySteps, checkpoint.keep], [500, 1])
+  })
+
   it('a checkpoint to start from brings its shape; another shape in the recipe is refused', async () => {
     const { values } = await loadRecipe('hierarchical-pretrain')
     const encoder = {

@@ -34,7 +34,7 @@ export const parser: NamedRecipe = {
     clip: { maxGradNorm: 1 },
     budget: { epochs: 12 },
     evaluation: { everyEpochs: 1 },
-    checkpoint: { everySteps: 0, keep: 1 },
+    checkpoint: { everySteps: 500, keep: 1 },
     log: { everySteps: 10 },
   }),
   presets: {
