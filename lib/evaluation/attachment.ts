@@ -3,7 +3,7 @@
  *
  * - accuracy: of the chunks that stand in the relation, the share whose head is the likeliest of all chunks (none left out);
  * - F1: of pairs over all chunks, where a chunk has a pair unless "none" is likelier than every chunk;
- * - `majority`: the distance in chunks that is the most frequent one in these very data;
+ * - `majority`: the distance in chunks that is the most frequent one in these very data, 0 where there is none;
  * - `nearest`: the nearest chunk that is no marker, on the side that is better in these very data.
  *
  * For F1 both guesses hold for every chunk that is no marker.
@@ -65,8 +65,11 @@ export class AttachmentTally {
     const participants = this.#participants
     if (participants === 0) return undefined
     const guess = (pairs: Pairs): AttachmentGuess => ({ accuracy: pairs.right / participants, f1: this.#f1(pairs) })
-    const [distance, majority] = [...this.#distances].reduce((best, other) =>
-      other[1].right > best[1].right ? other : best,
+    // Where markers alone stand in the relation, neither guess says a pair.
+    const nothing: [number, Pairs] = [0, { said: 0, right: 0 }]
+    const [distance, majority] = [...this.#distances].reduce(
+      (best, other) => (other[1].right > best[1].right ? other : best),
+      nothing,
     )
     const { left, right } = this.#nearest
     const side = left.right > right.right ? 'left' : 'right'
