@@ -187,6 +187,27 @@ describe('running a recipe', function () {
     assert.deepEqual(seen, ['order: bshift bshiftToken', 'all: bshift bshiftToken mlm nsp'])
   })
 
+  it('a second stage over the same text meets batches that the first has not', async () => {
+    const budget = { steps: 2 }
+    const staged = await recipe({
+      budget: null,
+      encoder: { hiddenDropout: 0, attentionDropout: 0 },
+      // Weights that stay as they are: what a step's loss is follows from its batch.
+      optimizer: { learningRate: 1e-12 },
+      log: { everySteps: 1 },
+      stages: [
+        { name: 'first', budget },
+        { name: 'second', heads: ['mlm'], budget: { steps: 1 } },
+        { name: 'third', budget },
+      ],
+    })
+    const losses: Record<string, number[]> = { first: [], second: [], third: [] }
+    const events = new TrainingEvents().on('step', ({ stage, loss }) => void losses[stage].push(loss))
+    await runRecipe(staged, { output: output('batches'), cacheDirectory, events })
+    assert.equal(losses.third.length, 2)
+    losses.third.forEach((loss, step) => void assert.ok(Math.abs(loss - losses.first[step]) > 1e-4, `${loss}`))
+  })
+
   it('evaluates a checkpoint as the run did, on what the run held out', async () => {
     const predictions: Prediction[] = []
     const report = await evaluateCheckpoint(output('whole'), {

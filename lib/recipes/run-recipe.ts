@@ -222,7 +222,10 @@ function trainingStage(recipe: ResolvedRecipe, stage: ResolvedStage, data: RunDa
       const stagesBefore = earlier.filter(({ tasks }) => tasks.includes(task.name)).length
       return labelledTask(task, { adapter: savedTask(recipe, task).adapter, besideText, stagesBefore })
     })
-  if (data.text && besideText) tasks.unshift(pretrainingTask(recipe, stage, data, data.text))
+  if (data.text && besideText) {
+    const stagesBefore = earlier.filter(({ heads }) => heads.length > 0).length
+    tasks.unshift(pretrainingTask(recipe, stage, { tokenizer: data.tokenizer, text: data.text, stagesBefore }))
+  }
   return {
     name: stage.name,
     tasks,
@@ -312,12 +315,16 @@ function shortened(stage: Stage, share: number): Stage {
   }
 }
 
-/** All self-supervised heads of a stage on one forward pass. */
-function pretrainingTask(recipe: ResolvedRecipe, stage: ResolvedStage, data: RunData, text: RunText): TrainingTask {
-  const common = { tokenizer: data.tokenizer, heads: stage.heads, batch: stage.batch }
-  const source = recipeSource(recipe, { ...common, view: text.training, evaluation: false })
+/** All self-supervised heads of a stage on one forward pass. `stagesBefore`: earlier stages with text, whose passes do not come again. */
+function pretrainingTask(
+  recipe: ResolvedRecipe,
+  stage: ResolvedStage,
+  { tokenizer, text, stagesBefore }: { tokenizer: Tokenizer; text: RunText; stagesBefore: number },
+): TrainingTask {
+  const common = { tokenizer, heads: stage.heads, batch: stage.batch }
+  const training = recipeSource(recipe, { ...common, view: text.training, evaluation: false })
   const evaluation = text.heldOut && recipeSource(recipe, { ...common, view: text.heldOut, evaluation: true })
-  return { name: 'pretraining', heads: [...stage.heads], source, evaluation }
+  return { name: 'pretraining', heads: [...stage.heads], source: laterPasses(training, stagesBefore), evaluation }
 }
 
 /**
