@@ -22,6 +22,7 @@ export {
   type InputKind,
   type OpenedCorpus,
   openCorpus,
+  type ParseOrigin,
   type PlanStatistics,
   type ReadOptions,
   type ReadStatistics,
@@ -432,6 +433,7 @@ export {
   Tokenizer,
   type TokenOffsets,
   withChunkMarks,
+  withComment,
   writeConllu,
 } from './text/index.js'
 // Training.

@@ -14,6 +14,7 @@ import {
   findCycle,
   namedValues,
   sentenceText,
+  withComment,
 } from '../lib/text/conllu.js'
 import { type ConlluOptions, parseConllu } from '../lib/text/conllu-reader.js'
 import { formatConllu, makeSentence, writeConllu } from '../lib/text/conllu-writer.js'
@@ -316,6 +317,15 @@ describe('CoNLL-U', () => {
     assert.equal(formatConllu(first), SAMPLE.slice(0, SAMPLE.indexOf('# second')))
     assert.equal(formatConllu(annotate(first, { upos: first.words.map(({ upos }) => upos) })), formatConllu(first))
     assert.throws(() => annotate(first, { heads: [0] }), { code: 'BAD_ARGUMENT' })
+  })
+
+  it('puts a comment in the place of the one of its name, else in front', () => {
+    const [sentence] = parseConllu(SAMPLE)
+    assert.equal(
+      withComment(sentence, 'sent_id', '7').comments.join('|'),
+      sentence.comments.join('|').replace('sent_id = 1', 'sent_id = 7'),
+    )
+    assert.deepEqual(withComment(sentence, 'generator', 'x').comments, ['# generator = x', ...sentence.comments])
   })
 
   it('makes sentences, with ranges for multi-word tokens, and refuses what no cell can hold', () => {

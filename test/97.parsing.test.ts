@@ -17,9 +17,9 @@ import {
   type ParsingTaskDefinition,
   UD_PARSING,
 } from '../lib/tasks/index.js'
-import { annotate, findCycle, parseConllu } from '../lib/text/index.js'
+import { annotate, commentValue, findCycle, parseConllu } from '../lib/text/index.js'
 import type { TrainingEvent } from '../lib/training/index.js'
-import { TrainingEvents } from '../lib/training/index.js'
+import { softwareVersions, TrainingEvents } from '../lib/training/index.js'
 import { runHere } from './helpers/cli-here.js'
 import { runCli } from './helpers/cli-process.js'
 import { refuses } from './helpers/refuses.js'
@@ -284,6 +284,11 @@ describe('parsing tasks', function () {
         ],
       )
       assert.match(stderr, /4 sentences, 26 words/)
+      const generator = `stratabert ${softwareVersions().stratabert}, run`
+      assert.deepEqual(
+        sentences.map((sentence) => commentValue(sentence, 'generator')),
+        [generator, undefined, undefined, undefined],
+      )
       const [first] = sentences
       assert.deepEqual(
         first.words.map(({ upos, head, deprel }) => `${upos} ${head} ${deprel}`),
@@ -327,9 +332,10 @@ describe('parsing tasks', function () {
       }
     })
 
-    it('stratabert parse: of CoNLL-U all other columns stay, byte for byte', async () => {
+    it('stratabert parse: of CoNLL-U all but its columns and the generator stays, byte for byte', async () => {
       const rows = [
         '# newdoc id = d',
+        '# generator = another parser',
         '# sent_id = s',
         '1-2\tthedog\t_\t_\t_\t_\t_\t_\t_\tA=b',
         '1\tthe\tTHE\t_\tDT\tDefinite=Def\t_\t_\t_\t_',
@@ -345,7 +351,9 @@ describe('parsing tasks', function () {
       assert.equal(code, 0, stderr)
       assert.deepEqual(Object.keys(JSON.parse(stdout)), ['sentences', 'words', 'seconds', 'wordsPerSecond'])
       const written = readFileSync(output, 'utf8').split('\n')
+      assert.equal(written[1], `# generator = stratabert ${softwareVersions().stratabert}, run`)
       const blank = (line: string): string => {
+        if (line.startsWith('# generator')) return '# generator = another parser'
         const cells = line.split('\t')
         if (!/^\d+$/.test(cells[0])) return line
         assert.match(cells[6], /^[0-3]$/)

@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { gzipSync } from 'node:zlib'
-import { type CorpusOptions, openCorpus, type PackedBatch, type TokenCorpus } from '../lib/data/index.js'
+import { type CorpusOptions, openCorpus, type PackedBatch, parseOrigins, type TokenCorpus } from '../lib/data/index.js'
 import { AttachmentTally } from '../lib/evaluation/index.js'
 import { Encoder } from '../lib/inference/index.js'
 import { loadModel, Model, readModelFolder } from '../lib/model/index.js'
@@ -320,6 +320,18 @@ describe('DACBERT', function () {
       assert.deepEqual(found.nearest, { accuracy: 1 / 2, f1: 2 / (2 + 2), side: 'right' })
       assert.equal(new AttachmentTally().finish(), undefined)
     })
+
+    it('of markers alone has no guess: nothing is counted, at distance 0', () => {
+      // A row of two markers, one of which attaches, and a row of a single one.
+      const chunks = { ids: new Int32Array(0), sentences: Int32Array.of(0, 0, 1), kinds: Uint8Array.of(3, 3, 3) }
+      const tally = new AttachmentTally()
+      const probabilities = Float32Array.of(0, 0.9, 0.1, 0.2, 0, 0.8, 0, 1)
+      tally.add(chunks, Int32Array.of(1, -1, -1), { offsets: Int32Array.of(0, 3, 6, 8), probabilities })
+      const { participants, accuracy, majority, nearest } = tally.finish()!
+      assert.deepEqual([participants, accuracy], [1, 1])
+      assert.deepEqual(majority, { accuracy: 0, f1: 0, distance: 0 })
+      assert.deepEqual([nearest.accuracy, nearest.f1], [0, 0])
+    })
   })
 
   describe('recipe', () => {
@@ -416,7 +428,7 @@ describe('DACBERT', function () {
     before(async () => {
       corpus = join(folder, 'parsed')
       mkdirSync(corpus)
-      writeFileSync(join(corpus, 'train.conllu.gz'), gzipSync(conllu(asIs)))
+      writeFileSync(join(corpus, 'train.conllu.gz'), gzipSync(`# generator = a parser 1.2\n${conllu(asIs)}`))
       vocabulary = join(folder, 'vocabulary')
       mkdirSync(vocabulary)
       await tokenizer.save(vocabulary)
@@ -497,6 +509,25 @@ describe('DACBERT', function () {
       const gates = steps.filter(({ type }) => type === 'step').map((event) => event.gates.subj as number)
       assert.equal(gates.length, STEPS)
       assert.ok(gates.slice(0, 4).every((gate) => Math.abs(gate - 0.1) < 1e-6) && gates[9] !== gates[3])
+    })
+
+    it('says which parser made the trees: in a note, the model card and environment.json', async () => {
+      const parses = [{ generator: 'a parser 1.2', files: [join(corpus, 'train.conllu.gz')] }]
+      assert.ok(whole.notes.includes(`generator of the parse: a parser 1.2 (${parses[0].files[0]})`))
+      assert.match(
+        readFileSync(join(whole.checkpoint!, 'README.md'), 'utf8'),
+        /^Data: .*; generator of the parse: a parser 1\.2$/m,
+      )
+      assert.deepEqual(JSON.parse(readFileSync(join(folder, 'whole/environment.json'), 'utf8'))[0].parses, parses)
+      const tidied = file(
+        'tidied.conllu',
+        `# generator = a\u001b[1m\tparser${conllu(asIs).slice(conllu(asIs).indexOf('\n'))}`,
+      )
+      const silent = file('silent.conllu', conllu(asIs))
+      assert.deepEqual(await parseOrigins([silent, tidied, corpus, silent]), [
+        { generator: 'not stated', files: [silent, silent] },
+        { generator: 'a [1m parser', files: [tidied] },
+      ])
     })
 
     it('forecasts each stage by its own speed', async () => {

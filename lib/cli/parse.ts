@@ -1,8 +1,10 @@
+import { basename, resolve } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { type Command, Option } from 'commander'
 import { StrataError } from '../errors.js'
 import { type Encoder, inOrder, mapInTurns, Turns } from '../inference/index.js'
-import { annotate, type ConlluSentence, formatConllu } from '../text/index.js'
+import { annotate, type ConlluSentence, commentValue, formatConllu, withComment } from '../text/index.js'
+import { softwareVersions } from '../training/index.js'
 import { example, gather } from './arguments.js'
 import { note, printJson, progressNotes } from './output.js'
 import { inputSentences, type SentenceInput } from './sentence-input.js'
@@ -54,7 +56,7 @@ async function parse(checkpoint: string, flags: ParseFlags): Promise<void> {
   await writeOut(flags.output, 'the parses', async (write) => {
     // While one block is computed another one waits for the model, and a third is read and split.
     const parsed = inOrder(
-      blocks(flags),
+      blocks(flags, generatorOf(checkpoint)),
       (block) => parsedBlock(encoder, block, flags),
       () => {},
       BLOCKS_AT_ONCE,
@@ -73,12 +75,22 @@ async function parse(checkpoint: string, flags: ParseFlags): Promise<void> {
     )
 }
 
-async function* blocks(input: SentenceInput): AsyncGenerator<ConlluSentence[]> {
+/** What made the trees, for whoever trains on them later. */
+function generatorOf(checkpoint: string): string {
+  const name = basename(resolve(checkpoint)).replaceAll(/[\p{C}\s]+/gu, ' ')
+  return `stratabert ${softwareVersions().stratabert}, ${name}`
+}
+
+async function* blocks(input: SentenceInput, generator: string): AsyncGenerator<ConlluSentence[]> {
   let block: ConlluSentence[] = []
   let words = 0
+  let first = true
   const turns = new Turns()
   for await (const sentence of inputSentences(input)) {
-    block.push(sentence)
+    // The first sentence tells it for the file; what the input said of its trees holds nowhere any more.
+    const tells = first || commentValue(sentence, 'generator') !== undefined
+    block.push(tells ? withComment(sentence, 'generator', generator) : sentence)
+    first = false
     words += sentence.words.length
     await turns.next()
     if (words < BLOCK_WORDS) continue

@@ -94,7 +94,7 @@ export async function* readDocuments(options: ReadOptions): AsyncGenerator<TextD
   for (const source of inputs) {
     statistics.files++
     const before = statistics.documents
-    if (options.format === 'conllu' || (autoFormat(options) && CONLLU_NAME.test(source))) {
+    if (isConllu(source, options.format)) {
       yield* readConlluDocuments(source, statistics, options.signal)
       checkFound(source, statistics, before)
       continue
@@ -123,8 +123,10 @@ export async function* readDocuments(options: ReadOptions): AsyncGenerator<TextD
   }
 }
 
-const CONLLU_NAME = /\.conllu(?:\.gz)?$/i
-const autoFormat = ({ format = 'auto' }: ReadOptions): boolean => format === 'auto'
+/** Is the file read as CoNLL-U? */
+export function isConllu(source: string, format: DocumentFormat = 'auto'): boolean {
+  return format === 'conllu' || (format === 'auto' && /\.conllu(?:\.gz)?$/i.test(source))
+}
 
 function checkFound(source: string, { documents, emptyDocuments }: ReadStatistics, before: number): void {
   if (documents > before) return

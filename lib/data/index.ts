@@ -51,6 +51,7 @@ export {
   type PairPlanOptions,
   type PlanStatistics,
 } from './pair-plan.js'
+export { type ParseOrigin, parseOrigins } from './parse-origins.js'
 export { type Prefetch, type PrefetchedBatch, type PrefetchOptions, prefetch } from './prefetch.js'
 export { philox4x32, RandomStream, type StreamKey, stream } from './random.js'
 export { reopenCorpus } from './reopen-corpus.js'

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs'
 import { mkdir } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
-import { laterPasses } from '../data/index.js'
+import { laterPasses, type ParseOrigin } from '../data/index.js'
 import { fileError, StrataError } from '../errors.js'
 import { scoreTask } from '../evaluation/index.js'
 import {
@@ -91,13 +91,14 @@ export async function runRecipe(asked: ResolvedRecipe, options: RunRecipeOptions
   const data = await openRunData(known, { ...options, tokenizerFolder: options.resume ? tokenizerFolder : undefined })
   const { recipe, notes: penaltyNotes } = await withPenalty(known, data, options)
   const stages = stagesOf(recipe).map((stage, index) => trainingStage(recipe, stage, data, index))
+  const parses = data.text?.parses ?? []
 
   const { model, notes } = await openModel(recipe, data, output, options.resume ?? false)
   try {
     await using run = await openRunFolder(output, {
       resume: options.resume,
       recipe,
-      environment: { device: model.device, precision: model.precision },
+      environment: { device: model.device, precision: model.precision, ...(parses.length > 0 && { parses }) },
     })
     await saveTokenizer(data.tokenizer, tokenizerFolder)
     const allNotes = [
@@ -130,7 +131,7 @@ export async function runRecipe(asked: ResolvedRecipe, options: RunRecipeOptions
       events: options.events ?? new TrainingEvents(),
       signal: options.signal,
       handleSignals: options.handleSignals,
-      card: { recipe: recipe.name, description: recipe.description, data: dataText(recipe) },
+      card: { recipe: recipe.name, description: recipe.description, data: dataText(recipe, parses) },
     })
     const heldOut = heldOutRowsOf(recipe, data, result)
     return { ...result, output, heldOut, device: model.device, precision: model.precision, notes: allNotes }
@@ -364,10 +365,14 @@ function heldOutRowsOf(recipe: ResolvedRecipe, data: RunData, { scores }: TrainR
   return heldOutRows(scores, evaluation)
 }
 
-function dataText(recipe: ResolvedRecipe): string {
+function dataText(recipe: ResolvedRecipe, parses: readonly ParseOrigin[]): string {
   const paths = (slot: unknown): string[] =>
     typeof slot === 'string' ? [slot] : slot && typeof slot === 'object' ? Object.values(slot).flatMap(paths) : []
-  return Object.values(recipe.data).flatMap(paths).join(', ')
+  const generators = parses.map(({ generator }) => generator)
+  return [
+    Object.values(recipe.data).flatMap(paths).join(', '),
+    ...(parses.length > 0 ? [`generator of the parse: ${generators.join(', ')}`] : []),
+  ].join('; ')
 }
 
 async function saveTokenizer(tokenizer: Tokenizer, folder: string): Promise<void> {

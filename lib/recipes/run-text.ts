@@ -6,6 +6,8 @@ import {
   type CorpusView,
   type DocumentFilters,
   openCorpus,
+  type ParseOrigin,
+  parseOrigins,
   splitDocuments,
   trainTokenizer,
   wholeCorpus,
@@ -21,6 +23,8 @@ export interface RunText {
   training: CorpusView
   /** Missing when nothing is held out. */
   heldOut?: CorpusView
+  /** Of a recipe with agreements: which parser made the trees of its CoNLL-U files. */
+  parses?: ParseOrigin[]
 }
 
 /** Opens (tokenises once and caches) text files and divides them; what a user should know goes into `notes`. */
@@ -48,14 +52,15 @@ export async function openText(
     return corpus
   }
   const corpus = await open(inputs, { maxTokensPerCharacter, dropDuplicates })
-  if (recipe.agreements) checkParsed(recipe, inputs, corpus.statistics)
+  const parses = recipe.agreements ? await parsesOf(recipe, inputs, corpus.statistics, notes) : undefined
   if (recipe.data.heldOut !== undefined) {
-    return { training: wholeCorpus(corpus), heldOut: wholeCorpus(await open(await expandFiles(recipe.data.heldOut))) }
+    const heldOut = wholeCorpus(await open(await expandFiles(recipe.data.heldOut)))
+    return { training: wholeCorpus(corpus), heldOut, parses }
   }
   const heldOutDocuments = heldOutCount(recipe, corpus.documentCount, notes)
-  if (heldOutDocuments === 0) return { training: wholeCorpus(corpus) }
+  if (heldOutDocuments === 0) return { training: wholeCorpus(corpus), parses }
   const { train, heldOut } = splitDocuments(corpus, { heldOutDocuments, seed: recipe.seed })
-  return { training: train, heldOut }
+  return { training: train, heldOut, parses }
 }
 
 /** Files as they are, folders as the text files in them, in order of name. */
@@ -133,6 +138,19 @@ function heldOutCount(recipe: ResolvedRecipe, documentCount: number, notes: stri
     throw new StrataError('BAD_RECIPE', `evaluation.documents: ${message}`)
   }
   return documents
+}
+
+/** Who made the parses that relations are learned from; the rules of Cramming allow no trained parser. */
+async function parsesOf(
+  recipe: ResolvedRecipe,
+  files: string[],
+  statistics: CorpusStatistics,
+  notes: string[],
+): Promise<ParseOrigin[]> {
+  checkParsed(recipe, files, statistics)
+  const parses = await parseOrigins(files, recipe.text.format)
+  notes.push(...parses.map(({ generator, files }) => `generator of the parse: ${generator} (${files.join(', ')})`))
+  return parses
 }
 
 /** Submodels learn from parses alone. */

@@ -47,11 +47,21 @@ export interface ConlluSentence {
 
 /** The value of a comment `# name = value`; undefined without it. */
 export function commentValue(sentence: Pick<ConlluSentence, 'comments'>, name: string): string | undefined {
-  for (const comment of sentence.comments) {
-    const equals = comment.indexOf('=')
-    if (equals > 0 && comment.slice(1, equals).trim() === name) return comment.slice(equals + 1).trim()
-  }
-  return undefined
+  const comment = sentence.comments.find((line) => commentName(line) === name)
+  return comment?.slice(comment.indexOf('=') + 1).trim()
+}
+
+/** A copy with the comment `# name = value`: in the place of the first of this name, else in front of all. */
+export function withComment(sentence: ConlluSentence, name: string, value: string): ConlluSentence {
+  const comments = [...sentence.comments]
+  const place = comments.findIndex((line) => commentName(line) === name)
+  comments.splice(Math.max(0, place), place < 0 ? 0 : 1, `# ${name} = ${value}`)
+  return { ...sentence, comments }
+}
+
+function commentName(comment: string): string | undefined {
+  const equals = comment.indexOf('=')
+  return equals > 0 ? comment.slice(1, equals).trim() : undefined
 }
 
 /** `A=x|B=y` of FEATS or MISC as a map; a part without `=` has the value "". Empty for `_`. */

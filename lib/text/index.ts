@@ -37,6 +37,7 @@ export {
   type SentenceText,
   sentenceText,
   spaceAfter,
+  withComment,
 } from './conllu.js'
 export { type ConlluOptions, ConlluParser, parseConllu } from './conllu-reader.js'
 export { formatConllu, makeSentence, type NewWord, writeConllu } from './conllu-writer.js'
