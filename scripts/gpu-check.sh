@@ -2,7 +2,8 @@
 # The GPU machine check: scripts/gpu-check.sh [--cpu-dry-run]
 # Unpacks .gpu/pack.tar.gz (scripts/gpu-pack.sh makes it), builds both addons against the torch of Python with CMake and Ninja alone, and
 # compares the device with the CPU: numbers, 50-step losses, task heads, adapters, updates, dropout, memory, training; then the speed of
-# pre-training and of fine-tuning beside Hugging Face (skipped, with the reason, where transformers is missing). The last
+# pre-training and of fine-tuning beside Hugging Face (skipped, with the reason, where transformers is missing), and 200 steps of the full
+# recipe dacbert from text to checkpoint (skipped, with the reason, where the pack has no parsed text). The last
 # output is one JSON document (also in $STRATABERT_GPU_WORK/gpu-check.json); the exit code is 0 only if all bounds hold. With
 # --cpu-dry-run everything runs on the CPU.
 #   STRATABERT_PYTHON     the Python that has torch (default python3)

@@ -2,8 +2,8 @@
  * The GPU machine check, called by scripts/gpu-check.sh once the addons are built:
  *   gpu-check --device cuda|cpu --python PYTHON --peers FOLDER --work FOLDER
  * Numbers, losses, updates, dropout, memory and training of the device against the CPU's own kernels; then tokens/s of pre-training,
- * examples/s of fine-tuning and peak memory beside Hugging Face on the same device. Progress goes to stderr; stdout is one JSON document.
- * Ends with 0 when every bound holds, else 1.
+ * examples/s of fine-tuning and peak memory beside Hugging Face on the same device; then the recipe `dacbert` from text to checkpoint.
+ * Progress goes to stderr; stdout is one JSON document. Ends with 0 when every bound holds, else 1.
  * On `cpu` the operators are those that a GPU runs (`kernels: 'portable'`) and the shape is tiny: a dry run.
  */
 import { spawnSync } from 'node:child_process'
@@ -28,6 +28,7 @@ import { programArguments } from '../lib/runtime/program.js'
 import { parameterGroups } from '../lib/training/index.js'
 import { type Check, DEVICE_CHECKS, type Side } from '../test/helpers/device-checks.js'
 import { finetuneSpeed } from './gpu-check-finetune.js'
+import { type RecipeTraining, recipeTraining } from './gpu-check-recipe.js'
 
 const VOCABULARY = 30522
 const SHAPES = {
@@ -308,6 +309,13 @@ async function main(): Promise<void> {
         ok: best >= 1,
       })),
   )
+  say('recipe: dacbert, from parsed text to a checkpoint')
+  const common = { python: values.python!, peers: values.peers!, work: values.work! }
+  const { checks, ...recipe } = await recipeTraining({ device, dry, ...common }).catch(
+    (error): RecipeTraining => ({ checks: [failure(`dacbert: ${(error as Error).message}`)] }),
+  )
+  report('recipe', checks)
+  say(`  ${recipe.skipped ?? JSON.stringify(recipe.figures)}`)
   const failed = Object.values(groups).flatMap((checks) => checks.filter(({ ok }) => !ok))
   // What matters most stands last, where a cut log still shows it.
   const document = {
@@ -324,6 +332,7 @@ async function main(): Promise<void> {
     seconds: Math.round((performance.now() - started) / 1000),
     speed: { shape: setting.shape, tokensPerStep: batches[0].tokenIds.length, rows, ratiosTo: rival, ratios },
     finetuning,
+    recipe,
     bounds: { held: Object.values(groups).flat().length - failed.length, broken: failed.length },
     failed,
     ok: failed.length === 0,

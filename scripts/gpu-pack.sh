@@ -2,6 +2,7 @@
 # Packs what scripts/gpu-check.sh needs on a Linux x86-64 machine that has an NVIDIA GPU, Python with torch, CMake, Ninja and a C++20
 # compiler, but no Node and no network: a Node binary, the few npm files to build and run, and our own TypeScript compiled. Everything
 # else (native/, CMakeLists.txt, tests' data) travels with the checkout. Result: .gpu/pack.tar.gz, at most 64 MiB.
+#   STRATABERT_SHARED   where enwiki_parsed/enwiki_half.conllu.xz lies, parsed text for the recipe (default ../shared/data)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 limit=$((64 * 1024 * 1024))
@@ -43,6 +44,16 @@ for name in node-gyp-build commander yaml yauzl pend; do cp -RL "node_modules/$n
 # Only what `require` reads.
 (cd node_modules/zod && find . -name '*.cjs' -not -path './src/*' -print0 | tar -c --null -T - package.json LICENSE) | tar -x -C "$modules/zod"
 find "$modules" \( -name '*.d.ts' -o -name '*.d.mts' -o -name '*.map' -o -name '*.md' -not -name 'LICENSE*' \) -delete
+
+parsed=${STRATABERT_SHARED:-../shared/data}/enwiki_parsed/enwiki_half.conllu.xz
+if [[ -f $parsed ]]; then
+  mkdir "$app/corpus"
+  # Whole documents, read to the end: a closed pipe would fail.
+  xz -dc "$parsed" | awk -v most=20000000 '/^# newdoc/ && bytes > most { full = 1 } !full { bytes += length($0) + 1; print }' |
+    gzip -9 > "$app/corpus/parsed.conllu.gz"
+else
+  echo "note: $parsed is missing; the check will skip the recipe dacbert" >&2
+fi
 
 tar -C "$app" -cf - . | gzip -9 > .gpu/pack.tar.gz.new
 size=$(stat -c %s .gpu/pack.tar.gz.new)
