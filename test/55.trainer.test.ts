@@ -4,7 +4,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Model } from '../lib/model/index.js'
 import {
+  checkWatched,
   huggingFaceModelFiles,
+  namedScores,
   openRunFolder,
   type RunSettings,
   resolveCheckpoint,
@@ -211,9 +213,33 @@ describe('trainer', function () {
     assert.equal(readlinkSync(inRun('best')), `checkpoints/step-${top.step}`)
   })
 
-  it('names the scores there are when the best is judged by one that is not', async () => {
-    const checkpoint = { everySteps: 0, keep: 0, best: { metric: 'mlm.f1', mode: 'max' as const } }
-    await assert.rejects(trained({ settings: { checkpoint } }), { code: 'BAD_ARGUMENT', message: /mlm\.f1.*mlm\.loss/ })
+  it('names the scores there are and the nearest before the first step when one is watched that is not', async () => {
+    let steps = 0
+    const events = (all: TrainingEvents) => void all.on('step', () => void steps++)
+    const refused = (settings: Partial<RunSettings>, message: RegExp) =>
+      assert.rejects(trained({ settings, events, homeless: true }), { code: 'BAD_ARGUMENT', message })
+    const best = (metric: string) => ({
+      checkpoint: { everySteps: 0, keep: 0, best: { metric, mode: 'max' as const } },
+    })
+    await refused(best('mlm.f1'), /checkpoint\.best\.metric is mlm\.f1, one of .*nsp\.f1.*mlm\.loss.*mlm\.perplexity/)
+    await refused(best('mlm.los'), /mlm\.los, one of .*; did you mean mlm\.loss\?$/)
+    const earlyStopping = { metric: 'nsp.acuracy', mode: 'max' as const, patience: 1 }
+    await refused(
+      { evaluateEverySteps: 1, earlyStopping },
+      /earlyStopping\.metric is nsp\.acuracy.*did you mean nsp\.accuracy\?/,
+    )
+    assert.equal(steps, 0)
+  })
+
+  it('knows every number that an evaluation tells beforehand', async () => {
+    const { result } = await trained({ stages: [tinyStage({ budget: { steps: 1 } })], homeless: true })
+    for (const metric of namedScores({ heads: result.scores, tasks: {} }).keys()) {
+      checkWatched(
+        [tinyStage()],
+        { checkpoint: { everySteps: 0, keep: 0, best: { metric, mode: 'min' } } },
+        model.config,
+      )
+    }
   })
 
   it('an abort ends after the step with a checkpoint', async () => {

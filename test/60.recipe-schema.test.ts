@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
+import { nearest } from '../lib/edit-distance.js'
 import { StrataError } from '../lib/errors.js'
-import { nearest } from '../lib/recipes/edit-distance.js'
 import { loadRecipe, parseRecipeText } from '../lib/recipes/load-recipe.js'
 import { resolveRecipe, stagesOf } from '../lib/recipes/resolve-recipe.js'
 import { defineRecipe } from '../lib/recipes/schema.js'

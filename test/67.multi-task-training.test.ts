@@ -3,6 +3,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Model } from '../lib/model/index.js'
+import { checkWatched } from '../lib/training/check-watched.js'
 import {
   createProgressLine,
   mixReadings,
@@ -287,6 +288,23 @@ describe('multi-task training', function () {
         code: 'BAD_ARGUMENT',
         message: /checkpoint\.best\.metric is pairs\.matthews, one of .*pairs\.accuracy, .*pairs\.other\.f1.*mean, sum/,
       })
+    })
+
+    it('are refused before the first step where the task says beforehand what it tells', () => {
+      const metrics = { dev: ['accuracy', 'f1'], other: ['accuracy', 'f1'] }
+      const tasks = [scoredTask('pairs', 6, { metrics }), scoredTask('swaps', 4)]
+      const check = (metric: string) => () =>
+        checkWatched(
+          [tinyStage({ tasks })],
+          { checkpoint: { everySteps: 0, keep: 1, best: { metric, mode: 'max' } } },
+          model.config,
+        )
+      for (const metric of ['pairs.other.f1', 'pairs.loss', 'mean', 'sum', 'swaps.what.it.tells']) check(metric)()
+      assert.throws(check('pairs.othr.f1'), {
+        code: 'BAD_ARGUMENT',
+        message: /pairs\.othr\.f1, one of .*swaps\.<split>\.<metric>.*did you mean pairs\.other\.f1\?/,
+      })
+      assert.throws(check('pears.accuracy'), { message: /did you mean pairs\.accuracy\?/ })
     })
 
     it('are watched only where they are trained; a NaN is never the best', () => {

@@ -91,6 +91,19 @@ describe('recipes of labelled tasks', function () {
     )
   })
 
+  it('a mistyped watched metric is refused before there is a run folder, with the one that was meant', async () => {
+    const tuned = await recipe('fine-tune', {
+      data: { mood: files.mood },
+      tasks: { mood: SMALL_DEFINITIONS.mood },
+      checkpoint: { best: { metric: 'mood.acuracy', mode: 'max' } },
+    })
+    await assert.rejects(runRecipe(tuned, { output: output('mistyped'), cacheDirectory }), {
+      code: 'BAD_ARGUMENT',
+      message: /checkpoint\.best\.metric is mood\.acuracy, one of .*mood\.dev\.accuracy.*did you mean mood\.accuracy\?/,
+    })
+    assert.ok(!existsSync(output('mistyped')))
+  })
+
   it('one file of another set is evaluated whole', async () => {
     const report = await evaluateCheckpoint(output('mood'), {
       device: 'cpu',

@@ -51,6 +51,9 @@ export interface EvaluateOptions {
   onBatch?: (done: number, total: number) => void
 }
 
+/** Most classes that the core counts a confusion of (native/core/training/model.cc). */
+const CONFUSION_CLASSES = 16
+
 /** Runs pass 0 of a source through the model, without dropout, and scores each head over all its labels. */
 export async function evaluateHeads(
   model: Model,
@@ -104,6 +107,16 @@ function add(sum: HeadEvaluation | undefined, part: HeadEvaluation): HeadEvaluat
     correct: sum.correct + part.correct,
     confusion: sum.confusion?.map((value, index) => value + (part.confusion?.[index] ?? 0)) ?? part.confusion,
   }
+}
+
+/** Names of the numbers that {@link evaluateHeads} can give of a head. `agreements`: the model has some. */
+export function headFigures(config: HeadConfig, agreements: boolean): string[] {
+  const every = ['loss', 'accuracy', 'count', 'layer']
+  if (config.kind === 'masked-lm') return [...every, 'perplexity', ...(agreements ? ['ownChunksLoss'] : [])]
+  if (config.kind === 'agreement') return every
+  const classes = 'classes' in config ? config.classes : 2
+  if (classes > CONFUSION_CLASSES) return every
+  return [...every, 'balancedAccuracy', 'f1', ...(classes === 2 ? ['balancedAccuracyAtPrior'] : [])]
 }
 
 /** Figures of one head from its sums over all batches. */

@@ -24,7 +24,7 @@ export {
   type DependencyScores,
   scoreDependencies,
 } from './dependency-score.js'
-export { type EvaluateOptions, evaluateHeads, type HeadScores, scoreHead } from './evaluate-heads.js'
+export { type EvaluateOptions, evaluateHeads, type HeadScores, headFigures, scoreHead } from './evaluate-heads.js'
 export {
   type AttentionMeans,
   type AttentionReading,
@@ -77,7 +77,7 @@ export {
   writeProbeReport,
 } from './probing/index.js'
 export { type RankingFigures, rankingFigures } from './ranking-metrics.js'
-export { type ScoreTaskOptions, scoreTask, splitOf } from './score-task.js'
+export { metricsTold, type ScoreTaskOptions, scoreTask, splitOf } from './score-task.js'
 export { type SpanFigures, spanFigures } from './span-metrics.js'
 export {
   normalizeAnswer,

@@ -4,6 +4,9 @@ import type { RankingSet } from '../tasks/index.js'
 import { rankingFigures } from './ranking-metrics.js'
 import type { TaskScorer, TaskScorerContext } from './task-scorer.js'
 
+/** What `finish` gives. */
+export const RANKING_FIGURES = ['accuracyAt1', 'meanReciprocalRank'] as const
+
 /** `finish` gives `accuracyAt1` and `meanReciprocalRank`; a prediction is the text of the candidate with the highest score. */
 export function rankingScorer(context: TaskScorerContext): TaskScorer {
   const { task, split, predictions } = context

@@ -2,10 +2,10 @@
 import type { PackedBatch } from '../data/packed-batch.js'
 import { StrataError } from '../errors.js'
 import type { HeadConfig, Model } from '../model/index.js'
-import type { OpenedTask, TaskKind, TaskScores, TaskSet } from '../tasks/types.js'
+import type { OpenedTask, TaskDefinition, TaskKind, TaskScores, TaskSet } from '../tasks/types.js'
 import { parsingScorer } from './parsing-scorer.js'
-import { rankingScorer } from './ranking-scorer.js'
-import { spanScorer } from './span-scorer.js'
+import { RANKING_FIGURES, rankingScorer } from './ranking-scorer.js'
+import { spanFigureNames, spanScorer } from './span-scorer.js'
 import { taggingScorer } from './tagging-scorer.js'
 import type { TaskPrediction, TaskScorerFactory } from './task-scorer.js'
 import { classificationScorer, regressionScorer } from './text-scorers.js'
@@ -28,6 +28,12 @@ const SCORERS: Record<TaskKind, TaskScorerFactory> = {
   span: spanScorer,
   tagging: taggingScorer,
   parsing: parsingScorer,
+}
+
+/** What a kind's scorer tells beside the task's own metrics. */
+const ALWAYS_TOLD: Partial<Record<TaskKind, (definition: TaskDefinition) => readonly string[]>> = {
+  ranking: () => RANKING_FIGURES,
+  span: spanFigureNames,
 }
 
 /** Heads that can answer a task of each kind. */
@@ -87,6 +93,11 @@ export async function scoreTask(
     metrics,
     main: metrics[task.metrics[0]] ?? Number.NaN,
   }
+}
+
+/** Names of the metrics that {@link scoreTask} tells of a labelled split, the main one first. */
+export function metricsTold({ kind, metrics, definition }: OpenedTask): string[] {
+  return [...new Set([...metrics, ...(ALWAYS_TOLD[kind]?.(definition) ?? [])])]
 }
 
 /** Any split of a task by name. Throws BAD_ARGUMENT naming those there are. */

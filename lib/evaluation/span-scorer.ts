@@ -1,6 +1,6 @@
 /** Scorer of span tasks: decodes each question once all its windows have come, then scores all as the official script does. */
 import { StrataError } from '../errors.js'
-import { decodeSpans, type SpanSet, type SpanTaskDefinition } from '../tasks/index.js'
+import { decodeSpans, type SpanSet, type SpanTaskDefinition, type TaskDefinition } from '../tasks/index.js'
 import { scoreSquad11, scoreSquad20 } from './squad-score.js'
 import type { TaskScorer, TaskScorerContext } from './task-scorer.js'
 
@@ -12,6 +12,13 @@ interface Pending {
     endLogits: Float64Array
   }[]
   missing: number
+}
+
+/** What `finish` gives; of sets with questions without an answer the first two of the others where they have such questions. */
+export function spanFigureNames(definition: TaskDefinition): string[] {
+  const { noAnswer } = definition as SpanTaskDefinition
+  const others = ['hasAnswerF1', 'noAnswerAccuracy', 'bestF1', 'bestF1Threshold']
+  return ['exactMatch', 'f1', ...(noAnswer ? others : [])]
 }
 
 /**

@@ -1,6 +1,6 @@
 import type { z } from 'zod'
+import { nearest } from '../edit-distance.js'
 import { StrataError } from '../errors.js'
-import { nearest } from './edit-distance.js'
 
 /** One fault of a recipe. */
 export interface RecipeProblem {

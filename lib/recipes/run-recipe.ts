@@ -3,7 +3,7 @@ import { mkdir } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { laterPasses, type ParseOrigin } from '../data/index.js'
 import { fileError, StrataError } from '../errors.js'
-import { scoreTask } from '../evaluation/index.js'
+import { metricsTold, scoreTask } from '../evaluation/index.js'
 import {
   chunkPlainBatches,
   computeThreads,
@@ -17,9 +17,11 @@ import { resolveDevice } from '../runtime/index.js'
 import type { OpenedTask, TaskScores } from '../tasks/index.js'
 import type { Tokenizer } from '../text/index.js'
 import {
+  checkWatched,
   huggingFaceModelFiles,
   newestCheckpoint,
   openRunFolder,
+  type RunSettings,
   readResolvedRecipe,
   type Stage,
   TrainingEvents,
@@ -95,6 +97,9 @@ export async function runRecipe(asked: ResolvedRecipe, options: RunRecipeOptions
 
   const { model, notes } = await openModel(recipe, data, output, options.resume ?? false)
   try {
+    const settings = settingsOf(recipe)
+    // Before there is a run folder, which would have to be removed for the corrected recipe.
+    checkWatched(stages, settings, model.config)
     await using run = await openRunFolder(output, {
       resume: options.resume,
       recipe,
@@ -112,16 +117,7 @@ export async function runRecipe(asked: ResolvedRecipe, options: RunRecipeOptions
     const result = await train({
       model,
       stages,
-      settings: {
-        seed: recipe.seed,
-        evaluateEverySteps: recipe.evaluation.everySteps,
-        evaluateEveryEpochs: recipe.evaluation.everyEpochs || undefined,
-        checkpoint: recipe.checkpoint,
-        earlyStopping: recipe.earlyStopping,
-        logEverySteps: recipe.log.everySteps,
-        onNonFinite: recipe.onNonFinite,
-        prefetchWorkers: recipe.prefetchWorkers,
-      },
+      settings,
       run,
       modelFiles: huggingFaceModelFiles(model, {
         tokenizer: savesInto(data.tokenizer, model.config.encoder.maxPositions),
@@ -137,6 +133,19 @@ export async function runRecipe(asked: ResolvedRecipe, options: RunRecipeOptions
     return { ...result, output, heldOut, device: model.device, precision: model.precision, notes: allNotes }
   } finally {
     await model.dispose()
+  }
+}
+
+function settingsOf(recipe: ResolvedRecipe): RunSettings {
+  return {
+    seed: recipe.seed,
+    evaluateEverySteps: recipe.evaluation.everySteps,
+    evaluateEveryEpochs: recipe.evaluation.everyEpochs || undefined,
+    checkpoint: recipe.checkpoint,
+    earlyStopping: recipe.earlyStopping,
+    logEverySteps: recipe.log.everySteps,
+    onNonFinite: recipe.onNonFinite,
+    prefetchWorkers: recipe.prefetchWorkers,
   }
 }
 
@@ -344,6 +353,7 @@ function labelledTask(
     source: laterPasses(train, stagesBefore),
     examples: besideText ? undefined : train.examples,
     adapter,
+    metrics: Object.fromEntries(Object.keys(evaluation).map((split) => [split, metricsTold(task)])),
     score: async (model, options) => {
       const scores: Record<string, TaskScores> = {}
       for (const split of Object.keys(evaluation)) scores[split] = await scoreTask(model, task, split, options)

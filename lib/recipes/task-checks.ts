@@ -1,7 +1,7 @@
+import { nearest } from '../edit-distance.js'
 import type { TaskHeadConfig } from '../model/index.js'
 import { findDefinition, KNOWN_TASKS, type TaskDefinition, type TaskKind } from '../tasks/index.js'
 import { TEXT_SLOTS } from './active-tasks.js'
-import { nearest } from './edit-distance.js'
 import { adapterConfig } from './model-of-recipe.js'
 import type { RecipeProblem } from './recipe-problems.js'
 import { isPair, taskDefinition } from './recipe-tasks.js'

@@ -2,6 +2,7 @@
 import { StrataError } from '../errors.js'
 import { checkRamp } from './accumulation.js'
 import { budgetUnit } from './budgets.js'
+import { checkWatched } from './check-watched.js'
 import { checkPruning } from './pruning-schedule.js'
 import { checkSchedule } from './schedules.js'
 import { checkChain } from './stage-chain.js'
@@ -46,6 +47,7 @@ export function checkRequest(options: TrainOptions): void {
     checkStage(stage, heads)
     checkPruning(stage, model.config)
   }
+  checkWatched(stages, settings, model.config)
 }
 
 function checkEarlyStopping({ patience, minDelta = 0 }: EarlyStoppingSettings): void {

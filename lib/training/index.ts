@@ -1,6 +1,7 @@
 export { batchesAt, forecastOfBatches, forecastOfSteps } from './accumulation.js'
 export { type BatchStreams, openBatchStreams } from './batch-streams.js'
 export { budgetProgress, budgetUnit, epochsSpent, secondsLeft } from './budgets.js'
+export { checkWatched } from './check-watched.js'
 export {
   type CheckpointReference,
   checkpointProblem,

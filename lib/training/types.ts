@@ -115,6 +115,11 @@ export interface TrainingTask {
    * with ABORTED.
    */
   score?: (model: Model, options: ScoreOptions) => Promise<Record<string, SplitScores>>
+  /**
+   * Names of the metrics that `score` tells, by split in its order. A watched score that is none of them is then refused before the first
+   * step; without them at the first evaluation.
+   */
+  metrics?: Readonly<Record<string, readonly string[]>>
 }
 
 export interface ScoreOptions {

@@ -1,4 +1,5 @@
 /** The numbers of an evaluation by name, and what follows from them: the best checkpoint and the end of a stage. */
+import { nearest } from '../edit-distance.js'
 import { StrataError } from '../errors.js'
 import type {
   BestScore,
@@ -30,7 +31,13 @@ function mainScores(tasks: StageScores['tasks']): number[] {
 const sumOf = (mains: readonly number[]): number => mains.reduce((sum, main) => sum + main, 0)
 
 /** Every number that {@link WatchedScore} can name. */
-export function namedScores({ heads, tasks }: StageScores): Map<string, number> {
+export function namedScores({
+  heads,
+  tasks,
+}: {
+  heads: Record<string, object>
+  tasks: StageScores['tasks']
+}): Map<string, number> {
   const numbers = new Map<string, number>()
   for (const [head, values] of Object.entries(heads)) {
     for (const [name, value] of Object.entries(values)) {
@@ -56,8 +63,16 @@ export function watchedScore(setting: string, { metric }: WatchedScore, scores: 
   const numbers = namedScores(scores)
   const score = numbers.get(metric)
   if (score !== undefined) return score
-  const message = `${setting}.metric is ${metric}, one of ${[...numbers.keys()].join(', ')} was expected`
-  throw new StrataError('BAD_ARGUMENT', message)
+  throw unknownScore(setting, metric, [...numbers.keys()])
+}
+
+/** What is said of a watched score that is none of `known`. `setting`: `checkpoint.best` or `earlyStopping`; `stage`: of several. */
+export function unknownScore(setting: string, metric: string, known: readonly string[], stage?: string): StrataError {
+  const key = `${setting}.metric`
+  const near = nearest(metric, known)
+  const expected = `one of ${known.join(', ')} was expected${stage === undefined ? '' : ` in stage ${stage}`}`
+  const message = `${key} is ${metric}, ${expected}${near ? `; did you mean ${near}?` : ''}`
+  return new StrataError('BAD_ARGUMENT', message, { details: { key, metric, known } })
 }
 
 /** Whether a score beats the one before by more than `minDelta`. A score that is no number beats nothing. */
