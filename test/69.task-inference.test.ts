@@ -358,6 +358,20 @@ describe('heads at work', function () {
       'BAD_ARGUMENT',
       /maxTokens came as 25, expected at most the encoder's 24/,
     ],
+    ...[1, 2].flatMap((maxTokens): (typeof wrong)[number][] => [
+      [
+        `${maxTokens} tokens, which leave a word no room`,
+        (one) => one.tag('a', { maxTokens }),
+        'BAD_ARGUMENT',
+        /maxTokens came as [12], expected a whole number ≥ 3/,
+      ],
+      [
+        `${maxTokens} tokens of several tasks`,
+        (one) => one.ask('a', { tasks: ['words'], maxTokens }),
+        'BAD_ARGUMENT',
+        /maxTokens came as [12], expected a whole number ≥ 3/,
+      ],
+    ]),
     ['an empty question', (one) => one.answer(' ', 'the man'), 'BAD_ARGUMENT', /the question has no token/],
     ['an empty context', (one) => one.answer('where', ''), 'BAD_ARGUMENT', /the context has no token/],
     [

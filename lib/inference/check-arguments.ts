@@ -73,12 +73,15 @@ export function wordsList<Own>(name: string, given: unknown, own: (text: string 
   })
 }
 
-/** The longest sequence that a call may use. Throws BAD_ARGUMENT above the encoder's positions. */
+/** [CLS], one token of the text, [SEP]. */
+const SHORTEST_SEQUENCE = 3
+
+/** The longest sequence that a call may use. Throws BAD_ARGUMENT above the encoder's positions, and where no token of a text has room. */
 export function tokenLimit(maxTokens: number, positions: number): number {
-  positive('maxTokens', maxTokens)
-  if (maxTokens <= positions) return maxTokens
-  throw new StrataError(
-    'BAD_ARGUMENT',
-    `maxTokens came as ${shownValue(maxTokens)}, expected at most the encoder's ${positions} positions`,
-  )
+  if (Number.isInteger(maxTokens) && maxTokens >= SHORTEST_SEQUENCE && maxTokens <= positions) return maxTokens
+  const expected =
+    maxTokens > positions
+      ? `at most the encoder's ${positions} positions`
+      : `a whole number ≥ ${SHORTEST_SEQUENCE}: [CLS], a token of the text and [SEP]`
+  throw new StrataError('BAD_ARGUMENT', `maxTokens came as ${shownValue(maxTokens)}, expected ${expected}`)
 }
