@@ -6,6 +6,8 @@ import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import { StrataError } from '../lib/errors.js'
 import { Encoder } from '../lib/inference/index.js'
+import type { Session } from '../lib/inference/loaded-parts.js'
+import { tagWindows } from '../lib/inference/tag.js'
 import {
   computeThreads,
   encoderConfig,
@@ -20,6 +22,7 @@ import { decodeSpans } from '../lib/tasks/span-decoding.js'
 import { Tokenizer } from '../lib/text/index.js'
 import { writeFormula } from './golden/golden.js'
 import { runCli } from './helpers/cli-process.js'
+import { inShortestTurns } from './helpers/event-loop-turns.js'
 
 const WORDS = 'the a man woman is dancing riding horse hat hard river city of in , . ! ##s where'.split(' ')
 const tokenizer = Tokenizer.fromVocabulary(['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]', ...WORDS])
@@ -306,6 +309,31 @@ describe('heads at work', function () {
       assert.equal(tag, first[index].tag)
       close(score, first[index].score)
     })
+  })
+
+  it('reads many short texts in turns with the event loop, and the words of many lists at once', async () => {
+    const own = Tokenizer.fromVocabulary(['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]', ...WORDS])
+    const session = { parts: { tokenizer: own }, announce: async () => {} } as unknown as Session
+    const readIn = new Set<number>()
+    await inShortestTurns((turn) => {
+      own.wordStarts = (ids) => {
+        readIn.add(turn())
+        return Tokenizer.prototype.wordStarts.call(own, ids)
+      }
+      return tagWindows(session, new Array(50).fill('the man'), 16)
+    })
+    assert.ok(readIn.size >= 45, `50 texts are read in ${readIn.size} turns`)
+
+    let encoded = 0
+    own.encode = (text, options) => {
+      encoded++
+      return Tokenizer.prototype.encode.call(own, text, options)
+    }
+    const windows = await tagWindows(session, new Array(50).fill(['the', 'mans', 'the']), 16)
+    assert.equal(encoded, 2)
+    const { clsId, sepId } = own.specialTokens
+    const [the, man, plural] = ['the', 'man', '##s'].map((token) => own.tokenToId(token))
+    assert.deepEqual([...windows[49].tokenIds], [clsId, the, man, plural, the, sepId])
   })
 
   const wrong: [string, (one: Encoder) => Promise<unknown>, string, RegExp][] = [

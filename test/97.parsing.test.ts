@@ -5,6 +5,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { scoreDependencies, scoreTask, type TaskPrediction } from '../lib/evaluation/index.js'
 import { Encoder } from '../lib/inference/index.js'
+import type { Session } from '../lib/inference/loaded-parts.js'
+import { type ReadSentences, readSentences } from '../lib/inference/parse.js'
 import { Turns } from '../lib/inference/pause.js'
 import { windowsOfWords } from '../lib/inference/word-windows.js'
 import { Model } from '../lib/model/index.js'
@@ -17,11 +19,12 @@ import {
   type ParsingTaskDefinition,
   UD_PARSING,
 } from '../lib/tasks/index.js'
-import { annotate, commentValue, findCycle, parseConllu } from '../lib/text/index.js'
+import { annotate, commentValue, findCycle, parseConllu, splitWords } from '../lib/text/index.js'
 import type { TrainingEvent } from '../lib/training/index.js'
 import { softwareVersions, TrainingEvents } from '../lib/training/index.js'
 import { runHere } from './helpers/cli-here.js'
 import { runCli } from './helpers/cli-process.js'
+import { inShortestTurns } from './helpers/event-loop-turns.js'
 import { refuses } from './helpers/refuses.js'
 import {
   TREEBANK_WORDS,
@@ -173,6 +176,17 @@ describe('parsing tasks', function () {
     assert.ok(windows.every(({ text, segmentIds, tokenIds }) => text === 3 && segmentIds.length === tokenIds.length))
   })
 
+  it('splits a long text into words in turns with the event loop, as all at once', async () => {
+    const session = { parts: { tokenizer }, announce: async () => {} } as unknown as Session
+    const text = 'the old dog sees a cat. '.repeat(400)
+    let read: ReadSentences | undefined
+    const turns = await inShortestTurns(async () => {
+      read = await readSentences(session, [text], 100_000)
+    })
+    assert.deepEqual(read!.words, [splitWords(text).map(({ form }) => form)])
+    assert.ok(turns >= 10, `2,800 words in ${turns} turns`)
+  })
+
   describe('a parser from end to end', () => {
     let result: RunResult
     const losses: number[] = []
@@ -266,6 +280,27 @@ describe('parsing tasks', function () {
       assert.equal(findCycle(whole.heads), undefined)
       assert.equal(none.heads.length, 0)
       await assert.rejects(encoder.parse([7] as never), refuses('BAD_ARGUMENT', 'sentences[0]', 'number'))
+    })
+
+    it('Encoder.parse: what the queue refuses is not split into words first', async () => {
+      await using encoder = await Encoder.load(join(folder, 'run'), { device: 'cpu', threads: 1, maxQueueTokens: 50 })
+      const text = 'The old dog sees a cat. '.repeat(8000)
+      const begun = performance.now()
+      splitWords(text)
+      const splitting = performance.now() - begun
+      const refusing: number[] = []
+      for (let attempt = 0; attempt < 3; attempt++) {
+        const accepted = encoder.parse('The old dog sees a cat.')
+        const called = performance.now()
+        await assert.rejects(encoder.parse(text), refuses('OVERLOADED'))
+        refusing.push(performance.now() - called)
+        await accepted
+      }
+      assert.ok(Math.min(...refusing) < splitting / 3, `${refusing} ms to refuse, ${splitting} ms to split`)
+      await assert.rejects(
+        encoder.parse('a cat', { maxTokens: 2 }),
+        refuses('BAD_ARGUMENT', 'maxTokens came as 2', '≥ 3'),
+      )
     })
 
     it('stratabert parse: text from a pipe with its documents and paragraphs', async () => {

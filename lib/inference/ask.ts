@@ -7,7 +7,7 @@ import { checkWhole, type Embeddings, type EmbedOptions, embedQuestion, wholeLim
 import { type FoundTask, findTask } from './find-task.js'
 import { type HeadRow, headQuestion } from './head-question.js'
 import type { CallOptions, HeadOf, Session } from './loaded-parts.js'
-import { type ParsedSentence, parsedSentences, parseWindows, wordLists } from './parse.js'
+import { type ParsedSentence, parsedSentences, readSentences } from './parse.js'
 import { charactersOf } from './serving/encode-texts.js'
 import type { Question, Sequence } from './serving/question.js'
 import { type TaggedWord, taggedTexts, tagWindows } from './tag.js'
@@ -123,12 +123,11 @@ async function planOf(
     return { question, sequences: windows, finish }
   }
   if (head.kind === 'parser') {
-    const words = wordLists(inputs)
-    const windows = await parseWindows(session, words, limit)
+    const read = await readSentences(session, inputs as readonly string[], limit)
     const finish = async (rows: readonly HeadRow[]): Promise<void> => {
-      answers.parses[name] = await parsedSentences({ ...task, head }, words, windows, rows)
+      answers.parses[name] = await parsedSentences({ ...task, head }, read, rows)
     }
-    return { question, sequences: windows, finish }
+    return { question, sequences: read.windows, finish }
   }
   const layout = task.saved?.hypothesisFirst ? 'second first' : 'as given'
   const encoded = await options.encode(layoutOf(task, inputs), layout, limit)

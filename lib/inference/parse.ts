@@ -1,14 +1,15 @@
 /** The dependency tree of every sentence. */
 import { decodeParses, type Parse, wholeParse } from '../tasks/index.js'
-import { splitWords, type Tokenizer } from '../text/index.js'
+import { eachWord } from '../text/index.js'
 import { tokenLimit, wordsList } from './check-arguments.js'
 import { type AskOptions, labelNames } from './classify.js'
 import { type FoundTask, findTask } from './find-task.js'
 import { type HeadRow, headQuestion } from './head-question.js'
 import type { HeadOf, Session } from './loaded-parts.js'
 import { mapInTurns, Turns } from './pause.js'
-import { encodeTexts, estimateTokens } from './serving/encode-texts.js'
-import { charactersOfWords } from './tag.js'
+import { estimateTokens } from './serving/encode-texts.js'
+import { charactersOfWords, type WordsInput } from './tag.js'
+import { piecesOfWords, WORDS_A_LOOK } from './word-pieces.js'
 import { type Window, windowsOfWords } from './word-windows.js'
 
 /** A sentence of W words and its tree. */
@@ -21,29 +22,49 @@ export async function parse(session: Session, sentences: unknown, options: AskOp
   const task = findTask(session.parts, ['parser'], options.task, 'parse')
   const question = headQuestion(session.parts.model, task.head, task.saved?.adapter)
   const limit = tokenLimit(options.maxTokens ?? task.sequenceTokens, session.parts.model.config.encoder.maxPositions)
-  const blocks = await session.inBlocks(wordLists(sentences), charactersOfWords, async (block, words) => {
-    const windows = await parseWindows(block, words, limit)
-    const [rows] = await block.compute([question], windows)
-    return parsedSentences(task, words, windows, rows)
+  const inputs = wordsList<WordsInput>('sentences', sentences, (text) => text)
+  const blocks = await session.inBlocks(inputs, charactersOfWords, async (block, some) => {
+    const read = await readSentences(block, some, limit)
+    const [rows] = await block.compute([question], read.windows)
+    return parsedSentences(task, read, rows)
   })
   return blocks.length === 1 ? blocks[0] : blocks.flat()
 }
 
-/** The sentences' words in sequences of at most `limit` tokens. */
-export async function parseWindows(
+/** Sentences as words, and these in sequences. */
+export interface ReadSentences {
+  words: readonly (readonly string[])[]
+  windows: readonly ParseWindow[]
+}
+
+/** The sentences' words in sequences of at most `limit` tokens. A call that is refused is not split into words. */
+export async function readSentences(
   session: Session,
-  sentences: readonly (readonly string[])[],
+  sentences: readonly WordsInput[],
   limit: number,
-): Promise<ParseWindow[]> {
+): Promise<ReadSentences> {
   const { tokenizer } = session.parts
   await session.announce(estimateTokens(sentences.map(charactersOfWords)))
-  const pieces = await piecesOf(tokenizer, sentences)
-  const piecesOfWord = (form: string): { pieces: Int32Array } => ({ pieces: pieces.get(form)! })
   const turns = new Turns()
+  const words: (readonly string[])[] = []
+  for (const sentence of sentences) {
+    words.push(typeof sentence === 'string' ? await wordsOf(sentence, turns) : sentence)
+  }
+  const pieces = await piecesOfWords(tokenizer, words, turns)
+  const piecesOfWord = (form: string): { pieces: Int32Array } => ({ pieces: pieces.get(form)! })
   const windows: ParseWindow[][] = []
-  for (const [text, words] of sentences.entries())
-    windows.push(await windowsOfWords(words.map(piecesOfWord), text, limit, tokenizer, turns))
-  return windows.flat()
+  for (const [text, list] of words.entries())
+    windows.push(await windowsOfWords(list.map(piecesOfWord), text, limit, tokenizer, turns))
+  return { words, windows: windows.flat() }
+}
+
+async function wordsOf(sentence: string, turns: Turns): Promise<string[]> {
+  const words: string[] = []
+  await turns.next()
+  for (const { form } of eachWord(sentence)) {
+    if (words.push(form) % WORDS_A_LOOK === 0) await turns.next()
+  }
+  return words
 }
 
 type ParseWindow = Window<{ pieces: Int32Array }>
@@ -51,8 +72,7 @@ type ParseWindow = Window<{ pieces: Int32Array }>
 /** The trees that the head's answers say. */
 export async function parsedSentences(
   task: FoundTask<HeadOf<'parser'>>,
-  sentences: readonly (readonly string[])[],
-  windows: readonly ParseWindow[],
+  { words: sentences, windows }: ReadSentences,
   rows: readonly HeadRow[],
 ): Promise<ParsedSentence[]> {
   const names = {
@@ -67,25 +87,7 @@ export async function parsedSentences(
   windows.forEach(({ text }, window) => {
     byText[text].push(parses[window])
   })
-  return sentences.map((words, text) => ({ words: [...words], ...wholeParse(byText[text], words.length) }))
-}
-
-/** Throws BAD_ARGUMENT naming the place of what is neither a text nor a list of words. */
-export function wordLists(sentences: unknown): string[][] {
-  return wordsList('sentences', sentences, (text) =>
-    typeof text === 'string' ? splitWords(text).map(({ form }) => form) : text,
-  )
-}
-
-/** Pieces by word; one that the normaliser leaves nothing of is [UNK]. */
-async function piecesOf(
-  tokenizer: Tokenizer,
-  sentences: readonly (readonly string[])[],
-): Promise<Map<string, Int32Array>> {
-  const forms = [...new Set(sentences.flat())]
-  const encoded = await encodeTexts(tokenizer, forms, { addSpecialTokens: false })
-  const unknown = Int32Array.of(tokenizer.specialTokens.unkId)
-  return new Map(forms.map((form, i) => [form, encoded[i].tokenIds.length > 0 ? encoded[i].tokenIds : unknown]))
+  return mapInTurns(sentences, (words, text) => ({ words: [...words], ...wholeParse(byText[text], words.length) }))
 }
 
 function tagNames(saved: readonly string[] | undefined, count: number): readonly string[] | undefined {

@@ -7,7 +7,8 @@ import { type HeadRow, headQuestion } from './head-question.js'
 import { softmaxRow } from './head-scores.js'
 import type { HeadOf, Session } from './loaded-parts.js'
 import { mapInTurns, Turns } from './pause.js'
-import { encodeTexts, estimateTokens } from './serving/encode-texts.js'
+import { estimateTokens } from './serving/encode-texts.js'
+import { piecesOfWords, WORDS_A_LOOK } from './word-pieces.js'
 import { type Window, windowsOfWords } from './word-windows.js'
 
 export interface TaggedWord {
@@ -52,16 +53,20 @@ export async function tagWindows(
   const { tokenizer } = session.parts
   await session.announce(estimateTokens(inputs.map(charactersOfWords)))
   const texts = inputs.filter((input) => typeof input === 'string')
-  const placed = texts.length > 0 ? await tokenizer.encodeWithOffsets(texts) : []
+  const lists = inputs.filter((input) => typeof input !== 'string')
   const turns = new Turns()
-  let next = 0
-  const words = await Promise.all(
-    inputs.map((input) =>
-      typeof input === 'string' ? wordsOfText(tokenizer, input, placed[next++], turns) : givenWords(tokenizer, input),
-    ),
-  )
+  const placed = texts.length > 0 ? await tokenizer.encodeWithOffsets(texts) : []
+  const pieces = await piecesOfWords(tokenizer, lists, turns)
   const windows: Window<Word>[][] = []
-  for (const [text, list] of words.entries()) windows.push(await windowsOfWords(list, text, limit, tokenizer, turns))
+  let next = 0
+  // One after the other: side by side all of them would go on in the same turn of the event loop.
+  for (const [text, input] of inputs.entries()) {
+    const words =
+      typeof input === 'string'
+        ? await wordsOfText(tokenizer, input, placed[next++], turns)
+        : await givenWords(input, pieces, turns)
+    windows.push(await windowsOfWords(words, text, limit, tokenizer, turns))
+  }
   return windows.flat()
 }
 
@@ -96,9 +101,6 @@ export function wordsInputs(texts: unknown): WordsInput[] {
   return wordsList<WordsInput>('texts', texts, (text) => text)
 }
 
-/** Words between two looks at the clock. */
-const WORDS_A_LOOK = 256
-
 /** A text's words are those of the pre-tokeniser: white space and punctuation part them. */
 async function wordsOfText(
   tokenizer: Tokenizer,
@@ -120,16 +122,17 @@ async function wordsOfText(
 }
 
 /** Words that came as a list stay as they are. */
-async function givenWords(tokenizer: Tokenizer, words: readonly string[]): Promise<Word[]> {
-  if (words.length === 0) return []
-  const encoded = await encodeTexts(tokenizer, words, { addSpecialTokens: false })
+async function givenWords(
+  words: readonly string[],
+  pieces: ReadonlyMap<string, Int32Array>,
+  turns: Turns,
+): Promise<Word[]> {
+  const placed: Word[] = []
   let start = 0
-  return words.map((word, index) => {
-    const { tokenIds } = encoded[index]
-    // A word that the normaliser leaves nothing of keeps its place.
-    const pieces = tokenIds.length > 0 ? tokenIds : Int32Array.of(tokenizer.specialTokens.unkId)
-    const placed = { word, start, end: start + word.length, pieces }
+  for (const [index, word] of words.entries()) {
+    if (index % WORDS_A_LOOK === 0) await turns.next()
+    placed.push({ word, start, end: start + word.length, pieces: pieces.get(word)! })
     start += word.length + 1
-    return placed
-  })
+  }
+  return placed
 }

@@ -56,6 +56,6 @@ export { TokenChunker, type TokenChunkerOptions, type TokenChunks } from './toke
 export type { TokenOffsets } from './token-offsets.js'
 export { SPECIAL_TOKENS, Tokenizer } from './tokenizer.js'
 export { learnVocabulary, type VocabularyOptions, WordCounter } from './tokenizer-training.js'
-export { type SplitWord, splitWords } from './word-splitter.js'
+export { eachWord, type SplitWord, splitWords } from './word-splitter.js'
 export { type PackedPieces, type PlacedPieces, WordPieceEncoder } from './wordpiece-encoder.js'
 export type { LoadOptions, TokenizerDefinition } from './wordpiece-files.js'

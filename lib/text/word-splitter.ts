@@ -102,24 +102,31 @@ const graphemeSegmenter = new Intl.Segmenter('und', { granularity: 'grapheme' })
 
 /** The words of a text in order; nothing but white space lies between them. Linear time. */
 export function splitWords(text: string): SplitWord[] {
+  return [...eachWord(text)]
+}
+
+/** @internal As {@link splitWords}, one by one: of a long text no more is split than is asked for. */
+export function* eachWord(text: string): Generator<SplitWord, void, undefined> {
   const splitter = new Splitter()
   // White space is cut first: no rule looks further than that, so that time stays linear.
-  for (const match of text.matchAll(/\S+/g)) splitter.add(match[0], match.index, text)
-  return splitter.words
+  for (const match of text.matchAll(/\S+/g)) yield* splitter.wordsOf(match[0], match.index, text)
 }
 
 class Splitter {
-  readonly words: SplitWord[] = []
+  #words: SplitWord[] = []
   #token = 0
   /** An opening single quote is waiting for its partner: an apostrophe after s closes it. */
   #quoteOpen = false
 
-  add(chunk: string, offset: number, text: string): void {
+  /** `chunk`: what stands between white space. */
+  wordsOf(chunk: string, offset: number, text: string): SplitWord[] {
+    this.#words = []
     for (let at = 0; at < chunk.length; ) {
       PIECE.lastIndex = offset + at
       const piece = PIECE.exec(text)![0].slice(0, chunk.length - at)
       at += this.#piece(piece, offset + at, text, chunk.length - at)
     }
+    return this.#words
   }
 
   /** Adds a piece's words; returns how much of the text they take. */
@@ -188,7 +195,7 @@ class Splitter {
 
   /** Returns 1, the step to the next token. */
   #push(form: string, start: number): 1 {
-    this.words.push({ form, start, end: start + form.length, token: this.#token })
+    this.#words.push({ form, start, end: start + form.length, token: this.#token })
     return 1
   }
 }
