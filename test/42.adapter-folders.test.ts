@@ -14,6 +14,7 @@ import {
   type HeadConfig,
   listAdapters,
   loadModel,
+  type MixConfig,
   Model,
   mergeAdapter,
   readAdapterFolder,
@@ -173,6 +174,44 @@ describe('adapter folders', function () {
     await addAdapter(at('rte-added'), at('cola-adapter'), at('two'))
     assert.deepEqual(await scoresOf(at('two'), 'cola', 'cola'), await scores(model, 'cola', 'cola'))
     assert.deepEqual(await scoresOf(at('two'), 'rte', 'rte'), await scores(model, 'rte', 'rte'))
+  })
+
+  it('mixes of one name: one with the same numbers is shared, one with others gets a name of its own', async () => {
+    const tap = { mix: 'layers' }
+    const heads = HEADS.slice(0, 2).map((head): HeadConfig => ({ ...head, tap }) as HeadConfig)
+    const mixes: MixConfig[] = [{ name: 'layers', includeEmbeddings: true, layerNorm: false, init: 'uniform' }]
+    const config = { encoder: ENCODER, heads, mixes, adapters: ADAPTERS.slice(0, 2) }
+    await using mixed = await Model.create(config, { device: 'cpu' })
+    await writeFormula(mixed, () => true)
+    const tasks = TASKS.slice(0, 2)
+    await saveModelFolder(mixed, at('mixed'), { tasks })
+    const { model: plain } = await loadModel(at('mixed'), { heads: [], adapters: [], mixes: [], device: 'cpu' })
+    await using bare = plain
+    await saveModelFolder(bare, at('mixed-base'))
+    for (const name of ['rte', 'cola']) await extractAdapter(at('mixed'), name, at(`mixed-${name}`))
+    const [rte, cola] = [await scores(mixed, 'rte', 'rte'), await scores(mixed, 'cola', 'cola')]
+    await mixed.writeTensors({ 'mixes.layers.weights': Float32Array.of(3, -1, 0) })
+    await saveAdapter(mixed, 'cola', at('mixed-other'), { tasks })
+    const other = await scores(mixed, 'cola', 'cola')
+    assert.ok(worst(other, cola) > 1e-4)
+
+    for (const [second, names, expected] of [
+      ['mixed-cola', ['layers'], cola],
+      ['mixed-other', ['layers', 'cola-layers'], other],
+    ] as const) {
+      const adapterFolders = [at('mixed-rte'), at(second)]
+      const loaded = await loadModel(at('mixed-base'), { device: 'cpu', adapterFolders })
+      await using both = loaded.model
+      assert.deepEqual(
+        loaded.config.mixes?.map(({ name }) => name),
+        names,
+      )
+      assert.deepEqual([await scores(both, 'rte', 'rte'), await scores(both, 'cola', 'cola')], [rte, expected])
+      await addAdapter(at('mixed-base'), at('mixed-rte'), at(`${second}-one`))
+      await addAdapter(at(`${second}-one`), at(second), at(`${second}-two`))
+      assert.deepEqual(await scoresOf(at(`${second}-two`), 'rte', 'rte'), rte)
+      assert.deepEqual(await scoresOf(at(`${second}-two`), 'cola', 'cola'), expected)
+    }
   })
 
   for (const name of ['rte', 'ner']) {

@@ -3,7 +3,6 @@ import { copyFile, mkdir } from 'node:fs/promises'
 import { basename, join, resolve } from 'node:path'
 import { fileError, StrataError } from '../errors.js'
 import {
-  adapterParameters,
   adapterParts,
   fittedAdapter,
   readAdapterFolder,
@@ -66,11 +65,13 @@ export async function addAdapter(folder: string, adapterFolder: string, output: 
   const added = await fittedAdapter(found, await readAdapterFolder(adapterFolder), readerOf(found))
   const { config, tasks } = withAdapter(found, added)
   const { mapping } = exportMapping(config)
-  const names = adapterParameters(config.encoder, added)
   const copies = Object.entries(found.mapping).map(([ours, theirs]) => [theirs, mapping[ours]])
   await writeFolder(output, found, config, tasks, [
     ...copiedTensors(found.weightsFile, Object.fromEntries(copies)),
-    ...copiedTensors(added.weightsFile, Object.fromEntries(names.map((name) => [name, mapping[name]]))),
+    ...copiedTensors(
+      added.weightsFile,
+      Object.fromEntries(Object.entries(added.tensors).map(([name, stored]) => [stored, mapping[name]])),
+    ),
   ])
 }
 

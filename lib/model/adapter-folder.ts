@@ -7,12 +7,14 @@ import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
 import { fileError, StrataError } from '../errors.js'
+import { placedMixes } from './adapter-mixes.js'
 import type { AdapterConfig, EncoderConfig, HeadConfig, MixConfig, ModelConfig } from './config.js'
 import { checkFolderLink, packageVersion, readJson, syncPath, writeFileSynced } from './folder-files.js'
 import { SHARED_POOLER } from './huggingface-heads.js'
 import type { Model } from './model.js'
 import { adapterNorm, ENCODER_NORM, encoderNorms, modelParameterShapes } from './parameter-shapes.js'
 import { checkCounts, checkFloats } from './plausible-folder.js'
+import { readFloatTensor } from './read-tensor.js'
 import { inspectSafetensors } from './safetensors.js'
 import { type SavedTask, savedTaskProblem, savedTaskSchema } from './saved-task.js'
 import { adapterSchema, headSchema, mixSchema, parseBySchema } from './strata-file.js'
@@ -71,6 +73,12 @@ export interface AdapterFolder extends AdapterParts {
   folder: string
   weightsFile: string
   base: AdapterBase
+}
+
+/** An adapter as a base takes it. */
+export interface FittedAdapter extends AdapterFolder {
+  /** Name of the parameter → tensor in the weights file; a mix may have another name there. */
+  tensors: Record<string, string>
 }
 
 /** Where values of parameters come from: a live model, or a file. */
@@ -159,14 +167,14 @@ export async function readAdapterFolder(folder: string): Promise<AdapterFolder> 
 }
 
 /**
- * The adapter of a folder as a base takes it: with LayerNorms of its own where those that were trained with it are not the base's.
- * Throws BAD_CHECKPOINT when the adapter was made for another shape or for other weights, or when its weights are not what it describes.
+ * The adapter of a folder as a base takes it: with LayerNorms of its own where those that were trained with it are not the base's, and with
+ * mixes as {@link placedMixes} says. `read` gives undefined for what the base has and no file holds. Throws BAD_CHECKPOINT when the adapter was made for another shape or for other weights, or when its weights are not what it describes.
  */
 export async function fittedAdapter(
   base: { config: ModelConfig; folder: string },
   added: AdapterFolder,
-  read: ValueReader,
-): Promise<AdapterFolder> {
+  read: (name: string) => Promise<Float32Array> | Float32Array | undefined,
+): Promise<FittedAdapter> {
   const { config } = base
   for (const field of SHAPE_FIELDS) {
     if (config.encoder[field] === added.base[field]) continue
@@ -176,7 +184,7 @@ export async function fittedAdapter(
     )
   }
   await checkWeights(config.encoder, added)
-  const hashes = await encoderHashes(config, read)
+  const hashes = await encoderHashes(config, (name) => read(name)!)
   const { agreementsSha256: agreed } = added.base
   if (agreed !== undefined && agreed !== hashes.agreementsSha256) {
     const nameOf = (sha: string | null) => (sha === null ? 'none' : `those of hash ${sha.slice(0, 8)}`)
@@ -185,14 +193,25 @@ export async function fittedAdapter(
       `${added.folder}: the adapter was made for other agreements (gates and submodels): ${nameOf(agreed)}, ${base.folder} has ${nameOf(hashes.agreementsSha256)}; add it to the base that it was trained on`,
     )
   }
-  if (hashes.sha256 === added.base.sha256) return added
+  const file = (name: string): Float32Array => readFloatTensor(added.weightsFile, name)
+  const { parts, renamed } = await placedMixes(config, added, { model: read, file })
+  const placed = { ...added, ...parts }
+  if (hashes.sha256 === added.base.sha256) return withTensors(config.encoder, placed, renamed)
   if (hashes.frozenSha256 === added.base.frozenSha256) {
-    return { ...added, adapter: { ...added.adapter, layerNorms: true } }
+    const adapter = { ...added.adapter, layerNorms: true }
+    return withTensors(config.encoder, { ...placed, adapter }, renamed)
   }
   throw new StrataError(
     'BAD_CHECKPOINT',
     `${added.folder}: the adapter was made for other encoder weights than those of ${base.folder} (their hashes differ, also without the LayerNorms); add it to the base that it was trained on`,
   )
+}
+
+function withTensors(encoder: EncoderConfig, added: AdapterFolder, renamed: Record<string, string>): FittedAdapter {
+  const stored = (name: string): string =>
+    name.replace(/^mixes\.([^.]+)/, (whole, mix) => (Object.hasOwn(renamed, mix) ? `mixes.${renamed[mix]}` : whole))
+  const tensors = Object.fromEntries(adapterParameters(encoder, added).map((name) => [name, stored(name)]))
+  return { ...added, tensors }
 }
 
 /** Before anything is allocated for it: the adapter's file holds each of its tensors in its shape. */
@@ -245,7 +264,7 @@ export function withAdapter(
 }
 
 /** Names of the parameters that an adapter's folder holds. */
-export function adapterParameters(encoder: EncoderConfig, parts: AdapterParts): string[] {
+function adapterParameters(encoder: EncoderConfig, parts: AdapterParts): string[] {
   return Object.keys(modelParameterShapes(configOf(encoder, parts))).filter((name) => !name.startsWith('bert.'))
 }
 

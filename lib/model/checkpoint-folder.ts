@@ -6,13 +6,7 @@ import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileError, StrataError } from '../errors.js'
 import { Tokenizer } from '../text/index.js'
-import {
-  type AdapterFolder,
-  adapterParameters,
-  fittedAdapter,
-  readAdapterFolder,
-  withAdapter,
-} from './adapter-folder.js'
+import { type FittedAdapter, fittedAdapter, readAdapterFolder, withAdapter } from './adapter-folder.js'
 import type { AdapterConfig, AgreementConfig, HeadConfig, MixConfig, ModelConfig, PruningConfig } from './config.js'
 import { checkFolderLink, exists, packageVersion, readJson, syncPath, writeFileSynced } from './folder-files.js'
 import { exportMapping, type FileParts, importMapping } from './huggingface.js'
@@ -139,11 +133,15 @@ export async function loadModel(folder: string, options: LoadModelOptions = {}):
   const { mapping, leftBlocks, borrowed, fresh, unused } = importMapping(base, tensors, weightsFile, parts)
   if (!heads && agreements === undefined && !mixes && !adapters) checkComplete(fresh, parts, weightsFile)
   checkFloats(tensors, [...Object.values(mapping), ...Object.values(leftBlocks)], weightsFile)
-  const added: AdapterFolder[] = []
+  const added: FittedAdapter[] = []
   let { tasks } = inspected
   let config = base
   for (const adapterFolder of adapterFolders ?? []) {
-    const read = (name: string): Float32Array => readFloatTensor(weightsFile, mapping[name])
+    const read = (name: string): Float32Array | undefined => {
+      const from = added.find(({ tensors }) => tensors[name])
+      if (from) return readFloatTensor(from.weightsFile, from.tensors[name])
+      return mapping[name] === undefined ? undefined : readFloatTensor(weightsFile, mapping[name])
+    }
     const adapter = await fittedAdapter({ config, folder }, await readAdapterFolder(adapterFolder), read)
     ;({ config, tasks } = withAdapter({ config, tasks, folder }, adapter))
     added.push(adapter)
@@ -169,8 +167,7 @@ export async function loadModel(folder: string, options: LoadModelOptions = {}):
   try {
     await model.load(weightsFile, mapping)
     for (const adapter of added) {
-      const names = adapterParameters(encoder, adapter)
-      await model.load(adapter.weightsFile, Object.fromEntries(names.map((name) => [name, name])))
+      await model.load(adapter.weightsFile, adapter.tensors)
     }
     for (const [name, tensor] of Object.entries(leftBlocks)) {
       const left = readFloatTensor(weightsFile, tensor)
