@@ -13,7 +13,11 @@ const STATUS = { BAD_ARGUMENT: 400, UNSUPPORTED: 501, OVERLOADED: 503, DISPOSED:
 
 /** Loaded once a process, whoever asks first; a framework that loads its modules anew while you write code keeps it on globalThis. */
 function theEncoder(checkpoint) {
-  globalThis.encoder ??= Encoder.load(checkpoint, { warmUp: true })
+  globalThis.encoder ??= Encoder.load(checkpoint, { warmUp: true }).catch((error) => {
+    // Whoever asks next tries again; kept, the failed promise would end every later request.
+    globalThis.encoder = undefined
+    throw error
+  })
   return globalThis.encoder
 }
 
@@ -74,7 +78,10 @@ async function main([checkpoint, port = '8080']) {
   server.listen(Number(port), '127.0.0.1', () => console.log(`listening at http://127.0.0.1:${server.address().port}`))
 }
 
-main(process.argv.slice(2)).catch((error) => {
-  console.error(error.message)
-  process.exitCode = 1
-})
+module.exports = { theEncoder, embed }
+
+if (require.main === module)
+  main(process.argv.slice(2)).catch((error) => {
+    console.error(error.message)
+    process.exitCode = 1
+  })

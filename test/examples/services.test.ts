@@ -1,6 +1,6 @@
 /** The smaller services, and search over thousands of sentences. */
 import assert from 'node:assert/strict'
-import { copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { copyFileSync, cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { Encoder } from '../../lib/inference/index.js'
@@ -59,6 +59,28 @@ describe('other examples that serve', function () {
     service.process.kill('SIGTERM')
     assert.deepEqual(await service.ended, [0, null])
     assert.match(service.output(), /ended\n$/)
+  })
+
+  it('http-service.cjs: whoever asks after a load that failed has it tried again', async () => {
+    const script = join(folder, 'ask-twice.cjs')
+    writeFileSync(
+      script,
+      `const { renameSync } = require('node:fs')
+       const { theEncoder, embed } = require(${JSON.stringify(join(root, 'examples/http-service.cjs'))})
+       const [late, path] = process.argv.slice(2)
+       async function main() {
+         const failed = await Promise.allSettled([theEncoder(path), theEncoder(path)])
+         renameSync(late, path)
+         const encoder = await theEncoder(path)
+         const { vectors } = await embed(encoder, { texts: 'a hat' })
+         console.log(...failed.map(({ reason }) => reason.code), vectors.length, encoder === (await theEncoder(path)))
+         await encoder.dispose()
+       }
+       main()`,
+    )
+    cpSync(join(folder, 'model'), join(folder, 'late'), { recursive: true })
+    const { stdout, stderr } = await runScript(script, [join(folder, 'late'), join(folder, 'in-time')])
+    assert.equal(stdout, 'NOT_FOUND NOT_FOUND 1 true\n', stderr)
   })
 
   it('fine-tune-and-serve.ts serves what it has learned, learns again and swaps, without a dropped call', async () => {
