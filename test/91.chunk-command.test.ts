@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { Readable } from 'node:stream'
 import { gzipSync } from 'node:zlib'
 import { type ChunkRecord, chunkSentence, parseConllu, RawSentences, RELATION_PRESETS } from '../lib/text/index.js'
 import { runHere } from './helpers/cli-here.js'
@@ -151,6 +152,38 @@ describe('stratabert chunk', function () {
     )
   })
 
+  describe('from stdin', () => {
+    const stdin = Object.getOwnPropertyDescriptor(process, 'stdin')!
+    afterEach(() => Object.defineProperty(process, 'stdin', stdin))
+    const chunk = (text: string, ...args: string[]) => {
+      Object.defineProperty(process, 'stdin', { ...stdin, get: () => Readable.from([Buffer.from(text)]) })
+      return runHere('chunk', '--input', '-', '--format', 'conllu', ...args)
+    }
+
+    it('CoNLL-U is known behind other comments, and keeps CR LF', async () => {
+      const first = PARSED.replace('# sent_id = one\n', '# A treebank of ours, made in 2024\n# source: letters\n')
+      const windows = `${first.replaceAll('\n', '\r\n')}`
+      for (const args of [[], ['--from', 'conllu']]) {
+        const { code, stdout, stderr } = await chunk(windows, ...args)
+        assert.equal(code, 0, stderr)
+        const lines = stdout.split('\n')
+        assert.deepEqual(lines.slice(0, 2), ['# A treebank of ours, made in 2024\r', '# source: letters\r'])
+        assert.ok(lines.slice(0, -1).every((line) => line.endsWith('\r')))
+        assert.equal(lines.length, windows.split('\n').length)
+      }
+    })
+
+    it('text that begins like a comment is text, with CR LF too', async () => {
+      const { stdout } = await chunk('\r\n# Notes\r\n\r\n# More\r\nThe old man fed his dogs.\r\n')
+      assert.deepEqual(
+        parseConllu(stdout).map(({ comments }) => comments.at(-1)),
+        ['# text = # Notes', '# text = # More', '# text = The old man fed his dogs.'],
+      )
+      assert.ok(!stdout.includes('\r'))
+      assert.match((await chunk('# Notes\n')).stdout, /# text = # Notes/)
+    })
+  })
+
   it('puts every word of raw text into exactly one chunk', () => {
     const raw = new RawSentences()
     const lines = readFileSync(join(__dirname, '../examples/data/wikipedia-sample.txt'), 'utf8')
@@ -185,6 +218,6 @@ describe('stratabert chunk', function () {
     writeFileSync(cyclic, PARSED.replace('\t0\troot', '\t4\troot'))
     const output = join(folder, 'never.jsonl')
     await refused(['--input', cyclic, '--output', output], 2, /cyclic\.conllu:\d+: /)
-    assert.ok(!existsSync(output) && !existsSync(`${output}.part`))
+    assert.ok(!readdirSync(folder).some((name) => name.startsWith('never')))
   })
 })

@@ -7,10 +7,13 @@ const LONGEST_LINE_BYTES = 64 * 1024 * 1024
 
 /**
  * Lines of a file, or of stdin for `-`, one by one in bounded memory, without their line ends; a byte-order mark is removed.
- * Blank lines are kept: output line k belongs to input line k. Throws NOT_FOUND, BAD_FILE (empty) or BAD_DATA (invalid UTF-8, NUL,
+ * Blank lines are kept: output line k belongs to input line k. `keepCarriageReturns` leaves the CR of CR LF. Throws NOT_FOUND, BAD_FILE (empty) or BAD_DATA (invalid UTF-8, NUL,
  * a line above 64 MiB), naming file and line.
  */
-export async function* inputLines(input: string): AsyncGenerator<string> {
+export async function* inputLines(
+  input: string,
+  { keepCarriageReturns = false }: { keepCarriageReturns?: boolean } = {},
+): AsyncGenerator<string> {
   const label = input === '-' ? 'stdin' : input
   const stream = input === '-' ? process.stdin : createReadStream(input, { highWaterMark: 1 << 18 })
   let pieces: Buffer[] = []
@@ -30,7 +33,7 @@ export async function* inputLines(input: string): AsyncGenerator<string> {
       throw new StrataError('BAD_DATA', `${place}: is not valid UTF-8; convert the file, for example with iconv`)
     line++
     const text = bytes.toString('utf8')
-    return text.endsWith('\r') ? text.slice(0, -1) : text
+    return text.endsWith('\r') && !keepCarriageReturns ? text.slice(0, -1) : text
   }
   try {
     for await (const chunk of stream as AsyncIterable<Buffer>) {

@@ -5,31 +5,63 @@ import { inputLines } from './input-lines.js'
 export interface SentenceInput {
   /** CoNLL-U (also .gz), or text with a paragraph a line; - is stdin. */
   input: string
-  /** `auto` goes by the name .conllu, or by the first line of stdin. */
+  /** `auto` goes by the name .conllu, or by the first line of stdin that tells it. */
   from: 'auto' | 'conllu' | 'text'
 }
 
 /** A usual comment, or a row. */
 const CONLLU_LINE = /^(?:#\s*(?:newdoc|newpar)\b|#\s*(?:sent_id|text|generator|global\.columns)\s*=|\d+(?:[-.]\d+)?\t)/
+/** Blank, or something that may be a comment of CoNLL-U as well as a line of text ("# Notes"). */
+const UNDECIDED_LINE = /^\s*(?:#|$)/
+/** More lines than this before the first that decides are text. */
+const MOST_UNDECIDED = 1000
 
 /** The sentences of CoNLL-U or of raw text, one by one in bounded memory. */
 export async function* inputSentences({ input, from }: SentenceInput): AsyncGenerator<ConlluSentence> {
   const named = /\.conllu(?:\.gz)?$/i.test(input)
   if (input !== '-' && (from === 'conllu' || (from === 'auto' && named))) {
     yield* readConllu(input, { tolerant: true })
-    return
+  } else if (from === 'auto' && input === '-') {
+    const { isConllu, lines } = await decided(inputLines(input, { keepCarriageReturns: true }))
+    yield* isConllu ? conlluSentences(lines) : textSentences(lines)
+  } else if (from === 'conllu') yield* conlluSentences(inputLines(input, { keepCarriageReturns: true }))
+  else yield* textSentences(inputLines(input))
+}
+
+/** Reads to the first line that tells what a stream is; `lines` are all of it. */
+async function decided(stream: AsyncGenerator<string>): Promise<{ isConllu: boolean; lines: AsyncIterable<string> }> {
+  const held: string[] = []
+  let isConllu = false
+  while (held.length < MOST_UNDECIDED) {
+    const { value, done } = await stream.next()
+    if (done) break
+    held.push(value)
+    isConllu = CONLLU_LINE.test(value)
+    if (isConllu || !UNDECIDED_LINE.test(value)) break
   }
-  let isConllu = from === 'conllu' ? true : from === 'text' || input !== '-' ? false : undefined
-  const parser = new ConlluParser('stdin', { tolerant: true })
-  const raw = new RawSentences()
-  for await (const line of inputLines(input)) {
-    if (isConllu === undefined && line.trim() !== '') isConllu = CONLLU_LINE.test(line)
-    if (!isConllu) yield* raw.push(line)
-    else {
-      const sentence = parser.push(line)
-      if (sentence) yield sentence
+  const lines = async function* (): AsyncGenerator<string> {
+    try {
+      yield* held
+      yield* stream
+    } finally {
+      await stream.return(undefined)
     }
+  }
+  return { isConllu, lines: lines() }
+}
+
+/** CR LF stays with the sentence, which is written with the line ends that it came with. */
+async function* conlluSentences(lines: AsyncIterable<string>): AsyncGenerator<ConlluSentence> {
+  const parser = new ConlluParser('stdin', { tolerant: true })
+  for await (const line of lines) {
+    const sentence = parser.push(line)
+    if (sentence) yield sentence
   }
   const last = parser.finish()
   if (last) yield last
+}
+
+async function* textSentences(lines: AsyncIterable<string>): AsyncGenerator<ConlluSentence> {
+  const raw = new RawSentences()
+  for await (const line of lines) yield* raw.push(line.endsWith('\r') ? line.slice(0, -1) : line)
 }
