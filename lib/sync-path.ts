@@ -7,11 +7,13 @@ import { type FileHandle, open, stat } from 'node:fs/promises'
 import { promisify } from 'node:util'
 
 const WINDOWS = process.platform === 'win32'
-const flush = promisify(fsync)
 
-/** Flushes an open file to the disk. By its descriptor: handles under Yarn's Plug'n'Play are Yarn's own, without `sync`. */
+/** Flushes an open file to the disk. */
+export const syncDescriptor: (descriptor: number) => Promise<void> = promisify(fsync)
+
+/** The same of a handle. By its descriptor: handles under Yarn's Plug'n'Play are Yarn's own, without `sync`. */
 export function syncFile({ fd }: FileHandle): Promise<void> {
-  return flush(fd)
+  return syncDescriptor(fd)
 }
 
 /** Flushes a file or a folder's entries to the disk. */

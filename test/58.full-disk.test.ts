@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout } from 'node:timers/promises'
+import { writeOutput } from '../lib/output-file.js'
 import { huggingFaceModelFiles, newestCheckpoint, openRunFolder, TrainingEvents, train } from '../lib/training/index.js'
 import { tinyModel, tinySettings, tinyStage } from './helpers/tiny-training.js'
 
@@ -74,6 +76,21 @@ describe('a run whose folder cannot be written', function () {
     const result = await runInto(runPath, () => {})
     assert.equal(result.status, 'completed')
     assert.equal(result.state.step, 12)
+  })
+
+  it('a file of results that finds no room: DISK_FULL, its part is removed and the file before it stays', async () => {
+    const disk = join(folder, 'disk')
+    const output = join(disk, 'vectors.jsonl')
+    writeFileSync(output, 'before')
+    const work = writeOutput(output, 'write the vectors', async (write) => {
+      // As a command that computes on while this is written.
+      const written = write('1'.repeat(8 << 20))
+      await setTimeout(50)
+      await written
+    })
+    await assert.rejects(work, { code: 'DISK_FULL', exitCode: 1, message: /write the vectors.*vectors\.jsonl/ })
+    assert.deepEqual(readdirSync(disk), ['vectors.jsonl'])
+    assert.equal(readFileSync(output, 'utf8'), 'before')
   })
 
   it('read-only: READ_ONLY, and the last good checkpoint stays whole', async () => {

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { Readable } from 'node:stream'
@@ -8,6 +8,7 @@ import { Encoder } from '../lib/inference/index.js'
 import { packTexts } from '../lib/inference/packed-texts.js'
 import { computeThreads, encoderConfig, Model, saveModelFolder } from '../lib/model/index.js'
 import { Tokenizer } from '../lib/text/index.js'
+import { runHere } from './helpers/cli-here.js'
 import { runCli } from './helpers/cli-process.js'
 
 const shared = process.env.STRATABERT_SHARED ?? resolve(__dirname, '../../shared/data')
@@ -266,7 +267,16 @@ describe('Encoder', function () {
       const refused = await embed(['--input', 'long.txt', '--output', 'refused.jsonl', '--no-truncate'])
       assert.equal(refused.code, 2)
       assert.match(refused.stderr, /^error\[BAD_ARGUMENT\]: line 2 has more than 24 tokens/)
-      assert.ok(!existsSync(join(folder, 'refused.jsonl')) && !existsSync(join(folder, 'refused.jsonl.part')))
+      assert.ok(!readdirSync(folder).some((name) => name.startsWith('refused')))
+    })
+
+    it('a full disk is told as such, also while the next texts are computed', async function () {
+      if (process.platform !== 'linux') this.skip()
+      writeFileSync(join(folder, 'many.txt'), 'the man\n'.repeat(2000))
+      const asked = ['--input', join(folder, 'many.txt'), '--device', 'cpu', '--output', '/dev/full']
+      const { code, stderr } = await runHere('embed', join(folder, 'model'), ...asked)
+      assert.equal(code, 1)
+      assert.match(stderr, /^error\[DISK_FULL\]: cannot write the vectors: no space left for \/dev\/full/)
     })
 
     const bad: [string, Buffer, RegExp][] = [

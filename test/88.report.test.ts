@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict'
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { execFileSync } from 'node:child_process'
+import { lstatSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { readFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import axe, { type AxeResults } from 'axe-core'
@@ -160,6 +162,19 @@ describe('stratabert report', function () {
       const [output, inputs] = [at('good/metrics.jsonl'), [at('good')]]
       await assert.rejects(writeReport({ inputs, output }), refuses('BAD_ARGUMENT', 'exists and is no report'))
       for (const _ of [1, 2]) assert.equal((await report('good', 'good')).runs, 1)
+    })
+
+    it('a link to a report stays one, and a pipe takes the page', async function () {
+      if (process.platform === 'win32') this.skip()
+      writeRun(at('linked'))
+      symlinkSync('real.html', at('link.html'))
+      for (const _ of [1, 2]) await report('link', 'linked')
+      assert.ok(lstatSync(at('link.html')).isSymbolicLink())
+      const page = readFileSync(at('real.html'), 'utf8')
+      execFileSync('mkfifo', [at('pipe.html')])
+      const [read] = await Promise.all([readFile(at('pipe.html'), 'utf8'), report('pipe', 'linked')])
+      assert.ok(lstatSync(at('pipe.html')).isFIFO())
+      assert.ok(read.length > 0.99 * page.length && read.endsWith(page.slice(-20)))
     })
 
     it('thinning a curve keeps every spike within its envelope and says so', async () => {

@@ -1,8 +1,5 @@
-import { once } from 'node:events'
-import { open } from 'node:fs/promises'
-import { finished } from 'node:stream/promises'
 import type { Command } from 'commander'
-import { fileError } from '../errors.js'
+import { type Write, writeOutput } from '../output-file.js'
 import {
   attachmentTable,
   type EvaluationReport,
@@ -54,25 +51,28 @@ export function registerEvaluate(program: Command): void {
 
 async function evaluate(checkpoint: string, flags: EvaluateFlags): Promise<void> {
   const progress = progressNotes()
-  const predictions = flags.predictions === undefined ? undefined : await predictionWriter(flags.predictions)
-  const report = await evaluateCheckpoint(checkpoint, {
-    data: dataSlots(flags.data) as Record<string, string | string[]>,
-    heads: flags.task,
-    device: flags.device,
-    precision: flags.precision,
-    onProgress: progress.say,
-    onPrediction: predictions?.write,
-    submissions: flags.submissions,
-    onSubmission: (file) => {
-      progress.done()
-      note(`wrote ${file}`)
-    },
-    onTaskPrediction: predictions?.add,
-  }).catch((error) => {
-    predictions?.leave()
-    throw error
-  })
-  await predictions?.close()
+  const evaluated = (write?: Write, signal?: AbortSignal): Promise<EvaluationReport> => {
+    const tell = write && ((prediction: object) => write(`${JSON.stringify(prediction)}\n`))
+    return evaluateCheckpoint(checkpoint, {
+      data: dataSlots(flags.data) as Record<string, string | string[]>,
+      heads: flags.task,
+      device: flags.device,
+      precision: flags.precision,
+      signal,
+      onProgress: progress.say,
+      onPrediction: tell,
+      submissions: flags.submissions,
+      onSubmission: (file) => {
+        progress.done()
+        note(`wrote ${file}`)
+      },
+      onTaskPrediction: tell && ((prediction) => void tell(prediction)),
+    })
+  }
+  // The file is opened before anything is computed: a path that cannot be written is told at once.
+  const report = await (flags.predictions === undefined
+    ? evaluated()
+    : writeOutput(flags.predictions, 'write the predictions', evaluated))
   progress.done()
   for (const warning of report.warnings) note(warning)
   if (flags.json) return printJson(report)
@@ -93,31 +93,4 @@ function describe({ checkpoint, text, rows, tasks }: EvaluationReport): string[]
     ...attachmentTable(rows),
     ...taskTable(byTask),
   ]
-}
-
-/** The file is there before anything is computed: a path that cannot be written is told at once. */
-async function predictionWriter(path: string) {
-  const handle = await open(path, 'w').catch((error) => {
-    throw fileError(error, path, 'write the predictions')
-  })
-  const file = handle.createWriteStream()
-  // Waited for in close(); an early failure must not count as unhandled until then.
-  const whole = finished(file).catch((error) => {
-    throw fileError(error, path, 'write the predictions')
-  })
-  whole.catch(() => {})
-  const add = (prediction: object): boolean => file.write(`${JSON.stringify(prediction)}\n`)
-  return {
-    /** For who cannot wait; close() tells what went wrong. */
-    add: (prediction: object) => void add(prediction),
-    write: async (prediction: object) => {
-      if (!add(prediction)) await Promise.race([whole, once(file, 'drain')])
-    },
-    close: async () => {
-      file.end()
-      await whole
-    },
-    /** After a failure elsewhere. */
-    leave: () => void file.destroy(),
-  }
 }

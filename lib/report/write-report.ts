@@ -1,7 +1,7 @@
-import { existsSync } from 'node:fs'
-import { mkdir, open, rename, rm, writeFile } from 'node:fs/promises'
-import { basename, dirname, resolve } from 'node:path'
+import { mkdir, open, stat } from 'node:fs/promises'
+import { dirname, resolve } from 'node:path'
 import { fileError, StrataError } from '../errors.js'
+import { replaceOutput } from '../output-file.js'
 import { html } from './html.js'
 import { readInputs } from './inputs.js'
 import { readPageAssets } from './page-assets.js'
@@ -11,7 +11,7 @@ import { reportSections } from './sections.js'
 export interface ReportOptions {
   /** Run folders and output folders of `probe`, `layers` and `compare`, or one of their files. */
   inputs: readonly string[]
-  /** The HTML file; a report that is there is replaced, any other file is refused. */
+  /** The HTML file; a report that is there is replaced, any other file is refused. A pipe or device is written straight. */
   output: string
   /** Default: the inputs' names. */
   title?: string
@@ -67,7 +67,9 @@ export async function writeReport({ inputs: paths, output, title }: ReportOption
 
 /** Only a page of our own may be replaced: a slip of the hand shall not cost a metrics.jsonl. */
 async function refuseOtherFiles(path: string): Promise<void> {
-  if (!existsSync(path)) return
+  // A pipe or device has nothing to lose, and waits for a writer when it is read.
+  const found = await stat(path).catch(() => undefined)
+  if (!found || found.isFIFO() || found.isCharacterDevice() || found.isSocket()) return
   try {
     await using file = await open(path)
     const { buffer, bytesRead } = await file.read(Buffer.alloc(4096), 0, 4096, 0)
@@ -81,13 +83,10 @@ async function refuseOtherFiles(path: string): Promise<void> {
 }
 
 async function replace(path: string, content: string): Promise<void> {
-  const temporary = resolve(dirname(path), `.${basename(path)}.${process.pid}.tmp`)
   try {
     await mkdir(dirname(path), { recursive: true })
-    await writeFile(temporary, content)
-    await rename(temporary, path)
+    await replaceOutput(path, content)
   } catch (error) {
-    await rm(temporary, { force: true })
     throw fileError(error, path, 'write the report')
   }
 }

@@ -1,8 +1,7 @@
 /** Files for GLUE's server: `index TAB prediction`, named as it wants them. */
-import { open } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileError, StrataError } from '../errors.js'
-import { syncFile } from '../sync-path.js'
+import { replaceOutput } from '../output-file.js'
 import type { TextTaskDefinition } from './text-definition.js'
 import type { OpenedTask } from './types.js'
 
@@ -59,17 +58,9 @@ export async function writeGlueSubmission(
 ): Promise<string> {
   const { file, text } = glueSubmission(task, split, rows)
   const path = join(folder, file)
-  try {
-    const handle = await open(path, 'w')
-    try {
-      await handle.writeFile(text)
-      await syncFile(handle)
-    } finally {
-      await handle.close()
-    }
-  } catch (error) {
+  await replaceOutput(path, text, { durable: true }).catch((error) => {
     throw fileError(error, path, 'write the submission')
-  }
+  })
   return path
 }
 

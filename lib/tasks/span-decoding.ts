@@ -3,9 +3,9 @@
  * pairs over all windows of a context, each token judged in the window that shows most around it. The text is cut out of the context by
  * character offsets.
  */
-import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileError } from '../errors.js'
+import { replaceOutput } from '../output-file.js'
 
 /** A part of a context's tokens that stands in one sequence. */
 export interface SpanWindow {
@@ -247,7 +247,7 @@ export async function writeSpanPredictions(
   }
   for (const [name, content] of Object.entries(files)) {
     const path = join(folder, name)
-    await writeFile(path, content).catch((error) => {
+    await replaceOutput(path, content).catch((error) => {
       throw fileError(error, path, 'write the predictions')
     })
   }

@@ -1,10 +1,9 @@
 /** Sentences to CoNLL-U text: what was read is written back byte for byte. */
-import { createWriteStream } from 'node:fs'
-import { rename, rm } from 'node:fs/promises'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { createGzip } from 'node:zlib'
-import { fileError, StrataError } from '../errors.js'
+import { StrataError } from '../errors.js'
+import { writeOutput } from '../output-file.js'
 import { CONLLU_COLUMNS, type ConlluRow, type ConlluSentence } from './conllu.js'
 
 /** The sentence with its comments and the blank line that ends it. Throws BAD_DATA for a cell that no column can hold. */
@@ -96,14 +95,13 @@ function newRow(
 }
 
 /**
- * Writes a file (gzipped if its name ends in .gz) as the sentences come, beside its place, and moves it there when it is whole.
+ * Writes a file (gzipped if its name ends in .gz) as the sentences come; it appears when it is whole. A pipe or device is written straight.
  * Returns the number of sentences. Throws BAD_DATA and the errors of files.
  */
 export async function writeConllu(
   path: string,
   sentences: Iterable<ConlluSentence> | AsyncIterable<ConlluSentence>,
 ): Promise<number> {
-  const partial = `${path}.partial-${process.pid}`
   let count = 0
   const texts = async function* (): AsyncGenerator<string> {
     for await (const sentence of sentences) {
@@ -111,14 +109,12 @@ export async function writeConllu(
       yield formatConllu(sentence)
     }
   }
-  try {
-    const out = createWriteStream(partial)
-    if (/\.gz$/i.test(path)) await pipeline(Readable.from(texts()), createGzip(), out)
-    else await pipeline(Readable.from(texts()), out)
-    await rename(partial, path)
-  } catch (error) {
-    await rm(partial, { force: true })
-    throw fileError(error, path, 'write the CoNLL-U file')
-  }
+  await writeOutput(path, 'write the CoNLL-U file', async (write) => {
+    const take = async (pieces: AsyncIterable<string | Uint8Array>): Promise<void> => {
+      for await (const piece of pieces) await write(piece)
+    }
+    if (/\.gz$/i.test(path)) await pipeline(Readable.from(texts()), createGzip(), take)
+    else await take(texts())
+  })
   return count
 }

@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto'
 import { createReadStream, existsSync } from 'node:fs'
 import { mkdir, open, readdir, rename, rm, symlink, writeFile } from 'node:fs/promises'
 import { dirname, join, sep } from 'node:path'
+import { replaceOutput } from '../output-file.js'
 import { syncFile, syncPath } from '../sync-path.js'
 
 export { syncPath }
@@ -34,15 +35,7 @@ export async function writeSynced(path: string, content: string): Promise<void> 
 
 /** Replaces a file in one move. */
 export async function replaceFile(path: string, content: string): Promise<void> {
-  const temporary = `${path}.tmp.${process.pid}`
-  try {
-    await writeSynced(temporary, content)
-    await rename(temporary, path)
-  } catch (error) {
-    await rm(temporary, { force: true })
-    throw error
-  }
-  await syncPath(dirname(path))
+  await replaceOutput(path, content, { durable: true })
 }
 
 /** Points the symbolic link `path` at `target` in one move; where the file system has no links, a text file says the target. */

@@ -1,7 +1,8 @@
 /** Files of a probe report. Each appears whole or not at all. */
-import { mkdir, rename, rm, writeFile } from 'node:fs/promises'
+import { mkdir } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { fileError } from '../../errors.js'
+import { replaceOutput } from '../../output-file.js'
 import type { ProbeCell, ProbeReport } from './probe-report.js'
 import { probeCsv, probeMarkdown } from './probe-table.js'
 
@@ -40,13 +41,10 @@ export async function writePredictions(
 }
 
 async function writeWhole(path: string, text: string): Promise<void> {
-  const part = `${path}.part`
   try {
     await mkdir(dirname(path), { recursive: true })
-    await writeFile(part, text)
-    await rename(part, path)
+    await replaceOutput(path, text)
   } catch (error) {
-    await rm(part, { force: true })
     throw fileError(error, path, 'write the report')
   }
 }

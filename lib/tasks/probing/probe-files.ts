@@ -2,10 +2,11 @@
  * Probing tasks as files: a sentence probe in SentEval's layout (`SentLen.txt`), token and pair probes as JSON lines, and `probes.json`,
  * which says what they are. The same sets give the same bytes.
  */
-import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
 import { fileError, StrataError } from '../../errors.js'
+import { replaceOutput } from '../../output-file.js'
 import { readJsonExamples } from './json-examples.js'
 import { probeName } from './probe-tasks.js'
 import { MARK_OF_SPLIT, readSentEvalFile } from './senteval-files.js'
@@ -54,13 +55,13 @@ export async function writeProbeSets(
     const tasks: IndexedTask[] = []
     for (const set of sets) {
       const file = `${set.name}.${set.kind === 'sentence' ? 'txt' : 'jsonl'}`
-      await replace(join(directory, file), set.kind === 'sentence' ? sentenceLines(set) : jsonLines(set))
+      await replaceOutput(join(directory, file), set.kind === 'sentence' ? sentenceLines(set) : jsonLines(set))
       const { name, kind, classes, source, notes } = set
       const sizes = { train: probeSize(set, 'train'), dev: probeSize(set, 'dev'), test: probeSize(set, 'test') }
       tasks.push({ name, kind, file, classes, sizes, source, notes })
     }
     const index = { format: 1, content: 'probing tasks', ...details, tasks }
-    await replace(join(directory, INDEX), `${JSON.stringify(index, null, 2)}\n`)
+    await replaceOutput(join(directory, INDEX), `${JSON.stringify(index, null, 2)}\n`)
   } catch (error) {
     throw fileError(error, directory, 'write the probing tasks')
   }
@@ -76,12 +77,6 @@ function jsonLines({ splits }: Extract<ProbeSet, { kind: 'token' | 'pair' }>): s
   return PROBE_SPLITS.map((split) =>
     splits[split].map((example) => `${JSON.stringify({ split: MARK_OF_SPLIT[split], ...example })}\n`).join(''),
   ).join('')
-}
-
-async function replace(path: string, content: string): Promise<void> {
-  const partial = `${path}.part`
-  await writeFile(partial, content)
-  await rename(partial, path)
 }
 
 /**
