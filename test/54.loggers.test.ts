@@ -3,6 +3,7 @@ import { execFileSync } from 'node:child_process'
 import { appendFileSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { taskTable } from '../lib/recipes/index.js'
 import { type StepEvent, type TrainingEvent, TrainingEvents } from '../lib/training/events.js'
 import { openMetricsLog } from '../lib/training/metrics-log.js'
 import { createProgressLine, duration } from '../lib/training/progress-line.js'
@@ -249,6 +250,20 @@ describe('loggers', () => {
       const evaluating: TrainingEvent = { type: 'evaluating', step: 2, task: 'joint', batches: 30, of: 80 }
       assert.match(written(true, 100, [evaluating]), /scoring held-out data of joint {2}30\/80/)
       assert.equal(written(false, 100, [evaluating]), '')
+    })
+
+    it('shows shares × 100 and a threshold as what it is, as the table does', () => {
+      const metrics = { f1: 0.75, exactMatch: 0.7, bestF1: 0.8, bestF1Threshold: -1.5 }
+      const tasks = { qa: { dev: { main: 0.75, loss: 1, count: 8, metrics } } }
+      const evaluation: TrainingEvent = { type: 'evaluation', step: 3, stage: 'main', scores: {}, tasks, seconds: 1 }
+      assert.equal(
+        written(false, 80, [evaluation]),
+        'step 3  held out\n  qa  f1 75.00   exactMatch 70.00   bestF1 80.00   bestF1Threshold -1.50 logits   loss 1.000\n',
+      )
+      assert.deepEqual(taskTable(tasks), [
+        'task  split  examples    loss                                                             score × 100',
+        'qa    dev           8  1.0000  f1 75.00  exactMatch 70.00  bestF1 80.00  bestF1Threshold -1.50 logits',
+      ])
     })
 
     it('tells the learned mixes at the end, and why a stage ended early', () => {

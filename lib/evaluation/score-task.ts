@@ -88,7 +88,7 @@ export async function scoreTask(
   return {
     task: task.name,
     split,
-    count,
+    count: scorer.examples ?? count,
     loss: set.labelled ? lossSum / count : Number.NaN,
     metrics,
     main: metrics[task.metrics[0]] ?? Number.NaN,

@@ -65,6 +65,7 @@ export function spanScorer(context: TaskScorerContext): TaskScorer {
     })
   }
   return {
+    examples: set.examples,
     add(batch, index, { logits }) {
       if (logits?.shape[1] !== 2 || logits.shape[0] !== batch.tokenIds.length) {
         throw new StrataError(

@@ -21,6 +21,8 @@ export interface TaskPrediction extends ExamplePlace {
 
 /** Collects a model's answers batch by batch. Each task kind has one. */
 export interface TaskScorer {
+  /** Examples that the figures are over, where these are not the labels that the head judges: a question may have several windows. */
+  readonly examples?: number
   /** `evaluation` is what the task's head said about batch `index` of pass 0. */
   add(batch: PackedBatch, index: number, evaluation: HeadEvaluation): void
   /** Called once after the last batch: the figures over the whole set, by metric name; empty without labels. */

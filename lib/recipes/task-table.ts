@@ -1,7 +1,7 @@
-import type { SplitScores } from '../training/index.js'
+import { type SplitScores, shownMetric } from '../training/index.js'
 import { alignedTable } from './held-out-table.js'
 
-/** Lines of a table with one row a task and split: its metrics × 100, the main one first. */
+/** Lines of a table with one row a task and split: its metrics, the main one first: shares × 100, other numbers with their unit. */
 export function taskTable(tasks: Readonly<Record<string, Readonly<Record<string, SplitScores>>>>): string[] {
   const rows = Object.entries(tasks).flatMap(([task, splits]) =>
     Object.entries(splits).map(([split, { count, loss, metrics }]) => [
@@ -10,7 +10,7 @@ export function taskTable(tasks: Readonly<Record<string, Readonly<Record<string,
       count.toLocaleString('en-US'),
       loss.toFixed(4),
       Object.entries(metrics)
-        .map(([name, value]) => `${name} ${(100 * value).toFixed(2)}`)
+        .map(([name, value]) => `${name} ${shownMetric(name, value)}`)
         .join('  '),
     ]),
   )

@@ -80,7 +80,7 @@ export interface OpenedTask {
   train?: TaskSet
   /** Labelled held-out sets: `dev`, `dev-mismatched` … */
   evaluation: Record<string, TaskSet>
-  /** Sets that neither training nor selection looks at, often without labels: `test`, `test-mismatched` … */
+  /** Sets that neither training nor selection looks at; `labelled` says whether they can be scored: `test`, `test-mismatched` … */
   prediction: Record<string, TaskSet>
   /** What a user should know: bad rows, rows without a label, cut examples, a split made by seed. One sentence each. */
   notes: string[]
@@ -97,7 +97,7 @@ export interface TaskDefinition {
   labels?: readonly string[]
 }
 
-/** Files by split: `train`, `dev` and other held-out names with labels, `test…` without. */
+/** Files by split: `train`, `dev` and other held-out names with labels, `test…` with or without. */
 export type TaskFiles = Readonly<Record<string, string | readonly string[]>>
 
 /** What opening a task of any kind takes. */
@@ -145,7 +145,7 @@ export type TaskOpener<D extends TaskDefinition = TaskDefinition> = (options: Op
 export interface TaskScores {
   task: string
   split: string
-  /** Labels that were judged. */
+  /** Labels that were judged; of a span task its questions, however many windows they have. */
   count: number
   /** Mean loss: nats, or squared error for a regression. */
   loss: number

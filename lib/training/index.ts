@@ -24,6 +24,7 @@ export {
 export { readGates } from './gates.js'
 export { type GradientReading, readGradientNorms } from './gradient-norms.js'
 export { addGradients, labelCounts } from './gradients.js'
+export { shownMetric } from './metric-scale.js'
 export { type MixReading, mixReadings, readMixes } from './mix-weights.js'
 export type { CardText } from './model-card.js'
 export { huggingFaceModelFiles, type ModelFiles, plainModelFiles } from './model-files.js'

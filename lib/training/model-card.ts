@@ -1,5 +1,6 @@
 /** README.md of a checkpoint: what the model is, what it was trained on and how well it does. */
 import type { ModelConfig, PrunedWeights } from '../model/index.js'
+import { shownMetric } from './metric-scale.js'
 import { softwareVersions } from './run-environment.js'
 import type { Stage, StageScores, TrainingState } from './types.js'
 
@@ -42,7 +43,7 @@ export function modelCard(
   const rows = Object.entries(scores.tasks).flatMap(([task, splits]) =>
     Object.entries(splits).flatMap(([split, { metrics, count }]) =>
       Object.entries(metrics).map(
-        ([metric, value]) => `| ${task} | ${split} | ${metric} | ${percent(value)} | ${count} |`,
+        ([metric, value]) => `| ${task} | ${split} | ${metric} | ${shownMetric(metric, value)} | ${count} |`,
       ),
     ),
   )

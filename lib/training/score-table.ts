@@ -1,9 +1,10 @@
 /** The tasks' scores of an evaluation as lines of text. */
+import { shownMetric } from './metric-scale.js'
 import type { SplitScores } from './types.js'
 import { leadingSplit } from './watched-score.js'
 
 /**
- * One line a task: its main metric × 100, then its other metrics, its loss and the splits after the first.
+ * One line a task: its main metric, then its other metrics (shares × 100), its loss and the splits after the first.
  *
  *     mnli  accuracy 55.02   loss 0.934   dev-mismatched 56.10
  *     rte   accuracy 54.15   loss 0.690
@@ -18,7 +19,7 @@ export function scoreTable(tasks: Record<string, Record<string, SplitScores>>, m
     const others = Object.entries(metrics).filter(([metric]) => metric !== name)
     const more = Object.entries(splits).filter(([split]) => split !== lead.split)
     const rest = [
-      ...others.map(([metric, value]) => `${metric} ${percent(value)}`),
+      ...others.map(([metric, value]) => `${metric} ${shownMetric(metric, value)}`),
       `loss ${loss.toFixed(3)}`,
       ...more.map(([split, scores]) => `${split} ${percent(scores.main)}`),
     ]

@@ -133,9 +133,9 @@ export interface SplitScores {
   main: number
   /** Mean loss. */
   loss: number
-  /** Examples that were judged. */
+  /** Examples that were judged: questions of span and ranking tasks, words of tagging and parsing. */
   count: number
-  /** Every metric by name, as fractions; correlations lie in -1 … 1. */
+  /** Every metric by name, as fractions; correlations lie in -1 … 1, thresholds are in logits. */
   metrics: Record<string, number>
 }
 
