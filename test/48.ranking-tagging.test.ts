@@ -427,8 +427,16 @@ describe('Scores of span tasks', () => {
       ]).flat()
     })
     const predictions: TaskPrediction[] = []
-    const { metrics, main } = await scoreTask(model, task, 'dev', { predictions: (one) => predictions.push(one) })
-    assert.deepEqual([metrics, main], [{ exactMatch: 1, f1: 1 }, 1])
+    const scores = await scoreTask(model, task, 'dev', { predictions: (one) => predictions.push(one) })
+    // The loss is a mean over windows, the examples are questions.
+    assert.deepEqual(scores, {
+      task: 'qa',
+      split: 'dev',
+      count: 2,
+      loss: 1,
+      metrics: { f1: 1, exactMatch: 1 },
+      main: 1,
+    })
     assert.equal(predictions[1].span!.start, CONTEXT.indexOf('ran home'))
     assert.deepEqual(
       predictions.map(({ id, predicted, expected }) => [id, predicted, expected]),
@@ -437,6 +445,20 @@ describe('Scores of span tasks', () => {
         ['home', 'ran home', ['ran home']],
       ],
     )
+  })
+
+  it('a test set is labelled when its questions have answers, in every file', async () => {
+    const answered = file('answered.json', squad(CONTEXT, questions))
+    const open = file('open.json', squad(CONTEXT, [{ id: 'open' }]))
+    const labelled = async (definition: typeof SQUAD_11, ...test: string[]) => {
+      const task = await openSpanTask({ definition, data: { test }, tokenizer, seed: 1, name: 'qa' })
+      return [task.prediction.test.labelled, task.prediction.test.examples]
+    }
+    assert.deepEqual(await labelled(SQUAD_11, answered), [true, 2])
+    assert.deepEqual(await labelled(SQUAD_11, open), [false, 1])
+    assert.deepEqual(await labelled(SQUAD_11, answered, open), [false, 3])
+    const some = file('some.json', squad(CONTEXT, [questions[0], { id: 'none' }]))
+    assert.deepEqual(await labelled(SQUAD_20, some), [true, 2])
   })
 
   it('2.0: the threshold decides, the best one is found', async () => {

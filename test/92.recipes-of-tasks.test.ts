@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setImmediate } from 'node:timers/promises'
@@ -112,6 +112,43 @@ describe('recipes of labelled tasks', function () {
       data: { mood: files.mood },
     })
     assert.equal(report.tasks[0].count, 160)
+  })
+
+  it('evaluate scores a test split that has labels, too', async () => {
+    const unlabelled = join(folder, 'no-moods.csv')
+    writeFileSync(unlabelled, 'text\nthe music of the river\n')
+    const data = { mood: { dev: files.mood, test: files.mood, 'test-other': unlabelled } }
+    const report = await evaluateCheckpoint(output('mood'), { device: 'cpu', precision: 'fp32', data })
+    const [dev, test, ...rest] = report.tasks
+    assert.deepEqual([dev.split, test.split, rest], ['dev', 'test', []])
+    assert.deepEqual({ ...test, split: 'dev' }, dev)
+  })
+
+  it('evaluate --predictions keeps the old file until the new one is whole', async () => {
+    const said = join(folder, 'said.jsonl')
+    writeFileSync(said, 'before')
+    const evaluate = (...more: string[]) =>
+      runHere(
+        'evaluate',
+        output('mood'),
+        '--device',
+        'cpu',
+        '--data',
+        `mood=${files.mood}`,
+        '--predictions',
+        said,
+        ...more,
+      )
+    assert.equal((await evaluate('--task', 'none')).code, 2)
+    assert.equal(readFileSync(said, 'utf8'), 'before')
+    const { code, stdout } = await evaluate()
+    assert.equal(code, 0)
+    assert.match(stdout, /mood +dev +160 /)
+    assert.equal(readFileSync(said, 'utf8').trimEnd().split('\n').length, 160)
+    assert.deepEqual(
+      readdirSync(folder).filter((name) => name.endsWith('.part')),
+      [],
+    )
   })
 
   it('fine-tune alone: each task from the same start, in one run', async () => {

@@ -30,6 +30,8 @@ export interface SquadSet {
   version: string | undefined
   contexts: { title: string; text: string }[]
   questions: SquadQuestion[]
+  /** False for a set without answers. */
+  labelled: boolean
   /** Questions whose context has no answer. */
   withoutAnswer: number
   /** All entries of the file, the bad ones included. */
@@ -42,7 +44,7 @@ export interface SquadSet {
 export interface SquadReadOptions {
   /** Questions without an answer are taken (2.0). Default: when the file's version begins with 2 or a question has `is_impossible`. */
   noAnswer?: boolean
-  /** A set without answers, for predictions. Default false. */
+  /** A set for predictions: where no question of the file has an answer, none is asked for. Default false. */
   unlabelled?: boolean
   /** Largest share of bad questions before BAD_DATA; default 0.05. */
   maxBadShare?: number
@@ -67,7 +69,8 @@ export async function readSquad(file: string, options: SquadReadOptions = {}): P
     ? { articles: await readSquadRows(file), version: undefined }
     : await readArticles(file)
   const noAnswer = options.noAnswer ?? (/^v?2/.test(version ?? '') || hasImpossible(articles))
-  const reader = new Reader({ ...options, noAnswer })
+  const unlabelled = options.unlabelled === true && !hasAnswers(articles)
+  const reader = new Reader({ ...options, noAnswer, unlabelled })
   articles.forEach((article, index) => {
     const paragraphs = isRecord(article) ? article.paragraphs : undefined
     if (!Array.isArray(paragraphs)) throw badFile(file, `article ${index + 1} has no list "paragraphs"`)
@@ -89,8 +92,8 @@ export async function readSquad(file: string, options: SquadReadOptions = {}): P
   if (questions.length === 0) {
     throw new StrataError('BAD_DATA', `${file} has no question; at least one was expected`, { details: { path: file } })
   }
-  const withoutAnswer = options.unlabelled ? 0 : questions.filter(({ answers }) => answers.length === 0).length
-  return { file, version, contexts, questions, withoutAnswer, entries, bad, problems }
+  const withoutAnswer = unlabelled ? 0 : questions.filter(({ answers }) => answers.length === 0).length
+  return { file, version, contexts, questions, labelled: !unlabelled, withoutAnswer, entries, bad, problems }
 }
 
 class Reader {
@@ -214,11 +217,16 @@ async function readJson(file: string): Promise<unknown> {
 }
 
 function hasImpossible(articles: readonly any[]): boolean {
-  return articles.some((article) =>
-    article?.paragraphs?.some?.((paragraph: any) =>
-      paragraph?.qas?.some?.((entry: any) => entry?.is_impossible === true),
-    ),
-  )
+  return hasQuestion(articles, (entry) => entry?.is_impossible === true)
+}
+
+function hasAnswers(articles: readonly any[]): boolean {
+  return hasQuestion(articles, (entry) => Array.isArray(entry?.answers) && entry.answers.length > 0)
+}
+
+function hasQuestion(articles: readonly any[], is: (entry: any) => boolean): boolean {
+  const list = (value: unknown): any[] => (Array.isArray(value) ? value : [])
+  return articles.some((article) => list(article?.paragraphs).some((paragraph) => list(paragraph?.qas).some(is)))
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {

@@ -52,7 +52,7 @@ export interface EvaluationReport {
   text?: EvaluatedText
   /** The self-supervised heads. */
   rows: HeldOutRow[]
-  /** The labelled tasks, one entry a split. */
+  /** The labelled tasks, one entry a split that has labels, a test split too. */
   tasks: TaskScores[]
   warnings: string[]
 }

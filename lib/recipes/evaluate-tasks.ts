@@ -15,7 +15,7 @@ import type { EvaluateCheckpointOptions } from './evaluate-checkpoint.js'
 import type { ResolvedRecipe } from './resolve-recipe.js'
 import { hasOfficialForm, writeOfficialForm } from './submissions.js'
 
-/** Opens the held-out data of a checkpoint's tasks; the answer scores them. */
+/** Opens the held-out data of a checkpoint's tasks; the answer scores all that have labels, a test split's too. */
 export async function openTaskEvaluation(
   recipe: ResolvedRecipe | undefined,
   found: ModelFolder,
@@ -30,9 +30,12 @@ export async function openTaskEvaluation(
   return async (model) => {
     const scores: TaskScores[] = []
     for (const task of opened) {
-      for (const split of Object.keys(task.evaluation)) scores.push(await scoreSplit(model, task, split, options))
-      if (!options.onTaskPrediction && options.submissions === undefined) continue
-      for (const split of Object.keys(task.prediction)) await scoreSplit(model, task, split, options)
+      const predicting = options.onTaskPrediction !== undefined || options.submissions !== undefined
+      for (const [split, { labelled }] of Object.entries({ ...task.evaluation, ...task.prediction })) {
+        if (!labelled && !predicting) continue
+        const scored = await scoreSplit(model, task, split, options)
+        if (labelled) scores.push(scored)
+      }
     }
     return scores
   }

@@ -122,8 +122,8 @@ class Opening {
     }
     for (const [split, files] of splits) {
       if (!isWanted(split) && !(single && isWanted('dev'))) continue
-      const unlabelled = isPredictionSplit(split)
-      const data = await this.#read(split, files, unlabelled)
+      const forPredictions = isPredictionSplit(split)
+      const { questions: data, labelled } = await this.#read(split, files, forPredictions)
       if (single) {
         const contexts = [...new Set(data.map(({ context }) => context))]
         const parts = splitBySeed(
@@ -140,24 +140,30 @@ class Opening {
         if (isWanted('train')) task.train = await this.#train(data.filter(({ context }) => !held.has(context)))
         if (isWanted('dev')) task.evaluation.dev = await this.#open('dev', dev, {})
       } else if (split === 'train') task.train = await this.#train(data)
-      else if (unlabelled) task.prediction[split] = await this.#open(split, data, { unlabelled })
+      else if (forPredictions) task.prediction[split] = await this.#open(split, data, { unlabelled: !labelled })
       else task.evaluation[split] = await this.#open(split, data, {})
     }
     return task
   }
 
-  async #read(split: string, files: readonly string[], unlabelled: boolean): Promise<Read[]> {
+  async #read(
+    split: string,
+    files: readonly string[],
+    unlabelled: boolean,
+  ): Promise<{ questions: Read[]; labelled: boolean }> {
     const { maxBadShare, definition, signal } = this.#options
-    const all: Read[] = []
+    const questions: Read[] = []
+    let labelled = true
     for (const file of files) {
       if (signal?.aborted) throw new StrataError('ABORTED', `opening task ${this.#name} was stopped`)
       const set = await readSquad(file, { maxBadShare, unlabelled, noAnswer: definition.noAnswer ?? false })
       if (set.bad > 0) this.#notes.push(badNote(split, set))
       for (const question of set.questions) {
-        all.push({ question, context: set.contexts[question.context].text, file })
+        questions.push({ question, context: set.contexts[question.context].text, file })
       }
+      labelled &&= set.labelled
     }
-    return all
+    return { questions, labelled }
   }
 
   #train(all: Read[]): Promise<SpanSet> {
