@@ -7,6 +7,8 @@ import { join } from 'node:path'
 import axe, { type AxeResults } from 'axe-core'
 import type { Browser } from 'playwright-core'
 import { openRecipe, runRecipe } from '../lib/recipes/index.js'
+import { comparisonFigures, comparisonRuns, comparisonTable } from '../lib/report/comparison-figures.js'
+import { readComparison } from '../lib/report/comparison-input.js'
 import { toPoints } from '../lib/report/curves.js'
 import { writeReport } from '../lib/report/index.js'
 import { readInputs } from '../lib/report/inputs.js'
@@ -82,6 +84,40 @@ describe('stratabert report', function () {
       assert.ok(page.includes('1 the dog to 2 x&#39;') && !page.includes(HOSTILE))
       writeFileSync(at('maps/agreements.json'), JSON.stringify({ ...content, sentences: [{ chunks: 3 }] }))
       await assert.rejects(report('broken', 'maps'), refuses('BAD_FILE', at('maps/agreements.json')))
+    })
+
+    it('a row that is compared with another variant than the baseline names it; what is not finite is said', async () => {
+      const row = (variant: string, more = {}) => ({ variant, measure: 'F1', n: 2, mean: 0.5, ...more })
+      const run = { seed: 1, status: 'done', values: {}, notFinite: ['F1'] }
+      const written = (table: unknown[]) => {
+        writeComparison(at('partners'), {
+          measures: ['F1'],
+          baseline: 'a',
+          table,
+          variants: [{ name: 'd', runs: [run] }],
+        })
+        return readComparison(at('partners'), 'partners')
+      }
+      const [base, plain] = [row('a'), row('b', { difference: 0.1 })]
+      const mixed = row('c', { against: 'b', difference: 0.2 })
+      const several = await written([base, plain, mixed, row('d', { n: 0, mean: undefined, notFinite: 2 })])
+      const [, both] = comparisonFigures([several])
+      assert.match(both.title, /^F1: difference between variants, /)
+      assert.deepEqual(
+        both.rows.map(({ label }) => label),
+        ['b − a', 'c − b'],
+      )
+      const { columns, rows } = comparisonTable(several)
+      const against = columns.findIndex(({ label }) => label === 'against')
+      assert.deepEqual(
+        rows.map((cells) => cells[against]),
+        ['–', 'a', 'b', '–'],
+      )
+      assert.deepEqual(rows[3].slice(2, 4), ['0, 2 more not finite', 'not finite'])
+      assert.ok(comparisonRuns(several).rows[0].includes('not finite'))
+      const [, only] = comparisonFigures([await written([base, mixed])])
+      assert.match(only.title, /^F1: difference from b, /)
+      assert.match(comparisonFigures([await written([base, plain])])[1].title, /^F1: difference from a, /)
     })
 
     it("an experiment's folder brings the curves of its runs, a colour a variant, wherever it was moved to", async () => {

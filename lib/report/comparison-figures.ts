@@ -1,4 +1,4 @@
-/** Recipes over seeds: means with intervals, and differences from the baseline. */
+/** Recipes over seeds: means with intervals, and differences from the baseline or the variant that a row names. */
 import type { ComparisonInput, ComparisonTableRow } from './comparison-input.js'
 import { brief, figureId } from './curves.js'
 import type { Cell, Column, IntervalFigure, Table } from './figure.js'
@@ -36,8 +36,13 @@ function meanFigure(input: ComparisonInput, measure: string, suffix: string): In
 
 function differenceFigure(input: ComparisonInput, measure: string, suffix: string): IntervalFigure | undefined {
   const rows = input.report.table.filter((row) => row.measure === measure && finite(row.difference) !== null)
+  const baseline = input.report.baseline ?? 'the baseline'
+  const others = new Set(rows.map(({ against = baseline }) => against))
+  // Where rows have several partners each names its own.
+  const [only = baseline] = others
   return intervals(input, rows, {
-    title: `${measure}: difference from ${input.report.baseline ?? 'the baseline'}, paired by seed, 95 % interval${suffix}`,
+    title: `${measure}: difference ${others.size > 1 ? 'between variants' : `from ${only}`}, paired by seed, 95 % interval${suffix}`,
+    ...(others.size > 1 && { label: ({ variant, against = baseline }) => `${variant} − ${against}` }),
     xLabel: `difference in ${measure}`,
     id: figureId('difference', input.folder, measure),
     value: ({ difference }) => difference,
@@ -50,6 +55,8 @@ interface IntervalFields {
   title: string
   xLabel: string
   id: string
+  /** Default: the variant. */
+  label?: (row: ComparisonTableRow) => string
   value: (row: ComparisonTableRow) => ComparisonTableRow['mean']
   interval: (row: ComparisonTableRow) => ComparisonTableRow['interval']
   reference?: IntervalFigure['reference']
@@ -58,13 +65,13 @@ interface IntervalFields {
 function intervals(
   input: ComparisonInput,
   rows: readonly ComparisonTableRow[],
-  { title, xLabel, id, value, interval, reference }: IntervalFields,
+  { title, xLabel, id, label = ({ variant }) => variant, value, interval, reference }: IntervalFields,
 ): IntervalFigure | undefined {
   const drawn = rows.flatMap((row) => {
     const mean = finite(value(row))
     if (mean === null) return []
     const [low, high] = interval(row) ?? [null, null]
-    return { label: row.variant, value: mean, low: finite(low), high: finite(high), weak: isWeak(input, row) }
+    return { label: label(row), value: mean, low: finite(low), high: finite(high), weak: isWeak(input, row) }
   })
   if (drawn.length === 0) return undefined
   const told = drawn.map(({ label, value, low, high }) =>
@@ -93,7 +100,7 @@ function intervals(
       ],
       rows: rows.map((row): Cell[] => {
         const [low, high] = interval(row) ?? [null, null]
-        return [row.variant, row.n, value(row) ?? null, low ?? null, high ?? null]
+        return [label(row), row.n, value(row) ?? null, low ?? null, high ?? null]
       }),
     },
   }
@@ -101,14 +108,24 @@ function intervals(
 
 /** The whole table of the experiment, rounded to four digits for reading; comparison.json and the figures' tables are exact. */
 export function comparisonTable(input: ComparisonInput): Table {
+  const baseline = input.report.baseline ?? 'the baseline'
   const columns: (Column & { read: (row: ComparisonTableRow) => Cell })[] = [
     { label: 'variant', read: (row) => (isWeak(input, row) ? `${row.variant} (not learned)` : row.variant) },
     { label: 'measure', read: ({ measure }) => measure },
-    { label: 'seeds', numeric: true, read: ({ n }) => n },
-    { label: 'mean', numeric: true, read: ({ mean }) => brief(mean) },
+    {
+      label: 'seeds',
+      numeric: true,
+      read: ({ n, notFinite }) => (notFinite ? `${n}, ${notFinite} more not finite` : n),
+    },
+    {
+      label: 'mean',
+      numeric: true,
+      read: ({ n, mean, notFinite }) => (n === 0 && notFinite ? NOT_FINITE : brief(mean)),
+    },
     { label: 'median', numeric: true, read: ({ median }) => brief(median) },
     { label: 'standard deviation', numeric: true, read: (row) => brief(row.standardDeviation) },
     { label: '95 % interval', numeric: true, read: ({ interval }) => span(interval) },
+    { label: 'against', read: ({ difference, against = baseline }) => (finite(difference) === null ? '–' : against) },
     { label: 'difference', numeric: true, read: ({ difference }) => brief(difference) },
     { label: 'its 95 % interval', numeric: true, read: ({ differenceInterval }) => span(differenceInterval) },
     { label: 'p', numeric: true, read: ({ pValue }) => brief(pValue) },
@@ -121,7 +138,10 @@ export function comparisonTable(input: ComparisonInput): Table {
     { label: 'smallest such the runs could show', numeric: true, read: (row) => brief(row.referenceDetectable) },
   ]
   const rows = input.report.table.map((row) => columns.map(({ read }) => read(row)))
-  const used = columns.map((_, i) => i < 4 || rows.some((row) => row[i] !== '–'))
+  const hasPartners = input.report.table.some(({ against }) => against !== undefined)
+  const used = columns.map(({ label }, i) =>
+    label === 'against' ? hasPartners : i < 4 || rows.some((row) => row[i] !== '–'),
+  )
   return {
     columns: columns.filter((_, i) => used[i]).map(({ label, numeric }) => ({ label, numeric })),
     rows: rows.map((row) => row.filter((_, i) => used[i])),
@@ -134,13 +154,24 @@ const TESTS: Record<string, string> = { t: 'paired t-test', 'sign-flip': 'sign-f
 export const testName = ({ report }: ComparisonInput): string | undefined =>
   report.test && (TESTS[report.test] ?? report.test)
 
+/** Of a value that JSON cannot hold. */
+const NOT_FINITE = 'not finite'
+
+/** What the differences are from. */
+export const comparedWith = ({ report: { baseline, table } }: ComparisonInput): string =>
+  `${baseline ?? 'the baseline'}${table.some(({ against }) => against !== undefined) ? ', or the variant that the row names' : ''}`
+
 const span = (interval: ComparisonTableRow['interval']): string =>
   interval ? `${brief(interval[0])} … ${brief(interval[1])}` : '–'
 
 /** A run a row, with what it reached. */
 export function comparisonRuns({ report }: ComparisonInput): Table {
   const measures = [
-    ...new Set(report.variants.flatMap(({ runs }) => runs.flatMap(({ values }) => Object.keys(values)))),
+    ...new Set(
+      report.variants.flatMap(({ runs }) =>
+        runs.flatMap(({ values, notFinite }) => [...Object.keys(values), ...notFinite]),
+      ),
+    ),
   ]
   return {
     columns: [
@@ -163,7 +194,7 @@ export function comparisonRuns({ report }: ComparisonInput): Table {
         run.steps ?? null,
         run.tokens ?? null,
         run.seconds ?? null,
-        ...measures.map((measure) => run.values[measure] ?? null),
+        ...measures.map((measure) => (run.notFinite.includes(measure) ? NOT_FINITE : (run.values[measure] ?? null))),
         run.folder ?? '–',
       ]),
     ),

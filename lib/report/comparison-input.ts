@@ -10,12 +10,16 @@ const interval = z.tuple([number, number]).nullish()
 const row = z.looseObject({
   variant: z.string(),
   measure: z.string(),
+  /** Variant that it is compared with, where that is not the experiment's baseline. */
+  against: z.string().optional(),
   n: z.number(),
+  /** Runs whose value is not finite; `n` is of the others. */
+  notFinite: z.number().optional(),
   mean: number,
   median: number,
   standardDeviation: number,
   interval,
-  /** Against the baseline, paired by seed. */
+  /** From what it is compared with, paired by seed. */
   difference: number,
   differenceInterval: interval,
   pValue: number,
@@ -41,6 +45,8 @@ const run = z.looseObject({
   learned: z.boolean().nullish(),
   notLearned: z.array(z.string()).default([]),
   values: z.record(z.string(), loggedNumber.nullable()).default({}),
+  /** Measures without a finite value. */
+  notFinite: z.array(z.string()).default([]),
   tokens: z.number().nullish(),
   steps: z.number().nullish(),
   seconds: z.number().nullish(),

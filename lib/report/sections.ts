@@ -2,6 +2,7 @@
 import { stringify } from 'yaml'
 import { agreementFigures } from './agreement-figures.js'
 import {
+  comparedWith,
   comparisonCosts,
   comparisonFigures,
   comparisonRuns,
@@ -104,7 +105,7 @@ function comparisons({ comparisons }: ReportInputs, frame: FrameOptions): Sectio
       return html`<h3>${input.report.name}</h3>
 ${input.report.description && html`<p>${input.report.description}</p>`}
 ${tableHtml(comparisonTable(input), `comparison ${input.report.name}`, frame)}
-${testName(input) && html`<p class="note">p: ${testName(input)} over seeds against ${input.report.baseline}, then with Holm's correction over the table's tests.</p>`}
+${testName(input) && html`<p class="note">p: ${testName(input)} over seeds against ${comparedWith(input)}, then with Holm's correction over the table's tests.</p>`}
 ${list([...input.report.notes, ...input.notes, ...input.report.environments])}
 ${costs && html`<h3>What training cost<span class="unseen">: ${input.report.name}</span></h3>${tableHtml(costs, `what training cost in ${input.report.name}`, frame)}`}
 ${tasks && html`<p>Trained parameters by task:</p>${tableHtml(tasks, `trained parameters by task in ${input.report.name}`, frame)}`}
