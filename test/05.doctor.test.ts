@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { cgroupMemory, cgroupThreads, limitThreads } from '../lib/runtime/cgroup.js'
+import { cgroupFreeMemory, cgroupMemory, cgroupThreads, limitThreads } from '../lib/runtime/cgroup.js'
 import { type Diagnosis, loadCore } from '../lib/runtime/index.js'
 import { programArguments } from '../lib/runtime/program.js'
 import { fakeTree, temporaryFolder } from './helpers/fake-libtorch.js'
@@ -64,6 +64,23 @@ describe('doctor and libtorch commands', function () {
     assert.equal(cgroupThreads(group('unbounded', { ...old, 'cpu/cpu.cfs_quota_us': '-1' }), '/'), null)
     assert.equal(cgroupMemory(8e9, group('memory', { 'memory.max': '2000000000' })), 2e9)
     assert.equal(cgroupMemory(8e9, group('memory', { 'memory.max': 'max' })), null)
+    // The tightest group counts; what the kernel can drop is free.
+    const used = (bytes: number, files = 0) => [`${bytes}`, `anon ${bytes - files}\ninactive_file ${files}`]
+    const tree = Object.fromEntries(
+      [
+        ['', '9000', ...used(1000)],
+        ['a/', '5000', ...used(4000, 1500)],
+        ['a/b/', 'max', ...used(3000)],
+      ].flatMap(([at, most, current, stat]) => [
+        [`${at}memory.max`, most],
+        [`${at}memory.current`, current],
+        [`${at}memory.stat`, stat],
+      ]),
+    )
+    assert.equal(cgroupFreeMemory(group('left', tree), '/a/b'), 2500)
+    assert.equal(cgroupFreeMemory(group('nothing', {}), '/'), Number.POSITIVE_INFINITY)
+    const v1 = { 'memory/memory.limit_in_bytes': '700', 'memory/memory.usage_in_bytes': '800' }
+    assert.equal(cgroupFreeMemory(group('over', v1), '/'), 0)
 
     const core = loadCore({ device: 'cpu' })
     const before = core.threads()

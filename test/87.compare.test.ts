@@ -7,9 +7,12 @@ import { checkMeasures } from '../lib/experiments/check-measures.js'
 import { convergenceOf } from '../lib/experiments/curves.js'
 import { Fingerprints } from '../lib/experiments/fingerprint.js'
 import { type Comparison, compareExperiment, estimateExperiment, loadExperiment } from '../lib/experiments/index.js'
-import type { Measure } from '../lib/experiments/load-experiment.js'
+import { readFolderNames, writeResult } from '../lib/experiments/job-folder.js'
+import { JobMemory } from '../lib/experiments/job-memory.js'
+import { findLearned } from '../lib/experiments/learned.js'
+import type { LoadedExperiment, Measure } from '../lib/experiments/load-experiment.js'
 import { Majorities } from '../lib/experiments/majority.js'
-import { planExperiment, type TrainJob } from '../lib/experiments/plan.js'
+import { type CheckpointJob, type ExperimentPlan, planExperiment, type TrainJob } from '../lib/experiments/plan.js'
 import { probeNumbers } from '../lib/experiments/probe-numbers.js'
 import { readJobNumbers } from '../lib/experiments/read-results.js'
 import { taskParameters } from '../lib/experiments/task-parameters.js'
@@ -594,6 +597,182 @@ describe('stratabert compare', function () {
     )
     assert.deepEqual([numbers['SentLen.bagOfWords'], numbers['SentLen.centroid']], [0.4, 1.5])
     assert.throws(() => probeNumbers({ format: 2, tasks: [] }), /probes\.json: format: /)
+    // A control that was not asked for is not there.
+    const bare = probeNumbers({ format: 1, tasks: [{ name: 'WC', test: 9, controls: {}, cells: [cell(1, 0.7, 0.8)] }] })
+    assert.deepEqual([bare['WC.best.accuracy'], bare['WC.majority']], [0.7, undefined])
+  })
+
+  it("the hierarchy experiments: their probes ask for the majority, and give every measure of a probe's result", async () => {
+    for (const name of ['hierarchy', 'hierarchy-from-encoder']) {
+      const given = Object.fromEntries(['glue', 'nli', 'squad', 'treebank'].map((path) => [path, folder]))
+      const encoder: Record<string, string> = name === 'hierarchy' ? {} : { encoder: folder }
+      const path = join(__dirname, `../examples/experiments/${name}.yaml`)
+      const { steps, measures } = await loadExperiment(path, { ...given, ...encoder })
+      assert.equal(steps.probes.options?.controls, 'majority')
+      const probed = measures.filter(({ step }) => step === 'probes').map(({ value }) => value)
+      const tasks = probed.map((value) => ({
+        ...{ name: value.split('.')[0], kind: 'sentence', classes: 2, test: 1000, majority: 0.5, controls: {} },
+        cells: [0, 1].map((layer) => ({ layer, classifier: 'logistic', accuracy: 0.6 + layer / 10, devAccuracy: 0.6 })),
+      }))
+      const report = { format: 1, device: 'cpu', precision: 'fp32', tasks, summary: { centroid: {} }, leftOut: [] }
+      const place = join(folder, `probe-${name}`)
+      mkdirSync(place)
+      writeFileSync(join(place, 'probes.json'), JSON.stringify(report))
+      const job = { kind: 'probe', step: 'probes', folder: place } as CheckpointJob
+      const result = await readJobNumbers(job, join(place, 'none'), 1)
+      assert.equal(probed.length, 10)
+      for (const value of probed) assert.equal(result.values[value], 0.6, value)
+      const floor = await new Majorities().floorOf(job, result as any, 'WC')
+      assert.match('what' in floor ? floor.what : '', /^the majority's 0\.5000 .* 1000 examples/)
+    }
+  })
+
+  describe('the floor of a task', () => {
+    let recipe: TrainJob['recipe']
+    const trained = (own = recipe) =>
+      ({ id: 'a', kind: 'train', step: 'tune', recipe: own, folder: join(folder, 'whole-base-1') }) as TrainJob
+    const result = (values: Record<string, number>, task = 'mood') =>
+      ({ id: 'a', format: 1, values, splits: { [task]: ['dev'] } }) as any
+    const tuned = (overlay: Values) =>
+      openRecipe('fine-tune', { overlay: { ...experiment.common.set, init: experiment.paths.start, ...overlay } })
+    before(async () => {
+      recipe = await tuned({ data: { mood: join(folder, 'mood.csv') }, budget: { steps: 1 } })
+    })
+
+    it('an evaluation of one file is held against all of that file', async () => {
+      const file = join(folder, 'skewed.csv')
+      const rows = Array.from({ length: 30 }, (_, index) => `the river ${index},${index < 24 ? 'sad' : 'happy'}`)
+      writeFileSync(file, `text,mood\n${rows.join('\n')}\n`)
+      const look = { kind: 'evaluate', step: 'look', data: { mood: file }, parent: trained() } as any as CheckpointJob
+      const floors = new Majorities()
+      const scored = result({ 'mood.accuracy': 0.8 })
+      const found = await floors.floorOf(look, scored, 'mood')
+      assert.match('what' in found ? found.what : found.unknown, /^the majority's 0\.8000 .* 30 examples\)$/)
+      // Of the run's own file its held-out tenth.
+      const own = await floors.floorOf({ ...look, data: {} }, scored, 'mood')
+      assert.match('what' in own ? own.what : own.unknown, / 16 examples\)$/)
+      const alone = await floors.floorOf({ ...look, parent: undefined }, scored, 'mood')
+      assert.deepEqual(alone, { unknown: 'step look looks at a checkpoint that no step trained' })
+    })
+
+    it('of a ranking it is a random candidate', async () => {
+      const lines = [2, 4, 4].flatMap((count, question) =>
+        Array.from({ length: count }, (_, i) => `what ${question},the river ${i},${i === 1 ? 1 : 0}`),
+      )
+      const file = join(folder, 'pairs.csv')
+      writeFileSync(file, `q,c,l\n${lines.join('\n')}\n`)
+      const definition = { kind: 'ranking', question: 'q', candidate: 'c', label: 'l' }
+      const data = { pairs: { train: file, dev: file } }
+      const ranking = await tuned({ tasks: { pairs: { definition } }, data, budget: { steps: 1 } })
+      const scored = result({ 'pairs.accuracyAt1': 0.4, 'pairs.meanReciprocalRank': 0.5, 'pairs.count': 3 }, 'pairs')
+      const floor = await new Majorities().floorOf(trained(ranking), scored, 'pairs')
+      assert.ok('value' in floor, JSON.stringify(floor))
+      assert.equal(floor.value, 'pairs.accuracyAt1')
+      assert.match(floor.what, /^a random candidate's 0\.3333 .* 3 examples\)$/)
+      assert.ok(floor.score > 0.4)
+    })
+
+    it('where none is known it is said, and nobody is called learned for it', async () => {
+      const job = { ...trained(), folder: join(folder, 'floors') }
+      const learned = async (values: Record<string, number>, notFinite: string[] = []) => {
+        mkdirSync(job.folder, { recursive: true })
+        await writeResult(job.folder, { ...result(values), notFinite: { values: notFinite, stages: {} } })
+        const criteria = { learned: [{ step: 'tune', task: 'mood', nats: 0.5 }] } as any as LoadedExperiment
+        const plan = { runs: [{ jobs: { tune: job } }] } as any as ExperimentPlan
+        return findLearned(criteria, plan, new Majorities())
+      }
+      const spans = await learned({ 'mood.f1': 0.1, 'mood.exactMatch': 0.1 })
+      assert.deepEqual([spans.judged.size, spans.reasons.size], [0, 0])
+      assert.deepEqual(spans.notes, ['whether step tune learned mood is not told: no floor is known for its scores'])
+      // A constant answer has no correlation: that is no more than a guess.
+      const constant = await learned({ 'mood.count': 50 }, ['mood.pearson'])
+      assert.deepEqual([[...constant.reasons.values()], constant.notes], [[['mood.pearson is not finite']], []])
+      const probe = { kind: 'probe', step: 'probes' } as CheckpointJob
+      const bare = await new Majorities().floorOf(probe, result({ 'WC.count': 9, 'WC.best.accuracy': 0.5 }), 'WC')
+      assert.match('unknown' in bare ? bare.unknown : '', /no majority control/)
+      const typo = new Majorities().floorOf(trained(), result({ 'mood.accuracy': 0.5 }), 'moood')
+      await assert.rejects(typo, /step tune gives no score of task moood, expected one of mood/)
+    })
+  })
+
+  it('a value that is not finite stands in the table as such, and in no mean; other devices are told', async () => {
+    const place = join(folder, 'not-finite')
+    const stdout = join(folder, 'nan.out')
+    const split = { dev: { main: Number.NaN, loss: 1, count: 4, metrics: { accuracy: 0.5, pearson: Number.NaN } } }
+    const other = { dev: { main: 0.5, loss: 1, count: 4, metrics: { accuracy: 0.5 } } }
+    const stages = [{ name: 'both', scores: {}, tasks: { mood: split, rte: other } }]
+    const state = { step: 3, tokens: 5, elapsedSeconds: 1 }
+    // As the command prints it: null.
+    writeFileSync(stdout, JSON.stringify({ status: 'completed', stages, state, heldOut: [] }))
+    const read = await readJobNumbers({ kind: 'train', folder } as TrainJob, stdout, 1)
+    assert.deepEqual([read.values['mood.accuracy'], 'mood.pearson' in read.values], [0.5, false])
+    // Without one of them there is no mean of the tasks.
+    const lost = ['mood.pearson', 'mood.dev.pearson', 'mean', 'sum']
+    assert.deepEqual(read.notFinite, { values: lost, stages: { both: lost } })
+
+    const measures = ['mood.accuracy', 'mood.pearson', { name: 'never', value: 'mood.f1' }]
+    const broken = { ...experiment, seeds: [1, 2, 3], measures, learned: [] }
+    const plan = await planExperiment(await loadExperiment(broken, paths()), readFolderNames(place))
+    for (const { id, kind, variant, step, seed, folder: run } of plan.jobs) {
+      mkdirSync(run, { recursive: true })
+      const isLost = variant === 'fast' && seed === 2
+      await writeResult(run, {
+        ...{ format: 1, id, kind, variant, step, seed, stages: {}, splits: {}, steps: 1, tokens: 1, seconds: 1 },
+        ...{ commandSeconds: 1, finishedAt: '' },
+        values: { 'mood.accuracy': 0.5, ...(!isLost && { 'mood.pearson': seed / 10 }) },
+        notFinite: { values: ['mood.f1', ...(isLost ? ['mood.pearson'] : [])], stages: {} },
+      })
+      const device = variant === 'fast' && seed > 1 ? 'cuda' : 'cpu'
+      writeFileSync(join(run, 'environment.json'), JSON.stringify([{ device, precision: 'fp32' }]))
+    }
+    const { comparison } = await compareExperiment(broken, { output: place, paths: paths(), tableOnly: true })
+    const row = (variant: string, measure: string) =>
+      comparison.table.find((one) => one.variant === variant && one.measure === measure)!
+    const fast = row('fast', 'mood.pearson')
+    assert.deepEqual([fast.n, fast.notFinite, fast.mean, fast.pairs], [2, 1, 0.2, 2])
+    assert.deepEqual(
+      [row('base', 'never').n, row('base', 'never').notFinite, row('base', 'never').mean],
+      [0, 3, undefined],
+    )
+    const [, run] = comparison.variants[1].runs
+    assert.deepEqual([run.notFinite, run.learned], [['mood.pearson', 'never'], undefined])
+    assert.deepEqual(
+      comparison.notes.filter((note) => /fast/.test(note)),
+      [
+        'not finite: mood.pearson of fast, seed 2: in no mean and no test of the table',
+        'not finite: never of fast (mood.f1), seeds 1, 2, 3: in no mean and no test of the table',
+        'fast, step tune, ran on cuda fp32, base on cpu fp32 (seeds 2, 3): that may be part of their difference',
+      ],
+    )
+    const page = readFileSync(join(place, 'comparison.md'), 'utf8')
+    assert.match(page, /\| mood\.pearson \| fast \| 2 \(1 more not finite\) \| 0\.2000 \|/)
+    assert.match(page, /\| never \| base \| 0 \(3 more not finite\) \| not finite \|/)
+    assert.match(page, /\| fast \| 2 \| done \| 0\.5000 \| not finite \| not finite \|/)
+  })
+
+  it('jobs start beside others only with the memory that they are expected to take', async () => {
+    const plan = await planExperiment(await loadExperiment(experiment, paths()), { runsPath: folder, existing: [] })
+    const [first, second, third, ...others] = plan.jobs
+    // By the recipe's shapes: a tiny encoder is little beside the process.
+    const one = new JobMemory([], () => 1e12).expected(first)
+    assert.ok(one > 0.7e9 && one < 1.2e9, String(one))
+    let free = 2.5 * one
+    const memory = new JobMemory([], () => free)
+    assert.deepEqual([memory.claim(first), memory.claim(second), memory.claim(third)], [true, true, false])
+    assert.match(memory.shortage(third), /^needs about 0\.\d GB of memory, 0\.\d GB are left/)
+    memory.release(first)
+    // Somebody else has taken it.
+    free = 0.5 * one
+    assert.equal(memory.claim(third), false)
+    free = 2 * one
+    assert.equal(memory.claim(third), true)
+    // The only one always starts, and finished runs tell more than shapes.
+    assert.equal(new JobMemory([], () => 0).claim(first), true)
+    const place = join(folder, 'memory')
+    mkdirSync(place)
+    writeFileSync(join(place, 'result.json'), JSON.stringify({ id: 'a', format: 1, values: { memoryBytes: 8e9 } }))
+    const done = { ...others[0], id: 'a', folder: place }
+    assert.equal(new JobMemory([done]).expected(first), 10e9)
   })
 
   it('the example files resolve', async () => {

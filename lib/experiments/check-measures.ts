@@ -51,7 +51,7 @@ export function valueNameOf(
   return fillVariables(value, variablesOf(experiment, place))
 }
 
-/** A measure whose step is done and gave no such number. */
+/** A measure whose step is done and gave no such number, not even one that is not finite. */
 export function unknownMeasure(
   { label }: LoadedExperiment,
   { step, value, stage }: Measure,

@@ -1,6 +1,7 @@
 /** The comparison's table as text, for terminals and Markdown. */
 import { alignedTable } from '../recipes/index.js'
 import type { Comparison } from './comparison.js'
+import { NOT_FINITE } from './not-finite.js'
 import type { ComparisonTableRow } from './table-rows.js'
 
 /** The table for a terminal. */
@@ -37,11 +38,15 @@ export function tableCells(row: ComparisonTableRow): string[] {
     convergence === undefined
       ? ''
       : `${convergenceFactor === undefined ? 'not comparable' : `${convergenceFactor.toFixed(2)}${convergence.interval && convergence.comparable > 1 ? ` (${convergence.interval.map((end) => end.toFixed(2)).join('–')})` : ''}`}, ${convergence.comparable} of ${convergence.comparable + convergence.notComparable} seeds`
+  const asides = [
+    ...(row.notLearned > 0 ? [`${row.notLearned} not learned`] : []),
+    ...(row.notFinite ? [`${row.notFinite} more ${NOT_FINITE}`] : []),
+  ]
   return [
     row.measure,
     row.variant,
-    row.notLearned > 0 ? `${row.n} (${row.notLearned} not learned)` : String(row.n),
-    figure(row.mean),
+    `${row.n}${asides.length > 0 ? ` (${asides.join(', ')})` : ''}`,
+    row.n === 0 && row.notFinite ? NOT_FINITE : figure(row.mean),
     figure(row.median),
     figure(row.standardDeviation),
     range(row.interval),

@@ -40,6 +40,7 @@ const TABLE: Columns<ComparisonTableRow> = {
   referenceDetectable: (row) => row.referenceDetectable,
   examples: (row) => row.examples,
   smallestByExamples: (row) => row.smallestByExamples,
+  notFinite: (row) => row.notFinite ?? 0,
 }
 
 /** One row a measure and variant. */

@@ -2,6 +2,7 @@
 import { relative } from 'node:path'
 import type { ComparedRun, Comparison } from './comparison.js'
 import { figure, TABLE_HEADER, tableCells } from './comparison-cells.js'
+import { NOT_FINITE } from './not-finite.js'
 import type { ArmCosts } from './training-costs.js'
 
 export function comparisonMarkdown(comparison: Comparison, output: string): string {
@@ -24,7 +25,7 @@ export function comparisonMarkdown(comparison: Comparison, output: string): stri
     '',
     ...markdownTable([TABLE_HEADER, ...table.map(tableCells)]),
     '',
-    `Intervals are Student's t over the runs; differences are variant − baseline over the pairs of seeds; ${testText}, "Holm" after his correction over all tests of this table; "could have shown" is the smallest true difference that a paired t-test of these pairs would show in 80 % of the cases.${table.some(({ referenceDetectable }) => referenceDetectable) ? ' "runs could show": the same of the difference from the reference, taken as exact.' : ''}${table.some(({ examples }) => examples) ? ' "set could show": what so many held-out examples could show of two models that err independently.' : ''}${table.some(({ bootstrap }) => bootstrap) ? ' The bootstrap draws seeds and examples.' : ''}${table.some(({ convergence }) => convergence) ? ' Convergence: how many times fewer steps than the baseline to the lower of both best smoothed scores (our definition), median over the seeds.' : ''}`,
+    `Intervals are Student's t over the runs; differences are variant − baseline${table.some(({ against }) => against) ? ' (where "against" names a variant, − that one)' : ''} over the pairs of seeds; ${testText}, "Holm" after his correction over all tests of this table; "could have shown" is the smallest true difference that a paired t-test of these pairs would show in 80 % of the cases.${table.some(({ referenceDetectable }) => referenceDetectable) ? ' "runs could show": the same of the difference from the reference, taken as exact.' : ''}${table.some(({ examples }) => examples) ? ' "set could show": what so many held-out examples could show of two models that err independently.' : ''}${table.some(({ bootstrap }) => bootstrap) ? ' The bootstrap draws seeds and examples.' : ''}${table.some(({ convergence }) => convergence) ? ' Convergence: how many times fewer steps than the baseline to the lower of both best smoothed scores (our definition), median over the seeds.' : ''}`,
     '',
     `Less is better: ${measures.flatMap((measure) => (measure.better === 'lower' ? measure.name : [])).join(', ') || 'nowhere'}.`,
     '',
@@ -145,7 +146,7 @@ function runCells(variant: string, run: ComparedRun, { measures }: Comparison, o
     String(run.seed),
     run.status,
     run.learned === undefined ? '' : run.learned ? 'yes' : 'not learned',
-    ...measures.map(({ name }) => figure(run.values[name])),
+    ...measures.map(({ name }) => (run.notFinite?.includes(name) ? NOT_FINITE : figure(run.values[name]))),
     run.steps.toLocaleString('en-US'),
     run.tokens.toLocaleString('en-US'),
     run.seconds.toFixed(0),

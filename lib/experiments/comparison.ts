@@ -1,14 +1,15 @@
 /** What an experiment shows: every run, and a table of its variants beside the baseline. */
 import { unknownMeasure, valueNameOf } from './check-measures.js'
-import { environmentsOf } from './environments.js'
+import { differentPlaces, environmentsOf } from './environments.js'
 import { type EvaluatedScore, evaluatedScores, type RunEvaluations } from './evaluated-scores.js'
 import { type JobResult, readFailure, readResult } from './job-folder.js'
-import { findNotLearned, type NotLearned, reasonsOf } from './learned.js'
+import { findLearned, type Learned, reasonsOf } from './learned.js'
 import type { LoadedExperiment } from './load-experiment.js'
 import { Majorities } from './majority.js'
+import { isNotFinite, type NotFiniteCell, notFiniteNotes } from './not-finite.js'
 import type { ExperimentPlan, Job } from './plan.js'
 import { type JobStatus, statusOf } from './run-jobs.js'
-import { type Cell, type ComparisonTableRow, tableRows } from './table-rows.js'
+import { type Cell, type ComparisonTableRow, type MeasuredCells, tableRows } from './table-rows.js'
 import { type ArmCosts, trainingCosts } from './training-costs.js'
 
 export interface ComparedRun {
@@ -16,11 +17,13 @@ export interface ComparedRun {
   /** Of its last training step, else of its last step. */
   folder: string
   status: 'done' | 'failed' | 'partial' | 'missing'
-  /** False when it missed a criterion; undefined until that can be told. */
+  /** False when it missed a criterion; undefined where no criterion told, or not yet. */
   learned?: boolean
   notLearned?: string[]
   /** By measure. */
   values: Record<string, number>
+  /** Measures whose value is not finite; missing where there is none. */
+  notFinite?: string[]
   /** Sums over its training steps. */
   tokens: number
   steps: number
@@ -65,10 +68,16 @@ export async function compareRuns(
       return result ? [[job, result] as const] : []
     }),
   )
-  const notLearned = await findNotLearned(experiment, plan, majorities)
-  const cells = measuredCells(experiment, plan, results, notLearned)
-  const notes = [...plan.notes, ...missingNotes(experiment, plan)]
-  const table = await tableRows(experiment, cells, majorities, notes)
+  const learned = await findLearned(experiment, plan, majorities)
+  const measured = measuredCells(experiment, plan, results, learned)
+  const notes = [
+    ...plan.notes,
+    ...missingNotes(experiment, plan),
+    ...notFiniteNotes(measured.notFinite),
+    ...learned.notes,
+    ...differentPlaces(experiment, plan),
+  ]
+  const table = await tableRows(experiment, measured, majorities, notes)
   const { name, description, baseline, test, seeds, measures, variants } = experiment
   return {
     format: 1,
@@ -83,7 +92,7 @@ export async function compareRuns(
     variants: Object.entries(variants).map(([variant, { description }]) => ({
       name: variant,
       ...(description !== undefined && { description }),
-      runs: seeds.map((seed) => comparedRun(variant, seed, plan, results, notLearned, cells)),
+      runs: seeds.map((seed) => comparedRun(variant, seed, plan, results, learned, measured)),
     })),
     table,
     costs: await trainingCosts(experiment, plan),
@@ -96,9 +105,10 @@ function measuredCells(
   experiment: LoadedExperiment,
   { runs }: ExperimentPlan,
   results: ReadonlyMap<Job, JobResult>,
-  notLearned: NotLearned,
-): Cell[] {
+  learned: Learned,
+): MeasuredCells {
   const cells: Cell[] = []
+  const notFinite: NotFiniteCell[] = []
   for (const measure of experiment.measures) {
     // A step of equal settings for several seeds is one run: it counts once.
     const counted = new Set<string>()
@@ -120,15 +130,17 @@ function measuredCells(
             )
       for (const name of names) known.add(name)
       const value = numbers[valueName]
-      if (value === undefined) continue
+      if (value === undefined && !isNotFinite(result, valueName, measure.stage)) continue
       found++
       if (counted.has(`${variant} ${job.id}`)) continue
       counted.add(`${variant} ${job.id}`)
-      cells.push({ measure, variant, seed, job, valueName, value, learned: reasonsOf(job, notLearned).length === 0 })
+      const place = { measure, variant, seed, valueName }
+      if (value === undefined) notFinite.push(place)
+      else cells.push({ ...place, job, value, learned: reasonsOf(job, learned).length === 0 })
     }
     if (looked > 0 && found === 0) throw unknownMeasure(experiment, measure, [...known])
   }
-  return cells
+  return { cells, notFinite }
 }
 
 function missingNotes({ measures }: LoadedExperiment, { runs, jobs }: ExperimentPlan): string[] {
@@ -149,14 +161,14 @@ function comparedRun(
   seed: number,
   { runs }: ExperimentPlan,
   results: ReadonlyMap<Job, JobResult>,
-  notLearned: NotLearned,
-  cells: readonly Cell[],
+  learned: Learned,
+  { cells, notFinite }: MeasuredCells,
 ): ComparedRun {
   const { jobs } = runs.find((run) => run.variant === variant && run.seed === seed)!
   const own = Object.values(jobs)
   const statuses = own.map(statusOf)
   const done = own.flatMap((job) => results.get(job) ?? [])
-  const reasons = [...new Set(own.flatMap((job) => reasonsOf(job, notLearned)))]
+  const reasons = [...new Set(own.flatMap((job) => reasonsOf(job, learned)))]
   const status = statuses.every((one) => one === 'done')
     ? 'done'
     : statuses.includes('failed')
@@ -166,14 +178,16 @@ function comparedRun(
         : 'missing'
   const sum = (key: 'tokens' | 'steps' | 'seconds') =>
     done.filter(({ kind }) => kind === 'train').reduce((total, result) => total + result[key], 0)
-  const ofRun = cells.filter((cell) => cell.variant === variant && cell.seed === seed)
+  const isOfRun = (cell: { variant: string; seed: number }) => cell.variant === variant && cell.seed === seed
+  const lost = notFinite.filter(isOfRun).map(({ measure }) => measure.name)
   return {
     seed,
     folder: (own.findLast(({ kind }) => kind === 'train') ?? own.at(-1)!).folder,
     status,
-    ...(status === 'done' && { learned: reasons.length === 0 }),
+    ...(status === 'done' && own.some((job) => learned.judged.has(job)) && { learned: true }),
     ...(reasons.length > 0 && { learned: false, notLearned: reasons }),
-    values: Object.fromEntries(ofRun.map(({ measure, value }) => [measure.name, value])),
+    values: Object.fromEntries(cells.filter(isOfRun).map(({ measure, value }) => [measure.name, value])),
+    ...(lost.length > 0 && { notFinite: lost }),
     tokens: sum('tokens'),
     steps: sum('steps'),
     seconds: sum('seconds'),

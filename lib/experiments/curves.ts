@@ -64,11 +64,8 @@ async function levelOf(
     const unigram = result.values[`${name}.unigramLoss`]
     if (unigram !== undefined && figure === 'loss') return { level: -unigram }
   } else if (name in result.splits) {
-    const floor = await majorities.floorOf(job, result, name).catch((error: unknown) => {
-      if (error instanceof StrataError) return undefined
-      throw error
-    })
-    if (floor?.value === value) return { level: floor.score }
+    const floor = await majorities.floorOf(job, result, name)
+    if ('value' in floor && floor.value === value) return { level: floor.score }
   } else if (result.values[`${name}.chance`] !== undefined && figure === 'accuracy')
     return { level: result.values[`${name}.chance`] }
   return { level: -Number.MAX_VALUE, note: `no majority score of ${value} is known: every pair counts as comparable` }

@@ -15,6 +15,7 @@ import { readFile, rename, rm } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { fileError } from '../errors.js'
 import { replaceFile } from '../training/index.js'
+import type { NotFinite } from './not-finite.js'
 
 export interface JobResult {
   format: 1
@@ -28,6 +29,8 @@ export interface JobResult {
   values: Record<string, number>
   /** The same by stage. */
   stages: Record<string, Record<string, number>>
+  /** Numbers of the run that are not among these, because they are not finite; missing where all are. */
+  notFinite?: NotFinite
   /** Held-out splits of each task that the run scored, the leading one first. */
   splits: Record<string, string[]>
   steps: number
@@ -88,7 +91,7 @@ export function readFailure(job: { id: string; folder: string }): JobFailure | u
   return failure?.id === job.id ? failure : undefined
 }
 
-/** Marks the job as done, in one move. JSON has no NaN: such a number is left out. */
+/** Marks the job as done, in one move. */
 export async function writeResult(folder: string, result: JobResult): Promise<void> {
   await write(join(folder, RESULT_FILE), result)
   await rm(join(folder, FAILURE_FILE), { force: true })

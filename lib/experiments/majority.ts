@@ -1,18 +1,26 @@
-/** What always naming the most frequent class would reach on a task's held-out set. */
+/** What a guess would reach on a task's held-out set: always the most frequent class, or any of a question's candidates. */
 
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { NO_LABEL } from '../data/index.js'
 import { StrataError } from '../errors.js'
 import { wilsonInterval } from '../evaluation/index.js'
-import { openRecipeTasks, TOKENIZER_FOLDER } from '../recipes/index.js'
+import {
+  evaluatedFiles,
+  openRecipeTasks,
+  type ResolvedRecipe,
+  type TaskSlot,
+  TOKENIZER_FOLDER,
+} from '../recipes/index.js'
+import { RankingSet } from '../tasks/index.js'
 import { Tokenizer } from '../text/index.js'
 import type { JobResult } from './job-folder.js'
-import type { Job, TrainJob } from './plan.js'
+import { isNotFinite } from './not-finite.js'
+import type { CheckpointJob, Job, TrainJob } from './plan.js'
 
 /** A score that a run must be above to have learned anything. */
 export interface Floor {
-  /** Name of the number that is compared, like `rte.accuracy`. */
+  /** Name of the number that is compared, like `rte.accuracy`; the result has it, if not as a finite number. */
   value: string
   /** Upper end of the 95 % interval. */
   score: number
@@ -20,32 +28,49 @@ export interface Floor {
   what: string
 }
 
+/** No floor is known, and why. */
+export interface NoFloor {
+  unknown: string
+}
+
+/** Share of the examples that a guess gets right. */
+interface Guess {
+  share: number
+  count: number
+}
+
 /** Bound of a correlation of n pairs that have nothing to do with each other (Fisher's z): our choice for Matthews as well. */
 const chanceCorrelation = (count: number): number => Math.tanh(1.959963984540054 / Math.sqrt(Math.max(1, count - 3)))
 
+/** Scores that are a share of right answers, and who guesses. */
+const GUESSES = [
+  { metric: 'accuracy', guesser: 'the majority' },
+  { metric: 'accuracyAt1', guesser: 'a random candidate' },
+]
+
 /** Reads each held-out set once. */
 export class Majorities {
-  readonly #known = new Map<string, Promise<{ share: number; count: number }>>()
+  readonly #known = new Map<string, Promise<Guess>>()
 
   /**
-   * The floor of a task in a finished job: above the interval of the majority's accuracy (Wilson), or where there is no
-   * accuracy of a correlation of 0. Throws BAD_RECIPE for a task without such a floor.
+   * The floor of a task in a finished job: above the interval (Wilson) of what a guess gets right, the majority's accuracy or that of a
+   * ranking's random candidate; where there is neither, of a correlation of 0. Spans, parses and F1 alone have none. Throws
+   * BAD_RECIPE for a task that the job does not have.
    */
-  async floorOf(job: Job, result: JobResult, task: string): Promise<Floor> {
-    const has = (name: string) => result.values[`${task}.${name}`] !== undefined
-    const interval = (share: number, count: number, value: string): Floor => {
-      const [, score] = wilsonInterval(share * count, count)
-      return {
-        value,
-        score,
-        what: `the majority's ${share.toFixed(4)} (95 % up to ${score.toFixed(4)}, ${count} examples)`,
+  async floorOf(job: Job, result: JobResult, task: string): Promise<Floor | NoFloor> {
+    checkTask(job, result, task)
+    const has = (name: string) => hasNumber(result, `${task}.${name}`)
+    if (job.kind === 'probe') return probeFloor(result, task)
+    const guess = GUESSES.find(({ metric }) => has(metric))
+    if (guess) {
+      const training = trainingOf(job)
+      if (!training) return { unknown: `step ${job.step} looks at a checkpoint that no step trained` }
+      try {
+        return floorOfGuess(await this.#guess(job, training, result, task), `${task}.${guess.metric}`, guess.guesser)
+      } catch (error) {
+        if (!(error instanceof StrataError)) throw error
+        return { unknown: `its held-out set could not be read: ${error.message}` }
       }
-    }
-    if (job.kind === 'probe' && has('majority'))
-      return interval(result.values[`${task}.majority`], result.values[`${task}.count`], `${task}.best.accuracy`)
-    if (has('accuracy') && trainingOf(job).recipe.tasks[task]) {
-      const { share, count } = await this.#majority(job, result, task)
-      return interval(share, count, `${task}.accuracy`)
     }
     const correlation = ['matthews', 'pearson', 'spearman'].find(has)
     const count = result.values[`${task}.count`]
@@ -57,45 +82,80 @@ export class Majorities {
         what: `a correlation of 0 (95 % up to ${score.toFixed(4)}, ${count} examples)`,
       }
     }
-    throw new StrataError(
-      'BAD_RECIPE',
-      `learned: step ${job.step} gives no accuracy and no correlation of task ${task}, expected one; it has ${Object.keys(result.splits).join(', ') || 'no task'}`,
-    )
+    return { unknown: 'no floor is known for its scores' }
   }
 
-  #majority(job: Job, result: JobResult, task: string): Promise<{ share: number; count: number }> {
-    const { recipe } = trainingOf(job)
-    const data = (job.kind === 'evaluate' && job.data[task]) || recipe.data[task]
+  async #guess(job: Job, training: TrainJob, result: JobResult, task: string): Promise<Guess> {
+    const { recipe } = training
     const [split = 'dev'] = result.splits[task] ?? []
+    const own = recipe.data[task]
+    const data = job.kind === 'evaluate' ? await evaluatedFiles(givenData(job, task), own) : own
     const { devShare } = recipe.tasks[task]
     // A single file is divided by the seed.
     const key = JSON.stringify([data, split, devShare, typeof data === 'string' ? recipe.seed : 0, task])
     let found = this.#known.get(key)
     if (!found) {
-      found = readMajority(trainingOf(job), task, split, data)
+      found = readGuess(training, task, split, data)
       this.#known.set(key, found)
     }
     return found
   }
 }
 
-/** The training run whose model the job looks at. */
-function trainingOf(job: Job): TrainJob {
-  if (job.kind === 'train') return job
-  if (job.parent?.kind === 'train') return job.parent
+const hasNumber = (result: JobResult, name: string): boolean => name in result.values || isNotFinite(result, name)
+
+function checkTask(job: Job, result: JobResult, task: string): void {
+  const isProbed = job.kind === 'probe'
+  const tasks = isProbed
+    ? Object.keys(result.values).flatMap((name) => /^(.*)\.count$/.exec(name)?.[1] ?? [])
+    : Object.keys(result.splits)
+  if (tasks.includes(task)) return
   throw new StrataError(
     'BAD_RECIPE',
-    `learned: step ${job.step} looks at a checkpoint that no step trained; name a training step`,
+    `learned: step ${job.step} gives no score of task ${task}, expected one of ${tasks.join(', ') || 'its tasks: it has none'}`,
   )
 }
 
-async function readMajority(job: TrainJob, name: string, split: string, data: unknown) {
-  const { recipe, folder } = job
+function floorOfGuess({ share, count }: Guess, value: string, guesser: string): Floor {
+  const [, score] = wilsonInterval(share * count, count)
+  return { value, score, what: `${guesser}'s ${share.toFixed(4)} (95 % up to ${score.toFixed(4)}, ${count} examples)` }
+}
+
+/** A probe tells its majority itself, where it was asked for; the layer that dev chooses stands for the task. */
+function probeFloor(result: JobResult, task: string): Floor | NoFloor {
+  const { [`${task}.majority`]: share, [`${task}.count`]: count } = result.values
+  const value = `${task}.best.accuracy`
+  if (share === undefined) return { unknown: 'its probes have no majority control (options: { controls: majority })' }
+  if (!hasNumber(result, value)) return { unknown: 'its probes read a mix alone, and no layer' }
+  return floorOfGuess({ share, count }, value, 'the majority')
+}
+
+const givenData = ({ data }: CheckpointJob, task: string): TaskSlot | undefined => data[task] as TaskSlot | undefined
+
+/** The training run whose model the job looks at; undefined where no step trained it. */
+function trainingOf(job: Job): TrainJob | undefined {
+  if (job.kind === 'train') return job
+  return job.parent?.kind === 'train' ? job.parent : undefined
+}
+
+async function readGuess({ recipe, folder }: TrainJob, name: string, split: string, data: TaskSlot): Promise<Guess> {
   const kept = join(folder, TOKENIZER_FOLDER)
   const tokenizer = await Tokenizer.load(existsSync(kept) ? kept : join(folder, 'latest'))
-  const only = { ...recipe, data: { [name]: data as string }, tasks: { [name]: recipe.tasks[name] } }
-  const [task] = await openRecipeTasks(only, tokenizer, { splits: [split] })
+  const open = async (files: TaskSlot, settings: ResolvedRecipe['tasks'][string], splits: string[]) => {
+    const only = { ...recipe, data: { [name]: files }, tasks: { [name]: settings } }
+    const [task] = await openRecipeTasks(only, tokenizer, { splits })
+    return task
+  }
+  const settings = recipe.tasks[name]
+  // Files of an evaluation may lack training rows: the classes are those that the run was trained on.
+  const labels = data === recipe.data[name] ? undefined : (await open(recipe.data[name], settings, [])).labels
+  const known = labels && { definition: { ...settings.definition, labels: [...labels] } }
+  const task = await open(data, { ...settings, ...known }, [split])
   const set = task.evaluation[split]
+  if (set instanceof RankingSet) {
+    const { length: count } = set.questions
+    return { share: set.questions.reduce((sum, { candidates }) => sum + 1 / candidates.length, 0) / count, count }
+  }
   const counts = new Map<number, number>()
   for (let index = 0; index < set.batchCount(0); index++) {
     for (const label of set.build(0, index).labels[task.head].labels) {

@@ -183,19 +183,20 @@ function defined<T extends object>(value: T): Partial<T> {
 }
 
 /** Variants are to be compared at equal budgets; where they are not, the table says so. */
-function budgetNotes({ baseline }: LoadedExperiment, runs: ExperimentPlan['runs']): string[] {
+function budgetNotes({ baseline, variants }: LoadedExperiment, runs: ExperimentPlan['runs']): string[] {
   const budgetOf = ({ jobs }: ExperimentPlan['runs'][number], step: string) => {
     const job = jobs[step]
     if (job?.kind !== 'train') return ''
     const { budget, stages } = job.recipe
     return JSON.stringify(stages ? stages.map((stage) => stage.budget) : budget)
   }
-  const reference = runs.find(({ variant }) => variant === baseline)!
   const notes = new Set<string>()
   for (const run of runs) {
+    const { against = baseline } = variants[run.variant]
+    const reference = runs.find(({ variant }) => variant === against)!
     for (const step of Object.keys(run.jobs)) {
       const [own, other] = [budgetOf(run, step), budgetOf(reference, step)]
-      if (own !== other) notes.add(`budget of ${run.variant}, step ${step}: ${own}; of ${baseline}: ${other}`)
+      if (own !== other) notes.add(`budget of ${run.variant}, step ${step}: ${own}; of ${against}: ${other}`)
     }
   }
   return [...notes]

@@ -9,7 +9,8 @@ const probesSchema = z.object({
     z.object({
       name: z.string(),
       test: z.number(),
-      majority: z.number(),
+      /** As the other controls: only where it was asked for. */
+      majority: z.number().nullish(),
       controls: z.object({ bagOfWords: z.object({ accuracy: z.number() }).nullish() }).nullish(),
       cells: z.array(
         z.object({
@@ -27,7 +28,8 @@ const probesSchema = z.object({
 
 /**
  * `<task>.<layer>.<classifier>.<accuracy | devAccuracy | selectivity>`; `<task>.<layer>.accuracy` is the first classifier's, and
- * `<task>.best.accuracy` that of the layer (not a mix) with the best dev accuracy. `<task>.{majority,bagOfWords,count,centroid}`.
+ * `<task>.best.accuracy` that of the layer (not a mix) with the best dev accuracy. `<task>.{count,centroid}`, and of the controls that
+ * the run had `<task>.{majority,bagOfWords}`.
  */
 export function probeNumbers(document: unknown): Record<string, number> {
   const parsed = probesSchema.safeParse(document)

@@ -7,28 +7,30 @@ import type { EvaluationReport, HeldOutRow, RunResult } from '../recipes/index.j
 import { namedScores, type SplitScores, type StageScores, type TrainingEvent } from '../training/index.js'
 import { PROBES_FILE } from './job-command.js'
 import { type JobResult, readLines } from './job-folder.js'
+import { asNaN, finiteOnly, type NotFinite, namesNotFinite } from './not-finite.js'
 import type { Job } from './plan.js'
 import { probeNumbers } from './probe-numbers.js'
 
 type Numbers = Record<string, number>
 /** What a job's result is made of. */
-export type JobNumbers = Pick<JobResult, 'values' | 'stages' | 'splits' | 'steps' | 'tokens' | 'seconds'>
+export type JobNumbers = Pick<JobResult, 'values' | 'stages' | 'notFinite' | 'splits' | 'steps' | 'tokens' | 'seconds'>
 
 /** Reads what the job's command left: its JSON document in `stdout`, its files in the folder. Throws BAD_FILE. */
 export async function readJobNumbers(job: Job, stdout: string, commandSeconds: number): Promise<JobNumbers> {
-  if (job.kind === 'train') return trainNumbers(job.folder, (await document(stdout)) as RunResult)
-  const rest = { stages: {}, steps: 0, tokens: 0, seconds: commandSeconds }
-  if (job.kind === 'evaluate') return { ...rest, ...evaluationNumbers((await document(stdout)) as EvaluationReport) }
+  if (job.kind === 'train') return trainNumbers(job.folder, (await document(stdout, asNaN)) as RunResult)
+  const rest = { steps: 0, tokens: 0, seconds: commandSeconds }
+  if (job.kind === 'evaluate')
+    return { ...rest, ...evaluationNumbers((await document(stdout, asNaN)) as EvaluationReport) }
   const values = probeNumbers(await document(join(job.folder, PROBES_FILE)))
-  return { ...rest, splits: {}, values: finite({ ...values, seconds: commandSeconds }) }
+  return { ...rest, splits: {}, ...parted({ ...values, seconds: commandSeconds }) }
 }
 
-async function document(path: string): Promise<unknown> {
+async function document(path: string, revive?: typeof asNaN): Promise<unknown> {
   const text = await readFile(path, 'utf8').catch((error) => {
     throw fileError(error, path, 'read the result of a run')
   })
   try {
-    return JSON.parse(text)
+    return JSON.parse(text, revive)
   } catch (error) {
     throw new StrataError('BAD_FILE', `${path} is no JSON document: ${(error as Error).message}`, { cause: error })
   }
@@ -40,13 +42,19 @@ async function trainNumbers(folder: string, result: RunResult): Promise<JobNumbe
   const stages: Record<string, Numbers> = {}
   const splits: Record<string, string[]> = {}
   for (const { name, scores, tasks } of result.stages) {
-    stages[name] = finite({ ...Object.fromEntries(namedScores({ heads: scores, tasks })), ...counts(tasks) })
+    stages[name] = { ...Object.fromEntries(namedScores({ heads: scores, tasks })), ...counts(tasks) }
     for (const [task, scored] of Object.entries(tasks)) splits[task] = Object.keys(scored)
   }
   const { step, tokens, elapsedSeconds } = result.state
-  const whole: Numbers = { ...figures(events), ...levels(result.heldOut), steps: step, tokens, seconds: elapsedSeconds }
-  const values = finite(Object.assign({}, ...Object.values(stages), meanOfLast(result), whole))
-  return { values, stages, splits, steps: step, tokens, seconds: elapsedSeconds }
+  const whole: Numbers = {
+    ...finiteOnly(figures(events)),
+    ...levels(result.heldOut),
+    steps: step,
+    tokens,
+    seconds: elapsedSeconds,
+  }
+  const values = Object.assign({}, ...Object.values(stages), meanOfLast(result), whole)
+  return { ...parted(values, stages), splits, steps: step, tokens, seconds: elapsedSeconds }
 }
 
 /** `mean` and `sum` over the last scores of every task: the last stage may train some of them only. */
@@ -94,7 +102,10 @@ function counts(tasks: Record<string, Record<string, SplitScores>>): Numbers {
   )
 }
 
-function evaluationNumbers({ rows, tasks }: EvaluationReport): Pick<JobNumbers, 'values' | 'splits'> {
+function evaluationNumbers({
+  rows,
+  tasks,
+}: EvaluationReport): Pick<JobNumbers, 'values' | 'stages' | 'notFinite' | 'splits'> {
   const byTask: Record<string, Record<string, SplitScores>> = {}
   for (const scores of tasks) {
     byTask[scores.task] ??= {}
@@ -104,12 +115,23 @@ function evaluationNumbers({ rows, tasks }: EvaluationReport): Pick<JobNumbers, 
   const numbers = Object.fromEntries(namedScores({ heads, tasks: byTask }))
   const splits = Object.entries(byTask).map(([task, scored]) => [task, Object.keys(scored)])
   return {
-    values: finite({ ...numbers, ...counts(byTask), ...levels(rows) }),
+    ...parted({ ...numbers, ...counts(byTask), ...levels(rows) }),
     splits: Object.fromEntries(splits),
   }
 }
 
-/** JSON has no NaN, and a table no use for it: such a number is left out, and its measure says that it is missing. */
-function finite(numbers: Numbers): Numbers {
-  return Object.fromEntries(Object.entries(numbers).filter(([, value]) => Number.isFinite(value)))
+/** The finite numbers, and the names of the others. */
+function parted(
+  values: Numbers,
+  stages: Readonly<Record<string, Numbers>> = {},
+): Pick<JobNumbers, 'values' | 'stages' | 'notFinite'> {
+  const byStage = <T>(of: (numbers: Numbers) => T) =>
+    Object.fromEntries(Object.entries(stages).map(([stage, numbers]) => [stage, of(numbers)]))
+  const notFinite: NotFinite = { values: namesNotFinite(values), stages: byStage(namesNotFinite) }
+  const all = [...notFinite.values, ...Object.values(notFinite.stages).flat()]
+  return {
+    values: finiteOnly(values),
+    stages: byStage(finiteOnly),
+    ...(all.length > 0 && { notFinite }),
+  }
 }

@@ -9,6 +9,7 @@ import { type Estimate, estimateJobs } from './estimate.js'
 import { runEvaluations } from './evaluated-scores.js'
 import { readFailure, readFolderNames, readResult } from './job-folder.js'
 import { loadExperiment } from './load-experiment.js'
+import { isNotFinite } from './not-finite.js'
 import { type ExperimentPlan, type Job, planExperiment } from './plan.js'
 import { type JobEvent, runJobs } from './run-jobs.js'
 import type { ExperimentInput, Keep } from './schema.js'
@@ -112,11 +113,13 @@ export async function estimateExperiment(
     threads: threadsOf(options.parallel),
     signal: options.signal,
     onProgress: options.onProgress,
-    onMeasured: (job, { values, stages }) => {
+    onMeasured: (job, found) => {
+      const { values, stages } = found
       for (const measure of experiment.measures) {
         const of = measure.stage === undefined ? values : (stages[measure.stage] ?? {})
         const name = valueNameOf(experiment, measure, { variant: job.variant, seed: job.seed })
-        if (measure.step === job.step && !(name in of)) throw unknownMeasure(experiment, measure, Object.keys(values))
+        const isThere = name in of || isNotFinite(found, name, measure.stage)
+        if (measure.step === job.step && !isThere) throw unknownMeasure(experiment, measure, Object.keys(values))
       }
     },
   })

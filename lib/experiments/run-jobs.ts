@@ -7,6 +7,7 @@ import { StrataError } from '../errors.js'
 import { makeFolder, runHolder } from '../training/index.js'
 import { hasCheckpoint, jobArguments } from './job-command.js'
 import { clearFailure, readFailure, readResult, removeRun, writeFailure, writeResult } from './job-folder.js'
+import { JobMemory } from './job-memory.js'
 import { startOwnCommand } from './own-command.js'
 import type { Job } from './plan.js'
 import { readJobNumbers } from './read-results.js'
@@ -45,9 +46,6 @@ export function statusOf(job: Job): JobStatus {
   return job.parent && ['failed', 'skipped'].includes(statusOf(job.parent)) ? 'skipped' : 'missing'
 }
 
-/** Memory that one more job is given when none has told yet what it takes. */
-const USUAL_BYTES = 1.5e9
-
 /** Runs the jobs that are not done, in their order; a failed one takes those that need its checkpoint with it. */
 export async function runJobs(jobs: readonly Job[], options: RunJobsOptions): Promise<void> {
   const broken = new AbortController()
@@ -67,7 +65,8 @@ async function runWaiting(jobs: readonly Job[], options: RunJobsOptions): Promis
   for (const job of waiting) await clearFailure(job.folder)
   const of = waiting.length
   const active = new Map<Job, Promise<void>>()
-  let largestBytes = 0
+  const memory = new JobMemory(options.all)
+  const toldToWait = new Set<Job>()
   let tidying = Promise.resolve()
   let index = 0
   while (!signal?.aborted && (waiting.length > 0 || active.size > 0)) {
@@ -76,13 +75,13 @@ async function runWaiting(jobs: readonly Job[], options: RunJobsOptions): Promis
       onEvent?.({ type: 'end', job, status: 'skipped', seconds: 0, message: `step ${job.parent!.step} failed` })
     }
     const ready = waiting.find(({ parent }) => !parent || readResult(parent))
-    const room = active.size < parallel && (active.size === 0 || hasMemory(largestBytes || USUAL_BYTES))
-    if (ready && room) {
+    const started = ready !== undefined && active.size < parallel && memory.claim(ready)
+    if (started) {
       waiting.splice(waiting.indexOf(ready), 1)
       index++
       onEvent?.({ type: 'start', job: ready, index, of })
       const run = runJob(ready, options).then(() => {
-        largestBytes = Math.max(largestBytes, readResult(ready)?.values.memoryBytes ?? 0)
+        memory.learn(ready)
         // One after the other: two jobs may end at the same time.
         tidying = tidying.then(async () => {
           await removeCheckpoints(options.all, options.keep)
@@ -93,17 +92,21 @@ async function runWaiting(jobs: readonly Job[], options: RunJobsOptions): Promis
       active.set(ready, run)
       // A rejection is met at the race below, or after the loop.
       run.catch(() => {})
-      void run.finally(() => active.delete(ready)).catch(() => {})
+      const leave = () => {
+        active.delete(ready)
+        memory.release(ready)
+      }
+      void run.finally(leave).catch(() => {})
       continue
+    }
+    if (ready && active.size > 0 && active.size < parallel && !toldToWait.has(ready)) {
+      toldToWait.add(ready)
+      onEvent?.({ type: 'wait', job: ready, line: memory.shortage(ready) })
     }
     if (active.size === 0) break
     await Promise.race(active.values())
   }
   await Promise.all(active.values())
-}
-
-function hasMemory(bytes: number): boolean {
-  return process.availableMemory() > 1.25 * bytes
 }
 
 /** With `keep: none` a parent may have lost the checkpoint that a new or changed step needs: it is run again. */

@@ -10,6 +10,7 @@ import { type ConvergenceOutcome, convergenceOf } from './curves.js'
 import { bootstrapOf } from './example-bootstrap.js'
 import type { LoadedExperiment, Measure } from './load-experiment.js'
 import type { Majorities } from './majority.js'
+import type { NotFiniteCell } from './not-finite.js'
 import type { Job } from './plan.js'
 import { examplesBehind, smallestByExamples } from './set-size.js'
 
@@ -23,6 +24,8 @@ export interface ComparisonTableRow {
   mean?: number
   median?: number
   standardDeviation?: number
+  /** Runs whose value is not finite, which count nowhere else; missing where there is none. */
+  notFinite?: number
   /** 95 %, Student's t over the runs. */
   interval?: [low: number, high: number]
   /** Runs with a value that learned nothing. */
@@ -73,10 +76,16 @@ export interface Cell {
   learned: boolean
 }
 
+/** What the finished runs gave for the measures. */
+export interface MeasuredCells {
+  cells: readonly Cell[]
+  notFinite: readonly NotFiniteCell[]
+}
+
 /** One row a measure and variant, in the file's order. What a reader should know is added to `notes`. */
 export async function tableRows(
   experiment: LoadedExperiment,
-  cells: readonly Cell[],
+  { cells, notFinite }: MeasuredCells,
   majorities: Majorities,
   notes: string[],
 ): Promise<ComparisonTableRow[]> {
@@ -85,6 +94,7 @@ export async function tableRows(
     Object.entries(variants).map(([variant, { against = baseline }]) => {
       const of = (name: string) => cells.filter((cell) => cell.measure === measure && cell.variant === name)
       const [own, others] = [of(variant), of(against)]
+      const lost = notFinite.filter((cell) => cell.measure === measure && cell.variant === variant).length
       const done = own.flatMap((cell): Pair[] => {
         const other = others.find(({ seed }) => seed === cell.seed)
         // Runs of equal settings are one run: there is nothing to compare.
@@ -92,14 +102,15 @@ export async function tableRows(
         return variant !== against && other && !isSame ? [{ seed: cell.seed, own: cell, baseline: other }] : []
       })
       const pairs = done.filter((pair) => pair.own.learned && pair.baseline.learned)
-      return { measure, variant, against, own, done, pairs }
+      return { measure, variant, against, own, lost, done, pairs }
     }),
   )
   const tests = pairedTests(rows)
   const table: ComparisonTableRow[] = []
-  for (const [index, { measure, variant, against, own, done, pairs }] of rows.entries()) {
+  for (const [index, { measure, variant, against, own, lost, done, pairs }] of rows.entries()) {
     const row: ComparisonTableRow = {
       ...summaryRow(measure, variant, own),
+      ...(lost > 0 && { notFinite: lost }),
       ...(against !== baseline && { against }),
       ...testsOfRow(tests[index], pairs.length, measure.tested ? experiment.test : undefined),
       ...setOfRow(

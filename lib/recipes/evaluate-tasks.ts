@@ -13,6 +13,7 @@ import {
 import type { Tokenizer } from '../text/index.js'
 import type { EvaluateCheckpointOptions } from './evaluate-checkpoint.js'
 import type { ResolvedRecipe } from './resolve-recipe.js'
+import type { TaskSlot } from './schema.js'
 import { hasOfficialForm, writeOfficialForm } from './submissions.js'
 
 /** Opens the held-out data of a checkpoint's tasks; the answer scores all that have labels, a test split's too. */
@@ -86,8 +87,7 @@ async function openSaved(
   // The classes are those of the head, whatever the rows would say.
   const definition = { ...saved.definition, ...(saved.labels && { labels: saved.labels }) } as unknown as TaskDefinition
   const task = recipe?.tasks[name]
-  // One file of one's own is evaluated whole; a run's own file was split by its seed.
-  const files = (typeof given === 'string' && (await isFile(given)) ? { dev: given } : data) as string | TaskFiles
+  const files = (await evaluatedFiles(given, data)) as string | TaskFiles
   const opened = await openTask({
     definition,
     name,
@@ -108,6 +108,12 @@ async function openSaved(
     throw new StrataError('BAD_DATA', `the data of task ${name} have no held-out split, expected dev or test files`)
   }
   return opened
+}
+
+/** The files of a task that are scored: one file that is given is scored whole; a run's own was divided by its seed. */
+export async function evaluatedFiles(given: TaskSlot | undefined, own: TaskSlot): Promise<TaskSlot> {
+  if (typeof given === 'string' && (await isFile(given))) return { dev: given }
+  return given ?? own
 }
 
 async function isFile(path: string): Promise<boolean> {

@@ -8,6 +8,7 @@ export {
   evaluateCheckpoint,
   type Prediction,
 } from './evaluate-checkpoint.js'
+export { evaluatedFiles } from './evaluate-tasks.js'
 export type { EvaluatedText } from './evaluate-text.js'
 export { alignedTable, attachmentTable, type HeldOutRow, heldOutRows, heldOutTable } from './held-out-table.js'
 export { layerPage, layerTable } from './layer-tables.js'
@@ -33,6 +34,7 @@ export {
 export { type OpenDataOptions, openRunData, type RunData } from './run-data.js'
 export {
   type DataCounts,
+  memoryWithoutData,
   type ParameterPlan,
   parameterCount,
   planRun,

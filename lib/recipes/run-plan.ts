@@ -218,6 +218,12 @@ function counts({ documents, sentenceCount, tokenCount }: CorpusView): DataCount
   return { documents: documents.length, sentences: sentenceCount, tokens: tokenCount }
 }
 
+/** Bytes that training the recipe takes, as {@link RunPlan.memoryBytes} counts them, with the classes that its definitions tell. */
+export function memoryWithoutData(recipe: ResolvedRecipe, vocabSize: number): number {
+  const config = modelConfigOf(recipe, vocabSize, shapesWithoutData(recipe, []))
+  return estimateMemory(recipe, config, parameterCount(config)).total
+}
+
 /**
  * Weights, gradients and two moments in fp32 (fp64 doubles them). Activations kept for the backward pass: per token and layer
  * about 9 H (input, query, key, value, attention, its projection, both LayerNorms, output) + 2 × intermediate, per masked

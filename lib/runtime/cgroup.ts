@@ -3,6 +3,7 @@
  * for each of 64 processors and a quota of two, the kernel halts all of them for most of every period.
  */
 import { readFileSync } from 'node:fs'
+import { freemem } from 'node:os'
 import { dirname, join } from 'node:path'
 import type { NativeCore } from './native-core.js'
 import type { Environment } from './platform.js'
@@ -32,6 +33,30 @@ export function cgroupMemory(machineBytes: number, root = ROOT): number | null {
   const text = readText(join(root, 'memory.max')) || readText(join(root, 'memory', 'memory.limit_in_bytes'))
   const bytes = Number(text.trim())
   return text.trim() === '' || !Number.isFinite(bytes) || bytes >= machineBytes ? null : bytes
+}
+
+/** Bytes that a program may still take: what the machine has free, within what the container's limits leave. */
+export function freeMemory(): number {
+  return Math.min(freemem(), cgroupFreeMemory())
+}
+
+/**
+ * Bytes that the container's memory limit leaves; Infinity without one. The tightest of the own control group and those around it. Pages
+ * of files that nobody has used lately count as free: the kernel drops them first.
+ */
+export function cgroupFreeMemory(root = ROOT, own = ownGroup()): number {
+  const left = (folder: string, [limit, usage, cache]: readonly [string, string, string]): number => {
+    const most = Number.parseInt(readText(join(folder, limit)), 10)
+    const used = Number.parseInt(readText(join(folder, usage)), 10)
+    const files = new RegExp(`^${cache} (\\d+)$`, 'm').exec(readText(join(folder, 'memory.stat')))?.[1]
+    return Number.isNaN(most) || Number.isNaN(used) ? Number.POSITIVE_INFINITY : most - used + Number(files ?? 0)
+  }
+  const all = [left(join(root, 'memory'), ['memory.limit_in_bytes', 'memory.usage_in_bytes', 'total_inactive_file'])]
+  for (let group = own; ; group = dirname(group)) {
+    all.push(left(join(root, group), ['memory.max', 'memory.current', 'inactive_file']))
+    if (group === '/') break
+  }
+  return Math.max(0, Math.min(...all))
 }
 
 /** Default of libtorch's threads: at most what the container may use, unless OMP_NUM_THREADS says how many. */

@@ -1,5 +1,6 @@
 /** Finds, verifies and loads libtorch; the addons; workers. The only door of this room. */
 export { type BootAddon, loadBoot } from './boot.js'
+export { freeMemory } from './cgroup.js'
 export { type Diagnosis, diagnose, type Problem } from './diagnose.js'
 export {
   describeAttempts,
