@@ -15,6 +15,7 @@ import { Majorities } from '../lib/experiments/majority.js'
 import { type CheckpointJob, type ExperimentPlan, planExperiment, type TrainJob } from '../lib/experiments/plan.js'
 import { probeNumbers } from '../lib/experiments/probe-numbers.js'
 import { readJobNumbers } from '../lib/experiments/read-results.js'
+import { type JobEvent, runJobs } from '../lib/experiments/run-jobs.js'
 import { taskParameters } from '../lib/experiments/task-parameters.js'
 import { trainId } from '../lib/experiments/train-id.js'
 import { inspectSafetensors } from '../lib/model/index.js'
@@ -711,7 +712,8 @@ describe('stratabert compare', function () {
     assert.deepEqual(read.notFinite, { values: lost, stages: { both: lost } })
 
     const measures = ['mood.accuracy', 'mood.pearson', { name: 'never', value: 'mood.f1' }]
-    const broken = { ...experiment, seeds: [1, 2, 3], measures, learned: [] }
+    const { base, fast: quick } = experiment.variants
+    const broken = { ...experiment, seeds: [1, 2, 3], variants: { base, fast: quick }, measures, learned: [] }
     const plan = await planExperiment(await loadExperiment(broken, paths()), readFolderNames(place))
     for (const { id, kind, variant, step, seed, folder: run } of plan.jobs) {
       mkdirSync(run, { recursive: true })
@@ -768,11 +770,26 @@ describe('stratabert compare', function () {
     assert.equal(memory.claim(third), true)
     // The only one always starts, and finished runs tell more than shapes.
     assert.equal(new JobMemory([], () => 0).claim(first), true)
-    const place = join(folder, 'memory')
-    mkdirSync(place)
-    writeFileSync(join(place, 'result.json'), JSON.stringify({ id: 'a', format: 1, values: { memoryBytes: 8e9 } }))
-    const done = { ...others[0], id: 'a', folder: place }
+    const kept = join(folder, 'memory')
+    mkdirSync(kept)
+    writeFileSync(join(kept, 'result.json'), JSON.stringify({ id: 'a', format: 1, values: { memoryBytes: 8e9 } }))
+    const done = { ...others[0], id: 'a', folder: kept }
     assert.equal(new JobMemory([done]).expected(first), 10e9)
+    // Jobs that end at once: their checkpoint is not there.
+    const told = async (free: number) => {
+      const all = ['a', 'b', 'c'].map((id) => {
+        const settings = { init: join(folder, 'nowhere'), tasks: [], data: {}, options: {}, predictions: false }
+        const place = { variant: id, step: 'look', seed: 1, folder: join(kept, `${id}-${free}`), fromBest: false }
+        return { id, kind: 'evaluate', ...place, ...settings } as CheckpointJob
+      })
+      const events: string[] = []
+      const onEvent = ({ type, job }: JobEvent) => events.push(`${type} ${job.id}`)
+      await runJobs(all, { all, parallel: 3, keep: 'all', freeMemory: () => free, onEvent })
+      return events
+    }
+    assert.deepEqual((await told(1e12)).slice(0, 3), ['start a', 'start b', 'start c'])
+    const alone = ['start a', 'wait b', 'end a', 'start b', 'wait c', 'end b', 'start c', 'end c']
+    assert.deepEqual(await told(1), alone)
   })
 
   it('the example files resolve', async () => {

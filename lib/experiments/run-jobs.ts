@@ -17,6 +17,8 @@ import type { Keep } from './schema.js'
 export interface RunJobsOptions {
   /** Jobs at a time, 1. */
   parallel?: number
+  /** Bytes of memory that are left for further jobs; default those of machine and container. */
+  freeMemory?: () => number
   /** Compute threads of each job; default all. */
   threads?: number
   keep: Keep
@@ -65,7 +67,7 @@ async function runWaiting(jobs: readonly Job[], options: RunJobsOptions): Promis
   for (const job of waiting) await clearFailure(job.folder)
   const of = waiting.length
   const active = new Map<Job, Promise<void>>()
-  const memory = new JobMemory(options.all)
+  const memory = new JobMemory(options.all, options.freeMemory)
   const toldToWait = new Set<Job>()
   let tidying = Promise.resolve()
   let index = 0
