@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { mkdirSync, writeFileSync } from 'node:fs'
+import { cpus } from 'node:os'
 import { dirname, join } from 'node:path'
 import { cgroupFreeMemory, cgroupMemory, cgroupThreads, limitThreads } from '../lib/runtime/cgroup.js'
 import { type Diagnosis, loadCore } from '../lib/runtime/index.js'
@@ -33,6 +34,7 @@ describe('doctor and libtorch commands', function () {
       [],
     )
     assert.equal(diagnosis.devices[0], 'cpu')
+    assert.match(diagnosis.floatProducts ?? '', /^(mkl|onednn)$/)
     assert.equal(diagnosis.machine.node, process.version)
     assert.ok(diagnosis.machine.threads.available >= 1)
     assert.ok(diagnosis.machine.memory.totalBytes > 1e8)
@@ -42,6 +44,20 @@ describe('doctor and libtorch commands', function () {
       diagnosis.addons.map(({ problem }) => problem),
       [null, null],
     )
+  })
+
+  it('what computes float32 products is told, can be chosen, and nothing else can', () => {
+    const probe = (choice: string) => {
+      const arguments_ = [...programArguments(join(__dirname, '..', 'lib', 'runtime'), 'probe-main'), 'cpu']
+      const env = { ...process.env, STRATABERT_FLOAT_PRODUCTS: choice }
+      return JSON.parse(spawnSync(process.execPath, arguments_, { encoding: 'utf8', env }).stdout)
+    }
+    const [maker, mkl, other] = ['', 'mkl', 'blas'].map(probe)
+    assert.equal(mkl.floatProducts, 'mkl')
+    if (/Intel/.test(cpus()[0].model)) assert.equal(maker.floatProducts, 'mkl')
+    else assert.match(maker.floatProducts, /^(mkl|onednn)$/)
+    assert.equal(other.code, 'BAD_ARGUMENT')
+    assert.match(other.message, /STRATABERT_FLOAT_PRODUCTS is 'blas'; mkl or onednn was expected/)
   })
 
   it('a container’s quota bounds the threads that nobody has chosen', () => {

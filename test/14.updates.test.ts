@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { HeadLabels, PackedBatch } from '../lib/data/packed-batch.js'
 import { type Model, Optimizer } from '../lib/model/index.js'
+import { loadCore } from '../lib/runtime/index.js'
 import { labelCounts } from '../lib/training/gradients.js'
 import { refuses } from './helpers/refuses.js'
 import { adamw, HEADS, normOf, perturb, relativeDistance, smallBatch, smallModel } from './helpers/small-model.js'
@@ -56,13 +57,15 @@ describe('gradients and updates', function () {
       }
     })
 
-    for (const [precision, limit] of [
-      ['fp64', 1e-12],
-      ['fp32', 1e-5],
+    // 256: products that are large enough for oneDNN (core/float_products.h).
+    for (const [precision, limit, hiddenSize] of [
+      ['fp64', 1e-12, 32],
+      ['fp32', 1e-5, 32],
+      ['fp32', 1e-5, 256],
     ] as const) {
-      for (const hidden of [0, 0.3]) {
-        it(`reference kernels equal the fast ones: ${precision}, hidden dropout ${hidden}`, async () => {
-          const encoder = { hiddenDropout: hidden }
+      for (const hidden of hiddenSize === 32 ? [0, 0.3] : [0.3]) {
+        it(`reference kernels equal the fast ones: ${precision}, width ${hiddenSize}, hidden dropout ${hidden}`, async () => {
+          const encoder = { hiddenDropout: hidden, hiddenSize }
           const fast = await make({ precision }, encoder)
           const reference = await make({ precision, kernels: 'reference' }, encoder)
           // Every label mode and length, a sequence of one token included.
@@ -95,6 +98,24 @@ describe('gradients and updates', function () {
         })
       }
     }
+
+    it('float32 products of oneDNN are those of MKL, with their gradients', function () {
+      const core = loadCore()
+      // Large enough for oneDNN: a row, an input, an output, sizes of no vector's length, and input and gradient that lie by columns.
+      for (const [rows, inputs, outputs, strided] of [
+        [1, 2049, 2051, false],
+        [2053, 1, 2049, false],
+        [2053, 2049, 1, false],
+        [129, 255, 131, false],
+        [129, 255, 131, true],
+        [0, 7, 5, false],
+      ] as const) {
+        const distances = core.compareFloatProducts(rows, inputs, outputs, strided) as Record<string, number> | null
+        if (!distances) return this.skip()
+        for (const [name, distance] of Object.entries(distances))
+          assert.ok(distance <= 1e-5, `${name} of ${rows} × ${inputs} → ${outputs}: ${distance}`)
+      }
+    })
 
     it('gradients are those of the loss: finite differences in float64', async () => {
       const model = await make({ precision: 'fp64' })

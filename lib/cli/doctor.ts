@@ -3,6 +3,12 @@ import { type Diagnosis, describeAttempts, describeTree, diagnose } from '../run
 import { example } from './arguments.js'
 import { printJson } from './output.js'
 
+const FLOAT_PRODUCTS = {
+  mkl: 'products by MKL, libtorch’s own choice (STRATABERT_FLOAT_PRODUCTS)',
+  onednn: 'products by oneDNN (STRATABERT_FLOAT_PRODUCTS)',
+  unknown: 'unknown: the runtime does not load',
+}
+
 /** `doctor`: what this machine has, and what to do about each problem. Exit code 1 when nothing can be computed. */
 export function registerDoctor(program: Command): void {
   const command = program
@@ -31,6 +37,7 @@ export function formatDiagnosis(diagnosis: Diagnosis): string {
     ['Node', machine.node],
     ['processor', `${machine.cpu} (${machine.cpuFeatures.join(', ') || 'no known extensions'})`],
     ['bf16', machine.nativeBf16 ? 'computed by the processor' : 'emulated: use fp32 on this processor'],
+    ['fp32', FLOAT_PRODUCTS[diagnosis.floatProducts ?? 'unknown']],
     ['threads', `${machine.threads.available}${limit}`],
     ['memory', `${gigabytes(machine.memory.totalBytes)}${memoryLimit}`],
     ['compiler', machine.tools.compiler ?? 'none (needed to build from sources only)'],

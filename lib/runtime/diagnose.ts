@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { addonMinors, loadBoot, resolveAddon } from './boot.js'
 import { findLibtorch, type LibtorchAttempt, type LibtorchTree } from './find-libtorch.js'
 import { type MachineFacts, machineFacts } from './machine.js'
+import type { FloatProducts } from './native-core.js'
 import { packageRoot } from './package-root.js'
 import { programArguments } from './program.js'
 import { systemFacts, systemProblem } from './system-problem.js'
@@ -25,6 +26,8 @@ export interface Diagnosis {
   addons: { name: string; path: string | null; problem: string | null }[]
   /** Usable devices; empty when the runtime does not load. */
   devices: string[]
+  /** What computes float32 products on the CPU; null when the runtime does not load. */
+  floatProducts: FloatProducts | null
   cudaProblem: string | null
   problems: Problem[]
   /** True when a model can be computed on this machine. */
@@ -37,6 +40,7 @@ interface ProbeResult {
   message?: string
   cudaProblem?: string | null
   cudaDevices?: number
+  floatProducts?: FloatProducts | null
 }
 
 /**
@@ -90,9 +94,12 @@ export function diagnose(): Diagnosis {
     const addon = probe.code === 'ADDON_NOT_FOUND' || probe.code === 'LIBTORCH_VERSION'
     problems.push({
       problem: probe.message ?? 'libtorch does not load',
-      remedy: addon
-        ? 'npm run build:native (in a checkout), else install the package again'
-        : 'npx stratabert libtorch install --force',
+      remedy:
+        probe.code === 'BAD_ARGUMENT'
+          ? 'correct the environment variable, or unset it (docs/environment.md)'
+          : addon
+            ? 'npm run build:native (in a checkout), else install the package again'
+            : 'npx stratabert libtorch install --force',
       blocking: true,
     })
   }
@@ -114,6 +121,7 @@ export function diagnose(): Diagnosis {
     libtorch: { found: libtorch.tree, attempts: libtorch.attempts },
     addons,
     devices,
+    floatProducts: probe?.floatProducts ?? null,
     cudaProblem,
     problems,
     usable: devices.length > 0,

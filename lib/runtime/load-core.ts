@@ -73,6 +73,7 @@ export function loadRuntime(options: LoadOptions = {}): LoadedRuntime {
       { details: { addon: core.torchVersion, libtorch: tree.version, directory: tree.directory } },
     )
   }
+  core.floatProducts?.() // a value that is not known is told here, not in the middle of the first step
   // Once a process: a worker that comes later does not undo what somebody has chosen.
   if (first) limitThreads(core)
   if (device !== 'cpu' && problem === null && (core.cudaDeviceCount?.() ?? 0) === 0) {

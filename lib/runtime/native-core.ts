@@ -1,3 +1,6 @@
+/** MKL (libtorch's own choice on x86) or oneDNN, which is faster where the processor is not Intel's. */
+export type FloatProducts = 'mkl' | 'onednn'
+
 /**
  * What the main addon exports. The runtime itself needs only the few members named here; the rooms above describe theirs where they
  * use them.
@@ -7,5 +10,7 @@ export interface NativeCore {
   readonly torchVersion: string
   /** Number of usable CUDA devices; 0 without libtorch_cuda, driver or device. */
   cudaDeviceCount?(): number
+  /** What computes float32 products on the CPU; decided once a process. BAD_ARGUMENT for an unknown STRATABERT_FLOAT_PRODUCTS. */
+  floatProducts?(): FloatProducts
   [member: string]: any
 }

@@ -17,6 +17,7 @@ function probe(): Record<string, unknown> {
       device,
       cudaProblem,
       cudaDevices: core.cudaDeviceCount?.() ?? 0,
+      floatProducts: core.floatProducts?.() ?? null,
     }
   } catch (error) {
     return { ok: false, code: (error as { code?: string }).code ?? 'UNKNOWN', message: (error as Error).message }

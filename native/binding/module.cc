@@ -7,6 +7,7 @@
 #include "binding/model_handle.h"
 #include "binding/optimizer_handle.h"
 #include "binding/probe_handle.h"
+#include "binding/products.h"
 #include "core/encoder/attention.h"
 #include "core/error.h"
 #include "core/memory/caching_allocator.h"
@@ -98,6 +99,8 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   exports.Set("threads", Napi::Function::New(env, threads));
   exports.Set("deviceMemory", Napi::Function::New(env, read_device_memory));
   exports.Set("flashAttention", Napi::Function::New(env, flash_attention));
+  exports.Set("floatProducts", Napi::Function::New(env, float_products_name));
+  exports.Set("compareFloatProducts", Napi::Function::New(env, compare_float_products));
   exports.Set("cudaDeviceCount", Napi::Function::New(env, cuda_device_count));
   exports.Set("torchVersion", STRATABERT_TORCH_VERSION);
   exports.Set("version", STRATABERT_VERSION);

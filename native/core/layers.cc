@@ -1,6 +1,7 @@
 #include "core/layers.h"
 
 #include "core/error.h"
+#include "core/float_products.h"
 #include "core/inference/packed_weight.h"
 #include "core/inference/rows.h"
 #include "core/kernels/layer_norm_cpu.h"
@@ -48,6 +49,8 @@ at::Tensor bias_of(const ForwardPass& pass, const ParameterRef& bias) { return b
 at::Tensor linear(const ForwardPass& pass, const at::Tensor& x, const ParameterRef& weight, const ParameterRef& bias) {
   if (pass.inference && weight->packed) return weight->packed->apply(x, bias_of(pass, bias), false);
   const bool exact = weight->master.scalar_type() == pass.type;
+  if (exact && pass.kernels == Kernels::fast && pass.type == at::kFloat && x.device().is_cpu() && float_products() == FloatProducts::onednn)
+    return float_linear(x, weight->value(), bias ? bias->master : at::Tensor(), FloatProducts::onednn);
   if (!bias) {
     if (exact) return at::linear(x, weight->value());
     return LowLinear::apply(x, weight->value(), std::nullopt, weight->compute(pass.type), std::nullopt);

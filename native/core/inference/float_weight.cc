@@ -1,6 +1,7 @@
 #include "core/inference/packed_weight.h"
 
 #include "core/error.h"
+#include "core/float_products.h"
 #include "core/inference/spread.h"
 #include "core/kernels/inference_kernels.h"
 
@@ -21,8 +22,8 @@ class FloatWeight final : public PackedWeight {
     const float* bias = bias_O.defined() ? bias_O.const_data_ptr<float>() : nullptr;
     const kernels::GeluTable& table = kernels::gelu_table();
     if (tokens > kFewTokens) {
-      if (!gelu) return bias_O.defined() ? at::addmm(bias_O, x_TI, weight_.t()) : at::mm(x_TI, weight_.t());
-      at::Tensor y_TO = at::mm(x_TI, weight_.t());
+      if (!gelu) return float_product(x_TI, weight_, bias_O, float_products());
+      at::Tensor y_TO = float_product(x_TI, weight_, {}, float_products());
       float* y = y_TO.mutable_data_ptr<float>();
       spread(tokens, tokens * out * 16, [&](int64_t begin, int64_t end) {
         kernels::gelu_rows(y + begin * out, bias, end - begin, out, table);

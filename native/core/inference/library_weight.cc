@@ -1,66 +1,30 @@
-// libtorch's own packed layers. Their operators have no public C++ function: they are looked up by name, arguments are given by name, and
-// a libtorch that lacks one is told apart from one that fails.
+// libtorch's own packed layers.
 #include "core/inference/packed_weight.h"
 #include "core/kernels/inference_kernels.h"
-
-#include <ATen/core/dispatch/Dispatcher.h>
-#include <ATen/core/stack.h>
-
-#include <map>
-#include <string>
+#include "core/library_operator.h"
 
 namespace strata {
 namespace {
 
-class Operator {
- public:
-  explicit Operator(const char* name) : handle_(c10::Dispatcher::singleton().findSchema({name, ""})) {}
-  explicit operator bool() const { return handle_.has_value() && handle_->hasSchema(); }
-
-  // Arguments that are not given take their default, else None.
-  c10::IValue operator()(const std::map<std::string, c10::IValue>& given) const {
-    torch::jit::Stack stack;
-    for (const c10::Argument& argument : handle_->schema().arguments()) {
-      const auto found = given.find(argument.name());
-      stack.push_back(found != given.end()             ? found->second
-                      : argument.default_value() ? *argument.default_value()
-                                                 : c10::IValue());
-    }
-    handle_->callBoxed(&stack);
-    return stack.front();
-  }
-
- private:
-  std::optional<c10::OperatorHandle> handle_;
-};
-
-c10::IValue optional(const at::Tensor& tensor) { return tensor.defined() ? c10::IValue(tensor) : c10::IValue(); }
-
 // oneDNN's bf16 product from a weight in its blocked form, with GELU inside.
 class OneDnnWeight final : public PackedWeight {
  public:
-  OneDnnWeight(at::Tensor packed, Operator linear) : packed_(std::move(packed)), linear_(std::move(linear)) {}
+  OneDnnWeight(at::Tensor packed, LibraryOperator linear) : packed_(std::move(packed)), linear_(std::move(linear)) {}
 
   at::Tensor apply(const at::Tensor& x_TI, const at::Tensor& bias_O, bool gelu) const override {
-    return linear_({{"X", x_TI},
-                    {"W", packed_},
-                    {"B", optional(bias_O)},
-                    {"attr", std::string(gelu ? "gelu" : "none")},
-                    {"scalars", c10::List<std::optional<at::Scalar>>()},
-                    {"algorithm", std::string(gelu ? "none" : "")}})
-        .toTensor();
+    return onednn_linear(linear_, x_TI, packed_, bias_O, gelu);
   }
   int64_t bytes() const override { return packed_.numel() * 2; }
 
  private:
   at::Tensor packed_;
-  Operator linear_;
+  LibraryOperator linear_;
 };
 
 // FBGEMM or oneDNN, as libtorch's engine chooses: activations per tensor.
 class DynamicWeight final : public PackedWeight {
  public:
-  DynamicWeight(c10::IValue packed, Operator linear, int64_t size)
+  DynamicWeight(c10::IValue packed, LibraryOperator linear, int64_t size)
       : packed_(std::move(packed)), linear_(std::move(linear)), size_(size) {}
 
   at::Tensor apply(const at::Tensor& x_TI, const at::Tensor& bias_O, bool gelu) const override {
@@ -73,15 +37,15 @@ class DynamicWeight final : public PackedWeight {
 
  private:
   c10::IValue packed_;
-  Operator linear_;
+  LibraryOperator linear_;
   int64_t size_;
 };
 
 }  // namespace
 
 PackedWeightRef library_bf16_weight(const at::Tensor& weight_OI) {
-  const Operator pack("mkldnn::_reorder_linear_weight");
-  Operator linear("mkldnn::_linear_pointwise");
+  const LibraryOperator pack("mkldnn::_reorder_linear_weight");
+  LibraryOperator linear("mkldnn::_linear_pointwise");
   if (!pack || !linear) return nullptr;
   try {
     const at::Tensor weight = weight_OI.detach().to(at::kBFloat16).contiguous();
@@ -95,8 +59,8 @@ PackedWeightRef library_bf16_weight(const at::Tensor& weight_OI) {
 }
 
 PackedWeightRef library_int8_weight(const at::Tensor& weight_OI) {
-  const Operator quantize("aten::quantize_per_channel"), pack("quantized::linear_prepack");
-  Operator linear("quantized::linear_dynamic");
+  const LibraryOperator quantize("aten::quantize_per_channel"), pack("quantized::linear_prepack");
+  LibraryOperator linear("quantized::linear_dynamic");
   if (!quantize || !pack || !linear) return nullptr;
   try {
     const at::Tensor weight = weight_OI.detach().to(at::kFloat).contiguous();
