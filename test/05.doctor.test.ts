@@ -47,15 +47,17 @@ describe('doctor and libtorch commands', function () {
   })
 
   it('what computes float32 products is told, can be chosen, and nothing else can', () => {
-    const probe = (choice: string) => {
-      const arguments_ = [...programArguments(join(__dirname, '..', 'lib', 'runtime'), 'probe-main'), 'cpu']
+    const program = [...programArguments(join(__dirname, '..', 'lib', 'runtime'), 'probe-main'), 'cpu']
+    const probe = (choice: string, limit = 'unlimited') => {
       const env = { ...process.env, STRATABERT_FLOAT_PRODUCTS: choice }
-      return JSON.parse(spawnSync(process.execPath, arguments_, { encoding: 'utf8', env }).stdout)
+      const shell = ['-c', `ulimit -d ${limit} && exec "$@"`, 'sh', process.execPath, ...program]
+      return JSON.parse(spawnSync('sh', shell, { encoding: 'utf8', env }).stdout)
     }
     const [maker, mkl, other] = ['', 'mkl', 'blas'].map(probe)
     assert.equal(mkl.floatProducts, 'mkl')
     if (/Intel/.test(cpus()[0].model)) assert.equal(maker.floatProducts, 'mkl')
     else assert.match(maker.floatProducts, /^(mkl|onednn)$/)
+    assert.equal(probe('', '16000000').floatProducts, 'mkl', 'under a limit on memory')
     assert.equal(other.code, 'BAD_ARGUMENT')
     assert.match(other.message, /STRATABERT_FLOAT_PRODUCTS is 'blas'; mkl or onednn was expected/)
   })

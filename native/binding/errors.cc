@@ -30,6 +30,9 @@ Failure describe(std::exception_ptr caught) noexcept {
     } catch (const std::bad_alloc&) {
       return {"OUT_OF_MEMORY", "the machine has no memory left; use smaller batches or a smaller model"};
     } catch (const std::exception& error) {
+      // oneDNN's, whose status is not to be had from here: it makes the code of a product that it has described as possible, and lacks the pages.
+      if (std::string_view(error.what()) == "could not create a primitive")
+        return {"OUT_OF_MEMORY", "the machine has no memory left for this; use smaller batches, sequences or models. oneDNN could not create a primitive"};
       return {"NATIVE_ERROR", error.what()};
     } catch (...) {
       return {"NATIVE_ERROR", "an unknown native exception"};

@@ -2,6 +2,7 @@
 
 #include "core/error.h"
 #include "core/library_operator.h"
+#include "platform/memory.h"
 #include "platform/processor.h"
 
 #include <torch/csrc/autograd/custom_function.h>
@@ -38,7 +39,8 @@ FloatProducts decide() {
     fail("UNSUPPORTED", "STRATABERT_FLOAT_PRODUCTS is onednn, which this libtorch has no float32 product of; mkl was expected: set it to that, or unset it");
   if (!name.empty() && name != "onednn")
     fail("BAD_ARGUMENT", "STRATABERT_FLOAT_PRODUCTS is '", name, "'; mkl or onednn was expected: set it to one of them, or unset it");
-  const bool wanted = name == "onednn" || is_x86_of_another_maker();
+  // Where memory ends while oneDNN makes the code of a product it fails for good, or crashes; MKL's products survive that.
+  const bool wanted = name == "onednn" || (is_x86_of_another_maker() && !platform::has_memory_limit());
   return wanted && has_onednn_products() ? FloatProducts::onednn : FloatProducts::mkl;
 }
 

@@ -12,7 +12,7 @@ enum class FloatProducts {
 };
 
 // The way of this process, decided once: STRATABERT_FLOAT_PRODUCTS (mkl or onednn), else oneDNN on an x86 processor of another maker than
-// Intel, if libtorch has the operator. Throws BAD_ARGUMENT for another value, UNSUPPORTED for onednn where libtorch lacks it.
+// Intel without a limit on this process's memory, if libtorch has the operator. Throws BAD_ARGUMENT for another value, UNSUPPORTED for onednn where libtorch lacks it.
 FloatProducts float_products();
 bool has_onednn_products();
 

@@ -11,7 +11,7 @@ struct AllocatorStatistics {
 };
 
 // Makes it libtorch's CPU allocator, once a process. STRATABERT_ALLOCATOR=system in the environment leaves libtorch's own, and so do systems
-// other than Linux and a limit on the process's address space (`ulimit -v`).
+// other than Linux and a limit on the process's memory (`ulimit -v`, `ulimit -d`).
 void use_caching_allocator();
 AllocatorStatistics allocator_statistics();
 // Gives all kept blocks back to the system.

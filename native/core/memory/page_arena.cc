@@ -1,11 +1,12 @@
 #include "core/memory/page_arena.h"
 
+#include "platform/memory.h"
+
 #include <algorithm>
 #include <iterator>
 
 #if defined(__linux__)
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <unistd.h>
 #endif
 
@@ -138,8 +139,7 @@ bool PageArena::make_writable(size_t end) {
 }
 
 std::unique_ptr<PageArena> PageArena::reserve() {
-  rlimit limit{};
-  if (::getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur != RLIM_INFINITY) return nullptr;
+  if (platform::has_memory_limit()) return nullptr;
   // Addresses cost nothing: four times the machine's memory leaves room for extents that no free one fits.
   const auto memory = static_cast<size_t>(::sysconf(_SC_PHYS_PAGES)) * static_cast<size_t>(::sysconf(_SC_PAGE_SIZE));
   const size_t wanted = up(std::max(4 * memory, size_t{64} << 30), kGrowth);

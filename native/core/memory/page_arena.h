@@ -21,7 +21,7 @@ struct ArenaStatistics {
 
 class PageArena {
  public:
-  // Null where addresses can't be reserved: no Linux, or a limit on the process's address space, of which a reservation would take too much.
+  // Null where addresses can't be reserved: no Linux, or a limit on the process's memory, of which a reservation would take too much.
   static std::unique_ptr<PageArena> reserve();
 
   // Null when there is no memory.

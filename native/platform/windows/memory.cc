@@ -8,4 +8,7 @@ namespace strata::platform {
 void* allocate_aligned(size_t alignment, size_t bytes) { return ::_aligned_malloc(bytes, alignment); }
 void free_aligned(void* data) { ::_aligned_free(data); }
 
+// A job's limit is not looked at.
+bool has_memory_limit() { return false; }
+
 }  // namespace strata::platform
