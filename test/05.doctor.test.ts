@@ -53,7 +53,7 @@ describe('doctor and libtorch commands', function () {
       const shell = ['-c', `ulimit -d ${limit} && exec "$@"`, 'sh', process.execPath, ...program]
       return JSON.parse(spawnSync('sh', shell, { encoding: 'utf8', env }).stdout)
     }
-    const [maker, mkl, other] = ['', 'mkl', 'blas'].map(probe)
+    const [maker, mkl, other] = ['', 'mkl', 'blas'].map((choice) => probe(choice))
     assert.equal(mkl.floatProducts, 'mkl')
     if (/Intel/.test(cpus()[0].model)) assert.equal(maker.floatProducts, 'mkl')
     else assert.match(maker.floatProducts, /^(mkl|onednn)$/)
