@@ -105,7 +105,7 @@ export function splitWords(text: string): SplitWord[] {
   return [...eachWord(text)]
 }
 
-/** @internal As {@link splitWords}, one by one: of a long text no more is split than is asked for. */
+/** As {@link splitWords}, one by one: of a long text no more is split than is asked for. */
 export function* eachWord(text: string): Generator<SplitWord, void, undefined> {
   const splitter = new Splitter()
   // White space is cut first: no rule looks further than that, so that time stays linear.
