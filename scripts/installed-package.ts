@@ -49,7 +49,9 @@ export function installPackage(folder: string): InstalledPackage {
   const isolation = [['-n'], ['-rn']].find((options) => spawnSync('unshare', [...options, 'true']).status === 0)
   const started = Date.now()
   const install = (where: string, offline: boolean): SpawnSyncReturns<string> => {
-    const npm = [npmProgram(), 'install', '--no-audit', '--no-fund', ...(offline ? ['--offline'] : []), tarball]
+    // Its errors are read below; `npm run --silent` around this program would silence them.
+    const quiet = ['--no-audit', '--no-fund', '--loglevel=error']
+    const npm = [npmProgram(), 'install', ...quiet, ...(offline ? ['--offline'] : []), tarball]
     const [command, ...args] = [
       ...(offline && isolation ? [which('unshare'), ...isolation] : []),
       process.execPath,
