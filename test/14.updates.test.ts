@@ -1,8 +1,9 @@
 /** Gradients that must agree with each other and with the losses; updates that must agree with the gradients. */
 import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import type { HeadLabels, PackedBatch } from '../lib/data/packed-batch.js'
 import { type Model, Optimizer } from '../lib/model/index.js'
 import { loadCore } from '../lib/runtime/index.js'
@@ -115,6 +116,20 @@ describe('gradients and updates', function () {
         for (const [name, distance] of Object.entries(distances))
           assert.ok(distance <= 1e-5, `${name} of ${rows} × ${inputs} → ${outputs}: ${distance}`)
       }
+    })
+
+    it('the kernels that this processor does not take by itself equal the reference, too', function () {
+      // Attention's own products and oneDNN's go together; which of the two ways a process takes is decided once.
+      const other = loadCore().floatProducts() === 'mkl' ? 'onednn' : 'mkl'
+      if (other === 'onednn' && !loadCore().compareFloatProducts(1, 1, 1, false)) this.skip()
+      const mocha = join(dirname(require.resolve('mocha/package.json')), 'bin', 'mocha.js')
+      const { status, stdout } = spawnSync(
+        process.execPath,
+        [mocha, '--import=tsx', __filename, '-g', 'reference kernels equal'],
+        { encoding: 'utf8', env: { ...process.env, STRATABERT_FLOAT_PRODUCTS: other } },
+      )
+      assert.equal(status, 0, stdout)
+      assert.match(stdout, /5 passing/)
     })
 
     it('gradients are those of the loss: finite differences in float64', async () => {

@@ -1,7 +1,10 @@
 #include "core/kernels/attention_cpu.h"
 
 #include "core/dropout.h"
+#include "core/float_products.h"
+#include "core/kernels/inference_kernels.h"
 #include "core/kernels/row_kernels.h"
+#include "core/kernels/small_product.h"
 #include "core/parallel.h"
 
 #include <ATen/core/LegacyTypeDispatch.h>
@@ -66,6 +69,35 @@ void multiply_by_dropout(Value* values, int64_t count, double p, PhiloxKey site,
   }
 }
 
+// Our own products where a library's are slow: on x86 processors that are not Intel's (float_products.h).
+bool by_own_products(const at::Tensor& out) {
+  return out.scalar_type() == at::kFloat && float_products() == FloatProducts::onednn && kernels::has_avx512();
+}
+
+kernels::Matrix matrix_of(const at::Tensor& heads, int64_t n) {
+  return {heads.const_data_ptr<float>() + n * heads.stride(0), heads.stride(1), heads.stride(2)};
+}
+
+// out (N, R, C) = left (N, R, I) · right (N, I, C), head by head. The rows of out lie in one piece each; right lies by rows or by columns.
+void multiply(const at::Tensor& out, const at::Tensor& left, const at::Tensor& right) {
+  const int64_t rows = left.size(1), inner = left.size(2), columns = right.size(2);
+  const bool turned = right.stride(2) != 1;
+  if (!by_own_products(out) || (turned && inner % 16 != 0)) {
+    if (out.is_contiguous()) {
+      at::Tensor result = out;
+      at::bmm_out(result, left, right);
+    } else {
+      out.copy_(at::bmm(left, right));
+    }
+    return;
+  }
+  const at::Tensor scratch = at::empty({turned ? kernels::small_product_scratch(inner, columns) : 0}, out.options());
+  float* turned_values = scratch.mutable_data_ptr<float>();
+  for (int64_t n = 0; n < out.size(0); ++n)
+    kernels::small_product(matrix_of(left, n), matrix_of(right, n), rows, inner, columns, out.mutable_data_ptr<float>() + n * out.stride(0),
+                           out.stride(1), turned_values);
+}
+
 template <typename Value>
 at::Tensor forward_rows(const at::Tensor& qkv, const Layout& layout, at::Tensor& weights, double dropout, PhiloxKey site) {
   const auto scale = static_cast<Value>(1 / std::sqrt(static_cast<double>(layout.size)));
@@ -74,16 +106,16 @@ at::Tensor forward_rows(const at::Tensor& qkv, const Layout& layout, at::Tensor&
   each_sequence(layout, [&](int64_t b) {
     const int64_t rows = layout.heads * layout.length(b), columns = layout.length(b);
     at::Tensor w = layout.weights(weights, b);
-    at::bmm_out(w, layout.part(qkv, b, 0), layout.part(qkv, b, 1).transpose(1, 2));
+    multiply(w, layout.part(qkv, b, 0), layout.part(qkv, b, 1).transpose(1, 2));
     Value* values = w.mutable_data_ptr<Value>();
     for (int64_t r = 0; r < rows; ++r) kernels::softmax_row(values + r * columns, columns, scale);
     at::Tensor out = layout.context(context, b);
     if (dropout > 0) {
       at::Tensor dropped = w.clone();
       multiply_by_dropout(dropped.mutable_data_ptr<Value>(), rows * columns, dropout, site, layout.weight_offsets[b]);
-      out.copy_(at::bmm(dropped, layout.part(qkv, b, 2)));
+      multiply(out, dropped, layout.part(qkv, b, 2));
     } else {
-      out.copy_(at::bmm(w, layout.part(qkv, b, 2)));
+      multiply(out, w, layout.part(qkv, b, 2));
     }
   });
   return context;
@@ -97,18 +129,19 @@ at::Tensor backward_rows(const at::Tensor& gradient, const at::Tensor& qkv, cons
   each_sequence(layout, [&](int64_t b) {
     const int64_t rows = layout.heads * layout.length(b), columns = layout.length(b);
     const at::Tensor w = layout.weights(weights, b), dy = layout.context(gradient, b);
-    at::Tensor dw = at::bmm(dy, layout.part(qkv, b, 2).transpose(1, 2)), dropped = w;
+    at::Tensor dw = at::empty(w.sizes(), w.options()), dropped = w;
+    multiply(dw, dy, layout.part(qkv, b, 2).transpose(1, 2));
     if (dropout > 0) {
       dropped = w.clone();
       multiply_by_dropout(dropped.mutable_data_ptr<Value>(), rows * columns, dropout, site, layout.weight_offsets[b]);
       multiply_by_dropout(dw.mutable_data_ptr<Value>(), rows * columns, dropout, site, layout.weight_offsets[b]);
     }
-    layout.part(dqkv, b, 2).copy_(at::bmm(dropped.transpose(1, 2), dy));
+    multiply(layout.part(dqkv, b, 2), dropped.transpose(1, 2), dy);
     Value* gradients = dw.mutable_data_ptr<Value>();
     const Value* values = w.const_data_ptr<Value>();
     for (int64_t r = 0; r < rows; ++r) kernels::softmax_backward_row(gradients + r * columns, values + r * columns, columns, scale);
-    layout.part(dqkv, b, 0).copy_(at::bmm(dw, layout.part(qkv, b, 1)));
-    layout.part(dqkv, b, 1).copy_(at::bmm(dw.transpose(1, 2), layout.part(qkv, b, 0)));
+    multiply(layout.part(dqkv, b, 0), dw, layout.part(qkv, b, 1));
+    multiply(layout.part(dqkv, b, 1), dw.transpose(1, 2), layout.part(qkv, b, 0));
   });
   return dqkv;
 }
