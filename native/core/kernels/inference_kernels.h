@@ -5,7 +5,7 @@
 
 namespace strata::kernels {
 
-// What this processor can run; a build for another architecture says false.
+// What this processor can run (small_product.h asks, too); a build for another architecture says false.
 bool has_avx512();
 bool has_avx512_vnni();
 
