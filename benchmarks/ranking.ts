@@ -82,11 +82,14 @@ async function main(): Promise<void> {
   if (first === undefined || second === undefined || more.length > 0) throw new Error(USAGE)
   if (what === 'rows') return writeRows(first, second)
   if (what !== 'score') throw new Error(`${what} is unknown; ${USAGE}`)
-  const { task, precision, questions } = values
+  const { task, precision } = values
+  const questions = values.questions === undefined ? undefined : Number(values.questions)
+  if (questions !== undefined && !(Number.isInteger(questions) && questions >= 1))
+    throw new Error(`--questions came as ${values.questions}; a whole number ≥ 1 was expected`)
   await score(first, second, {
     task,
     precision: precision as InferencePrecision,
-    questions: questions === undefined ? undefined : Number(questions),
+    questions,
   })
 }
 
