@@ -104,6 +104,21 @@ describe('recipes of labelled tasks', function () {
     assert.ok(!existsSync(output('mistyped')))
   })
 
+  it('a run does not read test sets, a plan does', async () => {
+    const test = join(folder, 'moods-test.csv')
+    writeFileSync(test, 'text,mood\nthe music of the river,angry\n')
+    const resolved = await recipe('fine-tune', {
+      data: { mood: { train: files.mood, dev: files.mood, test } },
+      tasks: { mood: SMALL_DEFINITIONS.mood },
+    })
+    const [{ train, evaluation, prediction }] = (await openRunData(resolved, { cacheDirectory })).tasks
+    assert.deepEqual([train!.examples, Object.keys(evaluation), prediction], [160, ['dev'], {}])
+    await assert.rejects(openRunData(resolved, { cacheDirectory, planOnly: true }), {
+      code: 'BAD_DATA',
+      message: /moods-test\.csv:2: task mood: unknown label "angry"/,
+    })
+  })
+
   it('one file of another set is evaluated whole', async () => {
     const report = await evaluateCheckpoint(output('mood'), {
       device: 'cpu',

@@ -3,6 +3,7 @@ import { StrataError } from '../errors.js'
 import { scoreTask, type TaskPrediction } from '../evaluation/index.js'
 import type { Model, ModelFolder, SavedTask } from '../model/index.js'
 import {
+  namedSplits,
   type OpenedTask,
   openTask,
   type TaskDefinition,
@@ -125,7 +126,6 @@ async function isFile(path: string): Promise<boolean> {
 
 /** Every split that the definition or the slot names, but the training one, which a checkpoint has seen. */
 function heldOutSplits(definition: TaskDefinition, files: string | TaskFiles): string[] {
-  const { files: official = { dev: [], test: [] } } = definition as Partial<TextTaskDefinition>
-  const splits = typeof files === 'string' ? ['dev', ...Object.keys(official)] : Object.keys(files)
-  return [...new Set(splits)].filter((split) => split !== 'train')
+  const { files: names } = definition as Partial<TextTaskDefinition>
+  return namedSplits(files, names).filter((split) => split !== 'train')
 }

@@ -7,6 +7,8 @@ import {
   customDefinition,
   definitionOf,
   findDefinition,
+  isPredictionSplit,
+  namedSplits,
   type OpenedTask,
   openTask,
   type ParsingTaskDefinition,
@@ -22,11 +24,11 @@ import type { TaskShape } from './model-of-recipe.js'
 import type { ResolvedRecipe } from './resolve-recipe.js'
 
 export interface OpenTasksOptions {
-  /** Only these splits are read; default all. */
+  /** Only these splits are read; default all but the test sets, which no run looks at. */
   splits?: readonly string[]
   /** Where examples go that memory is not to hold; default the user's cache. */
   cacheDirectory?: string
-  /** Leaves tasks out that have no data, in place of an error. */
+  /** Leaves tasks out that have no data, in place of an error, and reads test sets too. */
   planOnly?: boolean
   signal?: AbortSignal
   onProgress?: (line: string) => void
@@ -107,7 +109,7 @@ export async function openRecipeTasks(
         fraction: task.fraction,
         drawSeed: task.drawSeed,
         maxBadShare: task.maxBadShare,
-        splits: options.splits,
+        splits: options.splits ?? (options.planOnly ? undefined : splitsOfRun(definition, data)),
         memoryBytes: recipe.taskMegabytes * 2 ** 20,
         cacheDirectory: options.cacheDirectory,
         signal: options.signal,
@@ -115,6 +117,12 @@ export async function openRecipeTasks(
     )
   }
   return opened
+}
+
+/** A test set's rows may be many, its labels secret or wrong: whoever trains does not depend on them. */
+function splitsOfRun(definition: TaskDefinition, data: string | TaskFiles): string[] {
+  const { files } = definition as Partial<TextTaskDefinition>
+  return namedSplits(data, files).filter((split) => !isPredictionSplit(split))
 }
 
 /**

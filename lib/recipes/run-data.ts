@@ -15,7 +15,7 @@ export interface RunData {
   tokenizerSource: string
   /** Text of the self-supervised heads; missing when the recipe has none. */
   text?: RunText
-  /** The labelled tasks. */
+  /** The labelled tasks, without their test sets: no run looks at them. */
   tasks: OpenedTask[]
   /** What a user should know: skipped documents, bad rows, a smaller vocabulary, no held-out data. */
   notes: string[]
@@ -27,7 +27,7 @@ export interface OpenDataOptions {
   tokenizerFolder?: string
   cacheDirectory?: string
   signal?: AbortSignal
-  /** For counting only: tasks without data are left out. */
+  /** For counting only: tasks without data are left out, test sets are read too. */
   planOnly?: boolean
   /** One line about what is going on, now and then. */
   onProgress?: (line: string) => void

@@ -68,6 +68,7 @@ export {
   UPOS_EWT,
 } from './tagging-task.js'
 export { type TaskCorpusFile, writeTaskCorpus } from './task-corpus.js'
+export { isPredictionSplit, namedSplits } from './task-files.js'
 export type { TaskTextSource } from './task-texts.js'
 export type { TextTaskDefinition } from './text-definition.js'
 export type {

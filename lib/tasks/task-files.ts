@@ -21,6 +21,14 @@ export function isPredictionSplit(split: string): boolean {
   return split.startsWith('test') || split.startsWith('predict')
 }
 
+/** Every split that data may have: those that their files are given by, else those of a folder's names and of one file's parting. */
+export function namedSplits(
+  data: string | TaskFiles,
+  names: Readonly<Record<string, readonly string[]>> = DEFAULT_FILES,
+): string[] {
+  return typeof data === 'string' ? [...new Set(['train', 'dev', ...Object.keys(names)])] : Object.keys(data)
+}
+
 /**
  * Finds a task's files: a folder in the official layout (names by split, endings in the order given, parts `train-00000-of-00002`
  * together), one file, or files by split. Throws NOT_FOUND or BAD_DATA, naming what the folder has.
