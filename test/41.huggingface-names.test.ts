@@ -168,6 +168,30 @@ describe('names of Hugging Face files', () => {
     assert.deepEqual(unused, ['classifier.weight', 'classifier.bias'])
   })
 
+  it('draws a head or an adapter of other sizes than the own file’s afresh, the rest goes on', () => {
+    const head = (classes: number) => task('classifier', { classes, pooler: 'own' })
+    const pal = (size: number) => ({ kind: 'pal' as const, name: 'mine', size, heads: 2 })
+    const config = (classes: number, size: number) => ({ ...model(head(classes)), adapters: [pal(size)] })
+    const before = config(2, 4)
+    const { mapping } = exportMapping(before)
+    const tensors = Object.entries(modelParameterShapes(before)).map(([name, shape]) => ({
+      name: mapping[name],
+      shape,
+    }))
+    const parts = { heads: before.heads, adapters: before.adapters }
+    const headNames = ['pooler.weight', 'pooler.bias', 'classifier.weight', 'classifier.bias']
+    const other = importMapping(config(3, 4), tensors, 'file', parts)
+    assert.deepEqual(other.fresh.sort(), headNames.map((name) => `heads.mine.${name}`).sort())
+    assert.deepEqual(other.resized, { 'heads.mine': 'heads.mine' })
+    assert.deepEqual(other.continued, { 'adapters.mine': 'adapters.mine' })
+    const wider = importMapping(config(2, 6), tensors, 'file', parts)
+    assert.ok(wider.fresh.length > 0 && wider.fresh.every((name) => name.startsWith('adapters.mine.')))
+    assert.deepEqual(wider.resized, { 'adapters.mine': 'adapters.mine' })
+    // What contradicts the file's own word is damaged, not of another size.
+    const cut = tensors.map((one) => (one.name.endsWith('classifier.bias') ? { ...one, shape: [3] } : one))
+    rejects(() => importMapping(before, cut, 'file', parts), 'BAD_CHECKPOINT', 'classifier.bias')
+  })
+
   it('writes and reads the names of classes', () => {
     const head = task('classifier', { classes: 2, pooler: 'own', dropout: 0.3 })
     const saved = {

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setImmediate } from 'node:timers/promises'
 import { Encoder } from '../lib/inference/index.js'
-import { readModelFolder } from '../lib/model/index.js'
+import { type HeadConfig, loadModel, readModelFolder, type SavedTask, saveModelFolder } from '../lib/model/index.js'
 import {
   evaluateCheckpoint,
   mergeValues,
@@ -17,6 +17,8 @@ import {
   stagesOf,
   type Values,
 } from '../lib/recipes/index.js'
+import { startNotes } from '../lib/recipes/start-notes.js'
+import { Tokenizer } from '../lib/text/index.js'
 import { TrainingEvents } from '../lib/training/index.js'
 import { runHere } from './helpers/cli-here.js'
 import { SMALL_DEFINITIONS, type SmallTasks, writeSmallTasks } from './helpers/small-tasks.js'
@@ -89,6 +91,37 @@ describe('recipes of labelled tasks', function () {
       answers.map((one) => one.label),
       ['happy', 'sad'],
     )
+  })
+
+  it('fine-tuned again with other classes, the head starts fresh and both lists are told', async () => {
+    const three = join(folder, 'three-moods.csv')
+    writeFileSync(three, `${readFileSync(files.mood, 'utf8')}${'the night,calm\n'.repeat(8)}`)
+    const again = await recipe('fine-tune', {
+      init: output('mood'),
+      data: { mood: three },
+      tasks: { mood: SMALL_DEFINITIONS.mood },
+      budget: { steps: 1 },
+    })
+    const { notes } = await runRecipe(again, { output: output('moods-again'), cacheDirectory })
+    const told = /^head mood of .*step-40 has the classes happy, sad and now come calm, happy, sad: it starts fresh$/
+    assert.equal(notes.filter((note) => told.test(note)).length, 1, notes.join('\n'))
+  })
+
+  it('a head that goes on for classes of other names tells so', () => {
+    const saved = (labels: string[]) =>
+      ({ name: 'mood', head: 'mood', kind: 'classification', labels, sequenceTokens: 8, metrics: [] }) as SavedTask
+    const notes = (head: string, labels: string[]) =>
+      startNotes(
+        'INIT',
+        { fresh: [], continued: { 'heads.mood': `heads.${head}` }, resized: {}, unused: [] },
+        [{ ...saved(['happy', 'sad']), head }],
+        [saved(labels)],
+      )
+    const told = 'head mood goes on from INIT, where its classes were happy, sad; now they are sad, happy'
+    assert.deepEqual(notes('mood', ['happy', 'sad']), [])
+    assert.deepEqual(notes('mood', ['sad', 'happy']), [told])
+    // Of a folder from elsewhere the head has another name.
+    assert.deepEqual(notes('task', ['sad', 'happy']), [told])
   })
 
   it('a mistyped watched metric is refused before there is a run folder, with the one that was meant', async () => {

@@ -91,6 +91,10 @@ export interface LoadedModel {
   fresh: string[]
   /** Poolers that the folder did not hold → the tensor of the published encoder's pooler that they start from. */
   borrowed: Record<string, string>
+  /** Heads, relations, mixes and adapters of the model (`heads.rte`) → those of the folder that they go on from. */
+  continued: Record<string, string>
+  /** Those of the model → the folder's of the same name and kind that have other sizes: they start fresh. */
+  resized: Record<string, string>
   /** Tensors of the folder that the model has no use for. */
   unused: string[]
   /** What the folder says of the heads that the model has. */
@@ -101,7 +105,7 @@ export interface LoadedModel {
  * Loads a model from a folder of this package or of transformers (BertModel, BertForMaskedLM,
  * BertForNextSentencePrediction, BertForPreTraining, BertForSequenceClassification, BertForTokenClassification,
  * BertForQuestionAnswering, BertForMultipleChoice). A requested head, relation, mix or adapter takes the weights of the folder's of the
- * same name and kind; in a folder from elsewhere, a head at the top layer takes those of the published head of its kind.
+ * same name and kind, where they have the same sizes; in a folder from elsewhere, a head at the top layer takes those of the published head of its kind.
  */
 export async function loadModel(folder: string, options: LoadModelOptions = {}): Promise<LoadedModel> {
   const {
@@ -130,7 +134,8 @@ export async function loadModel(folder: string, options: LoadModelOptions = {}):
     ...(wanted.adapters?.length ? { adapters: wanted.adapters } : {}),
     ...(pruning ? { pruning } : {}),
   }
-  const { mapping, leftBlocks, borrowed, fresh, unused } = importMapping(base, tensors, weightsFile, parts)
+  const imported = importMapping(base, tensors, weightsFile, parts)
+  const { mapping, leftBlocks, borrowed, continued, resized, fresh, unused } = imported
   if (!heads && agreements === undefined && !mixes && !adapters) checkComplete(fresh, parts, weightsFile)
   checkFloats(tensors, [...Object.values(mapping), ...Object.values(leftBlocks)], weightsFile)
   const added: FittedAdapter[] = []
@@ -183,7 +188,7 @@ export async function loadModel(folder: string, options: LoadModelOptions = {}):
     throw error
   }
   const answered = tasks.filter((task) => savedTaskProblem(task, config.heads, config.adapters ?? []) === undefined)
-  return { model, config, fresh, borrowed, unused, tasks: answered }
+  return { model, config, fresh, borrowed, continued, resized, unused, tasks: answered }
 }
 
 /** Without a tokenizer every batch has to bring its chunks. */

@@ -93,6 +93,10 @@ export interface ImportMapping {
   leftBlocks: Record<string, string>
   /** Poolers without weights of their own in the file → the published encoder's pooler that they start from; part of `mapping`. */
   borrowed: Record<string, string>
+  /** Parts of the model (`heads.rte`, `adapters.rte`) → the file's that they go on from. */
+  continued: Record<string, string>
+  /** Parts of the model → the file's, which have other sizes, so that they start fresh. */
+  resized: Record<string, string>
   /** Parameters that the file does not hold: they keep their fresh draw. */
   fresh: string[]
   /** Tensors of the file that nothing of the model reads. */
@@ -102,7 +106,8 @@ export interface ImportMapping {
 /**
  * Which tensor of a file fills which parameter of a model. `parts` are what stratabert.json lists; for a file from elsewhere the
  * heads found by tensors. A head, relation, mix or adapter of the model takes the weights of the file's of the same name and kind; from a
- * file from elsewhere, the first head of that kind at the top layer does. A pooler that is new takes the file's `bert.pooler.dense`,
+ * file from elsewhere, the first head of that kind at the top layer does. One of other sizes (a head of other classes, an adapter of another
+ * size) starts fresh as a whole. A pooler that is new takes the file's `bert.pooler.dense`,
  * as BertForSequenceClassification does, unless a next-sentence head of the model has it. Throws BAD_CHECKPOINT where the
  * encoder lacks a tensor or a shape differs.
  */
@@ -115,12 +120,15 @@ export function importMapping(
   const shapes = new Map(tensors.map((tensor) => [tensor.name, tensor.shape]))
   const find = (name: string | undefined): string | undefined =>
     name === undefined ? undefined : spellings(name).find((spelling) => shapes.has(spelling))
-  const nameInFile = namesInFile(config, parts)
+  const wanted = modelParameterShapes(config)
+  const { partners, resized } = partnersInFile(config, parts, wanted)
+  const nameInFile = namesInFile(config, parts, partners)
   const poolerTaken = config.heads.some((head) => isTopNextSentence(head, config.encoder.layers))
 
-  const result: ImportMapping = { mapping: {}, leftBlocks: {}, borrowed: {}, fresh: [], unused: [] }
+  const continued = Object.fromEntries(partners)
+  const result: ImportMapping = { mapping: {}, leftBlocks: {}, borrowed: {}, continued, resized, fresh: [], unused: [] }
   const used = new Set<string>()
-  for (const [name, shape] of Object.entries(modelParameterShapes(config))) {
+  for (const [name, shape] of Object.entries(wanted)) {
     let found = find(nameInFile(name))
     // LayerNorms of an adapter's own start as the encoder's.
     found ??= find(/^adapters\.[^.]+\.norms\.(.*)$/.exec(name)?.[1].replace(/^/, 'bert.'))
@@ -141,7 +149,7 @@ export function importMapping(
     }
     const actual = shapes.get(found)!
     const leftBlock = isLeftBlock(headOf(name, config.heads), name, shape, actual)
-    if (!leftBlock && (actual.length !== shape.length || actual.some((size, axis) => size !== shape[axis]))) {
+    if (!leftBlock && !isSameShape(shape, actual)) {
       throw new StrataError(
         'BAD_CHECKPOINT',
         `${file}: tensor ${found} has shape (${actual.join(', ')}), the model's ${name} has shape (${shape.join(', ')}); load it with the configuration that it was written with`,
@@ -155,10 +163,12 @@ export function importMapping(
   return result
 }
 
-/** The name in the file, by our rule of names, of a parameter of the model; undefined if the file has no such head, relation, mix or adapter. */
-function namesInFile(config: ModelConfig, parts: FileParts): (name: string) => string | undefined {
+/**
+ * The file's head, relation, mix or adapter that each of the model's goes on from, by `heads.<name>` and the like, and those of other sizes,
+ * from which none can.
+ */
+function partnersInFile(config: ModelConfig, parts: FileParts, wanted: Record<string, number[]>) {
   const { encoder } = config
-  const names = exportMapping({ ...parts, encoder }).mapping
   const partners = new Map<string, string>()
   for (const head of config.heads) {
     const partner = parts.heads.find(
@@ -167,37 +177,64 @@ function namesInFile(config: ModelConfig, parts: FileParts): (name: string) => s
     if (!partner) continue
     if (parts.fromElsewhere) {
       const first = config.heads.find((other) => other.kind === head.kind && other.tap?.layer === encoder.layers)
-      const classes = 'classes' in head && 'classes' in partner ? head.classes === partner.classes : true
-      if (first !== head || !classes) continue
+      if (first !== head) continue
     }
-    partners.set(`heads.${head.name}.`, `heads.${partner.name}.`)
+    partners.set(`heads.${head.name}`, `heads.${partner.name}`)
   }
-  const relations = config.agreements?.relations ?? []
-  for (const name of relations) {
-    if (parts.agreements?.relations.includes(name)) partners.set(`agreements.${name}.`, `agreements.${name}.`)
+  for (const name of config.agreements?.relations ?? []) {
+    if (parts.agreements?.relations.includes(name)) partners.set(`agreements.${name}`, `agreements.${name}`)
   }
-  // One gate a relation: they fit where the relations are the same.
-  const sameGates = relations.join() === parts.agreements?.relations.join()
   for (const { name } of config.mixes ?? []) {
-    if (parts.mixes?.some((other) => other.name === name)) partners.set(`mixes.${name}.`, `mixes.${name}.`)
+    if (parts.mixes?.some((other) => other.name === name)) partners.set(`mixes.${name}`, `mixes.${name}`)
   }
   for (const { name, kind } of config.adapters ?? []) {
     const same = parts.adapters?.some((other) => other.name === name && other.kind === kind)
-    if (same) partners.set(`adapters.${name}.`, `adapters.${name}.`)
+    if (same) partners.set(`adapters.${name}`, `adapters.${name}`)
   }
+  // By what the file says of itself: tensors that contradict that are a damaged file.
+  const held = modelParameterShapes({ ...parts, encoder })
+  const resized: Record<string, string> = {}
+  for (const [name, shape] of Object.entries(wanted)) {
+    const part = partOf(name)
+    const partner = partners.get(part)
+    const there = partner === undefined ? undefined : held[partner + name.slice(part.length)]
+    if (there === undefined || isSameShape(shape, there)) continue
+    if (isLeftBlock(headOf(name, config.heads), name, shape, there)) continue
+    resized[part] = partner!
+  }
+  for (const part of Object.keys(resized)) partners.delete(part)
+  return { partners, resized }
+}
+
+/** The name in the file, by our rule of names, of a parameter of the model; undefined if the file has no such head, relation, mix or adapter. */
+function namesInFile(
+  config: ModelConfig,
+  parts: FileParts,
+  partners: ReadonlyMap<string, string>,
+): (name: string) => string | undefined {
+  const names = exportMapping({ ...parts, encoder: config.encoder }).mapping
+  // One gate a relation: they fit where the relations are the same.
+  const sameGates = config.agreements?.relations.join() === parts.agreements?.relations.join()
   return (name) => {
     if (name.startsWith('bert.')) return name
     if (name === 'agreements.gates') return sameGates ? name : undefined
     if (name.startsWith(`${SHARED_POOLER}.`)) return names[name]
-    const prefix = /^[^.]+\.[^.]+\./.exec(name)?.[0] ?? ''
-    const partner = partners.get(prefix)
+    const part = partOf(name)
+    const partner = partners.get(part)
     if (partner === undefined) return undefined
-    const part = name.slice(prefix.length)
+    const own = name.slice(part.length)
     // A head that shared its pooler in the file and has its own now goes on from the shared one.
-    return (
-      names[partner + part] ?? (part.startsWith('pooler.') ? names[`${SHARED_POOLER}.${part.slice(7)}`] : undefined)
-    )
+    return names[partner + own] ?? (own.startsWith('.pooler.') ? names[`${SHARED_POOLER}.${own.slice(8)}`] : undefined)
   }
+}
+
+/** `heads.<name>` of a head's parameter, and the like. */
+function partOf(name: string): string {
+  return /^[^.]+\.[^.]+/.exec(name)?.[0] ?? name
+}
+
+function isSameShape(left: readonly number[], right: readonly number[]): boolean {
+  return left.length === right.length && left.every((size, axis) => size === right[axis])
 }
 
 function headOf(name: string, heads: readonly HeadConfig[]): HeadConfig | undefined {

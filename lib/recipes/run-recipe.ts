@@ -41,6 +41,7 @@ import { savedTask, shapeOf } from './recipe-tasks.js'
 import { type ResolvedRecipe, type ResolvedStage, stagesOf } from './resolve-recipe.js'
 import { openRunData, type RunData } from './run-data.js'
 import type { RunText } from './run-text.js'
+import { startNotes } from './start-notes.js'
 
 /** Where a run writes, and who is told. */
 export interface RunRecipeOptions {
@@ -193,6 +194,7 @@ async function openModel(recipe: ResolvedRecipe, data: RunData, output: string, 
   const { hiddenDropout, attentionDropout } = recipe.encoder
   const { heads, mixes, adapters, pruning } = config
   const parts = { heads, mixes, adapters, pruning, ...(agreements && { agreements }) }
+  const { tasks: before } = await readModelFolder(recipe.init)
   const loaded = await loadModel(recipe.init, { ...options, ...parts, hiddenDropout, attentionDropout })
   const rows = loaded.config.encoder.vocabSize
   if (tokenizer.vocabSize > rows) {
@@ -202,25 +204,8 @@ async function openModel(recipe: ResolvedRecipe, data: RunData, output: string, 
       `tokenizer: has ${tokenizer.vocabSize} tokens, but the checkpoint to start from has ${rows}, expected its own tokenizer; remove the key`,
     )
   }
-  return { model: loaded.model, notes: startNotes(recipe.init, loaded) }
-}
-
-/** What of a model starts fresh, in one line a part, and what of the checkpoint is left behind. */
-function startNotes(
-  init: string,
-  { fresh, unused }: { fresh: readonly string[]; unused: readonly string[] },
-): string[] {
-  const parts = new Set(
-    fresh.map((name) => /^(heads|mixes|adapters|agreements)\.([^.]+)\./.exec(name)?.slice(1).join(' ') ?? name),
-  )
-  const kinds = { heads: 'head', mixes: 'mix', adapters: 'adapter', agreements: 'relation' }
-  const names = [...parts].map((part) =>
-    part.replace(/^(heads|mixes|adapters|agreements)(?= )/, (kind) => kinds[kind as 'heads']),
-  )
-  return [
-    ...names.map((name) => `${name} is not in ${init}: it starts fresh`),
-    ...(unused.length > 0 ? [`not used of ${init}: ${unused.join(', ')}`] : []),
-  ]
+  const tasks = data.tasks.map((task) => savedTask(recipe, task))
+  return { model: loaded.model, notes: startNotes(recipe.init, loaded, before, tasks) }
 }
 
 function trainingStage(recipe: ResolvedRecipe, stage: ResolvedStage, data: RunData, index: number): Stage {
