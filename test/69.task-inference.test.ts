@@ -262,6 +262,29 @@ describe('heads at work', function () {
     assert.equal(index, TEXTS.length)
   })
 
+  it('answers in the windows, and with the longest answer and list, of its own task', async () => {
+    const own = join(folder, 'own-windows')
+    const definition = { stride: 2, questionTokens: 9, maxAnswerTokens: 2, nBest: 16 }
+    await writeModel(own, [HEADS[4]], [task('squad', 'span', { definition })])
+    await using asked = await Encoder.load(own, { device: 'cpu' })
+    const question = 'where is the hard hat of the man in the city'
+    const context = 'the man in a hard hat is riding a horse'
+    const { windows, candidates } = await asked.answer(question, context, { topK: 16 })
+    // 16 tokens less 9 of the question and 3 special ones show 4 of the context's 10.
+    assert.equal(windows, 4)
+    const words = candidates.map(({ text }) => text.split(' ').length)
+    assert.deepEqual([Math.max(...words), words.length], [2, 16])
+    // All that was on the list.
+    close(
+      candidates.reduce((sum, { score }) => sum + score, 0),
+      1,
+    )
+    const longer = await asked.answer(question, context, { topK: 16, maxAnswerTokens: 4 })
+    assert.ok(longer.candidates.some(({ text }) => text.split(' ').length > 2))
+    // In shorter windows than its own at least half is the context's: 6 of 14.
+    assert.equal((await asked.answer(question, context, { maxTokens: 14 })).windows, 3)
+  })
+
   it('may say that there is no answer', async () => {
     const ask = (noAnswerThreshold: number) =>
       encoder.answer('where is the hat', 'the man is dancing', { task: 'squad', noAnswer: true, noAnswerThreshold })

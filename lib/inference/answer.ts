@@ -3,6 +3,7 @@ import { StrataError } from '../errors.js'
 import type { SavedTask } from '../model/index.js'
 import { shownValue } from '../shown-value.js'
 import { type SpanCandidate, SpanSearch, type SpanWindow } from '../tasks/span-decoding.js'
+import type { SpanTaskDefinition } from '../tasks/span-task.js'
 import { type WindowSizes, windowsOf } from '../tasks/span-windows.js'
 import type { EncodedText, TokenOffsets } from '../text/index.js'
 import { checkText, positive, tokenLimit } from './check-arguments.js'
@@ -22,7 +23,7 @@ export interface AnswerOptions extends CallOptions {
   noAnswer?: boolean
   /** How much better than the best answer "no answer" must score to be given; default: the task's own, else 0. */
   noAnswerThreshold?: number
-  /** Longest answer in tokens; default 30. */
+  /** Longest answer in tokens; default: the task's own, else 30. */
   maxAnswerTokens?: number
   /** Longest window in tokens, question and special tokens included; default: the task's own. */
   maxTokens?: number
@@ -58,11 +59,16 @@ export interface Answer extends AnswerSpan {
 /** The answer to each question. */
 export async function answer(session: Session, asked: unknown, options: AnswerOptions = {}): Promise<Answer[]> {
   const { parts } = session
-  const { topK = 5, maxAnswerTokens = 30 } = options
+  const { topK = 5 } = options
   const list = askedList(asked)
   positive('topK', topK)
-  positive('maxAnswerTokens', maxAnswerTokens)
   const task = findTask(parts, ['span'], options.task, 'answer')
+  const trained = trainedWith(task)
+  const { maxAnswerTokens = trained.maxAnswerTokens ?? 30 } = options
+  positive('maxAnswerTokens', maxAnswerTokens)
+  const { nBest = 20 } = trained
+  positive('nBest', nBest)
+  const search = { maxAnswerTokens, topK, nBest: Math.max(nBest, topK) }
   const sizes = sizesOf(task, options, parts.model.config.encoder.maxPositions)
   const headAsked = headQuestion(parts.model, task.head, task.saved?.adapter)
   const listed = Array.isArray(asked)
@@ -78,7 +84,7 @@ export async function answer(session: Session, asked: unknown, options: AnswerOp
     for (const one of read) {
       const own = rows.slice(next, next + one.windows.length)
       next += own.length
-      answers.push(await bestAnswer(one, own, task, { ...options, topK, maxAnswerTokens }, turns))
+      answers.push(await bestAnswer(one, own, task, { ...options, ...search }, turns))
     }
     return answers
   })
@@ -171,17 +177,17 @@ async function bestAnswer(
   { context, read, windows }: ReadContext,
   rows: readonly HeadRow[],
   task: FoundTask,
-  options: AnswerOptions & { topK: number; maxAnswerTokens: number },
+  options: AnswerOptions & { topK: number; maxAnswerTokens: number; nBest: number },
   turns: Turns,
 ): Promise<Answer> {
-  const { topK, maxAnswerTokens } = options
+  const { topK, maxAnswerTokens, nBest } = options
   const search = new SpanSearch({
     context,
     starts: read.starts,
     ends: read.ends,
     windows,
     maxAnswerTokens,
-    nBest: Math.max(20, topK),
+    nBest,
     noAnswer: options.noAnswer ?? mayHaveNoAnswer(task.saved),
     noAnswerThreshold: options.noAnswerThreshold ?? task.saved?.noAnswerThreshold ?? 0,
   })
@@ -207,13 +213,18 @@ function mayHaveNoAnswer(saved: SavedTask | undefined): boolean {
   return saved?.noAnswerThreshold !== undefined || saved?.definition?.noAnswer === true
 }
 
+/** What the task's definition says of windows and answers; a file's word, so whoever takes a number of it checks it. */
+function trainedWith({ saved }: FoundTask): Partial<SpanTaskDefinition> {
+  return (saved?.definition ?? {}) as Partial<SpanTaskDefinition>
+}
+
 function spanOf({ text, start, end, probability }: SpanCandidate): AnswerSpan {
   return { text, score: probability, start, end }
 }
 
 /** Windows as in training; a folder that does not say gets those of BERT's program, within its positions. */
 function sizesOf(task: FoundTask, options: AnswerOptions, positions: number): Required<WindowSizes> {
-  const trained = (task.saved?.definition ?? {}) as WindowSizes
+  const trained = trainedWith(task)
   const longest = task.saved?.definition ? task.sequenceTokens : Math.min(384, task.sequenceTokens)
   const sequenceTokens = tokenLimit(options.maxTokens ?? longest, positions)
   if (sequenceTokens < 8) {
@@ -224,7 +235,10 @@ function sizesOf(task: FoundTask, options: AnswerOptions, positions: number): Re
   }
   const stride = options.stride ?? trained.stride ?? 128
   positive('stride', stride)
-  // At least half of a window is the context's.
-  const questionTokens = Math.min(trained.questionTokens ?? 64, Math.floor((sequenceTokens - 3) / 2))
-  return { sequenceTokens, stride, questionTokens }
+  const { questionTokens = 64 } = trained
+  positive('questionTokens', questionTokens)
+  // Shorter windows than the trained ones, or ones that nothing is known of, are at least half the context's.
+  const isTrained = trained.questionTokens !== undefined && sequenceTokens >= task.sequenceTokens
+  const most = isTrained ? sequenceTokens - 4 : Math.floor((sequenceTokens - 3) / 2)
+  return { sequenceTokens, stride, questionTokens: Math.min(questionTokens, most) }
 }
