@@ -172,6 +172,70 @@ describe('recipes of labelled tasks', function () {
     assert.deepEqual({ ...test, split: 'dev' }, dev)
   })
 
+  describe('evaluate, of a folder that keeps no definition', () => {
+    const evaluated = (path: string, data: Record<string, string>) =>
+      evaluateCheckpoint(path, { device: 'cpu', precision: 'fp32', data, cacheDirectory })
+    const task = (labels: string[]): SavedTask => ({
+      name: 'tone',
+      head: 'tone',
+      kind: 'classification',
+      labels,
+      sequenceTokens: 64,
+      metrics: ['accuracy'],
+    })
+    /** A head for RTE's classes on the pre-trained encoder; `theirs`: as transformers leaves it. */
+    async function written(name: string, labels: string[], theirs: boolean): Promise<string> {
+      const tone: HeadConfig = {
+        kind: 'classifier',
+        name: 'tone',
+        tap: { layer: 2 },
+        weight: 1,
+        dropout: 0,
+        classes: 2,
+        pooler: 'own',
+      }
+      const { model: loaded } = await loadModel(init, { device: 'cpu', seed: 5, heads: [tone] })
+      await using model = loaded
+      const tokenizer = await Tokenizer.load(init)
+      const save = async (path: string) => void (await tokenizer.save(path))
+      await saveModelFolder(model, output(name), { tasks: [task(labels)], tokenizer: { save } })
+      if (theirs) rmSync(join(output(name), 'stratabert.json'))
+      return output(name)
+    }
+
+    it('reads the rows as those of the known task that its data are given as', async () => {
+      const [same] = (
+        await evaluated(await written('theirs', ['entailment', 'not_entailment'], true), { rte: files.rte })
+      ).tasks
+      assert.deepEqual([same.task, same.split, same.count], ['rte', 'dev', 40])
+      const numbers = await evaluated(await written('numbers', ['LABEL_0', 'LABEL_1'], true), { rte: files.rte })
+      assert.deepEqual(numbers.tasks, [same])
+      // The same head with its classes called the other way round is right where it was wrong.
+      const turned = await evaluated(await written('turned', ['not_entailment', 'entailment'], true), {
+        rte: files.rte,
+      })
+      assert.ok(Math.abs(turned.tasks[0].metrics.accuracy + same.metrics.accuracy - 1) < 1e-9)
+    })
+
+    it('refuses data of no known task, and those of a task with other classes', async () => {
+      const refused = (path: string, data: Record<string, string>, message: RegExp) =>
+        assert.rejects(evaluated(path, data), { code: 'BAD_ARGUMENT', message })
+      const theirs = await written('tones', ['bad', 'good'], true)
+      await refused(
+        theirs,
+        {},
+        /tones keeps no definition of task task \(classification\).* data came for no task; .*cola=PATH/,
+      )
+      await refused(theirs, { rte: files.rte }, /task has the classes bad, good, RTE has entailment, not_entailment/)
+      const own = await written('own-tones', ['bad', 'good'], false)
+      await refused(
+        own,
+        { tone: files.mood },
+        /keeps no definition of task tone .* data came for tone; give those of one known/,
+      )
+    })
+  })
+
   it('evaluate --predictions keeps the old file until the new one is whole', async () => {
     const said = join(folder, 'said.jsonl')
     writeFileSync(said, 'before')

@@ -15,7 +15,7 @@ import {
   Model,
   saveModelFolder,
 } from '../lib/model/index.js'
-import { definitionOf, openTask } from '../lib/tasks/index.js'
+import { customDefinition, definitionOf, openTask } from '../lib/tasks/index.js'
 import { Tokenizer } from '../lib/text/index.js'
 import { runHere } from './helpers/cli-here.js'
 import { createSource } from './helpers/counting-source.js'
@@ -42,6 +42,7 @@ describe('bad input of tasks', function () {
     await using plain = await Model.create({ encoder: ENCODER, heads: [] }, { device: 'cpu', seed: 1 })
     await saveModelFolder(plain, init, save)
     await using headed = await Model.create({ encoder: ENCODER, heads: [TONE] }, { device: 'cpu', seed: 1 })
+    const definition = { ...customDefinition('tone', { text: 'text', label: 'label' }) }
     const tone = {
       name: 'tone',
       kind: 'classification',
@@ -52,7 +53,7 @@ describe('bad input of tasks', function () {
     }
     await saveModelFolder(headed, tuned, {
       ...save,
-      tasks: [{ ...tone, kind: 'classification', metrics: ['accuracy'] }],
+      tasks: [{ ...tone, kind: 'classification', metrics: ['accuracy'], definition }],
     })
   })
   after(() => rmSync(folder, { recursive: true, force: true }))

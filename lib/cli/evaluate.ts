@@ -33,7 +33,7 @@ export function registerEvaluate(program: Command): void {
     )
     .option(
       '--data <name=path>',
-      'corpus=FILE: text, all of it; or a task, like rte=FOLDER (default: what the run held out)',
+      'corpus=FILE: text, all of it; or a task, like rte=FOLDER, the known one to score a transformers folder by (default: what the run held out)',
       gather,
     )
     .option('--predictions <file>', 'write every label or example and what the model said, one JSON object a line')

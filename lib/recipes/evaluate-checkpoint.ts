@@ -14,7 +14,10 @@ import type { TaskSlot } from './schema.js'
 
 /** What of a checkpoint is scored, and on which data. */
 export interface EvaluateCheckpointOptions {
-  /** Data slots in place of the run's own: `corpus` = text, all of it; a task's name = its files. */
+  /**
+   * Data slots in place of the run's own: `corpus` = text, all of it; a task's name = its files. The task of a folder of transformers, which
+   * does not say how its rows are read, is scored as the known task whose name its data have (`rte`, `squad`).
+   */
   data?: Readonly<Record<string, TaskSlot>>
   /** Names of heads and tasks; default all that the checkpoint has. Of a run folder a single one is scored by its own checkpoint. */
   heads?: string[]
@@ -70,12 +73,7 @@ export async function evaluateCheckpoint(
   const isOne = only !== undefined && others.length === 0
   const { folder, warnings: resolving } = await (isOne ? resolveTaskCheckpoint(path, only) : resolveCheckpoint(path))
   const found = await readModelFolder(folder)
-  const tasks = found.strata?.tasks ?? []
-  const { heads, wantedTasks } = chosenParts(
-    found,
-    tasks.map(({ name }) => name),
-    options.heads,
-  )
+  const { heads, wantedTasks } = chosenParts(found, options.heads)
   const recipe = recipeOf(found)
   const warnings = [...resolving, ...(await untrainedTaskWarnings(folder, options.heads ?? wantedTasks))]
   const tokenizer = await Tokenizer.load(folder)
@@ -95,7 +93,8 @@ export async function evaluateCheckpoint(
 }
 
 /** The self-supervised heads and the tasks that are asked for. */
-function chosenParts(found: ModelFolder, tasks: readonly string[], wanted: string[] | undefined) {
+function chosenParts(found: ModelFolder, wanted: string[] | undefined) {
+  const tasks = found.tasks.map(({ name }) => name)
   const selfSupervised = found.config.heads.filter(isSelfSupervised).map(({ name }) => name)
   const known = [...selfSupervised, ...tasks]
   if (known.length === 0) {

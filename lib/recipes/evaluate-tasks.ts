@@ -13,6 +13,7 @@ import {
 } from '../tasks/index.js'
 import type { Tokenizer } from '../text/index.js'
 import type { EvaluateCheckpointOptions } from './evaluate-checkpoint.js'
+import { evaluatedDefinition } from './evaluated-definition.js'
 import type { ResolvedRecipe } from './resolve-recipe.js'
 import type { TaskSlot } from './schema.js'
 import { hasOfficialForm, writeOfficialForm } from './submissions.js'
@@ -26,7 +27,7 @@ export async function openTaskEvaluation(
   options: EvaluateCheckpointOptions,
 ): Promise<(model: Model) => Promise<TaskScores[]>> {
   const opened: OpenedTask[] = []
-  for (const saved of found.strata?.tasks ?? []) {
+  for (const saved of found.tasks) {
     if (wanted.includes(saved.name)) opened.push(await openSaved(recipe, found, saved, tokenizer, options))
   }
   return async (model) => {
@@ -75,18 +76,16 @@ async function openSaved(
   tokenizer: Tokenizer,
   options: EvaluateCheckpointOptions,
 ): Promise<OpenedTask> {
-  const { name } = saved
+  const { name, definition, sequenceTokens } = evaluatedDefinition(found, saved, Object.keys(options.data ?? {}))
   const given = options.data?.[name]
   const data = given ?? recipe?.data[name]
-  if (data === undefined || !saved.definition) {
+  if (data === undefined) {
     throw new StrataError(
       'BAD_ARGUMENT',
       `${found.folder} does not say where the data of task ${name} lie; give --data ${name}=PATH`,
     )
   }
   options.onProgress?.(`reading task ${name}`)
-  // The classes are those of the head, whatever the rows would say.
-  const definition = { ...saved.definition, ...(saved.labels && { labels: saved.labels }) } as unknown as TaskDefinition
   const task = recipe?.tasks[name]
   const files = (await evaluatedFiles(given, data)) as string | TaskFiles
   const opened = await openTask({
@@ -95,7 +94,7 @@ async function openSaved(
     data: files,
     tokenizer,
     seed: recipe?.seed ?? 1,
-    sequenceTokens: saved.sequenceTokens,
+    sequenceTokens,
     head: saved.head,
     adapter: saved.adapter,
     devShare: task?.devShare,
