@@ -453,6 +453,28 @@ describe('recipes of labelled tasks', function () {
       })
     })
 
+    it('as init is taken at its newest, with a warning that names the ends of its other stages', async () => {
+      const told: string[] = []
+      const listen = ({ message }: Error) => void told.push(message)
+      process.on('warning', listen)
+      try {
+        const { init: newest } = await recipe('fine-tune', { init: output('mt-dnn'), tasks: { rte: {} } })
+        await setImmediate()
+        assert.equal(newest, whole.checkpoint)
+        assert.equal(told.length, 1, told.join('\n'))
+        assert.match(told[0], /^init: the run's newest checkpoint .*step-\d+ is of stage finetune-rte, /)
+        assert.ok(
+          told[0].includes(`${whole.stages[0].checkpoint} (refine), ${whole.stages[1].checkpoint} (finetune-mood)`),
+        )
+        await recipe('fine-tune', { init: whole.stages[0].checkpoint, tasks: { rte: {} } })
+        await recipe('fine-tune', { init: output('mood'), tasks: { rte: {} } })
+        await setImmediate()
+        assert.equal(told.length, 1, told.join('\n'))
+      } finally {
+        process.off('warning', listen)
+      }
+    })
+
     it('writes the submission of an unlabelled test file under its official name', async () => {
       const test = join(folder, 'rte-test.tsv')
       const rows = [0, 1, 2].map((index) => `${index}\tthe music is by the river\ta house of the forest`)

@@ -3,6 +3,7 @@ import { StrataError } from '../errors.js'
 import { readModelFolder } from '../model/index.js'
 import { resolveCheckpoint } from '../training/index.js'
 import { warn } from '../warn.js'
+import { branchWarnings } from './branch-warnings.js'
 import { loadRecipe } from './load-recipe.js'
 import { isValues, mergeValues, type Values } from './merge.js'
 import { type ResolvedRecipe, resolveRecipe } from './resolve-recipe.js'
@@ -36,10 +37,11 @@ export async function openRecipe(recipe: string | object, options: OpenRecipeOpt
 async function openInit(path: unknown, resumed: ResolvedRecipe | undefined) {
   if (typeof path !== 'string') return undefined
   if (resumed?.init === resolve(path)) return { folder: resumed.init, encoder: { ...resumed.encoder, vocabSize: 0 } }
-  const { folder, warnings } = await resolveCheckpoint(path)
+  const { folder, kind, warnings } = await resolveCheckpoint(path)
   warn(warnings)
-  const { config } = await readModelFolder(folder)
-  return { folder, encoder: config.encoder }
+  const found = await readModelFolder(folder)
+  if (kind === 'run') warn(await branchWarnings(found))
+  return { folder, encoder: found.config.encoder }
 }
 
 /** A run folder's recipe must mean the same from any working folder. */
