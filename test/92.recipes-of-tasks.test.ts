@@ -602,6 +602,19 @@ describe('recipes of labelled tasks', function () {
     )
   })
 
+  it('the memory of a plan is that of the largest batch, of examples as well as of text', () => {
+    const activations = (tasks: Values, batch: Values) => {
+      const encoder = { layers: 2, hiddenSize: 32, heads: 2 }
+      const resolved = resolveRecipe({ extends: 'fine-tune', encoder, tasks, batch })
+      const data = { tokenizer: { vocabSize: 100 } as never, tokenizerSource: '', tasks: [], notes: [] }
+      return planRun(resolved, data).memoryBytes.activations
+    }
+    const text = activations({ rte: {} }, { tokens: 2048, sequences: 4, sequenceTokens: 64 })
+    // 64 examples of 128 tokens; of a span task's 32 windows each has the 384 that it asks for.
+    assert.equal(activations({ rte: {} }, { tokens: 2048, sequences: 64, sequenceTokens: 128 }) / text, 4)
+    assert.equal(activations({ rte: {}, squad: {} }, { tokens: 2048, sequences: 32, sequenceTokens: 64 }) / text, 6)
+  })
+
   it("counts a BERT-base's adapters for eight tasks as published", () => {
     // Stickland & Murray 2019 (arXiv 1902.02671): parameters a task, and the whole as a multiple of one BERT-base of 109.48 M.
     const published = {

@@ -129,7 +129,7 @@ function splitsOfRun(definition: TaskDefinition, data: string | TaskFiles): stri
  * What the recipe says of the task, else what its definition asks for (the windows of a span task) within the encoder's positions,
  * else the batch's limit.
  */
-function sequenceTokensOf(recipe: ResolvedRecipe, name: string, definition: TaskDefinition): number {
+export function sequenceTokensOf(recipe: ResolvedRecipe, name: string, definition: TaskDefinition): number {
   const { sequenceTokens = recipe.batch.sequenceTokens } = definition as Partial<SpanTaskDefinition>
   return recipe.tasks[name].sequenceTokens ?? Math.min(sequenceTokens, recipe.encoder.maxPositions)
 }

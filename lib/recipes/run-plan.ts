@@ -5,7 +5,7 @@ import { forecastOfBatches, forecastOfSteps } from '../training/index.js'
 import { relationNames } from './agreements-of-recipe.js'
 import { modelConfigOf, type TaskShape } from './model-of-recipe.js'
 import { recipeSource } from './pretraining-sources.js'
-import { shapeOf, shapesWithoutData } from './recipe-tasks.js'
+import { sequenceTokensOf, shapeOf, shapesWithoutData, taskDefinition } from './recipe-tasks.js'
 import { type ResolvedRecipe, type ResolvedStage, stagesOf } from './resolve-recipe.js'
 import type { RunData } from './run-data.js'
 
@@ -19,7 +19,7 @@ export interface RunPlan {
   /** The submodels of agreements, where the recipe has them. */
   agreements?: { relations: string[]; parameters: number }
   parameters: ParameterPlan
-  /** Estimated from the shapes: weights, gradients, the optimiser's moments, and the activations of one batch. */
+  /** Estimated from the shapes: weights, gradients, the optimiser's moments, and the activations of the largest batch. */
   memoryBytes: { weights: number; gradients: number; optimizer: number; activations: number; total: number }
   notes: string[]
 }
@@ -224,6 +224,15 @@ export function memoryWithoutData(recipe: ResolvedRecipe, vocabSize: number): nu
   return estimateMemory(recipe, config, parameterCount(config)).total
 }
 
+/** Tokens that a batch of the stage may have; of labelled tasks, whose batches go by examples, with all of them of full length. */
+function largestBatch(recipe: ResolvedRecipe, { batch, tasks }: ResolvedStage): number {
+  const labelled = tasks.flatMap((name) => {
+    const definition = taskDefinition(recipe, name)
+    return definition.kind === 'parsing' ? [] : [batch.sequences * sequenceTokensOf(recipe, name, definition)]
+  })
+  return Math.max(batch.tokens, ...labelled)
+}
+
 /**
  * Weights, gradients and two moments in fp32 (fp64 doubles them). Activations kept for the backward pass: per token and layer
  * about 9 H (input, query, key, value, attention, its projection, both LayerNorms, output) + 2 × intermediate, per masked
@@ -233,7 +242,7 @@ function estimateMemory(recipe: ResolvedRecipe, config: ModelConfig, parameters:
   const bytes = recipe.precision === 'fp64' ? 8 : 4
   const activationBytes = recipe.precision === 'bf16' || recipe.precision === 'fp16' ? 2 : bytes
   const { hiddenSize, intermediateSize, layers, vocabSize } = config.encoder
-  const tokens = Math.max(...stagesOf(recipe).map((stage) => stage.batch.tokens))
+  const tokens = Math.max(...stagesOf(recipe).map((stage) => largestBatch(recipe, stage)))
   const { relations = [], ...submodel } = config.agreements ?? { layers: 0, size: 0, intermediateSize: 0 }
   const widths =
     layers * (9 * hiddenSize + 2 * intermediateSize) +
