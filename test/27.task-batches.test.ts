@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
@@ -123,6 +123,26 @@ describe('Task batches', function () {
     assert.equal(count, 2 * train!.batchCount(0))
     const { store } = (train as ExampleSet).describe().options as { store: { tokenIds: { buffer: unknown } } }
     assert.ok(store.tokenIds.buffer instanceof SharedArrayBuffer)
+  })
+
+  it('has a fingerprint of its rows, wherever they lie', async () => {
+    const of = async (name: string, lines: string[], options: Partial<OpenTaskOptions> = {}) => {
+      const path = join(folder, name)
+      writeFileSync(path, lines.join('\n'))
+      return (await open({ data: { train: path }, ...options })).train!.fingerprint()
+    }
+    const lines = readFileSync(pairs, 'utf8').split('\n')
+    const own = (await open()).train!.fingerprint()
+    assert.match(own, /^[0-9a-f]{64}$/)
+    assert.equal(await of('moved.tsv', lines), own)
+    const others = [
+      await of('label.tsv', lines.with(9, lines[9].replace(/.$/, 'b'))),
+      await of('word.tsv', lines.with(9, lines[9].replace('the', 'one'))),
+      await of('order.tsv', [lines[0], lines[2], lines[1], ...lines.slice(3)]),
+      await of('border.tsv', lines.with(9, lines[9].replace(/ the \t/, ' \tthe '))),
+      await of('share.tsv', lines, { fraction: 0.5 }),
+    ]
+    assert.equal(new Set([own, ...others]).size, 6)
   })
 
   it('gives a number for each text of a regression', async () => {

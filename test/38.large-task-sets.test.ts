@@ -73,6 +73,7 @@ describe('large task sets', function () {
       assert.equal(storeOf(left[index]).directory, undefined)
       assert.ok(storeOf(set).directory?.startsWith(cacheDirectory), set.split)
       assert.deepEqual([set.examples, set.truncated], [left[index].examples, left[index].truncated])
+      assert.equal(set.fingerprint(), left[index].fingerprint())
       for (const epoch of [0, 3]) {
         for (let batch = 0; batch < set.batchCount(epoch); batch++) {
           assert.deepEqual(set.build(epoch, batch), left[index].build(epoch, batch))

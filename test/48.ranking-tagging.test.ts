@@ -322,6 +322,19 @@ describe('Tagging tasks', () => {
     assert.match(notes, /1 of 7 words have no tag in the data|words lie beyond 8 tokens/)
   })
 
+  it('the fingerprint of a set is that of its words and tags', async () => {
+    const of = async (name: string, tags: string[]) => {
+      const data = { train: file(name, `${JSON.stringify({ tokens: ['the', 'cat', 'is'], tags })}\n`) }
+      const labels = ['a', 'b']
+      return (
+        await openTaggingTask({ definition: { ...definition, labels }, data, tokenizer, seed: 1 })
+      ).train!.fingerprint()
+    }
+    const own = await of('tags.jsonl', ['a', 'b', 'a'])
+    assert.equal(await of('moved-tags.jsonl', ['a', 'b', 'a']), own)
+    assert.notEqual(await of('other-tags.jsonl', ['a', 'b', 'b']), own)
+  })
+
   it('words beyond the length have no label', async () => {
     const lines = JSON.stringify({ tokens: ['the', 'cat', 'is', 'in', 'the'], tags: ['a', 'b', 'a', 'b', 'a'] })
     const data = { train: file('long.jsonl', `${lines}\n`) }

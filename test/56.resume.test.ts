@@ -168,4 +168,26 @@ describe('resume', function () {
     await refused({ stages: [tinyStage({ tasks: twoTasks() })] }, /tasks joint, this run has joint, text/)
     await refused({ stages: [tinyStage({ tasks: [tinyTask({ seed: 77 })] })] }, /batches of joint per pass/)
   })
+
+  it('other rows in as many batches are refused by name, where they are trained on still', async () => {
+    const stages = (first: string, second: string) => [
+      tinyStage({ tasks: [{ ...tinyTask(), fingerprint: first }], budget: { steps: 3 } }),
+      tinyStage({
+        name: 'next',
+        tasks: [{ ...tinyTask({ name: 'other' }), fingerprint: second }],
+        budget: { steps: 3 },
+      }),
+    ]
+    const refused = (part: Part, message: RegExp) =>
+      assert.rejects(runPart('run', part), { code: 'BAD_CHECKPOINT', message })
+    await runPart('run', { stages: stages('a', 'b'), stopAfter: 2 })
+    await refused(
+      { stages: stages('c', 'b') },
+      /written with training rows of joint of the fingerprint a, this run has c/,
+    )
+    await refused({ stages: stages('a', 'c') }, /training rows of other of the fingerprint b, this run has c/)
+    await runPart('run', { stages: stages('a', 'b'), stopAfter: 5 })
+    const { result } = await runPart('run', { stages: stages('c', 'b') })
+    assert.equal(result.status, 'completed')
+  })
 })

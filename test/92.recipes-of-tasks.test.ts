@@ -302,6 +302,19 @@ describe('recipes of labelled tasks', function () {
     )
   })
 
+  it('resumed with other labels in as many rows it is refused by the name of the task', async () => {
+    const path = join(folder, 'changing.csv')
+    const rows = readFileSync(files.mood, 'utf8')
+    const run = async (steps: number) => {
+      writeFileSync(path, steps === 2 ? rows : rows.replace(/happy$/m, 'sad'))
+      const values = { data: { mood: { train: path, dev: files.mood } }, tasks: { mood: SMALL_DEFINITIONS.mood } }
+      const resolved = await recipe('fine-tune', { ...values, budget: { steps } })
+      return runRecipe(resolved, { output: output('changing'), cacheDirectory, resume: true })
+    }
+    await run(2)
+    await assert.rejects(run(4), { code: 'BAD_CHECKPOINT', message: /step-2 was written with training rows of mood / })
+  })
+
   it('a second stage meets the rows of a task in other orders, and explicit weights are those of its tasks', async () => {
     const losses = async (name: string, stages: Values[]) => {
       const resolved = await recipe('fine-tune', {

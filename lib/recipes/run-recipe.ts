@@ -337,6 +337,7 @@ function labelledTask(
     heads: [head],
     source: laterPasses(train, stagesBefore),
     examples: besideText ? undefined : train.examples,
+    fingerprint: train.fingerprint(),
     adapter,
     metrics: Object.fromEntries(Object.keys(evaluation).map((split) => [split, metricsTold(task)])),
     score: async (model, options) => {

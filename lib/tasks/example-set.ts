@@ -2,6 +2,7 @@
 import { type DescribedSource, NO_LABEL, type PackedBatch, type SourceDescription, stream } from '../data/index.js'
 import type { HeadLabels } from '../data/packed-batch.js'
 import { StrataError } from '../errors.js'
+import { arrayHash } from './array-hash.js'
 import { mapExamples } from './example-folder.js'
 import { type ExampleStore, exampleId } from './example-store.js'
 import type { ExamplePlace, TaskSet } from './types.js'
@@ -41,6 +42,7 @@ export class ExampleSet implements TaskSet, DescribedSource {
   readonly labelled: boolean
   readonly #options: ExampleSetOptions
   readonly #orders = new Map<number, Uint32Array>()
+  #fingerprint: string | undefined
 
   constructor(options: ExampleSetOptions) {
     const { store, rows, sequences } = options
@@ -94,6 +96,11 @@ export class ExampleSet implements TaskSet, DescribedSource {
     return batch
   }
 
+  fingerprint(): string {
+    this.#fingerprint ??= arrayHash(this.#contents())
+    return this.#fingerprint
+  }
+
   place(example: number): ExamplePlace {
     const { store, rows } = this.#options
     const row = rows[example]
@@ -120,6 +127,19 @@ export class ExampleSet implements TaskSet, DescribedSource {
     // Mapped arrays would be copied: a thread maps them itself.
     const options: DescribedOptions = { ...rest, store: directory === undefined ? store : { directory, files } }
     return { module: __filename, options }
+  }
+
+  *#contents(): Generator<NodeJS.ArrayBufferView> {
+    const { store, rows } = this.#options
+    const { offsets, secondStarts, targets, tokenIds } = store
+    yield rows.map((row) => offsets[row + 1] - offsets[row])
+    yield rows.map((row) => secondStarts[row])
+    yield Float64Array.from(rows, (row) => targets[row])
+    // Neighbours at once: a set of all rows is hashed in one piece.
+    for (let first = 0, end = 1; first < rows.length; first = end++) {
+      while (rows[end] === rows[end - 1] + 1) end++
+      yield tokenIds.subarray(offsets[rows[first]], offsets[rows[end - 1] + 1])
+    }
   }
 
   #labels(chosen: Uint32Array): HeadLabels {

@@ -2,6 +2,7 @@
 import type { HeadLabels, PackedBatch } from '../data/packed-batch.js'
 import { stream } from '../data/random.js'
 import { StrataError } from '../errors.js'
+import { arrayHash } from './array-hash.js'
 import type { ExamplePlace, TaskSet } from './types.js'
 
 /** Sequences of a set end to end. Legend: N sequences, T tokens of all of them. */
@@ -51,6 +52,7 @@ export class SequenceSet implements TaskSet {
   readonly #options: SequenceSetOptions
   readonly #unitCount: number
   readonly #orders = new Map<number, { order: Uint32Array; starts: Uint32Array }>()
+  #fingerprint: string | undefined
 
   constructor(options: SequenceSetOptions) {
     const { task, split, places, packed, sequences } = options
@@ -121,6 +123,11 @@ export class SequenceSet implements TaskSet {
     return this.sequenceNumbers(epoch, index).map((sequence) => examples[sequence])
   }
 
+  fingerprint(): string {
+    this.#fingerprint ??= arrayHash(this.#contents())
+    return this.#fingerprint
+  }
+
   place(example: number): ExamplePlace {
     const place = this.#options.places[example]
     if (!place) {
@@ -130,6 +137,13 @@ export class SequenceSet implements TaskSet {
       )
     }
     return place
+  }
+
+  *#contents(): Generator<NodeJS.ArrayBufferView> {
+    const { packed, labels } = this.#options
+    yield* [packed.offsets, packed.segmentBorders, packed.examples, packed.tokenIds]
+    const all = packed.examples.map((_, sequence) => sequence)
+    yield* Object.values(labels(all, Int32Array.from(packed.offsets)))
   }
 
   /** Order of the units, and where each batch begins in it. */

@@ -60,6 +60,8 @@ export interface TaskSet extends BatchSource {
   readonly labelled: boolean
   /** The example that each sequence of a batch belongs to, shape (B). */
   exampleNumbers(epoch: number, index: number): Uint32Array
+  /** SHA-256 of the examples' tokens and labels in the order of the files: where it is the same, so are the batches. */
+  fingerprint(): string
   /** Where example 0 ≤ `example` < {@link examples} was read. */
   place(example: number): ExamplePlace
 }

@@ -20,7 +20,7 @@ import { nonFiniteError, type StepWatch } from './step-watch.js'
 import { listenForStop, type StopRequest } from './stop-request.js'
 import type { TrainOptions, TrainResult } from './train-options.js'
 import { countParameters } from './trained-parameters.js'
-import { freshStage, readTrainingState, stageOutlines } from './training-state.js'
+import { freshStage, readTrainingState, stageRecords } from './training-state.js'
 import type { RunSettings, Stage, StageScores, TrainingState } from './types.js'
 import { newBest, patienceEnds, watches } from './watched-score.js'
 
@@ -55,7 +55,7 @@ export class TrainingRun {
       elapsedSeconds: 0,
       stage: freshStage(options.stages[0], 0),
       finished: [],
-      stages: stageOutlines(options.stages),
+      ...stageRecords(options.stages),
       dropout: options.model.dropoutState(),
       skippedSteps: 0,
       rollbacks: 0,
@@ -330,7 +330,7 @@ export class TrainingRun {
     if (!found) return
     await this.#modelFiles.read(found.path)
     this.model.setDropoutState(past.dropout)
-    Object.assign(this.state, past, { stages: stageOutlines(this.stages) })
+    Object.assign(this.state, past, stageRecords(this.stages))
     this.newest = found
     this.#resumeFrom = found
   }

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { z } from 'zod'
 import { StrataError } from '../errors.js'
 import { checkLink, parseUntrustedJson, type ReadingAs, readPlainFile } from '../untrusted-files.js'
-import type { Stage, StageOutline, StageState, TrainingState } from './types.js'
+import type { Stage, StageState, TrainingState } from './types.js'
 
 export const STATE_FILE = 'training-state.json'
 
@@ -59,6 +59,7 @@ const stateSchema = z.strictObject({
     )
     .default([]),
   stages: z.array(z.object({ name: z.string(), tasks: z.record(z.string(), z.array(z.string())) })).optional(),
+  data: z.record(z.string(), z.string()).optional(),
   dropout: z.strictObject({ seed: z.number(), counter: z.number() }),
   skippedSteps: count,
   rollbacks: count,
@@ -80,12 +81,22 @@ export async function readTrainingState(folder: string): Promise<TrainingState> 
   })
 }
 
-/** What a state keeps of the run's stages. */
-export function stageOutlines(stages: readonly Stage[]): StageOutline[] {
-  return stages.map(({ name, tasks }) => ({
+/** What a state keeps of the run's stages and their data. */
+export function stageRecords(stages: readonly Stage[]): Pick<TrainingState, 'stages' | 'data'> {
+  const outlines = stages.map(({ name, tasks }) => ({
     name,
     tasks: Object.fromEntries(tasks.map((task) => [task.name, [...task.heads]])),
   }))
+  const data = fingerprints(stages)
+  return { stages: outlines, ...(Object.keys(data).length > 0 && { data }) }
+}
+
+function fingerprints(stages: readonly Stage[]): Record<string, string> {
+  return Object.fromEntries(
+    stages.flatMap(({ tasks }) =>
+      tasks.flatMap(({ name, fingerprint }) => (fingerprint === undefined ? [] : [[name, fingerprint]])),
+    ),
+  )
 }
 
 /** State before the first step of a stage. */
@@ -98,8 +109,8 @@ export function freshStage(stage: Stage, index: number): StageState {
 }
 
 /**
- * Throws BAD_CHECKPOINT when a state cannot be the past of this run: another seed, stage, set of tasks or amount of data
- * would make "the next batch" mean something else. A budget may have changed.
+ * Throws BAD_CHECKPOINT when a state cannot be the past of this run: another seed, stage, set of tasks, amount of data or, of the tasks
+ * that are still trained, other labelled rows would make "the next batch" mean something else. A budget may have changed.
  */
 export function checkSamePast(state: TrainingState, stages: readonly Stage[], seed: number, folder: string): void {
   const differ = (what: string, here: unknown, there: unknown): never => {
@@ -121,5 +132,11 @@ export function checkSamePast(state: TrainingState, stages: readonly Stage[], se
   for (const [name, { batches }] of Object.entries(state.stage.tasks)) {
     const here = fresh.tasks[name].batches
     if (here !== batches) differ(`batches of ${name} per pass`, here, batches)
+  }
+  const { data = {} } = state
+  for (const [name, here] of Object.entries(fingerprints(stages.slice(state.stage.index)))) {
+    if (Object.hasOwn(data, name) && data[name] !== here) {
+      differ(`training rows of ${name} of the fingerprint`, here.slice(0, 12), data[name].slice(0, 12))
+    }
   }
 }

@@ -108,6 +108,8 @@ export interface TrainingTask {
    * for all its tasks or for none.
    */
   examples?: number
+  /** Names what the source holds: a run is resumed with the same alone. Without it the batches of a pass are counted. */
+  fingerprint?: string
   /** Adapter that the task's batches name; a stage trains the adapters of its tasks alone. */
   adapter?: string
   /**
@@ -248,6 +250,8 @@ export interface TrainingState {
   finished: FinishedStage[]
   /** All stages of the run, those to come too: which tasks have checkpoints of their own. Missing in states of old. */
   stages?: StageOutline[]
+  /** Fingerprints of the tasks that have one. */
+  data?: Record<string, string>
   /** State of the dropout generator. */
   dropout: DropoutState
   /** Steps whose update was suppressed because of a non-finite gradient. */
