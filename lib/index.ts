@@ -93,6 +93,7 @@ export {
   type ProbePooling,
   type ProbeReport,
   type ProbeScore,
+  type ProbeSets,
   pearson,
   perplexity,
   type RankingFigures,

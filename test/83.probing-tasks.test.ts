@@ -542,6 +542,13 @@ describe('probing tasks', function () {
       )
       sets.forEach(checkSet)
       assert.equal(probeSize(sets[2], 'train'), 600)
+      // A word needs a sentence of every split, whatever was asked for.
+      const part = [write('part.txt', whole.slice(0, whole.indexOf('\n\n', 120_000)))]
+      const [few] = await buildProbeSets({ corpus: part, tasks: ['WC'], train: 600, dev: 60, test: 1 })
+      const told = few.notes.filter((note) => /asked for/.test(note))
+      const count = few.classes.length
+      assert.deepEqual(told, [`${count} test examples, one of each word: more than the 1 that were asked for`])
+      assert.equal(probeSize(few, 'test'), count)
     })
 
     it('UD English EWT', async function () {

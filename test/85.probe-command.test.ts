@@ -4,21 +4,24 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSyn
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { stream } from '../lib/data/random.js'
-import { bestLayer, layerCentroid, type ProbeReport, probeLines } from '../lib/evaluation/index.js'
+import { bestLayer, layerCentroid, type ProbeReport, probeLines, unconvergedNote } from '../lib/evaluation/index.js'
 import { encodeUnits } from '../lib/evaluation/probing/encoded-units.js'
 import { cacheFeatures } from '../lib/evaluation/probing/feature-cache.js'
 import { placeSet } from '../lib/evaluation/probing/probe-set.js'
 import { UnitPlan } from '../lib/evaluation/probing/units.js'
 import { Encoder } from '../lib/inference/index.js'
 import { computeThreads, encoderConfig, loadModel, Model, saveModelFolder } from '../lib/model/index.js'
+import { probeCheckpoint } from '../lib/recipes/index.js'
 import {
   type PairProbeSet,
   PROBE_SPLITS,
+  type ProbeSet,
   type ProbeSplit,
   type SentenceProbeSet,
   type TokenProbeSet,
   writeProbeSets,
 } from '../lib/tasks/index.js'
+import { temporaryName } from '../lib/temporary-names.js'
 import { Tokenizer } from '../lib/text/index.js'
 import { runHere } from './helpers/cli-here.js'
 
@@ -236,7 +239,8 @@ describe('probe command', function () {
 
   it('gives the same again, over what a killed run left', async () => {
     mkdirSync(join(folder, 'again'))
-    writeFileSync(join(folder, 'again', `features-${2 ** 30}.tmp`), 'left')
+    const left = temporaryName('features').replace(`-${process.pid}-`, `-${2 ** 30}-`)
+    writeFileSync(join(folder, 'again', left), 'left')
     const args = ['--tasks', 'kind', '--layers', '2,mix', '--json']
     const reports: ProbeReport[] = []
     for (const output of ['again', 'other']) reports.push(JSON.parse((await run(output, ...args)).stdout))
@@ -247,6 +251,18 @@ describe('probe command', function () {
       [2, 'mix'],
     )
     assert.deepEqual(readdirSync(join(folder, 'again')).sort(), ['probes.csv', 'probes.json', 'probes.md'])
+  })
+
+  it('two calls at the same time keep to their own states in one folder', async () => {
+    const output = join(folder, 'shared')
+    const probed = async (set: ProbeSet) => {
+      const options = { folder: output, device: 'cpu', layers: [0, 2], controls: [] } as const
+      const { tasks } = await probeCheckpoint(model, [set], options)
+      return tasks.map(({ seconds: _, ...task }) => task)
+    }
+    const alone = [await probed(river), await probed(arcs)]
+    assert.deepEqual(await Promise.all([probed(river), probed(arcs)]), alone)
+    assert.deepEqual(readdirSync(output), [])
   })
 
   it('prints a table; without controls it has none', async () => {
@@ -297,6 +313,8 @@ describe('probe command', function () {
       [['--data', `probes=${probes}`, '--tasks', 'Rver'], /BAD_ARGUMENT.*Rver/],
       [['--data', `probe=${probes}`], /BAD_ARGUMENT.*--data came as "probe=/],
       [['--data', 'treebank=/no/such.conllu'], /NOT_FOUND.*\/no\/such\.conllu/],
+      // Building tasks may take minutes: what it would be in vain for is told before.
+      [['--data', 'treebank=/no/such.conllu', '--layers', '3'], /BAD_ARGUMENT.*layer came as 3/],
       [['--data', `senteval=${senteval}`], /BAD_DATA.*one/],
       [[], /BAD_ARGUMENT.*--data <name=path> is missing/],
     ]
@@ -305,6 +323,8 @@ describe('probe command', function () {
       assert.equal(code, 2, stderr)
       assert.match(stderr, message)
     }
+    const taken = ['--data', 'treebank=/no/such.conllu', '--output', join(model, 'config.json')]
+    assert.match((await runHere('probe', model, ...taken)).stderr, /cannot use the output folder: .*config\.json/)
     const missing = await runHere(
       'probe',
       '/no/model',
@@ -330,6 +350,24 @@ describe('probe command', function () {
       message:
         /^task Arc \(a grammar of six words\): the encoder reads the words of none of its \d+ (?:train|dev|test) examples/,
     })
+  })
+
+  it('names the searches that their limit of steps ended', () => {
+    const interval: [number, number] = [0.4, 0.6]
+    const score = { classifier: 'logistic' as const, accuracy: 0.5, interval, devAccuracy: 0.5, l2: 1e-5 }
+    const stopped = { ...score, converged: false }
+    const cells = [
+      { ...score, layer: 0 },
+      { ...stopped, layer: 2 },
+      { ...stopped, layer: 'mix' as const },
+    ]
+    const randomEncoder = [
+      { ...score, layer: 0 },
+      { ...stopped, layer: 1 },
+    ]
+    const note = unconvergedNote({ cells, controls: { randomEncoder } })
+    assert.match(note!, /at layer 2, the mix, layer 1 of the random encoder$/)
+    assert.equal(unconvergedNote({ cells: cells.slice(0, 1), controls: {} }), undefined)
   })
 
   it('finds the best layer on dev and the centroid of the gains', () => {

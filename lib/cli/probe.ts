@@ -6,6 +6,7 @@ import {
   type ProbeControl,
   type ProbeReport,
   probeLines,
+  unconvergedNote,
   writePredictions,
   writeProbeReport,
 } from '../evaluation/index.js'
@@ -79,25 +80,24 @@ async function probe(checkpoint: string, flags: ProbeFlags): Promise<void> {
   if (data.probes !== undefined && resolve(data.probes) === resolve(output)) {
     throw new StrataError('BAD_ARGUMENT', `--output is ${output}, the folder of the tasks; expected another one`)
   }
-  const started = Date.now()
   const progress = progressNotes()
   const leftOut: ProbeReport['leftOut'] = []
-  const sets = await openProbeSets({
-    ...data,
-    tasks,
-    train,
-    dev,
-    test,
-    seed,
-    // Tasks that were asked for by name must be there.
-    onLeftOut: tasks ? undefined : (error) => void leftOut.push(leftOutOf(error)),
-    onProgress: ({ pass, source, sentences }) =>
-      progress.say(`${source}, pass ${pass} of 2: ${sentences.toLocaleString('en-US')} sentences`),
-  })
-  const dataSeconds = (Date.now() - started) / 1000
+  const openSets = () =>
+    openProbeSets({
+      ...data,
+      tasks,
+      train,
+      dev,
+      test,
+      seed,
+      // Tasks that were asked for by name must be there.
+      onLeftOut: tasks ? undefined : (error) => void leftOut.push(leftOutOf(error)),
+      onProgress: ({ pass, source, sentences }) =>
+        progress.say(`${source}, pass ${pass} of 2: ${sentences.toLocaleString('en-US')} sentences`),
+    })
   const { device, precision } = runtimeChoice({ device: flags.device, precision: flags.precision })
   const writing: Promise<unknown>[] = []
-  const figures = await probeCheckpoint(checkpoint, sets, {
+  const figures = await probeCheckpoint(checkpoint, openSets, {
     layers,
     pooling: flags.pooling,
     classifiers: flags.classifier === 'both' ? ['logistic', 'mlp'] : [flags.classifier],
@@ -121,12 +121,14 @@ async function probe(checkpoint: string, flags: ProbeFlags): Promise<void> {
     versions: softwareVersions(),
     leftOut,
   }
-  report.cost.seconds.data = dataSeconds
-  report.cost.seconds.total += dataSeconds
   const files = await writeProbeReport(output, report)
   for (const { task, reason } of leftOut) note(`${task} is left out: ${reason}`)
   if (flags.json) return printJson(report)
   printLines(probeLines(report))
+  for (const task of report.tasks) {
+    const text = unconvergedNote(task)
+    if (text !== undefined) note(`${task.name}: ${text}`)
+  }
   for (const file of files) note(`wrote ${file}`)
 }
 

@@ -1,16 +1,13 @@
 /** Folders of a cache that several processes share: each appears whole or not at all. */
-import { createHash, randomBytes } from 'node:crypto'
-import { mkdirSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs'
-import { hostname } from 'node:os'
+import { mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileError } from '../errors.js'
 import { syncDirectory } from '../sync-path.js'
+import { isLeftover, temporaryName } from '../temporary-names.js'
 
 export { syncDirectory }
 
-const TEMPORARY = /^tmp-([0-9a-f]{8})-(\d+)-[0-9a-f]{12}$/
-const HOST = createHash('sha256').update(hostname()).digest('hex').slice(0, 8)
-const STALE_MILLISECONDS = 24 * 3600 * 1000
+const PREFIX = 'tmp'
 /** What a rename says to a folder that is in its way; Windows says it may not. */
 const IN_THE_WAY = ['ENOTEMPTY', 'EEXIST', 'ENOTDIR', ...(process.platform === 'win32' ? ['EPERM'] : [])]
 
@@ -19,7 +16,7 @@ export function makeTemporary(cacheDirectory: string, what: string): string {
   try {
     mkdirSync(cacheDirectory, { recursive: true })
     removeLeftovers(cacheDirectory)
-    const temporary = join(cacheDirectory, temporaryName())
+    const temporary = join(cacheDirectory, temporaryName(PREFIX))
     mkdirSync(temporary)
     return temporary
   } catch (error) {
@@ -52,7 +49,7 @@ export async function publishFolder<Found extends object>(
     const other = await verify(attempt)
     if (typeof other === 'object') return other
     if (other === undefined) continue
-    const aside = join(cacheDirectory, temporaryName())
+    const aside = join(cacheDirectory, temporaryName(PREFIX))
     try {
       // A rename leaves maps of the old files intact.
       renameSync(directory, aside)
@@ -63,31 +60,12 @@ export async function publishFolder<Found extends object>(
   }
 }
 
-function temporaryName(): string {
-  return `tmp-${HOST}-${process.pid}-${randomBytes(6).toString('hex')}`
-}
-
-/** Of this host when the process is gone, of another one after a day. */
 function removeLeftovers(cacheDirectory: string): void {
   for (const name of readdirSync(cacheDirectory)) {
-    const match = TEMPORARY.exec(name)
-    if (match === null) continue
-    const path = join(cacheDirectory, name)
     try {
-      const stale =
-        match[1] === HOST ? !isAlive(Number(match[2])) : Date.now() - statSync(path).mtimeMs > STALE_MILLISECONDS
-      if (stale) rmSync(path, { recursive: true, force: true })
+      if (isLeftover(cacheDirectory, name, PREFIX)) rmSync(join(cacheDirectory, name), { recursive: true, force: true })
     } catch {
       // Another process was faster.
     }
-  }
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0)
-    return true
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM'
   }
 }

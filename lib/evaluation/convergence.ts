@@ -54,7 +54,7 @@ export interface Convergence {
 }
 
 /** Seeds that a median of factors needs. */
-const ENOUGH_SEEDS = 5
+export const ENOUGH_SEEDS = 5
 
 /**
  * Factor of each seed, with median and interval. A run has left the majority score when a smoothed score lies above

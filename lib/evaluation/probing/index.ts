@@ -6,9 +6,10 @@ export {
   type ProbeControl,
   type ProbeFigures,
   type ProbeOptions,
+  type ProbeSets,
   probeModelFolder,
 } from './probe-model-folder.js'
 export type { ProbeCell, ProbeClassifier, ProbedTask, ProbeReport, ProbeScore } from './probe-report.js'
-export { probeCsv, probeLines, probeMarkdown } from './probe-table.js'
+export { probeCsv, probeLines, probeMarkdown, unconvergedNote } from './probe-table.js'
 export type { PlannedSet } from './units.js'
 export { writePredictions, writeProbeReport } from './write-report.js'

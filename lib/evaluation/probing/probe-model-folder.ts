@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { fileError, StrataError } from '../../errors.js'
 import { type Device, type EncoderConfig, loadModel, Model, type Precision, Probe } from '../../model/index.js'
 import type { ProbeSet } from '../../tasks/index.js'
+import { isLeftover, temporaryName } from '../../temporary-names.js'
 import { Tokenizer } from '../../text/index.js'
 import { type EncodedUnits, encodeUnits, type ProbePooling } from './encoded-units.js'
 import { cacheFeatures } from './feature-cache.js'
@@ -19,6 +20,7 @@ import {
   probeLayers,
   probeRandomEncoder,
 } from './probe-set.js'
+import { unconvergedNote } from './probe-table.js'
 import { type PlannedSet, UnitPlan } from './units.js'
 
 export const PROBE_CONTROLS = ['majority', 'bag-of-words', 'random-encoder', 'control-task'] as const
@@ -51,34 +53,41 @@ export interface ProbeOptions {
   onPredictions?: (task: PlannedSet, cell: ProbeCell, labels: Int32Array, predictions: Int32Array) => void
 }
 
+/** Tasks, or what opens them, which may take minutes: it is called when folder, layers, device and output have been found good. */
+export type ProbeSets = readonly ProbeSet[] | (() => Promise<readonly ProbeSet[]>)
+
 export type ProbeFigures = Pick<
   ProbeReport,
   'checkpoint' | 'encoder' | 'pooling' | 'precision' | 'device' | 'seed' | 'tasks' | 'summary' | 'cost'
 >
 
 const DEFAULT_CACHE_BYTES = 2 ** 31
-const CACHE_NAME = /^features-(\d+)\.tmp$/
+const CACHE_PREFIX = 'features'
 
 /**
  * Probes the encoder of a model folder. Throws BAD_ARGUMENT for a layer that the encoder lacks, BAD_DATA for a task that cannot be probed
  * (one class, fewer examples than classes), what loading throws, ABORTED.
  */
-export async function probeModelFolder(
-  folder: string,
-  sets: readonly ProbeSet[],
-  options: ProbeOptions,
-): Promise<ProbeFigures> {
+export async function probeModelFolder(folder: string, given: ProbeSets, options: ProbeOptions): Promise<ProbeFigures> {
   const started = Date.now()
-  if (sets.length === 0) throw new StrataError('BAD_DATA', 'there is no task to probe; at least one was expected')
   const tokenizer = await Tokenizer.load(folder)
   const { device = 'auto', precision = 'fp32', seed = 1, pooling = 'mean' } = options
   const { model, config } = await loadModel(folder, { device, precision, heads: [], mixes: [], adapters: [] })
-  const run = new ProbeRun(options, config.encoder, tokenizer)
   try {
+    const run = new ProbeRun(options, config.encoder, tokenizer)
+    await makeOutput(options.folder)
+    const opening = Date.now()
+    const sets = typeof given === 'function' ? await given() : given
+    const dataSeconds = (Date.now() - opening) / 1000
+    if (sets.length === 0) throw new StrataError('BAD_DATA', 'there is no task to probe; at least one was expected')
     for (const group of groupsOf(sets, run.bytesOfUnit(), options.maxCacheBytes ?? DEFAULT_CACHE_BYTES)) {
       await run.probeGroup(model, group)
     }
-    const tasks = sets.map(({ name }) => run.tasks.get(name)!)
+    const tasks = sets.map(({ name }) => {
+      const task = run.tasks.get(name)!
+      const note = unconvergedNote(task)
+      return note === undefined ? task : { ...task, notes: [...task.notes, note] }
+    })
     return {
       checkpoint: folder,
       encoder: config.encoder,
@@ -89,7 +98,7 @@ export async function probeModelFolder(
       tasks,
       summary: summaryOf(tasks),
       cost: {
-        seconds: { total: (Date.now() - started) / 1000, data: 0, ...run.seconds },
+        seconds: { total: (Date.now() - started) / 1000, data: dataSeconds, ...run.seconds },
         tokens: run.tokens,
         sentences: run.sentences,
         peakMemoryBytes: process.resourceUsage().maxRSS * 1024,
@@ -331,24 +340,20 @@ function summaryOf(tasks: readonly ProbedTask[]): ProbeReport['summary'] {
   return summary
 }
 
-/** A name of this process's own; what a killed run left is removed. */
+async function makeOutput(folder: string): Promise<void> {
+  await mkdir(folder, { recursive: true }).catch((error) => {
+    throw fileError(error, folder, 'use the output folder')
+  })
+}
+
+/** A name that no other call has; what a killed run left is removed. */
 async function cachePath(folder: string): Promise<string> {
   try {
-    await mkdir(folder, { recursive: true })
     for (const name of await readdir(folder)) {
-      const owner = Number(CACHE_NAME.exec(name)?.[1])
-      if (owner && (owner === process.pid || !isAlive(owner))) await rm(join(folder, name), { force: true })
+      if (isLeftover(folder, name, CACHE_PREFIX)) await rm(join(folder, name), { force: true })
     }
   } catch (error) {
     throw fileError(error, folder, 'use the output folder')
   }
-  return join(folder, `features-${process.pid}.tmp`)
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    return process.kill(pid, 0)
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM'
-  }
+  return join(folder, temporaryName(CACHE_PREFIX))
 }

@@ -52,6 +52,17 @@ export function probeLines({ tasks }: ProbeReport): string[] {
   })
 }
 
+/** Where logistic regression stopped at its limit of steps, random encoder included; undefined where it converged everywhere. */
+export function unconvergedNote({ cells, controls }: Pick<ProbedTask, 'cells' | 'controls'>): string | undefined {
+  const stopped = (scores: readonly Pick<ProbedTask['cells'][number], 'layer' | 'converged'>[], whose: string) =>
+    scores.flatMap(({ layer, converged }) =>
+      converged === false ? [`${layer === 'mix' ? 'the mix' : `layer ${layer}`}${whose}`] : [],
+    )
+  const places = [...stopped(cells, ''), ...stopped(controls.randomEncoder ?? [], ' of the random encoder')]
+  if (places.length === 0) return undefined
+  return `logistic regression stopped at its limit of steps, short of its optimum, at ${places.join(', ')}`
+}
+
 /** The task's row of the random encoder. */
 function randomRows(
   { name, controls }: ProbedTask,

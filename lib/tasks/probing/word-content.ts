@@ -108,9 +108,16 @@ export class WordContent implements ProbeBuilder {
     if (kept.length < all.length / (2 * SPARE_WORDS)) kept = filled(0.5)
     if (kept.length < 2) throw tooLittle('WC', this.#context.source, 'fewer than two words fill their class')
     const finished = pools.finish(kept)
+    // Fewer words would each ask for more training sentences, which the text may not have.
+    const { sizes } = this.#context
+    const exceeded = (['dev', 'test'] as const).filter((split) => kept.length * this.#perClass[split] > sizes[split])
     const notes = [
       `${kept.length} target words from rank ${this.#firstRank.toLocaleString('en-US')} of the vocabulary on, ${train} training sentences each` +
         (kept.length < MOST_WORDS ? `; SentEval has 1,000 from rank 2,001 on with 100 each` : ''),
+      ...exceeded.map(
+        (split) =>
+          `${kept.length} ${split} examples, one of each word: more than the ${sizes[split]} that were asked for`,
+      ),
       ...finished.notes,
     ]
     return { name: 'WC', kind: 'sentence', source: this.#context.source, ...finished, notes }
