@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { checkMeasures } from '../lib/experiments/check-measures.js'
 import { convergenceOf } from '../lib/experiments/curves.js'
 import { Fingerprints } from '../lib/experiments/fingerprint.js'
 import { type Comparison, compareExperiment, estimateExperiment, loadExperiment } from '../lib/experiments/index.js'
+import { jobArguments } from '../lib/experiments/job-command.js'
 import { readFolderNames, writeResult } from '../lib/experiments/job-folder.js'
 import { JobMemory } from '../lib/experiments/job-memory.js'
 import { findLearned } from '../lib/experiments/learned.js'
@@ -15,13 +16,15 @@ import { Majorities } from '../lib/experiments/majority.js'
 import { type CheckpointJob, type ExperimentPlan, planExperiment, type TrainJob } from '../lib/experiments/plan.js'
 import { probeNumbers } from '../lib/experiments/probe-numbers.js'
 import { readJobNumbers } from '../lib/experiments/read-results.js'
+import { removeCheckpoints } from '../lib/experiments/retention.js'
 import { type JobEvent, runJobs } from '../lib/experiments/run-jobs.js'
 import { taskParameters } from '../lib/experiments/task-parameters.js'
 import { trainId } from '../lib/experiments/train-id.js'
 import { inspectSafetensors } from '../lib/model/index.js'
-import { openRecipe, type RunResult, runRecipe, type Values } from '../lib/recipes/index.js'
+import { evaluateCheckpoint, openRecipe, type RunResult, runRecipe, type Values } from '../lib/recipes/index.js'
 import { findLibtorch } from '../lib/runtime/index.js'
 import { COMMAND_LINE } from './helpers/cli-process.js'
+import { refuses } from './helpers/refuses.js'
 import { SMALL_DEFINITIONS, writeSmallTasks } from './helpers/small-tasks.js'
 import { tinyValues, writeSmallCorpus } from './helpers/tiny-recipe.js'
 
@@ -468,18 +471,124 @@ describe('stratabert compare', function () {
     assert.deepEqual([found.values['a.accuracy'], found.values['b.accuracy']], [0.5, 0.9])
   })
 
-  it('trained parameters by task are those of the model, shared or its own', async () => {
-    const small = {
-      tasks: { mood: SMALL_DEFINITIONS.mood, rte: {} },
-      data: { mood: join(folder, 'mood.csv'), rte: join(folder, 'RTE') },
-      init: join(folder, 'init'),
-      batch: { sequences: 4, sequenceTokens: 64 },
-      ...{ device: 'cpu', precision: 'fp32', threads: 1, prefetchWorkers: 0 },
+  it('a run that started from one that did not learn is in no convergence factor', async () => {
+    const { base, fast } = experiment.variants
+    const value = 'mood.matthews'
+    const chain = {
+      ...experiment,
+      steps: { first: {}, second: { from: 'first' } },
+      variants: { base, fast },
+      measures: [{ step: 'second', value, convergence: true }],
+      learned: [{ step: 'first', task: 'mood' }],
     }
-    const counted = async (name: string, overlay: Values) => {
-      const recipe = await openRecipe(name, { overlay: { ...small, ...overlay } })
+    const output = join(folder, 'unlearned')
+    const { jobs } = await planExperiment(await loadExperiment(chain, paths()), readFolderNames(output))
+    for (const { id, kind, variant, step, seed, folder: run } of jobs) {
+      mkdirSync(run, { recursive: true })
+      const hasLearned = variant === 'base' || step === 'second' || seed === 1
+      const scores = variant === 'base' ? [0.1, 0.1, 0.1, 0.8, 0.8, 0.8] : [0.1, 0.8, 0.8, 0.8, 0.8, 0.8]
+      const lines = scores.map((matthews, index) => {
+        const dev = { main: matthews, loss: 1, metrics: { matthews } }
+        return { type: 'evaluation', stage: 'finetune', step: 10 * (index + 1), seconds: 1, tasks: { mood: { dev } } }
+      })
+      writeFileSync(join(run, 'metrics.jsonl'), lines.map((line) => JSON.stringify(line)).join('\n'))
+      await writeResult(run, {
+        ...{ format: 1, id, kind, variant, step, seed, stages: {}, steps: 1, tokens: 1, seconds: 1 },
+        ...{ commandSeconds: 1, finishedAt: '', splits: { mood: ['dev'] } },
+        values: { 'mood.count': 100, [value]: hasLearned ? 0.8 : 0.01 },
+      })
+    }
+    const { comparison } = await compareExperiment(chain, { output, paths: paths(), tableOnly: true })
+    const row = comparison.table.find(({ variant }) => variant === 'fast')!
+    assert.deepEqual([row.n, row.notLearned, row.pairs], [2, 1, 1])
+    assert.deepEqual([row.convergence!.comparable, row.convergence!.notComparable], [1, 0])
+    const told = comparison.notes.filter((note) => /seed 2/.test(note))
+    assert.deepEqual(told, [
+      `convergence of ${value}, fast, seed 2: left out, a run starts from one that did not learn`,
+    ])
+    const few = `convergence: a claim needs 5 comparable seeds, fewer have: ${value}, fast (1)`
+    assert.ok(comparison.notes.includes(few), comparison.notes.join('\n'))
+  })
+
+  /** One task after the other, each from the same start. */
+  const ALONE = { preset: 'alone', optimizer: { learningRate: 0.01 }, stages: { 0: { budget: { steps: 3 } } } }
+  const ofTwoTasks = () => ({
+    tasks: { mood: SMALL_DEFINITIONS.mood, rte: {} },
+    batch: { sequences: 4, sequenceTokens: 64 },
+    ...{ device: 'cpu', precision: 'fp32', threads: 1, prefetchWorkers: 0 },
+  })
+  const dataOfTwoTasks = () => ({ mood: join(folder, 'mood.csv'), rte: join(folder, 'RTE') })
+  const runsOfTwoTasks = new Map<string, Promise<RunResult & { recipe: TrainJob['recipe']; run: string }>>()
+  const trainTwoTasks = (name: string, own: Values) => {
+    const train = async () => {
+      const overlay = { ...ofTwoTasks(), data: dataOfTwoTasks(), init: join(folder, 'init'), ...own }
+      const recipe = await openRecipe(name, { overlay })
       const run = join(folder, `tasks-${name}`)
-      const { checkpoint } = await runRecipe(recipe, { output: run, cacheDirectory: join(folder, 'cache') })
+      return { ...(await runRecipe(recipe, { output: run, cacheDirectory: join(folder, 'cache') })), recipe, run }
+    }
+    if (!runsOfTwoTasks.has(name)) runsOfTwoTasks.set(name, train())
+    return runsOfTwoTasks.get(name)!
+  }
+
+  it('a task of a run with stages is scored by its own checkpoint, which stays until it is', async () => {
+    const { run, stages } = await trainTwoTasks('fine-tune', ALONE)
+    const chain = {
+      ...experiment,
+      common: { recipe: 'fine-tune', init: join(folder, 'init'), data: dataOfTwoTasks() },
+      steps: {
+        tune: { set: { ...ofTwoTasks(), ...ALONE } },
+        mood: { kind: 'evaluate', from: 'tune', tasks: ['mood'] },
+        both: { kind: 'evaluate', from: 'tune' },
+      },
+      variants: { one: {} },
+      measures: ['mood', 'both'].map((step) => ({ name: step, step, value: 'mood.loss' })),
+      ...{ budget: undefined, learned: [], paths: {} },
+    }
+    const output = join(folder, 'two-tasks')
+    const { jobs } = await planExperiment(await loadExperiment(chain), readFolderNames(output))
+    const [tune, mood, both] = jobs as [TrainJob, CheckpointJob, CheckpointJob]
+    cpSync(run, tune.folder, { recursive: true, verbatimSymlinks: true })
+    const done = (job: TrainJob | CheckpointJob, found: object) => {
+      const { id, kind, variant, step, seed } = job
+      mkdirSync(job.folder, { recursive: true })
+      const rest = { stages: {}, splits: {}, steps: 1, tokens: 1, seconds: 1, commandSeconds: 1, finishedAt: '' }
+      return writeResult(job.folder, { ...{ format: 1, id, kind, variant, step, seed, values: {} }, ...rest, ...found })
+    }
+    const checkpoints = () => readdirSync(join(tune.folder, 'checkpoints')).sort()
+    /** What the step's command scores. */
+    const scored = async (job: CheckpointJob) => {
+      const [, place] = await jobArguments(job)
+      const heads = job.tasks.length > 0 ? job.tasks : undefined
+      const report = await evaluateCheckpoint(place, { heads, device: 'cpu', precision: 'fp32' })
+      const stdout = join(folder, 'scored.out')
+      writeFileSync(stdout, JSON.stringify(report))
+      return { checkpoint: basename(report.checkpoint), ...(await readJobNumbers(job, stdout, 1)) }
+    }
+
+    await done(tune, {})
+    await removeCheckpoints(jobs, 'newest')
+    assert.deepEqual(checkpoints(), ['step-0', 'step-3', 'step-6'])
+    const own = await scored(mood)
+    assert.deepEqual([own.checkpoint, own.warnings], ['step-3', undefined])
+    assert.ok(Math.abs(own.values['mood.loss'] - stages[0].tasks.mood.dev.loss) < 1e-6)
+    // All of them are scored by one checkpoint: the table says of which it is not the own.
+    const newest = await scored(both)
+    assert.equal(newest.checkpoint, 'step-6')
+    assert.notEqual(newest.values['mood.loss'], own.values['mood.loss'])
+    await done(mood, own)
+    await done(both, newest)
+    const { comparison } = await compareExperiment(chain, { output, tableOnly: true })
+    const [note] = comparison.notes.filter((text) => /which does not train/.test(text))
+    assert.match(note, /^one, step both, seed 1: .*step-6 is of stage "?finetune-rte"?, which does not train "?mood"? /)
+    await removeCheckpoints(jobs, 'newest')
+    assert.deepEqual(checkpoints(), ['step-6'])
+    // A step that comes later gets no figure of another task's weights.
+    await assert.rejects(jobArguments(mood), refuses('BAD_CHECKPOINT', 'the checkpoint of task mood is gone'))
+  })
+
+  it('trained parameters by task are those of the model, shared or its own', async () => {
+    const counted = async (name: string, overlay: Values) => {
+      const { recipe, run, checkpoint } = await trainTwoTasks(name, overlay)
       const { tensors } = inspectSafetensors(join(checkpoint!, 'model.safetensors'))
       const of = (fits: (parameter: string) => boolean) =>
         tensors.reduce((sum, tensor) => sum + (fits(tensor.name) ? tensor.shape.reduce((a, b) => a * b, 1) : 0), 0)
@@ -491,7 +600,7 @@ describe('stratabert compare', function () {
     }
     const own = (task: string) => (name: string) => new RegExp(`^(heads|adapters)\\.${task}\\.`).test(name)
     const pals = await counted('pals', { adapter: { size: 4, heads: 2 }, budget: { steps: 1 } })
-    const alone = await counted('fine-tune', { preset: 'alone', stages: { 0: { budget: { steps: 1 } } } })
+    const alone = await counted('fine-tune', ALONE)
     for (const [task, other] of [
       ['mood', 'rte'],
       ['rte', 'mood'],
@@ -560,6 +669,15 @@ describe('stratabert compare', function () {
     assert.ok(changed.every((id) => !before.includes(id)))
   })
 
+  it('less is better of every loss, if the measure does not say', async () => {
+    const values = ['mlm.ownChunksLoss', 'mlm.unigramLoss', 'mood.dev.loss', 'mlm.perplexity', 'mood.accuracy']
+    const { measures } = await loadExperiment({ ...experiment, measures: values }, paths())
+    assert.deepEqual(
+      measures.map(({ better }) => better),
+      ['lower', 'lower', 'lower', 'lower', 'higher'],
+    )
+  })
+
   it('--dry-run measures real steps of what is missing and leaves nothing behind', async () => {
     const fresh = join(folder, 'fresh')
     const estimate = await estimateExperiment(file, { output: fresh, paths: paths(), only: ['base'] })
@@ -608,8 +726,10 @@ describe('stratabert compare', function () {
       const given = Object.fromEntries(['glue', 'nli', 'squad', 'treebank'].map((path) => [path, folder]))
       const encoder: Record<string, string> = name === 'hierarchy' ? {} : { encoder: folder }
       const path = join(__dirname, `../examples/experiments/${name}.yaml`)
-      const { steps, measures } = await loadExperiment(path, { ...given, ...encoder })
+      const { steps, measures, learned } = await loadExperiment(path, { ...given, ...encoder })
       assert.equal(steps.probes.options?.controls, 'majority')
+      const criteria = learned.filter(({ step }) => step === 'probes')
+      assert.equal(criteria.length, 1)
       const probed = measures.filter(({ step }) => step === 'probes').map(({ value }) => value)
       const tasks = probed.map((value) => ({
         ...{ name: value.split('.')[0], kind: 'sentence', classes: 2, test: 1000, majority: 0.5, controls: {} },
@@ -623,7 +743,7 @@ describe('stratabert compare', function () {
       const result = await readJobNumbers(job, join(place, 'none'), 1)
       assert.equal(probed.length, 10)
       for (const value of probed) assert.equal(result.values[value], 0.6, value)
-      const floor = await new Majorities().floorOf(job, result as any, 'WC')
+      const floor = await new Majorities().floorOf(job, result as any, criteria[0].task!)
       assert.match('what' in floor ? floor.what : '', /^the majority's 0\.5000 .* 1000 examples/)
     }
   })

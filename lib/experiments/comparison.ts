@@ -75,6 +75,7 @@ export async function compareRuns(
     ...missingNotes(experiment, plan),
     ...notFiniteNotes(measured.notFinite),
     ...learned.notes,
+    ...warningNotes(results),
     ...differentPlaces(experiment, plan),
   ]
   const table = await tableRows(experiment, measured, majorities, notes)
@@ -136,7 +137,10 @@ function measuredCells(
       counted.add(`${variant} ${job.id}`)
       const place = { measure, variant, seed, valueName }
       if (value === undefined) notFinite.push(place)
-      else cells.push({ ...place, job, value, learned: reasonsOf(job, learned).length === 0 })
+      else {
+        const fromUnlearned = reasonsOf(job.parent, learned).length > 0
+        cells.push({ ...place, job, value, learned: reasonsOf(job, learned).length === 0, fromUnlearned })
+      }
     }
     if (looked > 0 && found === 0) throw unknownMeasure(experiment, measure, [...known])
   }
@@ -154,6 +158,12 @@ function missingNotes({ measures }: LoadedExperiment, { runs, jobs }: Experiment
   const missing = runs.filter(({ jobs }) => [...measured].some((step) => statusOf(jobs[step]) !== 'done'))
   const note = `${missing.length} of ${runs.length} runs are not done: the table is of the others`
   return [...failed, ...(missing.length > 0 ? [note] : [])]
+}
+
+function warningNotes(results: ReadonlyMap<Job, JobResult>): string[] {
+  return [...results].flatMap(([{ variant, step, seed }, { warnings = [] }]) =>
+    warnings.map((warning) => `${variant}, step ${step}, seed ${seed}: ${warning}`),
+  )
 }
 
 function comparedRun(

@@ -31,6 +31,8 @@ export interface JobResult {
   stages: Record<string, Record<string, number>>
   /** Numbers of the run that are not among these, because they are not finite; missing where all are. */
   notFinite?: NotFinite
+  /** What an evaluation warned of, as that a task is not scored by its own checkpoint; missing where there is nothing. */
+  warnings?: string[]
   /** Held-out splits of each task that the run scored, the leading one first. */
   splits: Record<string, string[]>
   steps: number

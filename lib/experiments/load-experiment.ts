@@ -98,7 +98,7 @@ export const COSTS = [
 ]
 /** Numbers of which less is better, when the measure does not say. */
 const LOWER =
-  /(^|\.)(loss|perplexity|seconds|secondsPerStep|steps|tokens|parameters|trainedParameters|density|memoryBytes)$/
+  /(^|\.)(loss|[a-z]\w*Loss|perplexity|seconds|secondsPerStep|steps|tokens|parameters|trainedParameters|density|memoryBytes)$/
 
 function wholeMeasure(measure: Experiment['measures'][number], onlyStep: string): Measure {
   const { reference, ...own } = typeof measure === 'string' ? { value: measure, convergence: false } : measure

@@ -1,7 +1,7 @@
 /** Which runs an experiment needs: every step of every variant with every seed, equal ones once. */
 import { resolve } from 'node:path'
 import { StrataError } from '../errors.js'
-import { isValues, mergeValues, openRecipe, type ResolvedRecipe, type Values } from '../recipes/index.js'
+import { isValues, mergeValues, openRecipe, type ResolvedRecipe, stagesOf, type Values } from '../recipes/index.js'
 import { checkpointFolder } from './checkpoint-folder.js'
 import { earlierId } from './earlier-runs.js'
 import { Fingerprints, hashOf } from './fingerprint.js'
@@ -115,13 +115,16 @@ async function planJob(
       options: { ...step.options, ...own.options },
       predictions: whole.predictions ?? false,
     }
-    const start = parent?.id ?? (await fingerprints.ofPath(await checkpointFolder(settings.init!)))
+    const task = onlyTask({ ...settings, ...base })
+    const start = parent?.id ?? (await fingerprints.ofPath(await checkpointFolder(settings.init!, task)))
     const files = Object.fromEntries(
       await Promise.all(Object.entries(data).map(async ([slot, value]) => [slot, await fingerprints.ofSlot(value)])),
     )
     // A probe draws its start from the seed; an evaluation draws nothing.
     const drawn = whole.kind === 'probe' ? seed : undefined
-    const id = hashOf([settings, { init: start, best: base.fromBest, data: files, seed: drawn }])
+    // An earlier version took the newest checkpoint for every task: what it found of such runs does not count.
+    const taken = task !== undefined && hasStages(parent) ? { checkpoint: 'own' } : {}
+    const id = hashOf([settings, { init: start, best: base.fromBest, data: files, seed: drawn, ...taken }])
     return { ...base, ...settings, data, id, folder: jobFolder(names, base, id) }
   }
   const common = fillVariables(experiment.common, variables)
@@ -172,6 +175,20 @@ async function resolveJobRecipe(
 /** A run folder stands for its newest checkpoint. */
 export function checkpointPlace(parent: Job, best: boolean): string {
   return best ? resolve(parent.folder, 'best') : parent.folder
+}
+
+/** The task that an evaluation asks for alone: of a run with stages it is scored by its own checkpoint. */
+export function onlyTask({
+  kind,
+  tasks,
+  fromBest,
+}: Pick<CheckpointJob, 'kind' | 'tasks' | 'fromBest'>): string | undefined {
+  return kind === 'evaluate' && tasks.length === 1 && !fromBest ? tasks[0] : undefined
+}
+
+/** Its stages may end with checkpoints of different tasks. */
+export function hasStages(job: Job | undefined): boolean {
+  return job?.kind === 'train' && stagesOf(job.recipe).length > 1
 }
 
 function dataOf(layers: readonly Layer[]): Values {

@@ -13,7 +13,10 @@ import { probeNumbers } from './probe-numbers.js'
 
 type Numbers = Record<string, number>
 /** What a job's result is made of. */
-export type JobNumbers = Pick<JobResult, 'values' | 'stages' | 'notFinite' | 'splits' | 'steps' | 'tokens' | 'seconds'>
+export type JobNumbers = Pick<
+  JobResult,
+  'values' | 'stages' | 'notFinite' | 'warnings' | 'splits' | 'steps' | 'tokens' | 'seconds'
+>
 
 /** Reads what the job's command left: its JSON document in `stdout`, its files in the folder. Throws BAD_FILE. */
 export async function readJobNumbers(job: Job, stdout: string, commandSeconds: number): Promise<JobNumbers> {
@@ -105,7 +108,8 @@ function counts(tasks: Record<string, Record<string, SplitScores>>): Numbers {
 function evaluationNumbers({
   rows,
   tasks,
-}: EvaluationReport): Pick<JobNumbers, 'values' | 'stages' | 'notFinite' | 'splits'> {
+  warnings = [],
+}: EvaluationReport): Pick<JobNumbers, 'values' | 'stages' | 'notFinite' | 'warnings' | 'splits'> {
   const byTask: Record<string, Record<string, SplitScores>> = {}
   for (const scores of tasks) {
     byTask[scores.task] ??= {}
@@ -116,6 +120,7 @@ function evaluationNumbers({
   const splits = Object.entries(byTask).map(([task, scored]) => [task, Object.keys(scored)])
   return {
     ...parted({ ...numbers, ...counts(byTask), ...levels(rows) }),
+    ...(warnings.length > 0 && { warnings }),
     splits: Object.fromEntries(splits),
   }
 }

@@ -4,10 +4,13 @@ import { readdir, readlink, rename, rm } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { newestCheckpoint } from '../training/index.js'
 import { readResult } from './job-folder.js'
-import type { Job } from './plan.js'
+import { hasStages, type Job } from './plan.js'
 import type { Keep } from './schema.js'
 
-/** `newest` leaves the newest and the best; `none` leaves nothing of a run whose later steps are all done. */
+/**
+ * `newest` leaves the newest and the best, and while a later step is not done all that a run with stages kept: a task's own checkpoint may
+ * be that of any stage. `none` leaves nothing of a run whose later steps are all done.
+ */
 export async function removeCheckpoints(jobs: readonly Job[], keep: Keep): Promise<void> {
   if (keep === 'all') return
   for (const job of jobs) {
@@ -20,6 +23,7 @@ export async function removeCheckpoints(jobs: readonly Job[], keep: Keep): Promi
       await rm(folder, { recursive: true, force: true })
       continue
     }
+    if (needed && hasStages(job)) continue
     const names = (await readdir(folder)).filter((name) => name.startsWith('step-'))
     if (names.length < 2) continue
     const { found } = await newestCheckpoint(job.folder)

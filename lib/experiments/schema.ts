@@ -84,7 +84,7 @@ const measure = z.strictObject({
   value: z.string().min(1),
   /** Of this stage of the recipe; default the last stage that has the number. */
   stage: z.string().min(1).optional(),
-  /** Default: lower for losses, times, counts and perplexity, else higher. */
+  /** Default: lower for losses, perplexity and what a run costs (times, steps, tokens, parameters, memory), else higher. */
   better: z.enum(['higher', 'lower']).optional(),
   /** A published or otherwise known figure (or several, whose mean counts) that is printed beside the mean. */
   reference: z.union([z.number(), z.array(z.number()).min(1)]).optional(),

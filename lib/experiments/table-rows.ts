@@ -1,6 +1,7 @@
 /** The rows of a table: each variant's figures beside its baseline's. */
 import {
   compareToBaseline,
+  ENOUGH_SEEDS,
   median,
   type PairedBootstrap,
   smallestPairedEffect,
@@ -74,6 +75,8 @@ export interface Cell {
   valueName: string
   value: number
   learned: boolean
+  /** A run that it started from learned nothing. */
+  fromUnlearned: boolean
 }
 
 /** What the finished runs gave for the measures. */
@@ -128,14 +131,33 @@ export async function tableRows(
       const { difference, low, high, p, draws, layers } = bootstrap
       row.bootstrap = { difference, low, high, p, draws, layers }
     }
-    // A run that never left the majority score is this one's own matter: it makes its pair "not comparable".
-    if (measure.convergence && done.length > 0) {
-      const names = { own: done[0].own.valueName, baseline: done[0].baseline.valueName }
-      addConvergence(row, await convergenceOf(measure, names, jobsOf(done), majorities), notes)
+    if (measure.convergence) {
+      // A run that never left the majority score is this one's own matter: it makes its pair "not comparable".
+      const begun = done.filter((pair) => !pair.own.fromUnlearned && !pair.baseline.fromUnlearned)
+      const place = `convergence of ${measure.name}, ${variant}`
+      for (const { seed } of done.filter((pair) => !begun.includes(pair)))
+        notes.push(`${place}, seed ${seed}: left out, a run starts from one that did not learn`)
+      if (begun.length > 0) {
+        const names = { own: begun[0].own.valueName, baseline: begun[0].baseline.valueName }
+        addConvergence(row, place, await convergenceOf(measure, names, jobsOf(begun), majorities), notes)
+      }
     }
     table.push(row)
   }
+  notes.push(...fewSeedsNotes(table))
   return table
+}
+
+/** One note for all factors that are of too few seeds to claim anything. */
+function fewSeedsNotes(table: readonly ComparisonTableRow[]): string[] {
+  const few = table.flatMap(({ measure, variant, convergence }) =>
+    convergence && convergence.comparable > 0 && !convergence.enoughSeeds
+      ? [`${measure}, ${variant} (${convergence.comparable})`]
+      : [],
+  )
+  return few.length > 0
+    ? [`convergence: a claim needs ${ENOUGH_SEEDS} comparable seeds, fewer have: ${few.join('; ')}`]
+    : []
 }
 
 type Pair = { seed: number; own: Cell; baseline: Cell }
@@ -214,8 +236,7 @@ function setOfRow(cells: readonly Cell[]): Partial<ComparisonTableRow> {
   return { examples, smallestByExamples: smallestByExamples(accuracy, examples) }
 }
 
-function addConvergence(row: ComparisonTableRow, outcome: ConvergenceOutcome, notes: string[]): void {
-  const place = `convergence of ${row.measure}, ${row.variant}`
+function addConvergence(row: ComparisonTableRow, place: string, outcome: ConvergenceOutcome, notes: string[]): void {
   if ('problem' in outcome) {
     notes.push(`${place}: no factor: ${outcome.problem}`)
     return
