@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import axe, { type AxeResults } from 'axe-core'
 import type { Browser } from 'playwright-core'
 import { openRecipe, runRecipe } from '../lib/recipes/index.js'
+import { agreementFigures } from '../lib/report/agreement-figures.js'
 import { comparisonFigures, comparisonRuns, comparisonTable } from '../lib/report/comparison-figures.js'
 import { readComparison } from '../lib/report/comparison-input.js'
 import { toPoints } from '../lib/report/curves.js'
@@ -82,6 +83,23 @@ describe('stratabert report', function () {
       for (const title of ['Gates of the relations over time', 'Agreement subj: maps', 'Agreement obj: maps'])
         assert.ok(page.includes(title))
       assert.ok(page.includes('1 the dog to 2 x&#39;') && !page.includes(HOSTILE))
+      assert.ok(!page.includes('sentences are drawn'))
+      const many = Array.from({ length: 9 }, () => sentences[0])
+      writeFileSync(at('maps/agreements.json'), JSON.stringify({ ...content, sentences: many }))
+      // The gate of one relation is not there at first.
+      writeRun(at('late-gate'), { stepFields: (step) => ({ gates: { obj: 0.1, ...(step > 20 && { subj: 0.2 }) } }) })
+      const { runs, agreements } = await readInputs([at('late-gate'), at('maps')])
+      const [gates, ...maps] = agreementFigures(runs, agreements)
+      assert.equal(maps.length, 2 * 8)
+      for (const { caption } of maps) assert.match(caption!, / The first 8 of 9 sentences are drawn/)
+      assert.ok(gates.kind === 'lines')
+      const subj = gates.series.find(({ name }) => name === 'subj')!.points
+      assert.deepEqual(
+        subj.y,
+        subj.x.map((step) => (step > 20 ? 0.2 : null)),
+      )
+      assert.match(gates.caption!, /gap where the log has no gate/)
+      assert.doesNotMatch(gates.caption!, /not finite/)
       writeFileSync(at('maps/agreements.json'), JSON.stringify({ ...content, sentences: [{ chunks: 3 }] }))
       await assert.rejects(report('broken', 'maps'), refuses('BAD_FILE', at('maps/agreements.json')))
     })
@@ -118,6 +136,31 @@ describe('stratabert report', function () {
       const [, only] = comparisonFigures([await written([base, mixed])])
       assert.match(only.title, /^F1: difference from b, /)
       assert.match(comparisonFigures([await written([base, plain])])[1].title, /^F1: difference from a, /)
+    })
+
+    it('bootstrap and convergence of a row stand in the table', async () => {
+      const row = (variant: string, more = {}) => ({ variant, measure: 'F1', n: 3, mean: 0.5, ...more })
+      const table = [
+        row('a'),
+        row('b', {
+          bootstrap: { difference: 0.1, low: 0.05, high: 0.15, p: 0.02, draws: 10, layers: 'both' },
+          convergenceFactor: 1.5,
+          convergence: { interval: [1.2, 2], coverage: 0.5, comparable: 2, notComparable: 1, enoughSeeds: false },
+        }),
+        row('c', { convergence: { comparable: 0, notComparable: 3, enoughSeeds: false } }),
+      ]
+      writeComparison(at('converged'), { measures: ['F1'], baseline: 'a', table })
+      const { columns, rows } = comparisonTable(await readComparison(at('converged'), 'converged'))
+      const labels = ['bootstrap 95 %, p', 'convergence factor', 'comparable seeds']
+      const places = labels.map((label) => columns.findIndex((column) => column.label === label))
+      assert.deepEqual(
+        rows.map((cells) => places.map((place) => cells[place])),
+        [
+          ['–', '–', '–'],
+          ['0.05 … 0.15, p 0.02', '1.5 (1.2 … 2)', '2 of 3'],
+          ['–', 'not comparable', '0 of 3'],
+        ],
+      )
     })
 
     it("an experiment's folder brings the curves of its runs, a colour a variant, wherever it was moved to", async () => {

@@ -3,7 +3,7 @@
  * layer, and the `layers` command.
  */
 import assert from 'node:assert/strict'
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { appendFileSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type PackedBatch, packSequences } from '../lib/data/packed-batch.js'
@@ -327,6 +327,9 @@ describe('gradient norms by layer', function () {
     )
     assert.equal((await readGradientNorms(checkpoint!, 4)).length, 2)
     assert.deepEqual(await readGradientNorms(join(folder, 'a/b/c'), 4), [])
+    // A kill cuts the last line short.
+    appendFileSync(join(path, 'metrics.jsonl'), '{"type":"gradients","step":1,"sta')
+    assert.deepEqual(await readGradientNorms(checkpoint!, state.step), read)
   })
 })
 

@@ -20,8 +20,11 @@ function gatesOverTime(run: RunInput, nameRun: boolean): LineFigure | undefined 
   const curves: Curve[] = relations.map((relation) => ({
     run: relation,
     metricsPath: run.metricsPath,
-    readings: lines.map(({ step, gates }) => ({ step, value: gates[relation] ?? 0 })),
+    readings: lines.flatMap(({ step, gates }) =>
+      gates[relation] === undefined ? [] : { step, value: gates[relation] },
+    ),
   }))
+  const hasGaps = curves.some(({ readings }) => readings.length < lines.length)
   const columns = [{ label: 'step', numeric: true }, ...relations.map((label) => ({ label, numeric: true }))]
   const rows = lines.map(({ step, gates }): Cell[] => [step, ...relations.map((relation) => gates[relation] ?? null)])
   return {
@@ -31,15 +34,29 @@ function gatesOverTime(run: RunInput, nameRun: boolean): LineFigure | undefined 
     description: describeCurves(curves, title),
     xLabel: 'optimiser step',
     yLabel: 'gate',
-    series: curves.map(({ run: name, readings }) => ({ name, points: toPoints(readings) })),
+    // A step without the gate leaves a gap.
+    series: relations.map((name) => ({
+      name,
+      points: toPoints(lines.map(({ step, gates }) => ({ step, value: gates[name] ?? 'NaN' }))),
+    })),
     include: [0],
-    caption: ['the factor on what the encoder takes of each submodel.', thinningNote(curves)].filter(Boolean).join(' '),
+    caption: [
+      'the factor on what the encoder takes of each submodel.',
+      hasGaps && 'A line has a gap where the log has no gate of the relation.',
+      thinningNote(curves),
+    ]
+      .filter(Boolean)
+      .join(' '),
     table: limitRows({ columns, rows }, run.metricsPath),
   }
 }
 
 function mapFigures({ name, file, report }: AgreementsInput): HeatFigure[] {
   const { sentences } = report
+  const drawn =
+    sentences.length > MOST_SENTENCES
+      ? ` The first ${MOST_SENTENCES} of ${sentences.length} sentences are drawn, agreements.json has all.`
+      : ''
   return sentences.slice(0, MOST_SENTENCES).flatMap(({ chunks, relations }, sentence) =>
     Object.entries(relations).map(([relation, probabilities]): HeatFigure => {
       const of = sentences.length > 1 ? `, sentence ${sentence + 1}` : ''
@@ -56,7 +73,7 @@ function mapFigures({ name, file, report }: AgreementsInput): HeatFigure[] {
         id: figureId('agreement', file, relation, String(sentence)),
         title,
         description: `${title}. ${best.join('; ')}.`,
-        caption: `"${report.text}" Probability that the row's chunk stands in the relation to the column's.`,
+        caption: `"${report.text}" Probability that the row's chunk stands in the relation to the column's.${drawn}`,
         rowLabel: 'chunk',
         columnLabel: 'its head',
         rows,

@@ -132,7 +132,9 @@ export function comparisonTable(input: ComparisonInput): Table {
     { label: 'p after Holm', numeric: true, read: ({ adjustedPValue }) => brief(adjustedPValue) },
     { label: 'smallest effect it could show', numeric: true, read: (row) => brief(row.smallestDetectable) },
     { label: 'smallest that the set could show', numeric: true, read: (row) => brief(row.smallestByExamples) },
-    { label: 'convergence factor', numeric: true, read: (row) => brief(row.convergenceFactor) },
+    { label: 'bootstrap 95 %, p', numeric: true, read: ({ bootstrap }) => bootstrapCell(bootstrap) },
+    { label: 'convergence factor', numeric: true, read: convergenceCell },
+    { label: 'comparable seeds', numeric: true, read: ({ convergence }) => comparableCell(convergence) },
     { label: 'known figure', numeric: true, read: ({ reference }) => brief(reference) },
     { label: 'mean less it', numeric: true, read: (row) => brief(row.referenceDifference) },
     { label: 'smallest such the runs could show', numeric: true, read: (row) => brief(row.referenceDetectable) },
@@ -160,6 +162,19 @@ const NOT_FINITE = 'not finite'
 /** What the differences are from. */
 export const comparedWith = ({ report: { baseline, table } }: ComparisonInput): string =>
   `${baseline ?? 'the baseline'}${table.some(({ against }) => against !== undefined) ? ', or the variant that the row names' : ''}`
+
+const bootstrapCell = (found: ComparisonTableRow['bootstrap']): string =>
+  found ? `${span([found.low, found.high])}, p ${brief(found.p)}` : '–'
+
+/** The range of few factors is no interval: of one none is shown. */
+function convergenceCell({ convergence, convergenceFactor }: ComparisonTableRow): string {
+  if (convergence?.comparable === 0) return 'not comparable'
+  const interval = convergence && convergence.comparable > 1 ? convergence.interval : undefined
+  return `${brief(convergenceFactor)}${interval ? ` (${span(interval)})` : ''}`
+}
+
+const comparableCell = (found: ComparisonTableRow['convergence']): string =>
+  found ? `${found.comparable} of ${found.comparable + found.notComparable}` : '–'
 
 const span = (interval: ComparisonTableRow['interval']): string =>
   interval ? `${brief(interval[0])} … ${brief(interval[1])}` : '–'

@@ -29,7 +29,10 @@ const row = z.looseObject({
   /** Held-out examples, and what they could have shown. */
   examples: number,
   smallestByExamples: number,
+  /** Over seeds and examples. */
+  bootstrap: z.looseObject({ low: number, high: number, p: number }).nullish(),
   convergenceFactor: number,
+  convergence: z.looseObject({ interval, comparable: z.number(), notComparable: z.number() }).nullish(),
   /** Runs with a value that learned nothing. */
   notLearned: z.number().optional(),
   reference: number,

@@ -23,7 +23,16 @@ export async function readGradientNorms(checkpoint: string, step: number): Promi
   return text
     .split('\n')
     .filter((line) => line.startsWith('{"type":"gradients"'))
-    .map((line) => JSON.parse(line) as GradientReading)
+    .flatMap((line) => parsed(line) ?? [])
     .filter((reading) => reading.step <= step)
     .map(({ step, stage, gradientNorms }) => ({ step, stage, gradientNorms }))
+}
+
+/** The last line may be cut short by a kill, or be on its way. */
+function parsed(line: string): GradientReading | undefined {
+  try {
+    return JSON.parse(line) as GradientReading
+  } catch {
+    return undefined
+  }
 }
