@@ -184,6 +184,33 @@ describe('stratabert chunk', function () {
     })
   })
 
+  it('a file of another name than .conllu is known by its first lines too', async () => {
+    const named = async (name: string, text: string, ...args: string[]) => {
+      const file = join(folder, name)
+      writeFileSync(file, text)
+      const { stdout, stderr } = await runHere('chunk', '--input', file, '--format', 'conllu', ...args)
+      return { told: stderr, sentences: parseConllu(stdout) }
+    }
+    const expected = parseConllu(PARSED).map(({ rows }) => rows.map(({ form }) => form))
+    for (const name of ['treebank.conll', 'treebank.txt', 'treebank.tsv']) {
+      const { sentences, told } = await named(name, PARSED)
+      assert.deepEqual(
+        sentences.map(({ rows }) => rows.map(({ form }) => form)),
+        expected,
+        `${name}: ${told}`,
+      )
+    }
+    const text = '# Notes\r\nThe old man fed his dogs.\r\n'
+    const { sentences } = await named('notes.txt', text)
+    assert.deepEqual(
+      sentences.map(({ comments }) => comments.at(-1)),
+      ['# text = # Notes', '# text = The old man fed his dogs.'],
+    )
+    assert.equal((await named('as-text.conllu', 'It rained.\n', '--from', 'text')).sentences.length, 1)
+    const { told } = await named('cyclic.txt', PARSED.replace('\t0\troot', '\t4\troot'))
+    assert.match(told, /cyclic\.txt:\d+: /)
+  })
+
   it('puts every word of raw text into exactly one chunk', () => {
     const raw = new RawSentences()
     const lines = readFileSync(join(__dirname, '../examples/data/wikipedia-sample.txt'), 'utf8')

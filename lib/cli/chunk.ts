@@ -32,7 +32,7 @@ export function registerChunk(program: Command): void {
     .description('the chunks of every sentence, and their relations where there is a parse')
     .option('--input <file>', 'CoNLL-U (also .gz), or text with a paragraph a line; - for stdin (required)')
     .addOption(
-      new Option('--from <kind>', 'what the input is; auto goes by the name .conllu, or by the first lines of stdin')
+      new Option('--from <kind>', 'what the input is; auto goes by the name .conllu, else by the first lines')
         .choices(['auto', 'conllu', 'text'])
         .default('auto'),
     )

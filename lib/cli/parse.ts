@@ -27,7 +27,7 @@ export function registerParse(program: Command): void {
     .argument('<checkpoint>', 'checkpoint, run or folder with a parser')
     .option('--input <file>', 'CoNLL-U (also .gz), or text with a paragraph a line; - for stdin (required)')
     .addOption(
-      new Option('--from <kind>', 'what the input is; auto goes by the name .conllu, or by the first lines of stdin')
+      new Option('--from <kind>', 'what the input is; auto goes by the name .conllu, else by the first lines')
         .choices(['auto', 'conllu', 'text'])
         .default('auto'),
     )

@@ -5,7 +5,7 @@ import { inputLines } from './input-lines.js'
 export interface SentenceInput {
   /** CoNLL-U (also .gz), or text with a paragraph a line; - is stdin. */
   input: string
-  /** `auto` goes by the name .conllu, or by the first line of stdin that tells it. */
+  /** `auto` goes by the name .conllu, else by the first line that tells it. */
   from: 'auto' | 'conllu' | 'text'
 }
 
@@ -21,11 +21,12 @@ export async function* inputSentences({ input, from }: SentenceInput): AsyncGene
   const named = /\.conllu(?:\.gz)?$/i.test(input)
   if (input !== '-' && (from === 'conllu' || (from === 'auto' && named))) {
     yield* readConllu(input, { tolerant: true })
-  } else if (from === 'auto' && input === '-') {
-    const { isConllu, lines } = await decided(inputLines(input, { keepCarriageReturns: true }))
-    yield* isConllu ? conlluSentences(lines) : textSentences(lines)
-  } else if (from === 'conllu') yield* conlluSentences(inputLines(input, { keepCarriageReturns: true }))
-  else yield* textSentences(inputLines(input))
+  } else if (from === 'text') yield* textSentences(inputLines(input))
+  else {
+    const stream = inputLines(input, { keepCarriageReturns: true })
+    const { isConllu, lines } = from === 'conllu' ? { isConllu: true, lines: stream } : await decided(stream)
+    yield* isConllu ? conlluSentences(lines, input === '-' ? 'stdin' : input) : textSentences(lines)
+  }
 }
 
 /** Reads to the first line that tells what a stream is; `lines` are all of it. */
@@ -51,8 +52,8 @@ async function decided(stream: AsyncGenerator<string>): Promise<{ isConllu: bool
 }
 
 /** CR LF stays with the sentence, which is written with the line ends that it came with. */
-async function* conlluSentences(lines: AsyncIterable<string>): AsyncGenerator<ConlluSentence> {
-  const parser = new ConlluParser('stdin', { tolerant: true })
+async function* conlluSentences(lines: AsyncIterable<string>, source: string): AsyncGenerator<ConlluSentence> {
+  const parser = new ConlluParser(source, { tolerant: true })
   for await (const line of lines) {
     const sentence = parser.push(line)
     if (sentence) yield sentence
