@@ -541,7 +541,7 @@ describe('Tasks', function () {
   it('takes the sentences of a tagging task: documents of CoNLL-U, lists of words', async () => {
     const path = join(folder, 'tagging.jsonl')
     const row = (id: number, form: string, misc = '_'): string =>
-      [id, form, form, 'NOUN', ...'_____'.split(''), misc].join('\t')
+      [id, form, form, form === '.' ? 'PUNCT' : 'NOUN', ...'_____'.split(''), misc].join('\t')
     const sentence = (i: number, comments: string[] = []): string[] => [
       ...comments,
       row(1, `Word${i}`),

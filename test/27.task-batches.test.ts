@@ -189,6 +189,9 @@ describe('Task batches', function () {
     const sizes = (count: number): number[] => [0.001, 0.01, 0.1, 1].map((share) => drawShare(count, share, 1).length)
     assert.deepEqual(sizes(549367), [549, 5493, 54936, 549367])
     assert.deepEqual(sizes(23596), [23, 235, 2359, 23596])
+    // 100 · 0.29 is 28.999999999999996.
+    assert.equal(drawShare(100, 0.29, 1).length, 29)
+    assert.equal(splitBySeed(100, 0.29, 1).dev.length, 29)
   })
 
   it('draws ascending shares that keep every class, for any sizes', () => {

@@ -219,6 +219,37 @@ describe('Ranking tasks', () => {
     assert.equal((await open({ header: true })).evaluation.dev.examples, 1)
   })
 
+  it('rows with a blank group are bad rows, not one question', async () => {
+    const definition: RankingTaskDefinition = {
+      ...{ name: 'own', kind: 'ranking', metrics: ['accuracyAt1'] },
+      ...{ question: { names: ['q'] }, candidate: { names: ['c'] }, label: { names: ['l'] }, group: { names: ['g'] } },
+    }
+    const rows = ['who?\tyes\t1\ta', 'who?\tno\t0\ta', 'where?\tyes\t1\t', 'where?\tno\t0\t ', 'who?\tno\t0\tb']
+    const dev = file('groups.tsv', `q\tc\tl\tg\n${rows.join('\n')}\n`)
+    const task = await openRankingTask({ definition, data: { dev }, tokenizer, seed: 1, maxBadShare: 0.5 })
+    assert.equal(task.evaluation.dev.examples, 1)
+    const notes = task.notes.join('\n')
+    assert.match(notes, /2 of 5 rows cannot be used.*\n.*groups\.tsv:4: the group is blank\n.*groups\.tsv:5: the group/)
+    assert.match(notes, /1 of 2 questions are left out: 1 without a right candidate, 0 with several/)
+  })
+
+  it('one file is split by contexts, wherever they come again', async () => {
+    const rows = ['first', 'again'].flatMap((time) =>
+      Array.from({ length: 5 }, (_, i) => ({
+        id: `${time}${i}`,
+        question: 'What?',
+        context: `The answer is number ${i}. Another sentence follows.`,
+        answers: [{ text: 'answer', answer_start: 4 }],
+      })),
+    )
+    const data = file('contexts.jsonl', rows.map((row) => `${JSON.stringify(row)}\n`).join(''))
+    const task = await openRankingTask({ definition: SQUAD_RANKING, data, tokenizer, seed: 1, devShare: 2 })
+    const contexts = (set: unknown) => new Set((set as RankingSet).questions.map(({ candidates }) => candidates[0]))
+    const held = contexts(task.evaluation.dev)
+    assert.deepEqual([held.size, task.evaluation.dev.examples, task.train!.examples], [2, 4, 6])
+    for (const context of contexts(task.train)) assert.ok(!held.has(context), context)
+  })
+
   it('scores: first places and reciprocal ranks over the whole set', async () => {
     const data = { dev: file('dev.json', squad(CONTEXT, questions.slice(0, 3))) }
     const task = await openTask({ definition: SQUAD_RANKING, data, tokenizer, seed: 1, name: 'rank', sequences: 6 })
@@ -335,6 +366,30 @@ describe('Tagging tasks', () => {
     assert.notEqual(await of('other-tags.jsonl', ['a', 'b', 'b']), own)
   })
 
+  it('a test set without any tag serves for predictions, of another the words with a tag are judged', async () => {
+    const train = file('tagged.conllu', CONLLU)
+    const open = async (test: string) => {
+      const { prediction, notes } = await openTaggingTask({ definition, data: { train, test }, tokenizer, seed: 1 })
+      const { labelled, sentences } = prediction.test as TaggingSet
+      return { labelled, judged: sentences.map(({ judged }) => judged.length), notes: notes.join('\n') }
+    }
+    const hidden = await open(file('hidden.conllu', CONLLU.replaceAll(/\t[A-Z]+\t/g, '\t_\t')))
+    assert.deepEqual([hidden.labelled, hidden.judged], [false, [4, 2]])
+    const shown = await open(train)
+    assert.deepEqual([shown.labelled, shown.judged], [true, [3, 2]])
+    const some = [{ tokens: ['the'] }, { tokens: ['go'], tags: ['VERB'] }].map((entry) => JSON.stringify(entry))
+    const mixed = await open(file('mixed.jsonl', some.join('\n')))
+    assert.deepEqual([mixed.labelled, mixed.judged], [true, [1]])
+    assert.match(mixed.notes, /test: 1 sentences without a word to tag are left out/)
+  })
+
+  it('a file has more sentences than a call takes arguments', async () => {
+    const lines = ['VERB', 'DET'].map((tag) => `${JSON.stringify({ tokens: ['go'], tags: [tag] })}\n`)
+    const data = { train: file('many.jsonl', lines.join('').repeat(65_000)) }
+    const task = await openTaggingTask({ definition, data, tokenizer, seed: 1, fraction: 0.001 })
+    assert.equal(task.train!.examples, 130)
+  })
+
   it('words beyond the length have no label', async () => {
     const lines = JSON.stringify({ tokens: ['the', 'cat', 'is', 'in', 'the'], tags: ['a', 'b', 'a', 'b', 'a'] })
     const data = { train: file('long.jsonl', `${lines}\n`) }
@@ -367,6 +422,10 @@ describe('Tagging tasks', () => {
     assert.match(single.message, /task pos has 1 class/)
     const metric = await failure(open(lines(good), { metrics: ['matthews'] }))
     assert.match(metric.message, /metric matthews does not fit tagging/)
+    const same = lines({ tokens: ['the', 'of'], tags: ['O', 'O'] })
+    const listed = await failure(open(same, { labels: ['O', 'B-X'] }))
+    assert.equal(listed.code, 'BAD_DATA')
+    assert.match(listed.message, /task pos: all 2 training words \(.*a.jsonl\) have the tag "O"; at least two classes/)
     const numbers = await open(lines({ tokens: ['the', 'of'], tags: [1, 0] }), { labels: ['O', 'B-X'] })
     assert.deepEqual((numbers.train as TaggingSet).sentences[0].classes, [1, 0])
   })

@@ -148,6 +148,13 @@ describe('parsing tasks', function () {
     await assert.rejects(open({ train: path }, { definition }), refuses('BAD_RECIPE', 'accuracy', 'LAS'))
   })
 
+  it('a file has more sentences than a call takes arguments', async () => {
+    const path = join(folder, 'sentences.conllu')
+    writeFileSync(path, BIRDS + `${row(1, 'go', '_', 0, 'root')}\n`.repeat(130_000))
+    const { train } = await open({ train: path }, { fraction: 0.001 })
+    assert.equal(train!.examples, 130)
+  })
+
   it('a treebank without parts of speech has no tagger and no UPOS; upos: false is the same', async () => {
     const path = join(folder, 'plain.conllu')
     writeFileSync(path, treebankText(treebankSentences(4, 6)).replaceAll(/(\t_\t)[A-Z]+(\t_\t)/g, '$1_$2'))

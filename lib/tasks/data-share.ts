@@ -3,9 +3,9 @@ import { stream } from '../data/random.js'
 import { StrataError } from '../errors.js'
 
 /**
- * Numbers of the examples of a random share, ascending: floor(count · fraction) of them, at least one. With `classes` (the class
- * of each example, shape (count)) every class that occurs keeps at least one example, which may make the share larger. Shares of
- * one seed are nested: the 1 % are among the 10 % (the domain adaptation of MT-DNN, arXiv 1901.11504, draws 0.1, 1, 10 and 100 %).
+ * Numbers of the examples of a random share, ascending: the whole ones of count · fraction, at least one. With `classes` (the
+ * class of each example, shape (count)) every class that occurs keeps at least one example, which may make the share larger. Shares
+ * of one seed are nested: the 1 % are among the 10 % (the domain adaptation of MT-DNN, arXiv 1901.11504, draws 0.1, 1, 10 and 100 %).
  * Throws BAD_ARGUMENT on a fraction outside (0, 1].
  */
 export function drawShare(count: number, fraction: number, drawSeed: number, classes?: ArrayLike<number>): Uint32Array {
@@ -13,7 +13,7 @@ export function drawShare(count: number, fraction: number, drawSeed: number, cla
     throw new StrataError('BAD_ARGUMENT', `fraction is ${fraction}; a share above 0 and at most 1 was expected`)
   }
   const order = drawOrder(count, drawSeed, 'share')
-  const size = Math.min(count, Math.max(1, Math.floor(count * fraction)))
+  const size = Math.min(count, Math.max(1, wholeExamples(count, fraction)))
   const drawn = [...order.subarray(0, size)]
   if (classes) {
     const seen = new Set(drawn.map((example) => classes[example]))
@@ -63,7 +63,7 @@ export function splitBySeed(
       `${what}: devShare is ${devShare}; a share between 0 and 1, or a number from 1 on was expected`,
     )
   }
-  const held = devShare < 1 ? Math.max(1, Math.floor(count * devShare)) : devShare
+  const held = devShare < 1 ? Math.max(1, wholeExamples(count, devShare)) : devShare
   if (held >= count) {
     throw new StrataError(
       'BAD_DATA',
@@ -72,6 +72,11 @@ export function splitBySeed(
   }
   const order = drawOrder(count, seed, 'split')
   return { train: order.slice(held).sort(), dev: order.slice(0, held).sort() }
+}
+
+/** 100 · 0.29 is a crumb below 29. */
+function wholeExamples(count: number, share: number): number {
+  return Math.floor(count * share + 1e-9)
 }
 
 function drawOrder(count: number, seed: number, purpose: string): Uint32Array {

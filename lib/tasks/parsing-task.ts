@@ -82,8 +82,9 @@ class Opening {
     for (const [split, files] of order) {
       const isTrain = split === 'train'
       if (!isWanted(split) && !(isTrain && (!this.#relations || (single && isWanted('dev'))))) continue
-      const all: ConlluSentence[] = []
-      for (const file of files) all.push(...(await this.#read(split, file)))
+      const byFile: ConlluSentence[][] = []
+      for (const file of files) byFile.push(await this.#read(split, file))
+      const all = byFile.flat()
       const whole = all.filter(hasTree)
       const labelled = !isPredictionSplit(split) || whole.length === all.length
       if (labelled && whole.length < all.length) {

@@ -13,8 +13,8 @@ export interface CandidateQuestion {
   /** Index of the right candidate. */
   right: number
   id?: string
-  /** Number of the SQuAD context that the candidates come from. */
-  context?: number
+  /** The SQuAD context that the candidates come from. */
+  context?: string
   /** Where the question (its first row) was read: line of a table, number of the question in a SQuAD file; from 1. */
   line: number
 }
@@ -56,7 +56,9 @@ export function sentencePairs(set: SquadSet): SentencePairs {
       leftOut.crossing++
       continue
     }
-    questions.push({ id, question, candidates: candidates.map(({ text }) => text), right, context, line: number })
+    const { text: source } = set.contexts[context]
+    const texts = candidates.map(({ text }) => text)
+    questions.push({ id, question, candidates: texts, right, context: source, line: number })
   }
   return { questions, leftOut }
 }

@@ -1,5 +1,5 @@
 /** Rows of ranking tasks: questions with their candidates, out of tables of pairs or SQuAD files. */
-import { RowTally, readSquad, readTable, type SquadSet, tableFormatOf } from '../data/index.js'
+import { RowTally, readSquad, readTable, tableFormatOf } from '../data/index.js'
 import { splitBySeed } from './data-share.js'
 import { type CandidateQuestion, sentencePairs } from './question-candidates.js'
 import type { RankingTaskDefinition } from './ranking-task.js'
@@ -23,21 +23,19 @@ export function rankingEndings(definition: RankingTaskDefinition): readonly stri
   return definition.question ? ['tsv', 'csv', 'jsonl', 'ndjson', 'parquet'] : SQUAD_ENDINGS
 }
 
-/** The usable questions of one file, and the SQuAD set that they were made of. Throws what `readSquad` and `readTable` throw. */
-export async function readRankingQuestions(
-  request: RankingRequest,
-): Promise<{ questions: CandidateQuestion[]; squad?: SquadSet }> {
-  return request.definition.question ? { questions: await readPairs(request) } : readQuestionsOfSquad(request)
+/** The usable questions of one file. Throws what `readSquad` and `readTable` throw. */
+export async function readRankingQuestions(request: RankingRequest): Promise<CandidateQuestion[]> {
+  return request.definition.question ? readPairs(request) : readQuestionsOfSquad(request)
 }
 
-/** Parts questions by seed. Those of one paragraph share their candidates: they stay on one side. */
+/** Parts questions by seed. Those of one context, wherever it comes again, share their candidates: they stay on one side. */
 export function splitQuestions<Q extends CandidateQuestion>(
   questions: readonly Q[],
   devShare: number,
   seed: number,
   what: string,
 ): { train: Q[]; dev: Q[] } {
-  const source = ({ context, line }: Q): number => context ?? line
+  const source = ({ context, line }: Q): string | number => context ?? line
   const sources = [...new Set(questions.map(source))]
   const held = new Set(Array.from(splitBySeed(sources.length, devShare, seed, what).dev, (index) => sources[index]))
   return {
@@ -46,7 +44,8 @@ export function splitQuestions<Q extends CandidateQuestion>(
   }
 }
 
-async function readQuestionsOfSquad({ file, split, maxBadShare, notes }: RankingRequest) {
+async function readQuestionsOfSquad(request: RankingRequest): Promise<CandidateQuestion[]> {
+  const { file, split, maxBadShare, notes } = request
   const squad = await readSquad(file, { maxBadShare })
   if (squad.bad > 0) {
     notes.push(
@@ -62,7 +61,7 @@ async function readQuestionsOfSquad({ file, split, maxBadShare, notes }: Ranking
   for (const [count, cause] of causes) {
     if (count > 0) notes.push(`${split}: ${count} of ${squad.questions.length} questions ${cause} are left out`)
   }
-  return { questions, squad }
+  return questions
 }
 
 /** A question's rows, collected. */
@@ -94,7 +93,7 @@ async function readPairs(request: RankingRequest): Promise<CandidateQuestion[]> 
     signal,
   })) {
     for (const { line, cells } of block) {
-      const [text, answer, cell] = cells
+      const [text, answer, cell, shared] = cells
       const mark = cell === undefined || noLabel.includes(cell.trim()) ? undefined : cell.trim()
       const problem =
         !text?.trim() || !answer?.trim()
@@ -103,12 +102,14 @@ async function readPairs(request: RankingRequest): Promise<CandidateQuestion[]> 
             ? 'no label'
             : mark !== undefined && !positive.includes(mark) && !negative.includes(mark)
               ? `label "${mark.slice(0, 60)}"; ${[...positive, ...negative].join(', ')} were expected`
-              : undefined
+              : group && !shared?.trim()
+                ? 'the group is blank'
+                : undefined
       if (problem !== undefined || !text || !answer) {
         tally.reject(line, problem!)
         continue
       }
-      const key = group ? (cells[3] ?? '') : text
+      const key = shared ?? text
       let entry = groups.get(key)
       if (!entry) {
         entry = { question: text, candidates: [], rights: [], line, labels: 0 }

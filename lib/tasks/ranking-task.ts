@@ -15,7 +15,7 @@ export interface RankingTaskDefinition extends TaskDefinition {
   question?: ColumnChoice
   candidate?: ColumnChoice
   label?: ColumnChoice
-  /** What the rows of a question have in common; default: the question's text. */
+  /** What the rows of a question have in common; a blank one makes a bad row. Default: the question's text. */
   group?: ColumnChoice
   /** What the label of the right candidate is; default `1`. */
   positive?: readonly string[]
@@ -125,7 +125,7 @@ class Opening {
       const { maxBadShare, signal } = this.#options
       for (const file of files) {
         const request = { definition, file, split, unlabelled, maxBadShare, signal, notes: this.#notes }
-        for (const question of (await readRankingQuestions(request)).questions) questions.push({ ...question, file })
+        for (const question of await readRankingQuestions(request)) questions.push({ ...question, file })
       }
       if (single) {
         const what = `task ${this.#name} (${this.#options.data}): questions or contexts`

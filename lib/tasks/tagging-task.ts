@@ -78,7 +78,10 @@ const METRICS: readonly MetricName[] = ['accuracy', 'f1Macro', 'spanF1']
  * `sequenceTokens` are counted in the notes; they are neither trained on nor judged. Without `labels` the tags of the training set are
  * the classes, sorted.
  *
- * Throws what `readTable` and `readConlluTags` throw, BAD_RECIPE, and BAD_DATA on an unknown tag or a set without a word.
+ * A `test…` split without any tag (`_` in CoNLL-U) serves for predictions; of one with tags the words without are not judged.
+ *
+ * Throws what `readTable` and `readConlluTags` throw, BAD_RECIPE, and BAD_DATA on an unknown tag, a set without a word, or training
+ * words of one class.
  */
 export async function openTaggingTask(options: Options): Promise<OpenedTask> {
   return new Opening(options).open()
@@ -126,8 +129,9 @@ class Opening {
       const needed = isWanted(split) || (split === 'train' && (!this.#labels || (single && isWanted('dev'))))
       if (!needed) continue
       const unlabelled = isPredictionSplit(split)
-      const sentences: Read[] = []
-      for (const file of files) sentences.push(...(await this.#read(split, file, unlabelled)))
+      const byFile: Read[][] = []
+      for (const file of files) byFile.push(await this.#read(split, file, unlabelled))
+      const sentences = byFile.flat()
       this.#settleLabels(split, sentences)
       if (single) {
         const parts = splitBySeed(
@@ -144,7 +148,7 @@ class Opening {
       } else if (split === 'train') {
         if (isWanted(split)) task.train = await this.#train(sentences)
       } else if (unlabelled) {
-        const labelled = sentences.every(({ tags }) => tags !== undefined)
+        const labelled = sentences.some(({ tags }) => tags?.some((tag) => tag !== undefined))
         task.prediction[split] = await this.#open(split, sentences, { unlabelled: !labelled })
       } else task.evaluation[split] = await this.#open(split, sentences, {})
     }
@@ -260,6 +264,7 @@ class Opening {
         { details: { task: this.#name, split } },
       )
     }
+    if (how.training) this.#checkClasses(marks, places)
     const labels = (members: Uint32Array, offsets: Int32Array): HeadLabels => {
       const total = members.reduce((sum, sequence) => sum + positions[sequence].length, 0)
       const all = { positions: new Int32Array(total), labels: new Int32Array(total) }
@@ -294,6 +299,18 @@ class Opening {
       'BAD_DATA',
       `${file}:${line}: task ${this.#name}: unknown tag "${tag.slice(0, 60)}"; known are ${known}${this.#labels!.length > 20 ? ', …' : ''}: correct it, or list it in labels of the definition`,
       { details: { task: this.#name, path: file, line } },
+    )
+  }
+
+  #checkClasses(marks: readonly Int32Array[], places: readonly ExamplePlace[]): void {
+    const first = marks[0][0]
+    if (marks.some((classes) => classes.some((mark) => mark !== first))) return
+    const words = marks.reduce((sum, { length }) => sum + length, 0)
+    const files = [...new Set(places.map(({ file }) => file))]
+    throw new StrataError(
+      'BAD_DATA',
+      `task ${this.#name}: all ${words} training words (${files.join(', ')}) have the tag "${this.#labels![first]}"; at least two classes were expected, check the column of tags or add sentences with another tag`,
+      { details: { task: this.#name, path: files[0] } },
     )
   }
 

@@ -118,12 +118,11 @@ async function* readCandidates(source: TaskTextSource<RankingTaskDefinition>): D
     for (const file of splits.get(split)!) {
       if (signal?.aborted) throw new StrataError('ABORTED', `reading the texts of task ${name} was stopped`)
       const request = { definition, file, split: `corpus from ${name}`, maxBadShare, signal, notes }
-      const { questions, squad } = await readRankingQuestions(request)
+      const questions = await readRankingQuestions(request)
       const what = `task ${name} (${file}): questions or contexts`
       const kept = single ? splitQuestions(questions, devShare, seed, what).train : questions
-      if (squad) {
-        for (const context of new Set(kept.map((question) => question.context!))) yield [squad.contexts[context].text]
-      } else for (const { question, candidates } of kept) yield [question, ...candidates]
+      if (definition.question) for (const { question, candidates } of kept) yield [question, ...candidates]
+      else for (const context of new Set(kept.map((question) => question.context!))) yield [context]
     }
   }
 }

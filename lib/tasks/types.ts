@@ -122,7 +122,7 @@ export interface OpenTaskOptions<D extends TaskDefinition = TaskDefinition> {
   adapter?: string
   /** Share (below 1) or number (from 1 on) of a single file's examples that is held out as `dev`; default 0.1. */
   devShare?: number
-  /** Share of the training examples that is used; default 1. At least one example a class stays. */
+  /** Share of the training examples that is used; default 1. At least one stays, in a classification one of each class. */
   fraction?: number
   /** Seed of that share; default `seed`. */
   drawSeed?: number
