@@ -3,7 +3,7 @@
  * recipe's key, or the head. What only a program can get wrong is asked of the library.
  */
 import assert from 'node:assert/strict'
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type BatchSource, packSequences, prefetch } from '../lib/data/index.js'
@@ -13,6 +13,7 @@ import {
   encoderConfig,
   type HeadConfig,
   Model,
+  type SavedTask,
   saveModelFolder,
 } from '../lib/model/index.js'
 import { customDefinition, definitionOf, openTask } from '../lib/tasks/index.js'
@@ -279,6 +280,27 @@ describe('bad input of tasks', function () {
     it('evaluate of a folder without heads', () => refused(['evaluate', init], [init, 'has no head']))
     it('evaluate without the data of a task', () =>
       refused(['evaluate', tuned, '--task', 'tone', '--device', 'cpu'], [tuned, 'task tone', '--data tone=PATH']))
+    it('evaluate --submissions of two tasks that GLUE knows by one name', async () => {
+      const heads = ['rte', 'again'].map((name): HeadConfig => ({ ...TONE, name }))
+      const { kind, labels = [], metrics } = definitionOf('rte')
+      const settings = { kind, labels: [...labels], metrics: [...metrics], pair: true, sequenceTokens: 16 }
+      const definition = { ...definitionOf('rte') }
+      const tasks = heads.map(({ name }): SavedTask => ({ ...settings, name, head: name, definition }))
+      const twins = join(folder, 'twins')
+      await using model = await Model.create({ encoder: ENCODER, heads }, { device: 'cpu', seed: 1 })
+      await saveModelFolder(model, twins, {
+        tokenizer: { save: async (path) => void (await tokenizer.save(path)) },
+        tasks,
+      })
+      const test = file('rte-test/test.tsv', ['index\tsentence1\tsentence2', '0\tthe man\ta hat'])
+      const slots = tasks.flatMap(({ name }) => ['--data', `${name}=${join(test, '..')}`])
+      const submissions = join(folder, 'submissions')
+      const evaluate = ['evaluate', twins, ...slots, '--submissions', submissions, '--device', 'cpu']
+      await refused(evaluate, ['tasks rte and again', 'RTE.tsv', '--task'])
+      assert.ok(!existsSync(submissions))
+      const { code, stderr } = await runHere(...evaluate, '--task', 'again')
+      assert.deepEqual([code, existsSync(join(submissions, 'RTE.tsv'))], [0, true], stderr)
+    })
     it('classify --task', () =>
       refused(
         ['classify', tuned, '--task', 'mood', '--text', 'the man', '--device', 'cpu'],

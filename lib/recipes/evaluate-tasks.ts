@@ -16,7 +16,7 @@ import type { EvaluateCheckpointOptions } from './evaluate-checkpoint.js'
 import { evaluatedDefinition } from './evaluated-definition.js'
 import type { ResolvedRecipe } from './resolve-recipe.js'
 import type { TaskSlot } from './schema.js'
-import { hasOfficialForm, writeOfficialForm } from './submissions.js'
+import { checkOfficialForms, hasOfficialForm, writeOfficialForm } from './submissions.js'
 
 /** Opens the held-out data of a checkpoint's tasks; the answer scores all that have labels, a test split's too. */
 export async function openTaskEvaluation(
@@ -30,6 +30,7 @@ export async function openTaskEvaluation(
   for (const saved of found.tasks) {
     if (wanted.includes(saved.name)) opened.push(await openSaved(recipe, found, saved, tokenizer, options))
   }
+  if (options.submissions !== undefined) checkOfficialForms(opened)
   return async (model) => {
     const scores: TaskScores[] = []
     for (const task of opened) {

@@ -13,6 +13,7 @@ import {
   openTask,
   type ParsingTaskDefinition,
   type SpanTaskDefinition,
+  splitNames,
   type TaskDefinition,
   type TaskFiles,
   type TaskKind,
