@@ -235,4 +235,20 @@ describe('named recipes', () => {
     })
     await assert.rejects(of('mood', 'label=a'), { code: 'BAD_RECIPE', message: /definition\.text is missing/ })
   })
+
+  it('a key of another kind of task is refused by name', async () => {
+    for (const [name, set, key, kind] of [
+      ['rte', ['stride=8'], 'stride', 'classification'],
+      ['squad', ['range=[0, 5]'], 'range', 'span'],
+      ['mood', ['text=a', 'label=b', 'column=upos'], 'column', 'classification'],
+      ['pos', ['kind=tagging', 'format=jsonl'], 'format', 'tagging'],
+      ['parsing', ['words=form'], 'words', 'parsing'],
+      ['qnli-ranking', ['text=a'], 'text', 'ranking'],
+      ['sts-b', ['labels=[a, b]'], 'labels', 'regression'],
+    ] as const) {
+      const given = set.map((one) => `tasks.${name}.definition.${one}`)
+      const message = new RegExp(`tasks\\.${name}\\.definition\\.${key}: is no key of kind ${kind}, expected some of`)
+      await assert.rejects(resolved('fine-tune', ...given), { code: 'BAD_RECIPE', message })
+    }
+  })
 })

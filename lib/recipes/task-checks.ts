@@ -6,6 +6,7 @@ import { adapterConfig } from './model-of-recipe.js'
 import type { RecipeProblem } from './recipe-problems.js'
 import { isPair, taskDefinition } from './recipe-tasks.js'
 import { drawnNames, type ResolvedRecipe, stagesOf } from './resolve-recipe.js'
+import type { RecipeTask } from './schema.js'
 
 const KNOWN_NAMES = KNOWN_TASKS.map(({ name }) => name.toLowerCase().replaceAll('.', ''))
 
@@ -16,6 +17,7 @@ export function taskFaults(recipe: ResolvedRecipe): RecipeProblem[] {
     ...corpusFaults(recipe),
     ...tapFaults(recipe),
     ...nameFaults(recipe),
+    ...definitionFaults(recipe),
     ...headKindFaults(recipe),
     ...adapterFaults(recipe),
     ...lengthFaults(recipe),
@@ -84,6 +86,42 @@ function nameFaults(recipe: ResolvedRecipe): RecipeProblem[] {
   return problems
 }
 
+/** Keys of kinds whose rows are those of a table. */
+const TABLE = ['label', 'noLabel', 'format', 'header', 'delimiter'] as const
+
+/** What a definition may say beside `kind` and `metrics`. */
+const DEFINITION_KEYS: Record<TaskKind, readonly (keyof NonNullable<RecipeTask['definition']>)[]> = {
+  classification: ['text', ...TABLE, 'labels', 'hypothesisFirst'],
+  regression: ['text', ...TABLE, 'range', 'targetDivisor', 'hypothesisFirst'],
+  ranking: ['question', 'candidate', ...TABLE, 'group', 'positive', 'negative'],
+  span: ['noAnswer', 'noAnswerThreshold', 'stride', 'questionTokens', 'maxAnswerTokens', 'nBest'],
+  tagging: ['words', 'tags', 'column', 'labels'],
+  parsing: ['upos', 'batchWords', 'labels'],
+}
+
+/** The schema takes the keys of all kinds; those of another one would do nothing. */
+function definitionFaults(recipe: ResolvedRecipe): RecipeProblem[] {
+  return Object.entries(recipe.tasks).flatMap(([name, task]) => {
+    const definition = task.definition && wholeDefinition(recipe, name)
+    if (!definition) return []
+    const { kind } = definition
+    const known: readonly string[] = ['kind', 'metrics', ...DEFINITION_KEYS[kind]]
+    const message = `is no key of kind ${kind}, expected some of ${known.join(', ')}; remove it, or give the kind that is meant`
+    return Object.entries(task.definition!)
+      .filter(([key, value]) => value !== undefined && !known.includes(key))
+      .map(([key]) => ({ key: `tasks.${name}.definition.${key}`, message }))
+  })
+}
+
+/** A task's definition; undefined where what makes one is missing, a fault of its own. */
+function wholeDefinition(recipe: ResolvedRecipe, name: string): TaskDefinition | undefined {
+  try {
+    return taskDefinition(recipe, name)
+  } catch {
+    return undefined
+  }
+}
+
 /** Kinds of head whose labels each kind of task has. */
 const HEAD_KINDS: Record<TaskKind, readonly TaskHeadConfig['kind'][]> = {
   classification: ['classifier', 'san'],
@@ -97,13 +135,8 @@ const HEAD_KINDS: Record<TaskKind, readonly TaskHeadConfig['kind'][]> = {
 function headKindFaults(recipe: ResolvedRecipe): RecipeProblem[] {
   return Object.entries(recipe.tasks).flatMap(([name, { head }]) => {
     const { kind } = head
-    if (kind === 'auto') return []
-    let definition: TaskDefinition
-    try {
-      definition = taskDefinition(recipe, name)
-    } catch {
-      return [] // a fault of its own
-    }
+    const definition = kind === 'auto' ? undefined : wholeDefinition(recipe, name)
+    if (kind === 'auto' || !definition) return []
     const pairs = definition.kind !== 'classification' || isPair(definition)
     const fitting = HEAD_KINDS[definition.kind].filter((known) => known !== 'san' || pairs)
     if (fitting.includes(kind)) return []
