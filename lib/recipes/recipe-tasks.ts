@@ -13,7 +13,6 @@ import {
   openTask,
   type ParsingTaskDefinition,
   type SpanTaskDefinition,
-  splitNames,
   type TaskDefinition,
   type TaskFiles,
   type TaskKind,
