@@ -17,6 +17,17 @@ describe('boot addon', () => {
   })
   after(() => folder.remove())
 
+  it('bounds what libtorch keeps of prepared products, unless the user has set it', () => {
+    const code =
+      'require(process.argv[1]); console.log(process.env.LRU_CACHE_CAPACITY, process.env.ONEDNN_PRIMITIVE_CACHE_CAPACITY)'
+    const kept = (set: NodeJS.ProcessEnv) => {
+      const env = { PATH: process.env.PATH, ...set }
+      return execFileSync(process.execPath, ['-e', code, resolveAddon('boot')], { env, encoding: 'utf8' }).trim()
+    }
+    assert.equal(kept({}), '256 256')
+    assert.equal(kept({ LRU_CACHE_CAPACITY: '17' }), '17 256')
+  })
+
   it('opens a library and returns the words of the loader when it cannot', () => {
     assert.equal(boot.open(resolveAddon('boot')), null)
     assert.match(boot.open('/nowhere/libx.so') ?? '', /libx\.so: cannot open shared object file/)

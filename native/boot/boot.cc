@@ -143,6 +143,7 @@ Napi::Value InspectCudaDriver(const Napi::CallbackInfo& info) {
 
 Napi::Object Init(Napi::Env env, Napi::Object exports) {
   shorten_spinning();
+  bound_prepared_products();
   // True when the processor's AMX cannot be used (see processor.h); doctor reports it.
   exports.Set("avoidedTiles", Napi::Boolean::New(env, avoid_unusable_tiles()));
   exports.Set("open", Napi::Function::New(env, Open, "open"));

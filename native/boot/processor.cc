@@ -18,6 +18,11 @@ bool avoid_unusable_tiles() {
   return set;
 }
 
+void bound_prepared_products() {
+  platform::set_default_environment("LRU_CACHE_CAPACITY", "256");
+  platform::set_default_environment("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "256");
+}
+
 void shorten_spinning() {
   static const bool chosen = std::getenv("OMP_WAIT_POLICY") != nullptr || std::getenv("GOMP_SPINCOUNT") != nullptr;
   if (!chosen) platform::set_default_environment("GOMP_SPINCOUNT", "10000");
