@@ -271,6 +271,14 @@ describe('Ranking tasks', () => {
         ['bird', 'The cat sat.', 'Where is the bird?'],
       ],
     )
+    assert.deepEqual(
+      predictions.map(({ predictedIndex, expectedIndex }) => [predictedIndex, expectedIndex]),
+      [
+        [0, 0],
+        [0, 1],
+        [0, 2],
+      ],
+    )
   })
 
   it('the real files: every question is paired or counted, and the right sentence holds the answer', async function () {

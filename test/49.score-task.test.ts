@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import type { PackedBatch } from '../lib/data/index.js'
 import { scoreTask, splitOf, type TaskPrediction } from '../lib/evaluation/index.js'
+import { type ExampleScores, exampleScores } from '../lib/experiments/example-scores.js'
 import type { HeadConfig, HeadEvaluation, Model } from '../lib/model/index.js'
 import { customDefinition, definitionOf, type OpenedTask, openTask } from '../lib/tasks/index.js'
 import { Tokenizer } from '../lib/text/index.js'
@@ -88,11 +89,18 @@ describe('Scores of a task', function () {
       line: 3,
       predicted: 'yes',
       expected: 'yes',
+      predictedIndex: 1,
+      expectedIndex: 1,
     })
     assert.deepEqual(
       predictions.map(({ predicted }) => predicted),
       ['no', 'yes', 'no', 'no', 'yes', 'yes', 'yes'],
     )
+    const everyOne = Int32Array.from(predictions.keys())
+    for (const [name, figure] of Object.entries(expected)) {
+      const kept = exampleScores(name, predictions) as ExampleScores
+      assert.ok(Math.abs(kept.of(everyOne) - figure) < 1e-12, `${name} of the predictions`)
+    }
   })
 
   it('regression: correlations over the whole set, values as the files have them', async () => {

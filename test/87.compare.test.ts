@@ -3,11 +3,14 @@ import { spawn } from 'node:child_process'
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
+import { type RandomStream, stream } from '../lib/data/index.js'
 import { checkMeasures } from '../lib/experiments/check-measures.js'
 import { convergenceOf } from '../lib/experiments/curves.js'
+import { bootstrapOf } from '../lib/experiments/example-bootstrap.js'
+import { type ExampleScores, exampleScores } from '../lib/experiments/example-scores.js'
 import { Fingerprints } from '../lib/experiments/fingerprint.js'
 import { type Comparison, compareExperiment, estimateExperiment, loadExperiment } from '../lib/experiments/index.js'
-import { jobArguments } from '../lib/experiments/job-command.js'
+import { jobArguments, PREDICTIONS_FILE } from '../lib/experiments/job-command.js'
 import { readFolderNames, writeResult } from '../lib/experiments/job-folder.js'
 import { JobMemory } from '../lib/experiments/job-memory.js'
 import { findLearned } from '../lib/experiments/learned.js'
@@ -1018,3 +1021,159 @@ describe('stratabert compare', function () {
   })
 })
 // biome-ignore-end lint/suspicious/noTemplateCurlyInString: places that an experiment fills in
+
+describe('bootstrap of kept predictions', () => {
+  let folder: string
+  before(() => {
+    folder = mkdtempSync(join(tmpdir(), 'stratabert-bootstrap-'))
+  })
+  after(() => rmSync(folder, { recursive: true, force: true }))
+
+  /** Jobs of two seeds whose predictions are those of `answer`, from its own stream. */
+  function pairsOf(name: string, examples: number, answer: (random: RandomStream, example: number) => object) {
+    const job = (run: string, seed: number) => {
+      const place = join(folder, `${name}-${run}-${seed}`)
+      mkdirSync(place)
+      const random = stream(seed, run)
+      const lines = Array.from({ length: examples }, (_, example) =>
+        JSON.stringify({ task: 'one', split: 'dev', example, ...answer(random, example) }),
+      )
+      // Batches come in another order than the examples.
+      writeFileSync(join(place, PREDICTIONS_FILE), `${lines.reverse().join('\n')}\n`)
+      return { id: name, folder: place, kind: 'evaluate' } as CheckpointJob
+    }
+    return [1, 2].map((seed) => ({ seed, own: job('own', seed), baseline: job('baseline', seed) }))
+  }
+
+  /** The same replicates by hand: seeds, then examples, are drawn for both runs. */
+  function replicated(
+    seeds: number,
+    examples: number,
+    draws: number,
+    score: (run: string, seed: number, of: number[]) => number,
+  ) {
+    const random = stream(0, 'paired-bootstrap')
+    const draw = (count: number) => Array.from({ length: count }, () => random.below(count))
+    const replicates = Array.from({ length: draws }, () => {
+      const chosen = draw(seeds)
+      const drawn = draw(examples)
+      const differences = chosen.map((seed) => score('own', seed + 1, drawn) - score('baseline', seed + 1, drawn))
+      return differences.reduce((sum, one) => sum + one) / seeds
+    }).sort((a, b) => a - b)
+    const at = (share: number) => {
+      const place = share * (draws - 1)
+      const [below, above] = [replicates[Math.floor(place)], replicates[Math.ceil(place)]]
+      return below + (place - Math.floor(place)) * (above - below)
+    }
+    return { low: at(0.025), high: at(0.975) }
+  }
+
+  async function isReplicated(
+    metric: string,
+    pairs: ReturnType<typeof pairsOf>,
+    examples: number,
+    score: (lines: any[]) => number,
+  ) {
+    const lines = new Map(
+      pairs.flatMap((pair) =>
+        (['own', 'baseline'] as const).map((run): [string, any[]] => {
+          const text = readFileSync(join(pair[run].folder, PREDICTIONS_FILE), 'utf8').trim()
+          return [
+            `${run} ${pair.seed}`,
+            text
+              .split('\n')
+              .map((line) => JSON.parse(line))
+              .reverse(),
+          ]
+        }),
+      ),
+    )
+    const found = await bootstrapOf(`one.${metric}`, pairs)
+    assert.ok(found && 'draws' in found, JSON.stringify(found))
+    const of = (run: string, seed: number, drawn: number[]) => score(drawn.map((i) => lines.get(`${run} ${seed}`)![i]))
+    const expected = replicated(pairs.length, examples, found.draws, of)
+    assert.ok(Math.abs(found.low - expected.low) < 1e-12, `${metric}: ${found.low}, expected ${expected.low}`)
+    assert.ok(Math.abs(found.high - expected.high) < 1e-12, `${metric}: ${found.high}, expected ${expected.high}`)
+    assert.ok(found.low < found.high)
+  }
+  const mean = (values: number[]) => values.reduce((sum, one) => sum + one, 0) / values.length
+
+  it('F1 is of class 1, whatever the classes are called', async () => {
+    const classes = ['not_equivalent', 'equivalent']
+    const pairs = pairsOf('f1', 12, (random, example) => {
+      const [expectedIndex, predictedIndex] = [Number(example % 3 !== 0), random.below(2)]
+      return { expected: classes[expectedIndex], predicted: classes[predictedIndex], expectedIndex, predictedIndex }
+    })
+    await isReplicated('f1', pairs, 12, (lines) => {
+      const count = (of: (line: any) => boolean) => lines.filter(of).length
+      const hits = count((line) => line.expected === 'equivalent' && line.predicted === 'equivalent')
+      const all = count((line) => line.expected === 'equivalent') + count((line) => line.predicted === 'equivalent')
+      return all === 0 ? 0 : (2 * hits) / all
+    })
+    const older = pairsOf('older', 3, () => ({ expected: 'equivalent', predicted: 'equivalent' }))
+    const found = await bootstrapOf('one.f1', older)
+    assert.match((found as { problem: string }).problem, /lack the numbers of their classes/)
+    assert.ok('draws' in (await bootstrapOf('one.accuracy', older))!)
+    assert.equal(await bootstrapOf('one.pearson', older), undefined)
+  })
+
+  it('accuracy at 1 and reciprocal ranks: ties count against the right candidate', async () => {
+    const pairs = pairsOf('rank', 8, (random, example) => {
+      const scores = Array.from({ length: 4 }, () => random.below(5))
+      const predictedIndex = scores.indexOf(Math.max(...scores))
+      // Candidates of one text are told apart by their number.
+      return { expected: 'same', predicted: 'same', expectedIndex: example % 4, predictedIndex, scores }
+    })
+    const placeOf = ({ scores, expectedIndex }: any) =>
+      scores.filter((one: number) => one >= scores[expectedIndex]).length
+    await isReplicated('accuracyAt1', pairs, 8, (lines) => mean(lines.map((line) => Number(placeOf(line) === 1))))
+    await isReplicated('meanReciprocalRank', pairs, 8, (lines) => mean(lines.map((line) => 1 / placeOf(line))))
+    const older = pairsOf('older-rank', 3, () => ({ expected: 'a', predicted: 'a', scores: [1, 0] }))
+    const found = await bootstrapOf('one.accuracyAt1', older)
+    assert.match((found as { problem: string }).problem, /lack the number of the right candidate/)
+  })
+
+  it('exact match and F1 of answers, question by question', async () => {
+    const words = ['red', 'blue', 'green']
+    const pairs = pairsOf('answers', 6, (random, example) => ({
+      expected: [words[example % 3], 'red blue'],
+      predicted: `${words[random.below(3)]} ${words[random.below(3)]}`,
+      scores: { probability: 1 },
+    }))
+    const known = new Map<string, number>()
+    const f1 = (answer: string, gold: string): number => {
+      const key = `${answer}|${gold}`
+      if (known.has(key)) return known.get(key)!
+      const [said, right] = [answer.split(' '), gold.split(' ')]
+      const same = words.reduce((sum, word) => {
+        const count = (list: string[]) => list.filter((one) => one === word).length
+        return sum + Math.min(count(said), count(right))
+      }, 0)
+      known.set(key, (2 * same) / (said.length + right.length))
+      return known.get(key)!
+    }
+    await isReplicated('exactMatch', pairs, 6, (lines) =>
+      mean(lines.map(({ predicted, expected }) => Number(expected.includes(predicted)))),
+    )
+    await isReplicated('f1', pairs, 6, (lines) =>
+      mean(lines.map(({ predicted, expected }) => Math.max(...expected.map((gold: string) => f1(predicted, gold))))),
+    )
+    // Two texts without a word: F1 1 by the rules of SQuAD 2.0, whose predictions have a score for "no answer"; 0 by those of 1.1.
+    const [rules11, rules20] = ([{ probability: 1 }, { probability: 1, noAnswer: 0 }] as Record<string, number>[]).map(
+      (scores) => exampleScores('f1', [{ expected: ['the'], predicted: '!', scores }]),
+    ) as ExampleScores[]
+    assert.deepEqual([rules11.each, rules20.each], [[0], [1]])
+  })
+
+  it('is of the same examples only', async () => {
+    const answers = (right: string) => () => ({ expected: [right], predicted: 'a', scores: {} })
+    const [one] = pairsOf('same', 2, answers('a'))
+    const [two] = pairsOf('else', 2, answers('b'))
+    const problemOf = async (pairs: Parameters<typeof bootstrapOf>[1]) =>
+      ((await bootstrapOf('one.f1', pairs)) as { problem: string }).problem
+    assert.match(await problemOf([{ own: one.own, baseline: two.baseline }]), /other examples than the baseline's/)
+    assert.match(await problemOf([one, two]), /every seed has other held-out examples/)
+    assert.equal(await bootstrapOf('two.f1', [one]), undefined)
+    assert.equal(await bootstrapOf('one.loss', [{ own: one.own, baseline: two.baseline }]), undefined)
+  })
+})

@@ -40,14 +40,17 @@ export function rankingScorer(context: TaskScorerContext): TaskScorer {
           groups.push(example)
         })
         const { candidates, right } = set.questions[example]
+        const best = own.indexOf(Math.max(...own))
         predictions?.({
           task: task.name,
           split,
           example,
           ...set.place(example),
-          predicted: candidates[own.indexOf(Math.max(...own))],
+          predicted: candidates[best],
           ...(right >= 0 && { expected: candidates[right] }),
           scores: own,
+          predictedIndex: best,
+          ...(right >= 0 && { expectedIndex: right }),
         })
         from = to
       }

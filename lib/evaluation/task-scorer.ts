@@ -13,8 +13,12 @@ export interface TaskPrediction extends ExamplePlace {
   predicted: string | number | readonly string[]
   /** What the data say; missing in sets without labels. */
   expected?: string | number | readonly string[]
-  /** Probability of each class in the labels' order, or a kind's own scores by name. */
+  /** Probability of each class in the labels' order, score of each candidate, or a kind's own scores by name. */
   scores?: readonly number[] | Readonly<Record<string, number>>
+  /** Classification and ranking: place in `scores` of what is predicted, the number of the class or candidate. */
+  predictedIndex?: number
+  /** The same of what the data say; missing where `expected` is. */
+  expectedIndex?: number
   /** Span tasks: the answer's place and the other candidates, for `writeSpanPredictions`. */
   span?: DecodedSpan
 }

@@ -39,6 +39,8 @@ export function classificationScorer(context: TaskScorerContext): TaskScorer {
           predicted: names[best],
           ...(set.labelled && { expected: names[label] }),
           scores: softmax(scores),
+          predictedIndex: best,
+          ...(set.labelled && { expectedIndex: label }),
         })
       })
     },
