@@ -14,6 +14,8 @@ import { toPoints } from '../lib/report/curves.js'
 import { writeReport } from '../lib/report/index.js'
 import { readInputs } from '../lib/report/inputs.js'
 import { movingAverage } from '../lib/report/page/smoothing.js'
+import { probeFigures, probeTable } from '../lib/report/probe-figures.js'
+import { readProbes } from '../lib/report/probe-input.js'
 import { buildPage } from '../scripts/build-page.js'
 import { figureTables, findChromium, type OpenedPage, openPage, startBrowser, tabThrough } from './helpers/browser.js'
 import { runHere } from './helpers/cli-here.js'
@@ -143,24 +145,91 @@ describe('stratabert report', function () {
       const table = [
         row('a'),
         row('b', {
+          pairs: 2,
           bootstrap: { difference: 0.1, low: 0.05, high: 0.15, p: 0.02, draws: 10, layers: 'both' },
+          smallestByExamples: 0.08,
+          examples: 1043,
           convergenceFactor: 1.5,
           convergence: { interval: [1.2, 2], coverage: 0.5, comparable: 2, notComparable: 1, enoughSeeds: false },
         }),
-        row('c', { convergence: { comparable: 0, notComparable: 3, enoughSeeds: false } }),
+        row('c', {
+          bootstrap: { difference: 0.1, low: 0.05, high: 0.15, p: 0.02, draws: 10, layers: 'examples' },
+          convergence: { comparable: 0, notComparable: 3, enoughSeeds: false },
+        }),
       ]
       writeComparison(at('converged'), { measures: ['F1'], baseline: 'a', table })
       const { columns, rows } = comparisonTable(await readComparison(at('converged'), 'converged'))
-      const labels = ['bootstrap 95 %, p', 'convergence factor', 'comparable seeds']
+      const labels = [
+        'pairs',
+        'smallest that the set could show (examples)',
+        'bootstrap 95 %, p',
+        'convergence factor',
+        'comparable seeds',
+      ]
       const places = labels.map((label) => columns.findIndex((column) => column.label === label))
       assert.deepEqual(
         rows.map((cells) => places.map((place) => cells[place])),
         [
-          ['–', '–', '–'],
-          ['0.05 … 0.15, p 0.02', '1.5 (1.2 … 2)', '2 of 3'],
-          ['–', 'not comparable', '0 of 3'],
+          ['–', '–', '–', '–', '–'],
+          [2, '0.08 (1,043)', '0.05 … 0.15, p 0.02', '1.5 (1.2 … 2, 50 %)', '2 of 3'],
+          ['–', '–', '0.05 … 0.15, p 0.02, examples alone', 'not comparable', '0 of 3'],
         ],
       )
+    })
+
+    it('intervals and controls of each layer stand beside its accuracy', async () => {
+      const of = (layer: number | string, accuracy: number, more = {}) => ({
+        ...{
+          layer,
+          classifier: 'logistic',
+          accuracy,
+          interval: [accuracy - 0.1, accuracy + 0.1],
+          devAccuracy: 0.5,
+          ...more,
+        },
+      })
+      const task = { classes: 2, notes: [] }
+      writeProbes(at('controlled'), {
+        tasks: [
+          {
+            ...{ ...task, name: 'UPOS', controls: { randomEncoder: [of(0, 0.5), of(1, 0.9, { classifier: 'mlp' })] } },
+            cells: [of(0, 0.7, { controlAccuracy: 0.4, selectivity: 0.3 }), of(1, 0.6), of('mix', 0.8)],
+          },
+          {
+            ...task,
+            name: 'WC',
+            controls: { randomEncoder: [of(0, 0.4), of(1, 0.25)] },
+            cells: [of(0, 0.3), of(1, 0.5)],
+          },
+        ],
+      })
+      const probe = await readProbes(at('controlled'), 'controlled')
+      const [accuracy, above, selectivity] = probeFigures([probe])
+      assert.deepEqual(
+        [accuracy.title, above.title, selectivity.title],
+        ['Accuracy by layer and task', 'Above the random encoder by layer and task', 'Selectivity by layer and task'],
+      )
+      assert.deepEqual([accuracy.columns, above.columns, selectivity.rows], [['0', '1', 'mix'], ['0', '1'], ['UPOS']])
+      // Of the same classifier alone.
+      assert.deepEqual(above.values, [
+        [0.2, null],
+        [-0.1, 0.25],
+      ])
+      const { columns, rows } = accuracy.table
+      assert.deepEqual(
+        columns.map(({ label }) => label),
+        [
+          ...['task', 'layer', 'accuracy', '95 % low', '95 % high', 'on dev'],
+          ...['random encoder', 'its 95 % low', 'its 95 % high', 'control task'],
+        ],
+      )
+      assert.deepEqual(rows[0], ['UPOS', 0, 0.7, 0.7 - 0.1, 0.7 + 0.1, 0.5, 0.5, 0.4, 0.6, 0.4])
+      assert.deepEqual(rows[2], ['UPOS', 'mix', 0.8, 0.8 - 0.1, 0.8 + 0.1, 0.5, null, null, null, null])
+      assert.deepEqual(rows[4].slice(0, 7), ['WC', 1, 0.5, 0.4, 0.6, 0.5, 0.25])
+      const listed = probeTable(probe)
+      const best = listed.columns.findIndex(({ label }) => label === 'random encoder, its best layer')
+      assert.equal(listed.rows[1][best], '0.4 (0.3 … 0.5)')
+      assert.match(above.description, /WC is highest at layer 1 \(25\.0\)/)
     })
 
     it("an experiment's folder brings the curves of its runs, a colour a variant, wherever it was moved to", async () => {
@@ -408,7 +477,12 @@ describe('stratabert report', function () {
       const { tasks } = JSON.parse(readFileSync(at('p/probes.json'), 'utf8'))
       same(
         'Accuracy by layer and task',
-        tasks.map((task: any) => [task.name, ...task.cells.map(({ accuracy }: any) => accuracy)]),
+        tasks.flatMap((task: any) =>
+          task.cells.map(({ layer, accuracy, interval, devAccuracy }: any) => [
+            ...[task.name, layer, accuracy, ...interval, devAccuracy],
+            task.controls.randomEncoder.find((control: any) => control.layer === layer)?.accuracy ?? '–',
+          ]),
+        ),
       )
     })
 
@@ -427,7 +501,7 @@ describe('stratabert report', function () {
           }
         }),
       )
-      assert.equal(figures.length, 28)
+      assert.equal(figures.length, 29)
       for (const { title, description, marks, rows, role } of figures) {
         assert.ok(marks > 0, `${title} has no marks`)
         assert.ok(rows > 0, `${title} has no table`)

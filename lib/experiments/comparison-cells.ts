@@ -33,11 +33,6 @@ export const TABLE_HEADER = [
 ]
 
 export function tableCells(row: ComparisonTableRow): string[] {
-  const { convergence, convergenceFactor } = row
-  const factor =
-    convergence === undefined
-      ? ''
-      : `${convergenceFactor === undefined ? 'not comparable' : `${convergenceFactor.toFixed(2)}${convergence.interval && convergence.comparable > 1 ? ` (${convergence.interval.map((end) => end.toFixed(2)).join('–')})` : ''}`}, ${convergence.comparable} of ${convergence.comparable + convergence.notComparable} seeds`
   const asides = [
     ...(row.notLearned > 0 ? [`${row.notLearned} not learned`] : []),
     ...(row.notFinite ? [`${row.notFinite} more ${NOT_FINITE}`] : []),
@@ -62,8 +57,21 @@ export function tableCells(row: ComparisonTableRow): string[] {
     figure(row.smallestDetectable),
     row.examples === undefined ? '' : `${figure(row.smallestByExamples)} (${row.examples.toLocaleString('en-US')})`,
     row.bootstrap ? `${range([row.bootstrap.low, row.bootstrap.high])}, p ${probability(row.bootstrap.p)}` : '',
-    factor,
+    convergenceCell(row),
   ]
+}
+
+/** The factor, the interval of order statistics with the share that it covers, and of how many seeds they are. */
+function convergenceCell({ convergence, convergenceFactor }: ComparisonTableRow): string {
+  if (convergence === undefined) return ''
+  const { interval, coverage = 0, comparable, notComparable } = convergence
+  const seeds = `${comparable} of ${comparable + notComparable} seeds`
+  if (convergenceFactor === undefined) return `not comparable, ${seeds}`
+  const ends =
+    interval && comparable > 1
+      ? ` (${interval.map((end) => end.toFixed(2)).join('–')}, ${(100 * coverage).toFixed(0)} %)`
+      : ''
+  return `${convergenceFactor.toFixed(2)}${ends}, ${seeds}`
 }
 
 /** Four decimals of what lies near 1, four digits of the rest. */

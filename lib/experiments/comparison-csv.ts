@@ -41,6 +41,7 @@ const TABLE: Columns<ComparisonTableRow> = {
   examples: (row) => row.examples,
   smallestByExamples: (row) => row.smallestByExamples,
   notFinite: (row) => row.notFinite ?? 0,
+  convergenceCoverage: (row) => row.convergence?.coverage,
 }
 
 /** One row a measure and variant. */

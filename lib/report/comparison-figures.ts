@@ -126,12 +126,13 @@ export function comparisonTable(input: ComparisonInput): Table {
     { label: 'standard deviation', numeric: true, read: (row) => brief(row.standardDeviation) },
     { label: '95 % interval', numeric: true, read: ({ interval }) => span(interval) },
     { label: 'against', read: ({ difference, against = baseline }) => (finite(difference) === null ? '–' : against) },
+    { label: 'pairs', numeric: true, read: ({ pairs }) => pairs ?? '–' },
     { label: 'difference', numeric: true, read: ({ difference }) => brief(difference) },
     { label: 'its 95 % interval', numeric: true, read: ({ differenceInterval }) => span(differenceInterval) },
     { label: 'p', numeric: true, read: ({ pValue }) => brief(pValue) },
     { label: 'p after Holm', numeric: true, read: ({ adjustedPValue }) => brief(adjustedPValue) },
     { label: 'smallest effect it could show', numeric: true, read: (row) => brief(row.smallestDetectable) },
-    { label: 'smallest that the set could show', numeric: true, read: (row) => brief(row.smallestByExamples) },
+    { label: 'smallest that the set could show (examples)', numeric: true, read: byExamplesCell },
     { label: 'bootstrap 95 %, p', numeric: true, read: ({ bootstrap }) => bootstrapCell(bootstrap) },
     { label: 'convergence factor', numeric: true, read: convergenceCell },
     { label: 'comparable seeds', numeric: true, read: ({ convergence }) => comparableCell(convergence) },
@@ -163,14 +164,23 @@ const NOT_FINITE = 'not finite'
 export const comparedWith = ({ report: { baseline, table } }: ComparisonInput): string =>
   `${baseline ?? 'the baseline'}${table.some(({ against }) => against !== undefined) ? ', or the variant that the row names' : ''}`
 
+function byExamplesCell({ examples, smallestByExamples }: ComparisonTableRow): string {
+  return `${brief(smallestByExamples)}${examples ? ` (${examples.toLocaleString('en-US')})` : ''}`
+}
+
+/** With one seed only examples are drawn: the interval says nothing of other seeds. */
 const bootstrapCell = (found: ComparisonTableRow['bootstrap']): string =>
-  found ? `${span([found.low, found.high])}, p ${brief(found.p)}` : '–'
+  found
+    ? `${span([found.low, found.high])}, p ${brief(found.p)}${found.layers === 'examples' ? ', examples alone' : ''}`
+    : '–'
 
 /** The range of few factors is no interval: of one none is shown. */
 function convergenceCell({ convergence, convergenceFactor }: ComparisonTableRow): string {
   if (convergence?.comparable === 0) return 'not comparable'
-  const interval = convergence && convergence.comparable > 1 ? convergence.interval : undefined
-  return `${brief(convergenceFactor)}${interval ? ` (${span(interval)})` : ''}`
+  if (!convergence?.interval || convergence.comparable < 2) return brief(convergenceFactor)
+  const coverage = finite(convergence.coverage)
+  const covering = coverage === null ? '' : `, ${(100 * coverage).toFixed(0)} %`
+  return `${brief(convergenceFactor)} (${span(convergence.interval)}${covering})`
 }
 
 const comparableCell = (found: ComparisonTableRow['convergence']): string =>

@@ -19,6 +19,8 @@ const row = z.looseObject({
   median: number,
   standardDeviation: number,
   interval,
+  /** Seeds of which both runs learned. */
+  pairs: z.number().optional(),
   /** From what it is compared with, paired by seed. */
   difference: number,
   differenceInterval: interval,
@@ -29,10 +31,13 @@ const row = z.looseObject({
   /** Held-out examples, and what they could have shown. */
   examples: number,
   smallestByExamples: number,
-  /** Over seeds and examples. */
-  bootstrap: z.looseObject({ low: number, high: number, p: number }).nullish(),
+  /** Over seeds and examples; `layers` says which of them were drawn. */
+  bootstrap: z.looseObject({ low: number, high: number, p: number, layers: z.string().optional() }).nullish(),
   convergenceFactor: number,
-  convergence: z.looseObject({ interval, comparable: z.number(), notComparable: z.number() }).nullish(),
+  /** `coverage` is that of the interval, which so few seeds do not bring to 95 %. */
+  convergence: z
+    .looseObject({ interval, coverage: number, comparable: z.number(), notComparable: z.number() })
+    .nullish(),
   /** Runs with a value that learned nothing. */
   notLearned: z.number().optional(),
   reference: number,

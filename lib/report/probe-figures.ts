@@ -3,7 +3,7 @@ import { brief, figureId } from './curves.js'
 import type { Cell, Column, HeatFigure, Table } from './figure.js'
 import type { ProbeCell, ProbeInput, ProbeTask } from './probe-input.js'
 
-/** One heat map a probe output and classifier, and one of the selectivity where probes have a control task. */
+/** A classifier's heat maps of a probe output: accuracy, and what is above the random encoder and the control task where there are such. */
 export function probeFigures(probes: readonly ProbeInput[]): HeatFigure[] {
   return probes.flatMap((probe) => {
     const { tasks } = probe.report
@@ -11,44 +11,68 @@ export function probeFigures(probes: readonly ProbeInput[]): HeatFigure[] {
     const classifiers = [...new Set(tasks.flatMap(({ cells }) => cells.map(({ classifier }) => classifier)))]
     const named = (title: string, classifier: string) =>
       [title, classifiers.length > 1 && classifier, probes.length > 1 && probe.name].filter(Boolean).join(', ')
-    const figures = classifiers.flatMap((classifier) => {
-      const accuracy = heatMap(
-        probe,
-        classifier,
-        named('Accuracy by layer and task', classifier),
-        ({ accuracy }) => accuracy,
-      )
-      const selective = tasks.filter(({ cells }) => cells.some((cell) => cell.selectivity !== undefined))
-      if (selective.length === 0) return [accuracy]
-      const title = named('Selectivity by layer and task', classifier)
-      const part = { ...probe, report: { ...probe.report, tasks: selective } }
-      const selectivity = heatMap(part, classifier, title, ({ selectivity }) => selectivity)
-      return [
-        accuracy,
-        {
-          ...selectivity,
-          caption: `Accuracy less that on a control task of random labels a word type. ${selectivity.caption}`,
+    const figures = classifiers.flatMap((classifier) => [
+      accuracyMap(probe, classifier, named('Accuracy by layer and task', classifier)),
+      ...differenceMap(probe, classifier, {
+        title: named('Above the random encoder by layer and task', classifier),
+        told: 'Accuracy less that of the same layer of an encoder of the same shape, never trained.',
+        read: (task, cell) => {
+          const random = randomCell(task, cell)
+          // Without the noise of binary fractions.
+          return random && Number((cell.accuracy - random.accuracy).toFixed(12))
         },
-      ]
-    })
+      }),
+      ...differenceMap(probe, classifier, {
+        title: named('Selectivity by layer and task', classifier),
+        told: 'Accuracy less that on a control task of random labels a word type.',
+        read: (_, { selectivity }) => selectivity,
+      }),
+    ])
     return shares ? [...figures, shares] : figures
   })
 }
 
-function heatMap(
+type ReadCell = (task: ProbeTask, cell: ProbeCell) => number | undefined
+
+function accuracyMap(probe: ProbeInput, classifier: string, title: string): HeatFigure {
+  const { tasks } = probe.report
+  const figure = heatMap(probe, tasks, classifier, title, (_, { accuracy }) => accuracy)
+  const table = cellTable(tasks, classifier)
+  const hasMore = table.columns.length > 3
+  return {
+    ...figure,
+    table,
+    caption: `${figure.caption}${hasMore ? ' The table has what else is known of each cell.' : ''}`,
+  }
+}
+
+/** Of the tasks that have the control, if any. */
+function differenceMap(
   probe: ProbeInput,
   classifier: string,
+  { title, told, read }: { title: string; told: string; read: ReadCell },
+): HeatFigure[] {
+  const tasks = probe.report.tasks.flatMap((task) => {
+    const cells = task.cells.filter((cell) => cell.classifier === classifier && read(task, cell) !== undefined)
+    return cells.length > 0 ? [{ ...task, cells }] : []
+  })
+  if (tasks.length === 0) return []
+  const figure = heatMap(probe, tasks, classifier, title, read)
+  return [{ ...figure, caption: `${told} ${figure.caption}` }]
+}
+
+function heatMap(
+  probe: ProbeInput,
+  tasks: readonly ProbeTask[],
+  classifier: string,
   title: string,
-  read: (cell: ProbeCell) => number | undefined,
+  read: ReadCell,
 ): HeatFigure {
-  const { tasks } = probe.report
   const layers = layersOf(tasks)
-  const cellAt = ({ cells }: ProbeTask, layer: string) =>
-    cells.find((cell) => cell.classifier === classifier && String(cell.layer) === layer)
   const values = tasks.map((task) =>
     layers.map((layer) => {
-      const cell = cellAt(task, layer)
-      return cell ? (read(cell) ?? null) : null
+      const cell = task.cells.find((cell) => cell.classifier === classifier && String(cell.layer) === layer)
+      return cell ? (read(task, cell) ?? null) : null
     }),
   )
   const highest = tasks.map(({ name }, i) => {
@@ -72,6 +96,42 @@ function heatMap(
     scale: 'rows',
     markHighest: true,
     table: valueTable(tasks, layers, values),
+  }
+}
+
+/** The same layer of the random encoder by the same classifier; it has no mix. */
+function randomCell({ controls }: ProbeTask, { layer, classifier }: ProbeCell) {
+  return controls?.randomEncoder?.find((own) => own.layer === layer && own.classifier === classifier)
+}
+
+/** A cell a row: its interval and the controls of its layer, as far as they are known. */
+function cellTable(tasks: readonly ProbeTask[], classifier: string): Table {
+  const columns: (Column & { read: (task: ProbeTask, cell: ProbeCell) => Cell | undefined })[] = [
+    { label: 'task', read: ({ name }) => name },
+    { label: 'layer', numeric: true, read: (_, { layer }) => layer },
+    { label: 'accuracy', numeric: true, read: (_, { accuracy }) => accuracy },
+    { label: '95 % low', numeric: true, read: (_, { interval }) => interval?.[0] },
+    { label: '95 % high', numeric: true, read: (_, { interval }) => interval?.[1] },
+    { label: 'on dev', numeric: true, read: (_, { devAccuracy }) => devAccuracy },
+    { label: 'random encoder', numeric: true, read: (task, cell) => randomCell(task, cell)?.accuracy },
+    { label: 'its 95 % low', numeric: true, read: (task, cell) => randomCell(task, cell)?.interval?.[0] },
+    { label: 'its 95 % high', numeric: true, read: (task, cell) => randomCell(task, cell)?.interval?.[1] },
+    { label: 'control task', numeric: true, read: (_, { controlAccuracy }) => controlAccuracy },
+  ]
+  const rows = tasks.flatMap((task) =>
+    task.cells
+      .filter((cell) => cell.classifier === classifier)
+      .map((cell) => columns.map(({ read }): Cell => read(task, cell) ?? null)),
+  )
+  return usedColumns(columns, rows)
+}
+
+/** Without the columns that are empty in every row. */
+function usedColumns(columns: readonly Column[], rows: readonly Cell[][]): Table {
+  const used = columns.map((_, i) => rows.some((row) => row[i] !== null && row[i] !== '–'))
+  return {
+    columns: columns.filter((_, i) => used[i]).map(({ label, numeric }) => ({ label, numeric })),
+    rows: rows.map((row) => row.filter((_, i) => used[i])),
   }
 }
 
@@ -117,10 +177,7 @@ function mixShares(probe: ProbeInput, suffix: string): HeatFigure | undefined {
 const layerName = (layer: string): string => (/^\d+$/.test(layer) ? `layer ${layer}` : `the ${layer}`)
 const percent = (value: number | null): string => (value === null ? '–' : (100 * value).toFixed(1))
 const bestOf = (values: readonly (number | null)[]): number =>
-  values.reduce<number>(
-    (best, value, i) => (value !== null && (best < 0 || value > (values[best] ?? 0)) ? i : best),
-    -1,
-  )
+  values.reduce<number>((best, value, i) => (value !== null && (best < 0 || value > values[best]!) ? i : best), -1)
 
 function valueTable(tasks: readonly ProbeTask[], layers: readonly string[], values: (number | null)[][]): Table {
   return {
@@ -168,8 +225,8 @@ export function probeTable({ report }: ProbeInput): Table {
       label: 'random encoder, its best layer',
       numeric: true,
       read: ({ cells, controls }) => {
-        const own = controls?.randomEncoder?.filter(({ classifier }) => classifier === classifierOf(cells))
-        return own?.length ? brief(Math.max(...own.map(({ accuracy }) => accuracy))) : null
+        const own = controls?.randomEncoder?.filter(({ classifier }) => classifier === classifierOf(cells)) ?? []
+        return withInterval([...own].sort((a, b) => b.accuracy - a.accuracy)[0])
       },
     },
     { label: 'best layer by dev', numeric: true, read: (task) => best(task)?.layer ?? null },
@@ -184,9 +241,5 @@ export function probeTable({ report }: ProbeInput): Table {
     { label: 'source', read: ({ source }) => source ?? '–' },
   ]
   const rows = report.tasks.map((task) => columns.map(({ read }) => read(task)))
-  const used = columns.map((_, i) => rows.some((row) => row[i] !== null && row[i] !== '–'))
-  return {
-    columns: columns.filter((_, i) => used[i]).map(({ label, numeric }) => ({ label, numeric })),
-    rows: rows.map((row) => row.filter((_, i) => used[i])),
-  }
+  return usedColumns(columns, rows)
 }

@@ -16,6 +16,7 @@ const cell = z.looseObject({
   devAccuracy: z.number().optional(),
   /** Accuracy above that on random labels, one a word type (Hewitt & Liang 2019). */
   selectivity: z.number().optional(),
+  controlAccuracy: z.number().optional(),
   mixWeights: z.array(z.number()).optional(),
 })
 
@@ -33,7 +34,14 @@ const task = z.looseObject({
     .looseObject({
       bagOfWords: z.looseObject({ accuracy: z.number(), interval: interval.optional() }).optional(),
       randomEncoder: z
-        .array(z.looseObject({ layer, classifier: z.string().default('logistic'), accuracy: z.number() }))
+        .array(
+          z.looseObject({
+            layer,
+            classifier: z.string().default('logistic'),
+            accuracy: z.number(),
+            interval: interval.optional(),
+          }),
+        )
         .optional(),
     })
     .optional(),
