@@ -27,6 +27,7 @@ import {
   UPOS_EWT,
 } from '../lib/tasks/index.js'
 import { Tokenizer } from '../lib/text/index.js'
+import { keepsScores } from './helpers/kept-scores.js'
 import { adamw, smallModel } from './helpers/small-model.js'
 
 const SHARED = process.env.STRATABERT_SHARED ?? resolve(__dirname, '../../shared')
@@ -279,6 +280,7 @@ describe('Ranking tasks', () => {
         [0, 2],
       ],
     )
+    keepsScores(predictions, scores.metrics)
   })
 
   it('the real files: every question is paired or counted, and the right sentence holds the answer', async function () {
@@ -462,6 +464,9 @@ describe('Tagging tasks', () => {
     assert.ok(Math.abs(metrics.f1Macro - (4 / 5 + 2 / 3 + 1) / 3) < 1e-12)
     assert.deepEqual(predictions[1].predicted, ['O', 'O'])
     assert.deepEqual(predictions[1].expected, ['O', 'B-X'])
+    keepsScores(predictions, metrics)
+    // A word that the model does not see is not judged.
+    keepsScores([{ ...predictions[0], expected: ['O', 'O'], predicted: ['O', ''] }], { accuracy: 1 })
   })
 
   it('the real treebank: counts', async function () {
@@ -525,6 +530,7 @@ describe('Scores of span tasks', () => {
         ['home', 'ran home', ['ran home']],
       ],
     )
+    keepsScores(predictions, scores.metrics)
   })
 
   it('a test set is labelled when its questions have answers, in every file', async () => {
@@ -558,9 +564,12 @@ describe('Scores of span tasks', () => {
           token === 0 ? (index === 0 ? 6 : 8) : token === end ? 5 : 0,
         ]).flat()
       })
-    const strict = (await scoreTask(model(), await open(0), 'dev')).metrics
+    const said: TaskPrediction[] = []
+    const strict = (await scoreTask(model(), await open(0), 'dev', { predictions: (one) => said.push(one) })).metrics
+    const { bestF1, bestF1Threshold, ...kept } = strict
+    keepsScores(said, kept)
     assert.deepEqual([strict.exactMatch, strict.hasAnswerF1, strict.noAnswerAccuracy], [0.5, 0, 1])
-    assert.deepEqual([strict.bestF1, strict.bestF1Threshold], [1, 2])
+    assert.deepEqual([bestF1, bestF1Threshold], [1, 2])
     const lenient = (await scoreTask(model(), await open(3), 'dev')).metrics
     assert.deepEqual([lenient.exactMatch, lenient.f1], [1, 1])
     const never = (await scoreTask(model(), await open(10), 'dev')).metrics

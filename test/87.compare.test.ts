@@ -1165,6 +1165,31 @@ describe('bootstrap of kept predictions', () => {
     assert.deepEqual([rules11.each, rules20.each], [[0], [1]])
   })
 
+  it('tags and trees are drawn by sentence, words counted', async () => {
+    const pairs = pairsOf('tags', 6, (random, example) => {
+      const word = () => ['O', 'B-X'][random.below(2)]
+      const expected = Array.from({ length: 2 + example }, (_, i) => ['B-X', 'O', ''][(example + i) % 3])
+      return { expected, predicted: expected.map((_, i) => (i === 4 ? '' : word())) }
+    })
+    const judged = (lines: any[]): string[][] =>
+      lines.flatMap(({ expected, predicted }) =>
+        expected.flatMap((name: string, i: number) => (name && predicted[i] ? [[name, predicted[i]]] : [])),
+      )
+    await isReplicated('accuracy', pairs, 6, (lines) =>
+      mean(judged(lines).map(([expected, predicted]) => Number(expected === predicted))),
+    )
+    // Every B-X is a span of one word.
+    await isReplicated('spanF1', pairs, 6, (lines) => {
+      const words = judged(lines)
+      const hits = words.filter(([expected, predicted]) => expected === 'B-X' && predicted === 'B-X').length
+      return (2 * hits) / words.flat().filter((word) => word === 'B-X').length
+    })
+    const tree = { expected: ['2:nsubj:pass', '0:root', '2:obj'], predicted: ['2:nsubj', '0:root', '2:obl'] }
+    const of = (metric: string) => (exampleScores(metric, [tree]) as ExampleScores).of(Int32Array.of(0))
+    assert.deepEqual([of('LAS'), of('UAS')], [2 / 3, 1])
+    assert.equal(exampleScores('CLAS', [tree]), undefined)
+  })
+
   it('is of the same examples only', async () => {
     const answers = (right: string) => () => ({ expected: [right], predicted: 'a', scores: {} })
     const [one] = pairsOf('same', 2, answers('a'))

@@ -25,6 +25,7 @@ import { softwareVersions, TrainingEvents } from '../lib/training/index.js'
 import { runHere } from './helpers/cli-here.js'
 import { runCli } from './helpers/cli-process.js'
 import { inShortestTurns } from './helpers/event-loop-turns.js'
+import { keepsScores } from './helpers/kept-scores.js'
 import { refuses } from './helpers/refuses.js'
 import {
   TREEBANK_WORDS,
@@ -230,8 +231,13 @@ describe('parsing tasks', function () {
     it('the loss falls to less than a tenth, LAS on held-out sentences is above 90', async () => {
       assert.ok(losses.length >= 80, `${losses.length}`)
       assert.ok(losses.at(-1)! < losses[0] / 10, `${losses[0]} ${losses.at(-1)}`)
-      const { tasks } = await evaluateCheckpoint(join(folder, 'run'))
+      const seen: TaskPrediction[] = []
+      const { tasks } = await evaluateCheckpoint(join(folder, 'run'), {
+        onTaskPrediction: (prediction) => void seen.push(prediction),
+      })
       assert.deepEqual(Object.keys(tasks[0].metrics), ['LAS', 'UAS', 'UPOS', 'CLAS'])
+      const { LAS, UAS } = tasks[0].metrics
+      keepsScores(seen, { LAS, UAS })
       for (const [name, value] of Object.entries(tasks[0].metrics)) assert.ok(value > 0.9, `${name} ${value}`)
       const { stdout } = await runCli(['evaluate', join(folder, 'run')])
       assert.match(stdout, /parsing +dev +\d+ +[\d.]+ +LAS [\d.]+ {2}UAS [\d.]+ {2}UPOS [\d.]+ {2}CLAS [\d.]+/)

@@ -1,12 +1,12 @@
 /** A metric from the predictions that an evaluation kept: of each example, or of any draw of them. */
 import {
-  f1Score,
   macroF1,
   matthews,
   pearson,
   rankingFigures,
   scoreSquad11,
   scoreSquad20,
+  spanFigures,
   spearman,
   type TaskPrediction,
 } from '../evaluation/index.js'
@@ -27,23 +27,24 @@ export type KeptPrediction = Pick<
 type Found = ExampleScores | { problem: string } | undefined
 
 /**
- * How one run scores under a metric. Undefined when the metric is none of a single class, number, ranking or answer an example; a
- * problem when the predictions lack what it needs.
+ * How one run scores under a metric. An example is what is drawn: a text or pair, a question, a sentence of tags or a tree. Undefined
+ * when the predictions do not tell the metric (CLAS, UPOS, the best threshold of SQuAD 2.0); a problem when they lack what it needs.
  */
 export function exampleScores(metric: string, predictions: readonly KeptPrediction[]): Found {
   const [first] = predictions
-  // Tags and trees are lists, too.
-  if (!first || Array.isArray(first.predicted)) return undefined
+  if (!first) return undefined
+  if (Array.isArray(first.predicted)) return ofWords(metric, predictions)
   if (Array.isArray(first.expected)) return ofAnswers(metric, predictions)
   if (typeof first.expected === 'number') return ofNumbers(metric, predictions)
   return RANKING_SCORES[metric] ? ofRankings(metric, predictions) : ofClasses(metric, predictions)
 }
 
+/** What is said and what is right of one class or tag, by name or number. */
+type Pair = readonly [expected: unknown, predicted: unknown]
+type ConfusionScore = (confusion: Float64Array, classes: number) => number
+
 /** Scores to which the order of the classes means nothing: names serve as numbers. */
-const CLASS_SCORES: Record<string, ((confusion: Float64Array, classes: number) => number) | undefined> = {
-  f1Macro: macroF1,
-  matthews,
-}
+const CLASS_SCORES: Record<string, ConfusionScore | undefined> = { f1Macro: macroF1, matthews }
 
 function ofClasses(metric: string, predictions: readonly KeptPrediction[]): Found {
   if (metric === 'accuracy') return meanOf(predictions.map((one) => Number(one.expected === one.predicted)))
@@ -51,31 +52,37 @@ function ofClasses(metric: string, predictions: readonly KeptPrediction[]): Foun
     if (!predictions.every(isNumbered)) return lacking('the numbers of their classes')
     // Of class 1, beside which all others are one.
     const isFirst = (index?: number) => Number(index === 1)
-    const pairs = predictions.map((one) => [isFirst(one.expectedIndex), isFirst(one.predictedIndex)] as const)
-    return ofConfusion(pairs, 2, f1Score)
+    return f1Of(predictions.map((one) => [isFirst(one.expectedIndex), isFirst(one.predictedIndex)]))
   }
   const score = CLASS_SCORES[metric]
-  if (!score) return undefined
-  const numbers = new Map<unknown, number>()
-  const numberOf = (name: unknown): number => {
-    if (!numbers.has(name)) numbers.set(name, numbers.size)
-    return numbers.get(name)!
-  }
-  const pairs = predictions.map((one) => [numberOf(one.expected), numberOf(one.predicted)] as const)
-  return ofConfusion(pairs, numbers.size, score)
+  return (
+    score &&
+    confusionOf(
+      predictions.map((one): Pair[] => [[one.expected, one.predicted]]),
+      score,
+    )
+  )
 }
 
-function ofConfusion(
-  pairs: readonly (readonly [expected: number, predicted: number])[],
-  classes: number,
-  score: (confusion: Float64Array, classes: number) => number,
-): ExampleScores {
-  const cells = Int32Array.from(pairs, ([expected, predicted]) => expected * classes + predicted)
+/** F1 = 2 · hits / (right ones + said ones), as a ratio of sums. 0 where neither occurs. */
+const f1Of = (pairs: readonly [expected: number, predicted: number][]): ExampleScores =>
+  ratioOf(pairs.map(([expected, predicted]) => [2 * expected * predicted, expected + predicted]))
+
+/** A score of the confusion matrix over all pairs of the drawn examples. */
+function confusionOf(pairs: readonly (readonly Pair[])[], score: ConfusionScore): ExampleScores {
+  const numbers = new Map([...new Set(pairs.flat(2))].map((name, number) => [name, number]))
+  const classes = numbers.size
+  // All examples' cells in one list, those of example i from place[i] on; lists of their own took eight times as long.
+  const cells = Int32Array.from(pairs.flat(), ([expected, predicted]) => {
+    return numbers.get(expected)! * classes + numbers.get(predicted)!
+  })
+  const place = new Int32Array(pairs.length + 1)
+  for (const [example, own] of pairs.entries()) place[example + 1] = place[example] + own.length
   const confusion = new Float64Array(classes * classes)
   return {
     of: (examples) => {
       confusion.fill(0)
-      for (const example of examples) confusion[cells[example]]++
+      for (const example of examples) for (let i = place[example]; i < place[example + 1]; i++) confusion[cells[i]]++
       return score(confusion, classes)
     },
   }
@@ -111,18 +118,79 @@ function ofRankings(metric: string, predictions: readonly KeptPrediction[]): Fou
   return meanOf(each)
 }
 
-const ANSWER_SCORES: Record<string, 'exactMatch' | 'f1' | undefined> = { exactMatch: 'exactMatch', f1: 'f1' }
+/** Over which questions each is a mean, and of what: of SQuAD 2.0 two are over those with or without an answer alone. */
+const ANSWER_SCORES: Record<string, { score: 'exactMatch' | 'f1'; of?: (hasAnswer: boolean) => boolean } | undefined> =
+  {
+    exactMatch: { score: 'exactMatch' },
+    f1: { score: 'f1' },
+    hasAnswerF1: { score: 'f1', of: (hasAnswer) => hasAnswer },
+    noAnswerAccuracy: { score: 'exactMatch', of: (hasAnswer) => !hasAnswer },
+  }
 
 function ofAnswers(metric: string, predictions: readonly KeptPrediction[]): Found {
-  const score = ANSWER_SCORES[metric]
-  if (!score) return undefined
+  const wanted = ANSWER_SCORES[metric]
+  if (!wanted) return undefined
   const each = predictions.map(({ predicted, expected, scores }) => {
     const answers = (expected as readonly string[]).map((text) => ({ text }))
     // SQuAD 2.0 has a score for "no answer", and other rules for answers without a word.
-    const score20 = scores !== undefined && 'noAnswer' in scores
-    return (score20 ? scoreSquad20 : scoreSquad11)([{ id: 'one', answers }], { one: predicted as string })[score]
+    const score = scores !== undefined && 'noAnswer' in scores ? scoreSquad20 : scoreSquad11
+    return score([{ id: 'one', answers }], { one: predicted as string })[wanted.score]
   })
-  return meanOf(each)
+  const { of } = wanted
+  if (!of) return meanOf(each)
+  return ratioOf(each.map((score, i) => (of((predictions[i].expected as string[]).length > 0) ? [score, 1] : [0, 0])))
+}
+
+/** Of one sentence: words, or spans, that are right, and all of them. */
+const WORD_SCORES: Record<
+  string,
+  ((expected: string[], predicted: string[]) => [right: number, all: number]) | undefined
+> = {
+  accuracy: (expected, predicted) => [rightOf(expected, predicted), expected.length],
+  spanF1: (expected, predicted) => {
+    const spans = spanFigures([expected], [predicted])
+    return [2 * spans.correct, spans.expected + spans.predicted]
+  },
+  UAS: (expected, predicted) => [rightOf(expected.map(headOf), predicted.map(headOf)), expected.length],
+  LAS: (expected, predicted) => [rightOf(expected.map(arcOf), predicted.map(arcOf)), expected.length],
+}
+
+const rightOf = (expected: readonly string[], predicted: readonly string[]): number =>
+  expected.filter((one, word) => one === predicted[word]).length
+const headOf = (word: string): string => word.split(':', 1)[0]
+/** Head and relation; subtypes do not count (CoNLL 2018). */
+const arcOf = (word: string): string => word.split(':', 2).join(':')
+
+/** Tags and trees. Words without a tag, or that the model does not see, have "" and are not judged. */
+function ofWords(metric: string, predictions: readonly KeptPrediction[]): Found {
+  const sentences = predictions.map((one) => {
+    const [expected, predicted] = [one.expected as string[], one.predicted as string[]]
+    const judged = expected.flatMap((name, word) => (name !== '' && predicted[word] !== '' ? [word] : []))
+    return [judged.map((word) => expected[word]), judged.map((word) => predicted[word])] as const
+  })
+  if (metric === 'f1Macro') {
+    return confusionOf(
+      sentences.map(([expected, predicted]) => expected.map((name, i): Pair => [name, predicted[i]])),
+      macroF1,
+    )
+  }
+  const score = WORD_SCORES[metric]
+  return score && ratioOf(sentences.map(([expected, predicted]) => score(expected, predicted)))
+}
+
+/** Sums of the drawn examples' parts, divided; 0 where there is nothing. */
+function ratioOf(parts: readonly (readonly [part: number, whole: number])[]): ExampleScores {
+  const [part, whole] = [0, 1].map((i) => Float64Array.from(parts, (one) => one[i]))
+  return {
+    of: (examples) => {
+      let [sum, all] = [0, 0]
+      for (const example of examples) {
+        sum += part[example]
+        all += whole[example]
+      }
+      return all === 0 ? 0 : sum / all
+    },
+  }
 }
 
 function meanOf(each: number[]): ExampleScores {
