@@ -1,7 +1,7 @@
 /** What every method of Model and Optimizer does idle, busy and after dispose(), and without memory. */
 import assert from 'node:assert/strict'
 import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { tmpdir, totalmem } from 'node:os'
 import { join } from 'node:path'
 import type { PackedBatch } from '../lib/data/packed-batch.js'
 import { counters, type HeadConfig, type Model } from '../lib/model/index.js'
@@ -222,6 +222,20 @@ describe('model', function () {
       const gradient = await model.readTensors('gradient', ['heads.mlm.transform.dense.weight'])
       assert.equal(normOf(...Object.values(gradient)), 0, 'the failed step dropped the gradients')
       assert.deepEqual(await (await model.step(batch(1))).read(), before)
+    })
+
+    it('logits of one and a half times the machine: OUT_OF_MEMORY before a page is touched', async () => {
+      const heads: HeadConfig[] = [{ name: 'mlm', kind: 'masked-lm', tap: { layer: 1 }, weight: 1 }]
+      const sizes = { vocabSize: 1e7, hiddenSize: 1, heads: 1, layers: 1, intermediateSize: 1, maxPositions: 8 }
+      const model = await make({}, sizes, heads)
+      const rows = Math.round((1.5 * totalmem()) / (sizes.vocabSize * Float32Array.BYTES_PER_ELEMENT))
+      const batch: PackedBatch = {
+        tokenIds: new Int32Array(4),
+        segmentIds: new Int32Array(4),
+        sequenceOffsets: Int32Array.of(0, 4),
+        labels: { mlm: { positions: new Int32Array(rows), labels: new Int32Array(rows) } },
+      }
+      await assert.rejects(model.headLogits(batch, 'mlm'), refuses('OUT_OF_MEMORY', 'smaller batches'))
     })
 
     it('memory that ends in the middle of a step, at ten places: the step after it is as before', async function () {

@@ -533,12 +533,19 @@ Napi::Value ModelHandle::dispose(const Napi::CallbackInfo& info) {
       const at::Device device = state->model ? state->model->parameters().device() : at::Device(at::kCPU);
       state->losses.clear();
       state->model.reset();
-      // What a training step kept for the next one is of no use to the models that remain.
-      release_cached_memory();
-      release_device_memory(device);
-      return [this](Napi::Env env) -> Napi::Value {
+      // A device in trouble may refuse to give memory back: the model is gone all the same.
+      std::exception_ptr refusal;
+      try {
+        // What a training step kept for the next one is of no use to the models that remain.
+        release_cached_memory();
+        release_device_memory(device);
+      } catch (...) {
+        refusal = std::current_exception();
+      }
+      return [this, refusal](Napi::Env env) -> Napi::Value {
         discount(env);
         thread_->stop();
+        if (refusal) std::rethrow_exception(refusal);
         return env.Undefined();
       };
     });

@@ -7,7 +7,7 @@
 
 #if defined(__linux__)
 #include <sys/mman.h>
-#include <unistd.h>
+#include <sys/sysinfo.h>
 #endif
 
 namespace strata {
@@ -24,14 +24,17 @@ size_t up(size_t bytes, size_t unit) { return (bytes + unit - 1) / unit * unit; 
 
 }  // namespace
 
-PageArena::PageArena(char* base, size_t bytes) : base_(base), bytes_(bytes), backed_(bytes / kHugePage, false) {
+PageArena::PageArena(char* base, size_t bytes, size_t memory)
+    : base_(base), bytes_(bytes), memory_(memory), backed_(bytes / kHugePage, false) {
   add_free(0, bytes);
 }
 
 void* PageArena::take(size_t bytes) {
   const std::lock_guard lock(mutex_);
-  if (bytes > bytes_) return nullptr;
+  // The reservation grants more than there is, and who touches that is killed: what cannot be held is refused here.
+  if (bytes > memory_) return nullptr;
   const size_t size = up(bytes, kGrain);
+  if (static_cast<size_t>(in_use_) + size > memory_) return nullptr;
   // The smallest extent that is large enough. The unused end of the reservation is the largest of all and so comes last.
   const auto found = by_size_.lower_bound({size, 0});
   if (found == by_size_.end()) return nullptr;
@@ -141,14 +144,16 @@ bool PageArena::make_writable(size_t end) {
 std::unique_ptr<PageArena> PageArena::reserve() {
   if (platform::has_memory_limit()) return nullptr;
   // Addresses cost nothing: four times the machine's memory leaves room for extents that no free one fits.
-  const auto memory = static_cast<size_t>(::sysconf(_SC_PHYS_PAGES)) * static_cast<size_t>(::sysconf(_SC_PAGE_SIZE));
+  struct sysinfo machine;
+  if (::sysinfo(&machine) != 0) return nullptr;
+  const size_t memory = (machine.totalram + machine.totalswap) * machine.mem_unit;
   const size_t wanted = up(std::max(4 * memory, size_t{64} << 30), kGrowth);
   // One huge page more, so that an aligned part can be cut out of it.
   void* raw = ::mmap(nullptr, wanted + kHugePage, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (raw == MAP_FAILED) return nullptr;
   char* base = reinterpret_cast<char*>(up(reinterpret_cast<uintptr_t>(raw), kHugePage));
   ::madvise(base, wanted, MADV_HUGEPAGE);
-  return std::unique_ptr<PageArena>(new PageArena(base, wanted));
+  return std::unique_ptr<PageArena>(new PageArena(base, wanted, memory));
 }
 
 #else

@@ -24,7 +24,7 @@ class PageArena {
   // Null where addresses can't be reserved: no Linux, or a limit on the process's memory, of which a reservation would take too much.
   static std::unique_ptr<PageArena> reserve();
 
-  // Null when there is no memory.
+  // Null when there is no memory: all that is handed out never exceeds what the machine has, swap included.
   void* take(size_t bytes);
   // False when the extent is not one of ours.
   bool give(void* data);
@@ -36,7 +36,7 @@ class PageArena {
   PageArena& operator=(const PageArena&) = delete;
 
  private:
-  PageArena(char* base, size_t bytes);
+  PageArena(char* base, size_t bytes, size_t memory);
 
   bool make_writable(size_t end);
   void mark_backed(size_t begin, size_t end);
@@ -49,6 +49,7 @@ class PageArena {
   // Places count in bytes from the base.
   char* const base_;
   const size_t bytes_;
+  const size_t memory_;
   std::mutex mutex_;
   size_t writable_ = 0;                           // places below are readable and writable
   std::vector<bool> backed_;                      // of each huge page: handed out since it was last given back to the system

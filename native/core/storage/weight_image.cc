@@ -218,9 +218,12 @@ std::shared_ptr<Image> image_of(const std::string& path, std::vector<ImageTensor
   if (auto image = own[layout.key].lock()) return image;
   const bool settled = file.find(" fresh") == std::string::npos;
   const std::string folder = settled ? registry() : "";
-  char prefix[40];
-  std::snprintf(prefix, sizeof prefix, "%016llx-", static_cast<unsigned long long>(hash(layout.key)));
-  const Descriptor held = folder.empty() ? Descriptor() : lock(folder + "/" + prefix + "lock");
+  const auto number = static_cast<unsigned long long>(hash(layout.key));
+  char prefix[40], lock_name[16];
+  std::snprintf(prefix, sizeof prefix, "%016llx-", number);
+  // Few files for all images, since they stay: who unlinked one could not know that nobody waits at it.
+  std::snprintf(lock_name, sizeof lock_name, "lock-%02llx", number & 0xff);
+  const Descriptor held = folder.empty() ? Descriptor() : lock(folder + "/" + lock_name);
   std::shared_ptr<Image> image = held ? find(folder, prefix, layout) : nullptr;
   if (!image) {
     image = make(path, file, tensors, layout);
