@@ -56,6 +56,12 @@ const part = (first: number, count: number) => ({
 })
 const DATA: ProbeData = { train: part(0, train), dev: part(train, dev), test: part(train + dev, test) }
 
+/** Each example is a unit and the next one's. */
+function paired({ rows, labels: own }: ProbeData['train']): ProbeData['train'] {
+  return { rows: Int32Array.from([...rows].flatMap((row, i) => [row, rows[(i + 1) % rows.length]])), labels: own }
+}
+const PAIRS = { train: paired(DATA.train), dev: paired(DATA.dev), test: paired(DATA.test), parts: 2 }
+
 /** ‖a − b‖ / ‖b‖. */
 function distance(a: ArrayLike<number>, b: ArrayLike<number>): number {
   let [difference, norm] = [0, 0]
@@ -210,13 +216,29 @@ describe('probing classifier', function () {
     }
   })
 
+  it('reads examples batch by batch from the file as it reads them from memory, one unit or two', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'stratabert-probe-'))
+    try {
+      const path = join(folder, 'features')
+      writeFileSync(path, Buffer.from(values.buffer))
+      await using mapped = await Probe.open({ units: UNITS, layers, width, path })
+      const mlp = { classes, l2: [1e-4, 1e-2], learningRate: 0.02, epochSize: 2, tenacity: 1, maxEpochs: 10, seed: 5 }
+      for (const data of [DATA, PAIRS]) {
+        const [held, read] = await Promise.all(
+          [undefined, 0].map(async (heldBytes) => [
+            ...(await mapped.mlp(data, [0, 2], [0, 1, 2], { ...mlp, heldBytes })),
+            await mapped.logisticMix(data, [0, 1, 2], { classes, l2: [1e-3, 1e-2], heldBytes }),
+          ]),
+        )
+        assert.deepEqual(read, held)
+      }
+    } finally {
+      rmSync(folder, { recursive: true, force: true })
+    }
+  })
+
   it('takes two units an example side by side', async () => {
-    const pairs = ({ rows, labels: own }: ProbeData['train']) => ({
-      rows: Int32Array.from([...rows].flatMap((row, index) => [row, rows[(index + 1) % rows.length]])),
-      labels: own,
-    })
-    const data = { train: pairs(DATA.train), dev: pairs(DATA.dev), test: pairs(DATA.test), parts: 2 }
-    const { weights, grid } = await probe.logistic(data, 2, { classes, l2: [1e-3], keepWeights: true })
+    const { weights, grid } = await probe.logistic(PAIRS, 2, { classes, l2: [1e-3], keepWeights: true })
     assert.equal(weights!.length, classes * 2 * width)
     // The first unit alone tells as much and more: the optimum lies below that of one unit.
     assert.ok(grid[0].loss < golden.logistic[2][1].loss)

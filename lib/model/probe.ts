@@ -66,6 +66,11 @@ export interface LogisticProbeOptions {
   maxIterations?: number
   /** Returns the weights too; default false. */
   keepWeights?: boolean
+  /**
+   * Of a mix: bytes that the examples of all layers may take in memory, of each split; more are read from the features batch by batch. Default
+   * 512 MiB.
+   */
+  heldBytes?: number
 }
 
 export interface LogisticProbeResult {
@@ -104,6 +109,11 @@ export interface MlpProbeOptions {
   /** Of Adam; default 1e-3. */
   learningRate?: number
   keepWeights?: boolean
+  /**
+   * Bytes that the examples of all layers may take in memory, of each split; more are read from the features batch by batch. Default
+   * 512 MiB.
+   */
+  heldBytes?: number
   /** First weights (hidden, H), (hidden), (C, hidden), (C) in place of drawn ones. */
   start?: readonly Float32Array[]
   /** Order of the training examples, epoch by epoch (maxEpochs · N), in place of drawn ones. */

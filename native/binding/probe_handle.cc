@@ -62,6 +62,7 @@ LogisticSettings logistic_settings(const Napi::Object& object) {
   settings.tolerance = number_field(object, "tolerance", settings.tolerance);
   settings.max_iterations = integer_field(object, "maxIterations", settings.max_iterations);
   settings.keep_weights = boolean_field(object, "keepWeights", false);
+  settings.held_bytes = integer_field(object, "heldBytes", settings.held_bytes);
   return settings;
 }
 
@@ -79,6 +80,7 @@ MlpSettings mlp_settings(const Napi::Object& object) {
   settings.max_epochs = integer_field(object, "maxEpochs", settings.max_epochs);
   settings.learning_rate = number_field(object, "learningRate", settings.learning_rate);
   settings.keep_weights = boolean_field(object, "keepWeights", false);
+  settings.held_bytes = integer_field(object, "heldBytes", settings.held_bytes);
   if (const Napi::Value start = object.Get("start"); start.IsArray()) {
     const Napi::Array array = start.As<Napi::Array>();
     for (uint32_t i = 0; i < array.Length(); ++i) settings.start.push_back(flat_tensor(array.Get(i), "start"));

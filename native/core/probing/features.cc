@@ -61,15 +61,18 @@ ProbeFeatures::~ProbeFeatures() {
   if (mapped_ != nullptr) platform::unmap(mapped_, mapped_bytes_);
 }
 
-at::Tensor ProbeFeatures::gather(const std::vector<int32_t>& rows, int64_t parts, int64_t layer) const {
-  if (layer < 0 || layer >= layers_) fail("BAD_ARGUMENT", "layer ", layer, " was asked for; the features hold ", layers_, " (from 0)");
+at::Tensor ProbeFeatures::gather(const std::vector<int32_t>& rows, int64_t parts, const std::vector<int64_t>& layers) const {
+  for (const int64_t layer : layers)
+    if (layer < 0 || layer >= layers_) fail("BAD_ARGUMENT", "layer ", layer, " was asked for; the features hold ", layers_, " (from 0)");
   const auto count = static_cast<int64_t>(rows.size());
   for (int64_t i = 0; i < count; ++i)
     if (rows[i] < 0 || rows[i] >= units_) fail("BAD_ARGUMENT", "rows[", i, "] is ", rows[i], "; 0 to ", units_ - 1, " was expected");
-  at::Tensor gathered = at::empty({count / parts, parts * width_}, at::kFloat);
+  at::Tensor gathered = at::empty({static_cast<int64_t>(layers.size()), count / parts, parts * width_}, at::kFloat);
   float* out = gathered.mutable_data_ptr<float>();
   for (int64_t i = 0; i < count; ++i) {
-    std::memcpy(out + i * width_, data_ + (rows[i] * layers_ + layer) * width_, static_cast<size_t>(width_) * sizeof(float));
+    for (size_t j = 0; j < layers.size(); ++j)
+      std::memcpy(out + (static_cast<int64_t>(j) * count + i) * width_, data_ + (rows[i] * layers_ + layers[j]) * width_,
+                  static_cast<size_t>(width_) * sizeof(float));
     // What was read stays in the page cache; this process need not hold it.
     if (mapped_ != nullptr && (i % kRowsHeld == kRowsHeld - 1 || i == count - 1)) platform::release_pages(mapped_, mapped_bytes_);
   }

@@ -23,8 +23,10 @@ class ProbeFeatures {
   int64_t layers() const { return layers_; }
   int64_t width() const { return width_; }
 
-  // One layer of N examples, (N, parts * H): each example is `parts` units side by side. Pages of a file are given back afterwards.
-  at::Tensor gather(const std::vector<int32_t>& rows, int64_t parts, int64_t layer) const;
+  // N examples on each of J layers, (J, N, parts * H): an example is `parts` units side by side. Pages of a file are given back afterwards.
+  at::Tensor gather(const std::vector<int32_t>& rows, int64_t parts, const std::vector<int64_t>& layers) const;
+  // On one layer, (N, parts * H).
+  at::Tensor gather(const std::vector<int32_t>& rows, int64_t parts, int64_t layer) const { return gather(rows, parts, std::vector<int64_t>{layer})[0]; }
 
  private:
   ProbeFeatures() = default;

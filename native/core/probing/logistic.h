@@ -8,7 +8,7 @@
 // intercept takes the shift) but makes Böhning's bound of the Hessian (1992) diagonal: with it as preconditioner some tens of L-BFGS
 // steps are enough where the raw features need hundreds.
 // Legend: N examples, H width, D = H + 1 (a column of ones for the intercept), C classes, A problems, J mixed layers.
-#include "core/probing/features.h"
+#include "core/probing/layer_rows.h"
 #include "core/probing/lbfgs.h"
 
 #include <vector>
@@ -21,6 +21,7 @@ struct LogisticSettings {
   double tolerance = 1e-8;
   int64_t max_iterations = 1000;
   bool keep_weights = false;
+  int64_t held_bytes = kHeldBytes;  // of a mix: examples of all layers that a split may take in memory
 };
 
 struct LogisticGridPoint {

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 
 namespace strata {
 namespace {
@@ -19,15 +20,72 @@ constexpr double kMixPenalty = 1e-3;
 // Of the mix's scalars, in the preconditioner.
 constexpr double kMixCurvature = 0.1;
 
-// A point is W (C · D) followed by the mix's scalars w (J).
+at::Tensor row_of(const std::vector<double>& values) {
+  at::Tensor row = at::empty({1, static_cast<int64_t>(values.size())}, at::kFloat);
+  std::copy(values.begin(), values.end(), row.mutable_data_ptr<float>());
+  return row;
+}
+
+// What brings layers of unlike spread and place together: each is centred on its own (the intercept takes the rest) and brought to their
+// mean spread, since else the penalty alone would choose the layer with the largest states.
+struct Levelling {
+  std::vector<double> scales;  // (J)
+  at::Tensor means_JH;         // of the states as they came
+
+  static Levelling of(const LayerRows& train) {
+    const int64_t mixed = train.layers(), examples = train.count();
+    const auto in_blocks = [&](const std::function<at::Tensor(const at::Tensor&)>& sum) {
+      at::Tensor total;
+      for (int64_t start = 0; start < examples; start += kRowsAtOnce) {
+        const at::Tensor part = sum(train.block(start, std::min(kRowsAtOnce, examples - start)).to(at::kDouble));
+        total = total.defined() ? total.add_(part) : part;
+      }
+      return total;
+    };
+    const at::Tensor means_JH = in_blocks([](const at::Tensor& rows_JnH) { return rows_JnH.sum(1); }).div_(static_cast<double>(examples));
+    const at::Tensor squares_J = in_blocks([&](const at::Tensor& rows_JnH) {
+      return (rows_JnH - means_JH.unsqueeze(1)).square_().sum(at::IntArrayRef{1, 2});
+    });
+    Levelling levelling{{}, means_JH.to(at::kFloat)};
+    double mean_spread = 0;
+    for (int64_t j = 0; j < mixed; ++j) {
+      const double variance = squares_J[j].item<double>() / static_cast<double>(examples * train.width());
+      levelling.scales.push_back(std::max(std::sqrt(variance), 1e-12));
+      mean_spread += levelling.scales.back() / static_cast<double>(mixed);
+    }
+    for (double& scale : levelling.scales) scale = mean_spread / scale;
+    return levelling;
+  }
+
+  // Σ_j share_j · scale_j · (h_j - mean_j), (n, H).
+  at::Tensor mixed(const at::Tensor& rows_JnH, const std::vector<double>& shares) const {
+    std::vector<double> factors;
+    for (size_t j = 0; j < shares.size(); ++j) factors.push_back(shares[j] * scales[j]);
+    const at::Tensor factors_1J = row_of(factors);
+    return at::mm(factors_1J, rows_JnH.flatten(1)).view({rows_JnH.size(1), rows_JnH.size(2)}).sub_(at::mm(factors_1J, means_JH));
+  }
+
+  // Of the plain average, all examples.
+  at::Tensor averages(const LayerRows& examples) const {
+    at::Tensor averages_NH = at::empty({examples.count(), examples.width()}, at::kFloat);
+    const std::vector<double> equal(scales.size(), 1 / static_cast<double>(scales.size()));
+    for (int64_t start = 0; start < examples.count(); start += kRowsAtOnce) {
+      const int64_t count = std::min(kRowsAtOnce, examples.count() - start);
+      averages_NH.narrow(0, start, count).copy_(mixed(examples.block(start, count), equal));
+    }
+    return averages_NH;
+  }
+};
+
+// A point is W (C · D), on the axes, followed by the mix's scalars w (J).
 class MixLogistic : public Objective {
  public:
-  MixLogistic(std::vector<at::Tensor> layers_ND, const std::vector<int32_t>& labels, int64_t classes)
-      : layers_(std::move(layers_ND)), labels_(labels), classes_(classes) {}
+  MixLogistic(const LayerRows& rows, const Levelling& levelling, const FeatureAxes& axes, const std::vector<int32_t>& labels, int64_t classes)
+      : rows_(rows), levelling_(levelling), axes_(axes), labels_(labels), classes_(classes) {}
 
-  void set_problem(double l2, const at::Tensor& variance_D, double curvature) {
-    inverse_ = inverse_curvature(variance_D, curvature, l2);
-    penalty_ = penalty_row(variance_D.size(0), l2);
+  void set_problem(double l2, double curvature) {
+    inverse_ = inverse_curvature(axes_.variance_D, curvature, l2);
+    penalty_ = penalty_row(axes_.variance_D.size(0), l2);
   }
 
   void evaluate(const std::vector<size_t>& problems, const std::vector<at::Tensor>& points, std::vector<double>& values,
@@ -47,9 +105,15 @@ class MixLogistic : public Objective {
     return kLongestMixStep / std::max(most, 1e-9);
   }
 
-  // Scores of rows of every layer, (n, C).
-  at::Tensor scores(const std::vector<at::Tensor>& layers_nD, const at::Tensor& point) const {
-    return at::mm(mixed_rows(layers_nD, shares(point)), weights_of(point).t());
+  int64_t count_right_on(const LayerRows& examples, const at::Tensor& point, const std::vector<int32_t>& labels, int32_t* predictions) const {
+    const Classifier classifier = classifier_of(point);
+    const std::vector<double> share = shares(point);
+    int64_t right = 0;
+    for (int64_t start = 0; start < examples.count(); start += kRowsAtOnce) {
+      const at::Tensor mixed_nH = levelling_.mixed(examples.block(start, std::min(kRowsAtOnce, examples.count() - start)), share);
+      right += count_right(classifier.scores(mixed_nH), labels.data() + start, predictions ? predictions + start : nullptr);
+    }
+    return right;
   }
 
   std::vector<double> shares(const at::Tensor& point) const {
@@ -57,47 +121,58 @@ class MixLogistic : public Objective {
     return {soft.const_data_ptr<double>(), soft.const_data_ptr<double>() + mixed()};
   }
 
+ private:
+  // W turned back from the axes: examples stay as they lie, whatever the axes are.
+  struct Classifier {
+    at::Tensor weights_CH, intercepts_C;
+    at::Tensor scores(const at::Tensor& rows_nH) const { return at::addmm(intercepts_C, rows_nH, weights_CH.t()); }
+  };
+
+  int64_t mixed() const { return rows_.layers(); }
   at::Tensor weights_of(const at::Tensor& point) const { return point.narrow(0, 0, point.size(0) - mixed()).view({classes_, -1}); }
 
- private:
-  int64_t mixed() const { return static_cast<int64_t>(layers_.size()); }
-
-  static at::Tensor mixed_rows(const std::vector<at::Tensor>& layers, const std::vector<double>& shares) {
-    at::Tensor sum = layers[0] * shares[0];
-    for (size_t j = 1; j < layers.size(); ++j) sum.add_(layers[j], shares[j]);
-    return sum;
+  Classifier classifier_of(const at::Tensor& point) const {
+    const at::Tensor weights_CD = weights_of(point);
+    const int64_t width = weights_CD.size(1) - 1;
+    return {at::mm(weights_CD.narrow(1, 0, width), axes_.turn_HH.t()), weights_CD.select(1, width)};
   }
 
   at::Tensor evaluate_one(const at::Tensor& point, double& value) const {
     const at::Tensor weights_CD = weights_of(point);
+    const Classifier classifier = classifier_of(point);
     const std::vector<double> share = shares(point);
-    const int64_t examples = layers_[0].size(0);
-    at::Tensor gradient_CD = at::zeros_like(weights_CD);
-    std::vector<double> pulls(share.size(), 0);  // dLoss / dshare
+    const int64_t examples = rows_.count();
+    at::Tensor turned_CH = at::zeros_like(classifier.weights_CH), intercepts_C = at::zeros_like(classifier.intercepts_C);
+    at::Tensor pulls_J = at::zeros({mixed()}, at::kDouble);  // dLoss / d(share · scale)
     for (int64_t start = 0; start < examples; start += kRowsAtOnce) {
-      std::vector<at::Tensor> rows;
-      for (const at::Tensor& layer : layers_) rows.push_back(layer.narrow(0, start, std::min(kRowsAtOnce, examples - start)));
-      const at::Tensor mixed_nD = mixed_rows(rows, share);
-      const at::Tensor delta_nC = softmax_gradient(at::mm(mixed_nD, weights_CD.t()), labels_.data() + start, 1, classes_, &value);
-      gradient_CD.addmm_(delta_nC.t(), mixed_nD);
-      const at::Tensor flowing = at::mm(delta_nC, weights_CD).flatten();
-      for (size_t j = 0; j < rows.size(); ++j) pulls[j] += at::dot(flowing, rows[j].flatten()).item<double>();
+      const at::Tensor rows_JnH = rows_.block(start, std::min(kRowsAtOnce, examples - start));
+      const at::Tensor mixed_nH = levelling_.mixed(rows_JnH, share);
+      const at::Tensor delta_nC = softmax_gradient(classifier.scores(mixed_nH), labels_.data() + start, 1, classes_, &value);
+      turned_CH.addmm_(delta_nC.t(), mixed_nH);
+      intercepts_C.add_(delta_nC.sum(0));
+      const at::Tensor flowing_nH = at::mm(delta_nC, classifier.weights_CH);
+      pulls_J.add_(at::mv(rows_JnH.flatten(1), flowing_nH.flatten()).sub_(at::mv(levelling_.means_JH, flowing_nH.sum(0))));
     }
     const auto count = static_cast<double>(examples);
+    const at::Tensor gradient_CD = at::cat({at::mm(turned_CH, axes_.turn_HH), intercepts_C.unsqueeze(1)}, 1);
     const at::Tensor pull = weights_CD * penalty_;
     value = value / count + 0.5 * (pull * weights_CD).sum(at::kDouble).item<double>();
     // Through the softmax: ds_j/dw_k = s_j (δ_jk - s_k).
+    std::vector<double> pulls;  // dLoss / dshare
+    for (size_t j = 0; j < share.size(); ++j) pulls.push_back(pulls_J.const_data_ptr<double>()[j] * levelling_.scales[j] / count);
     double mean = 0;
-    for (size_t j = 0; j < share.size(); ++j) mean += share[j] * pulls[j] / count;
+    for (size_t j = 0; j < share.size(); ++j) mean += share[j] * pulls[j];
     at::Tensor gradient_J = at::empty({mixed()}, at::kFloat);
-    for (size_t j = 0; j < share.size(); ++j) gradient_J.mutable_data_ptr<float>()[j] = static_cast<float>(share[j] * (pulls[j] / count - mean));
+    for (size_t j = 0; j < share.size(); ++j) gradient_J.mutable_data_ptr<float>()[j] = static_cast<float>(share[j] * (pulls[j] - mean));
     const at::Tensor scalars = point.narrow(0, point.size(0) - mixed(), mixed());
     gradient_J.add_(scalars, kMixPenalty);
     value += 0.5 * kMixPenalty * scalars.square().sum(at::kDouble).item<double>();
-    return at::cat({gradient_CD.div_(count).add_(pull).flatten(), gradient_J});
+    return at::cat({gradient_CD.div(count).add_(pull).flatten(), gradient_J});
   }
 
-  std::vector<at::Tensor> layers_;
+  const LayerRows& rows_;
+  const Levelling& levelling_;
+  const FeatureAxes& axes_;
   const std::vector<int32_t>& labels_;
   int64_t classes_;
   at::Tensor inverse_, penalty_;
@@ -111,65 +186,48 @@ LogisticResult fit_logistic_mix(const ProbeFeatures& features, const ProbeExampl
   check_examples(examples, features.units(), settings.classes);
   if (layers.empty()) fail("BAD_ARGUMENT", "layers is empty; a mix needs at least one");
   const int64_t classes = settings.classes, mixed = static_cast<int64_t>(layers.size());
-  // Layers of unlike spread are brought to their mean one: else the penalty alone would choose the layer with the largest states.
-  std::vector<double> scales;
-  double mean_spread = 0;
-  for (const int64_t layer : layers) {
-    const at::Tensor rows = features.gather(examples.train.rows, examples.parts, layer).to(at::kDouble);
-    scales.push_back(std::max((rows - rows.mean(0)).square().mean().sqrt().item<double>(), 1e-12));
-    mean_spread += scales.back() / static_cast<double>(mixed);
-  }
-  for (double& scale : scales) scale = mean_spread / scale;
-  const auto gathered = [&](const ProbeSplit& split, size_t j) { return features.gather(split.rows, examples.parts, layers[j]).mul_(scales[j]); };
-  // The axes are those of the plain average, where the search starts; each layer is centred on its own (the intercept takes the rest).
-  at::Tensor average_NH;
-  for (size_t j = 0; j < layers.size(); ++j) {
-    const at::Tensor rows = gathered(examples.train, j).div_(static_cast<double>(mixed));
-    average_NH = average_NH.defined() ? average_NH.add_(rows) : rows;
-  }
-  FeatureAxes axes = FeatureAxes::of(average_NH);
-  average_NH.reset();
-  std::vector<at::Tensor> train, dev, test;
-  for (size_t j = 0; j < layers.size(); ++j) {
-    const at::Tensor rows = gathered(examples.train, j);
-    axes.mean_H = rows.mean(0, false, at::kDouble).to(at::kFloat);
-    train.push_back(axes.applied(rows, false));
-    dev.push_back(axes.applied(gathered(examples.dev, j), false));
-    test.push_back(axes.applied(gathered(examples.test, j), false));
-  }
-  const int64_t width = train[0].size(1);
+  const auto rows_of = [&](const ProbeSplit& split) { return LayerRows(features, split, examples.parts, layers, settings.held_bytes); };
+  const LayerRows train = rows_of(examples.train), dev = rows_of(examples.dev), test = rows_of(examples.test);
+  const Levelling levelling = Levelling::of(train);
+  // The axes are those of the plain average, where the search starts.
+  at::Tensor average_NH = levelling.averages(train);
+  const FeatureAxes axes = FeatureAxes::of(average_NH);
+  const int64_t width = train.width() + 1;
   // The plain average by itself: where each search starts, and which strengths are worth one.
-  at::Tensor mean_ND = train[0] / static_cast<double>(mixed), mean_dev_ND = dev[0] / static_cast<double>(mixed);
-  for (size_t j = 1; j < train.size(); ++j) mean_ND.add_(train[j], 1 / static_cast<double>(mixed)), mean_dev_ND.add_(dev[j], 1 / static_cast<double>(mixed));
-  const auto starts = solve_logistic(mean_ND, examples.train.labels, axes.variance_D, settings);
-  mean_ND.reset();
-  const auto dev_accuracy = [&](const at::Tensor& scores) {
-    return static_cast<double>(count_right(scores, examples.dev.labels.data())) / static_cast<double>(examples.dev.count());
-  };
+  at::Tensor average_ND = axes.applied(average_NH, true);
+  average_NH.reset();
+  const auto starts = solve_logistic(average_ND, examples.train.labels, axes.variance_D, settings);
+  average_ND.reset();
+  const auto accuracy = [&](int64_t right) { return static_cast<double>(right) / static_cast<double>(examples.dev.count()); };
   std::vector<LogisticGridPoint> plain;
-  for (size_t i = 0; i < starts.size(); ++i)
-    plain.push_back({settings.l2[i], dev_accuracy(at::mm(mean_dev_ND, starts[i].point.view({classes, width}).t())), 0, 0, true});
+  {
+    const at::Tensor average_dev_ND = axes.applied(levelling.averages(dev), false);
+    for (size_t i = 0; i < starts.size(); ++i) {
+      const at::Tensor scores = at::mm(average_dev_ND, starts[i].point.view({classes, width}).t());
+      plain.push_back({settings.l2[i], accuracy(count_right(scores, examples.dev.labels.data())), 0, 0, true});
+    }
+  }
   std::vector<size_t> order = strongest_first(settings.l2);
   const auto middle = std::find(order.begin(), order.end(), best_on_dev(plain)) - order.begin();
   const std::vector<size_t> chosen(order.begin() + std::max<int64_t>(0, middle - 1),
                                    order.begin() + std::min<int64_t>(static_cast<int64_t>(order.size()), middle + 2));
 
-  MixLogistic objective(std::move(train), examples.train.labels, classes);
+  MixLogistic objective(train, levelling, axes, examples.train.labels, classes);
   LogisticResult result;
   std::vector<at::Tensor> points;
   for (const size_t i : chosen) {
-    objective.set_problem(row_penalty(settings, settings.l2[i]), axes.variance_D, flat_curvature(classes));
+    objective.set_problem(row_penalty(settings, settings.l2[i]), flat_curvature(classes));
     const at::Tensor start = at::cat({starts[i].point, at::zeros({mixed}, at::kFloat)});
     const LbfgsResult solved = minimize(objective, {start}, lbfgs_settings(settings, width))[0];
     points.push_back(solved.point);
-    result.grid.push_back({settings.l2[i], dev_accuracy(objective.scores(dev, solved.point)), solved.value, solved.iterations, solved.converged});
+    const int64_t right = objective.count_right_on(dev, solved.point, examples.dev.labels, nullptr);
+    result.grid.push_back({settings.l2[i], accuracy(right), solved.value, solved.iterations, solved.converged});
   }
   result.best = best_on_dev(result.grid);
   const at::Tensor best_point = points[result.best];
   result.shares = objective.shares(best_point);
   result.predictions.resize(examples.test.labels.size());
-  if (examples.test.count() > 0)
-    result.test_right = count_right(objective.scores(test, best_point), examples.test.labels.data(), result.predictions.data());
+  result.test_right = objective.count_right_on(test, best_point, examples.test.labels, result.predictions.data());
   return result;
 }
 

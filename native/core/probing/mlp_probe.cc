@@ -3,6 +3,7 @@
 #include "core/error.h"
 #include "core/parallel.h"
 #include "core/philox.h"
+#include "core/probing/layer_rows.h"
 #include "core/probing/softmax_gradient.h"
 
 #include <algorithm>
@@ -72,12 +73,6 @@ at::Tensor index_of(const std::vector<int64_t>& values) {
   at::Tensor tensor = at::empty({static_cast<int64_t>(values.size())}, at::kLong);
   std::copy(values.begin(), values.end(), tensor.mutable_data_ptr<int64_t>());
   return tensor;
-}
-
-at::Tensor stacked_layers(const ProbeFeatures& features, const ProbeSplit& split, int64_t parts, const std::vector<int64_t>& layers) {
-  std::vector<at::Tensor> gathered;
-  for (const int64_t layer : layers) gathered.push_back(features.gather(split.rows, parts, layer));
-  return at::stack(gathered);
 }
 
 struct Forward {
@@ -206,12 +201,13 @@ class Group {
   at::Tensor plain_index_, mix_places_;
 };
 
+constexpr int64_t kRowsAtOnce = 512;
+
 // Right answers of every problem under way.
-std::vector<int64_t> right_on(const Group& group, const at::Tensor& rows_LNH, const std::vector<int32_t>& labels) {
-  constexpr int64_t kRowsAtOnce = 512;
+std::vector<int64_t> right_on(const Group& group, const LayerRows& examples, const std::vector<int32_t>& labels) {
   std::vector<int64_t> right(static_cast<size_t>(group.problems()), 0);
-  for (int64_t start = 0; start < rows_LNH.size(1); start += kRowsAtOnce) {
-    const at::Tensor scores = group.forward(rows_LNH.narrow(1, start, std::min(kRowsAtOnce, rows_LNH.size(1) - start))).scores;
+  for (int64_t start = 0; start < examples.count(); start += kRowsAtOnce) {
+    const at::Tensor scores = group.forward(examples.block(start, std::min(kRowsAtOnce, examples.count() - start))).scores;
     for (size_t p = 0; p < right.size(); ++p) right[p] += count_right(scores.select(0, static_cast<int64_t>(p)), labels.data() + start);
   }
   return right;
@@ -271,8 +267,8 @@ std::vector<MlpResult> fit_mlp(const ProbeFeatures& features, const ProbeExample
   std::vector<int64_t> layer_places, mix_places;
   for (const int64_t layer : layers) layer_places.push_back(place_of(layer));
   for (const int64_t layer : mixed) mix_places.push_back(place_of(layer));
-  const at::Tensor train_LNH = stacked_layers(features, examples.train, examples.parts, gathered);
-  const at::Tensor dev_LNH = stacked_layers(features, examples.dev, examples.parts, gathered);
+  const LayerRows train(features, examples.train, examples.parts, gathered, settings.held_bytes);
+  const LayerRows dev(features, examples.dev, examples.parts, gathered, settings.held_bytes);
 
   Group group(settings, width, layer_places, mix_places);
   std::vector<Progress> progress(static_cast<size_t>(group.problems()));
@@ -290,10 +286,10 @@ std::vector<MlpResult> fit_mlp(const ProbeFeatures& features, const ProbeExample
         const std::vector<int64_t> chosen(order.begin() + start, order.begin() + std::min(count, start + settings.batch_size));
         std::vector<int32_t> labels;
         for (const int64_t i : chosen) labels.push_back(examples.train.labels[static_cast<size_t>(i)]);
-        group.step(train_LNH.index_select(1, index_of(chosen)), labels, settings, ++steps);
+        group.step(train.chosen(chosen), labels, settings, ++steps);
       }
     }
-    const std::vector<int64_t> rights = right_on(group, dev_LNH, examples.dev.labels);
+    const std::vector<int64_t> rights = right_on(group, dev, examples.dev.labels);
     std::vector<int64_t> kept;
     for (int64_t p = 0; p < group.problems(); ++p) {
       Progress& own = progress[static_cast<size_t>(group.numbers[static_cast<size_t>(p)])];
@@ -309,7 +305,6 @@ std::vector<MlpResult> fit_mlp(const ProbeFeatures& features, const ProbeExample
     if (static_cast<int64_t>(kept.size()) < group.problems()) group.keep(kept);
   }
 
-  const at::Tensor test_LNH = stacked_layers(features, examples.test, examples.parts, gathered);
   std::vector<MlpResult> results;
   const size_t strengths = settings.l2.size();
   for (size_t first = 0; first < progress.size(); first += strengths) {
@@ -322,20 +317,23 @@ std::vector<MlpResult> fit_mlp(const ProbeFeatures& features, const ProbeExample
     }
     const std::vector<at::Tensor>& weights = progress[first + result.best].weights;
     const size_t row = first / strengths;
-    at::Tensor rows;
+    std::vector<int64_t> read = mixed;
     if (row < layers.size()) {
-      rows = test_LNH.select(0, layer_places[row]);
+      read = {layers[row]};
     } else {
       const at::Tensor soft = at::softmax(weights[4].to(at::kDouble), 0);
       result.shares = {soft.const_data_ptr<double>(), soft.const_data_ptr<double>() + soft.numel()};
       result.gamma = weights[5].item<double>();
-      for (size_t j = 0; j < mix_places.size(); ++j) {
-        const at::Tensor part = test_LNH.select(0, mix_places[j]) * (result.gamma * result.shares[j]);
-        rows = rows.defined() ? rows + part : part;
-      }
     }
+    const LayerRows test(features, examples.test, examples.parts, read, settings.held_bytes);
     result.predictions.resize(examples.test.labels.size());
-    if (examples.test.count() > 0) result.test_right = count_right(scores_with(weights, rows), examples.test.labels.data(), result.predictions.data());
+    for (int64_t start = 0; start < test.count(); start += kRowsAtOnce) {
+      const at::Tensor rows_JnH = test.block(start, std::min(kRowsAtOnce, test.count() - start));
+      at::Tensor rows_nH = rows_JnH[0];
+      if (!result.shares.empty()) rows_nH = rows_nH * (result.gamma * result.shares[0]);
+      for (size_t j = 1; j < result.shares.size(); ++j) rows_nH.add_(rows_JnH[static_cast<int64_t>(j)], result.gamma * result.shares[j]);
+      result.test_right += count_right(scores_with(weights, rows_nH), examples.test.labels.data() + start, result.predictions.data() + start);
+    }
     if (settings.keep_weights)
       result.weights = {weights[0].t().contiguous(), weights[1].flatten(), weights[2].t().contiguous(), weights[3].flatten()};
     results.push_back(std::move(result));

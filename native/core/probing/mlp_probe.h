@@ -5,7 +5,7 @@
 // after max_epochs (SentEval's loop looks once more then); the weights of the best look count. All layers, mixes and strengths of l2 are trained side by side on the same
 // batches, each to its own end.
 // Legend: P problems, N examples, H width, M hidden units, C classes, B batch, J mixed layers.
-#include "core/probing/features.h"
+#include "core/probing/layer_rows.h"
 
 #include <vector>
 
@@ -22,6 +22,7 @@ struct MlpSettings {
   int64_t max_epochs = 200;
   double learning_rate = 1e-3;
   bool keep_weights = false;
+  int64_t held_bytes = kHeldBytes;  // examples of all layers that a split may take in memory
   // For tests: the first weights (M, H), (M), (C, M), (C) of every problem, and the order of the examples epoch by epoch.
   std::vector<at::Tensor> start;
   std::vector<int32_t> orders;
