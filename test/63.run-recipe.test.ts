@@ -12,7 +12,7 @@ import {
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Encoder } from '../lib/inference/index.js'
-import { readModelFolder } from '../lib/model/index.js'
+import { productRates, readModelFolder } from '../lib/model/index.js'
 import {
   evaluateCheckpoint,
   mergeValues,
@@ -25,6 +25,7 @@ import {
   runRecipe,
   type Values,
 } from '../lib/recipes/index.js'
+import { bf16Notes } from '../lib/recipes/precision-note.js'
 import { TrainingEvents } from '../lib/training/index.js'
 import { tinyValues, writeSmallCorpus } from './helpers/tiny-recipe.js'
 
@@ -48,6 +49,12 @@ describe('running a recipe', function () {
     whole = await runRecipe(await recipe(), { output: output('whole'), cacheDirectory })
   })
   after(() => rmSync(folder, { recursive: true, force: true }))
+
+  it('hints at bf16 where the processor is quicker at it, and only there', () => {
+    assert.match(bf16Notes({ fp32: 100, bf16: 250 }).join(), /multiplies bf16 2\.5 times as fast: --precision bf16/)
+    assert.deepEqual(bf16Notes({ fp32: 100, bf16: 120 }), [])
+    for (const rate of Object.values(productRates())) assert.ok(rate > 0.1 && rate < 1e6, `${rate} GFLOP/s`)
+  })
 
   it('trains to its budget and scores every head at its own layer', () => {
     assert.deepEqual([whole.status, whole.state.step], ['completed', 6])

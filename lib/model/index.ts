@@ -25,6 +25,8 @@ export {
   type DeviceMemory,
   deviceMemory,
   hasFlashAttention,
+  type ProductRates,
+  productRates,
 } from './native.js'
 export {
   type AdamaxOptions,

@@ -90,6 +90,7 @@ interface ModelAddon extends NativeCore {
   prepareExit(): void
   deviceMemory(device: string, resetPeak: boolean): DeviceMemory
   flashAttention(device: string): boolean
+  productRates(): ProductRates
 }
 
 /** What is alive in the native part, over all threads of the process. */
@@ -116,6 +117,11 @@ export interface DeviceMemory {
   cachedBytes: number
   /** Of the whole device. */
   totalBytes: number
+}
+
+export interface ProductRates {
+  fp32: number
+  bf16: number
 }
 
 let watchesExit = false
@@ -150,6 +156,11 @@ export function deviceMemory(device: string, options: { resetPeak?: boolean } = 
 /** Whether attention without dropout runs on libtorch's packed flash kernel on this device in bf16 and fp16. */
 export function hasFlashAttention(device: string): boolean {
   return modelAddon(device).addon.flashAttention(device)
+}
+
+/** 10⁹ operations a second of a linear layer of BERT-base on this machine's processor, measured now in some 20 ms. */
+export function productRates(): ProductRates {
+  return modelAddon('auto').addon.productRates()
 }
 
 /** A native error as {@link StrataError}; any other value as it is. */

@@ -35,6 +35,7 @@ import { leftOutNotes } from './left-out.js'
 import { modelConfigOf } from './model-of-recipe.js'
 import { checkResumedRecipe } from './open-recipe.js'
 import { type PenaltyTrial, searchPenalty } from './penalty-search.js'
+import { precisionNotes } from './precision-note.js'
 import { recipeSource } from './pretraining-sources.js'
 import { FROZEN_BY_PRUNING, penaltyOf, pruningSchedule, searchesPenalty } from './pruning-of-recipe.js'
 import { savedTask, shapeOf } from './recipe-tasks.js'
@@ -111,6 +112,7 @@ export async function runRecipe(asked: ResolvedRecipe, options: RunRecipeOptions
       ...data.notes,
       ...leftOutNotes(recipe, data),
       ...penaltyNotes,
+      ...(before ? [] : precisionNotes(asked, model)),
       ...notes,
       ...run.removedLeftovers.map((path) => `${path} was unfinished and is removed`),
     ]

@@ -26,7 +26,7 @@ export {
   loadRuntime,
   resolveDevice,
 } from './load-core.js'
-export type { MachineFacts } from './machine.js'
+export { type MachineFacts, multipliesBf16 } from './machine.js'
 export type { LibtorchFlavour } from './manifest.js'
 export type { NativeCore } from './native-core.js'
 export { packageRoot } from './package-root.js'

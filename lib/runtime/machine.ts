@@ -44,7 +44,7 @@ export function machineFacts(): MachineFacts {
     node: process.version,
     cpu: cpus()[0]?.model.trim() ?? 'unknown',
     cpuFeatures,
-    nativeBf16: NATIVE_BF16.some((feature) => cpuFeatures.includes(feature)),
+    nativeBf16: multipliesBf16(cpuFeatures),
     threads: { available: availableParallelism(), cgroupLimit: cgroupThreads() },
     memory: { totalBytes: totalmem(), cgroupLimitBytes: cgroupMemory(totalmem()) },
     tools: {
@@ -57,6 +57,11 @@ export function machineFacts(): MachineFacts {
     },
     nvidiaDriver: firstLine('nvidia-smi', ['--query-gpu=driver_version,name', '--format=csv,noheader']),
   }
+}
+
+/** Whether the processor multiplies bfloat16 itself. */
+export function multipliesBf16(cpuFeatures: readonly string[] = processorFeatures()): boolean {
+  return NATIVE_BF16.some((feature) => cpuFeatures.includes(feature))
 }
 
 function processorFeatures(): string[] {

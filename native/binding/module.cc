@@ -100,6 +100,7 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   exports.Set("deviceMemory", Napi::Function::New(env, read_device_memory));
   exports.Set("flashAttention", Napi::Function::New(env, flash_attention));
   exports.Set("floatProducts", Napi::Function::New(env, float_products_name));
+  exports.Set("productRates", Napi::Function::New(env, product_rates));
   exports.Set("compareFloatProducts", Napi::Function::New(env, compare_float_products));
   exports.Set("cudaDeviceCount", Napi::Function::New(env, cuda_device_count));
   exports.Set("torchVersion", STRATABERT_TORCH_VERSION);
