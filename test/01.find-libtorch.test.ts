@@ -8,11 +8,13 @@ import {
   findLibtorch,
   inspectTree,
   libtorchNotFound,
+  replaceTree,
 } from '../lib/runtime/find-libtorch.js'
 import { cacheDirectory, libraryProblem } from '../lib/runtime/platform.js'
 import { parseTorchVersion, readTreeVersion } from '../lib/runtime/versions.js'
 import { fakeTree, temporaryFolder } from './helpers/fake-libtorch.js'
 
+const LINUX = { platform: 'linux', arch: 'x64', musl: false, glibc: '2.36', node: '22.1.0' }
 const HERE = `${process.platform}-${process.arch}`
 
 describe('finding libtorch', () => {
@@ -80,6 +82,16 @@ describe('finding libtorch', () => {
     assert.match(
       libtorchNotFound(stopped.attempts).message,
       /nowhere : the folder does not exist[\s\S]*stops at STRATABERT_LIBTORCH/,
+    )
+    // What is installed elsewhere is not looked at while the wrong choice stands.
+    assert.match(
+      libtorchNotFound(stopped.attempts, LINUX).message,
+      /1\. Correct STRATABERT_LIBTORCH, or unset it: [^\n]*\n {2}2\. Where none is found then, install it[^\n]*\n {2}3\. Or then use Python's/,
+    )
+    const { attempts } = findLibtorch({ ...wrong, libtorch: at('nowhere') })
+    assert.match(
+      libtorchNotFound(attempts, LINUX).message,
+      /1\. Correct the option 'libtorch', or leave it away: then STRATABERT_LIBTORCH/,
     )
     delete wrong.environment!.STRATABERT_LIBTORCH
     wrong.environment!.LIBTORCH = at('nowhere')
@@ -225,6 +237,22 @@ What to do:
   3. Or use Python's: LIBTORCH_USE_PYTORCH=1 with torch 2.11 … 2.14 (STRATABERT_PYTHON names the interpreter)
   4. See what was found: npx stratabert doctor`,
     )
+  })
+
+  it('says how a tree of each place is made whole', () => {
+    const tree = { directory: '/t', version: '2.13.0+cu130', minor: '2.13', flavour: 'cpu' } as const
+    assert.match(replaceTree({ ...tree, source: 'cache' }), /libtorch install --force$/)
+    assert.match(
+      replaceTree({ ...tree, version: '2.12.1', flavour: 'cuda', source: 'cache' }),
+      /--force --torch-version 2\.12\.1 --flavour cu130$/,
+    )
+    for (const source of ['option', 'STRATABERT_LIBTORCH', 'LIBTORCH'] as const)
+      assert.match(
+        replaceTree({ ...tree, source }),
+        new RegExp(`^replace /t, which .*${source === 'option' ? 'libtorch' : source}`),
+      )
+    assert.match(replaceTree({ ...tree, source: 'python' }), /torch==2\.13\.0; or unset LIBTORCH_USE_PYTORCH/)
+    assert.match(replaceTree({ ...tree, source: 'system' }), /^replace \/t, or install one that is found before it/)
   })
 
   it('calls a wrong version of an explicit choice by its code', () => {

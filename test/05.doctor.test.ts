@@ -4,7 +4,7 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { cpus } from 'node:os'
 import { dirname, join } from 'node:path'
 import { cgroupFreeMemory, cgroupMemory, cgroupThreads, limitThreads } from '../lib/runtime/cgroup.js'
-import { type Diagnosis, loadCore } from '../lib/runtime/index.js'
+import { type Diagnosis, diagnose, loadCore } from '../lib/runtime/index.js'
 import { programArguments } from '../lib/runtime/program.js'
 import { fakeTree, temporaryFolder } from './helpers/fake-libtorch.js'
 
@@ -136,6 +136,29 @@ describe('doctor and libtorch commands', function () {
     assert.equal(usable, false)
     assert.equal(problems.length, 1)
     assert.match(problems[0].problem, /addon|cannot be loaded/)
+    assert.doesNotMatch(`${problems[0].problem}${problems[0].remedy}`, /\n|doctor/)
+  })
+
+  it('doctor names the variable that is wrong, not an installation that it would pass over', () => {
+    const addons = join(folder.path, 'no-addons')
+    mkdirSync(addons)
+    const wrong = { STRATABERT_LIBTORCH: join(folder.path, 'nowhere'), STRATABERT_ADDONS: addons }
+    const before = Object.keys(wrong).map((name) => [name, process.env[name]] as const)
+    Object.assign(process.env, wrong)
+    const { usable, problems, addons: found } = diagnose()
+    for (const [name, value] of before) {
+      if (value === undefined) delete process.env[name]
+      else process.env[name] = value
+    }
+    assert.equal(usable, false)
+    assert.match(problems[0].remedy, /^correct STRATABERT_LIBTORCH, or unset it/)
+    const boot = problems.at(-1)!
+    assert.equal(boot.problem, `addon boot: the addon 'boot' is missing (looked in ${join(addons, 'boot')})`)
+    assert.equal(`addon boot: ${found[0].problem}`, boot.problem)
+    assert.match(
+      boot.remedy,
+      new RegExp(`^correct STRATABERT_ADDONS, which is ${addons}, or unset it.* -- --addons ${addons}$`),
+    )
   })
 
   it('libtorch path prints the folder alone, or every attempt and exit code 2', () => {

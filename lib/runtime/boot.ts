@@ -11,6 +11,7 @@ import {
   systemFacts,
   systemProblem,
 } from './system-problem.js'
+import { ASK_DOCTOR, whatToDo } from './what-to-do.js'
 
 /** What the NVIDIA driver says about itself through libcuda.so.1 (nvcuda.dll on Windows). */
 export interface CudaDriver {
@@ -93,17 +94,30 @@ export function addonMinors(): string[] {
   return minors.sort((a, b) => Number(b.split('.')[1]) - Number(a.split('.')[1]))
 }
 
-function nextSteps(name: string, facts: SystemFacts): string {
-  const [newest] = addonMinors()
+/**
+ * What brings an addon that is missing or does not load, best first; empty where nothing does. `tools`: what has to be installed to compile.
+ * While STRATABERT_ADDONS is set, nothing that is built or installed elsewhere is looked at.
+ */
+export function addonSteps(name: string, facts: SystemFacts = systemFacts(), tools = ''): string[] {
+  if (systemProblem(facts) !== null) return []
+  const named = process.env.STRATABERT_ADDONS
+  const steps = named
+    ? [`correct STRATABERT_ADDONS, which is ${named}, or unset it: then the package's own addons are loaded`]
+    : []
+  const minors = addonMinors()
   const minor = /^torch-(.+)$/.exec(name)?.[1]
-  const steps: string[] = []
-  if (systemProblem(facts) === null) {
-    if (existsSync(join(packageRoot, 'CMakeLists.txt'))) {
-      steps.push(`Compile it: npm run build:native${minor ? ` -- --torch-version ${minor}` : ''}`)
-    } else if (newest)
-      steps.push(`Use a libtorch that an addon is here for: npx stratabert libtorch install --torch-version ${newest}`)
-    else if (isPrebuilt(facts)) steps.push('Install the package again: npm install stratabert')
+  if (existsSync(join(packageRoot, 'CMakeLists.txt'))) {
+    const options = [...(minor ? ['--torch-version', minor] : []), ...(named ? ['--addons', named] : [])]
+    const command = ['npm run build:native', ...(options.length > 0 ? ['--', ...options] : [])].join(' ')
+    steps.push(`${tools ? `install ${tools}, then ` : ''}compile it: ${command}`)
+  } else if (minor && minors.length > 0 && !minors.includes(minor)) {
+    steps.push(`use a libtorch that an addon is here for: npx stratabert libtorch install --torch-version ${minors[0]}`)
+  } else if (isPrebuilt(facts) && !named) {
+    steps.push('install the package again; in a bundled program, keep stratabert out of the bundle (docs/install.md)')
   }
-  steps.push('See what was found: npx stratabert doctor')
-  return `What to do:\n${steps.map((step, i) => `  ${i + 1}. ${step}`).join('\n')}`
+  return steps
+}
+
+function nextSteps(name: string, facts: SystemFacts): string {
+  return whatToDo([...addonSteps(name, facts), ASK_DOCTOR])
 }

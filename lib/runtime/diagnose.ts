@@ -1,9 +1,16 @@
 /** Everything `doctor` says: the machine, libtorch and the addons, and what to do about each problem. */
 import { spawnSync } from 'node:child_process'
-import { existsSync, readFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { addonMinors, loadBoot, resolveAddon } from './boot.js'
-import { findLibtorch, type LibtorchAttempt, type LibtorchTree } from './find-libtorch.js'
+import { addonSteps, loadBoot, resolveAddon } from './boot.js'
+import {
+  correctChoice,
+  findLibtorch,
+  type LibtorchAttempt,
+  type LibtorchTree,
+  replaceTree,
+  wrongChoice,
+} from './find-libtorch.js'
 import { type MachineFacts, machineFacts } from './machine.js'
 import type { FloatProducts } from './native-core.js'
 import { packageRoot } from './package-root.js'
@@ -54,9 +61,10 @@ export function diagnose(): Diagnosis {
   const [problem, remedy] = systemProblem(systemFacts())?.split(': ') ?? []
   if (problem) problems.push({ problem, remedy, blocking: true })
   if (!libtorch.tree) {
+    const choice = wrongChoice(libtorch.attempts)
     problems.push({
       problem: 'no usable libtorch was found (see the attempts)',
-      remedy: 'npx stratabert libtorch install, or set STRATABERT_LIBTORCH',
+      remedy: choice ? correctChoice(choice) : 'npx stratabert libtorch install, or set STRATABERT_LIBTORCH',
       blocking: true,
     })
     if (!machine.tools.pip) {
@@ -70,22 +78,14 @@ export function diagnose(): Diagnosis {
   }
   const wanted = ['boot', ...(libtorch.tree ? [`torch-${libtorch.tree.minor}`] : [])]
   const addons = wanted.map((name) => checkAddon(name))
-  for (const addon of addons) {
-    if (!addon.problem) continue
-    const compile = existsSync(join(packageRoot, 'CMakeLists.txt'))
-    const missing = [!machine.tools.compiler && 'a C++20 compiler', !machine.tools.cmake && 'CMake']
-      .filter(Boolean)
-      .join(' and ')
-    const others = addonMinors()
-    problems.push({
-      problem: `addon ${addon.name}: ${addon.problem}`,
-      remedy: compile
-        ? `${missing ? `install ${missing}, then ` : ''}npm run build:native`
-        : others.length > 0
-          ? `install a libtorch that an addon exists for: npx stratabert libtorch install --torch-version ${others[0]}`
-          : `no prebuilt addon for ${machine.platform}: build it from the repository`,
-      blocking: true,
-    })
+  const tools = [!machine.tools.compiler && 'a C++20 compiler', !machine.tools.cmake && 'CMake']
+    .filter(Boolean)
+    .join(' and ')
+  const addonRemedy = (name: string): string =>
+    addonSteps(name, systemFacts(), tools).join('; or ') ||
+    `no prebuilt addon for ${machine.platform}: build it from the repository`
+  for (const { name, problem } of addons) {
+    if (problem) problems.push({ problem: `addon ${name}: ${problem}`, remedy: addonRemedy(name), blocking: true })
   }
 
   const blocked = problems.some(({ blocking }) => blocking)
@@ -93,13 +93,13 @@ export function diagnose(): Diagnosis {
   if (probe && !probe.ok) {
     const addon = probe.code === 'ADDON_NOT_FOUND' || probe.code === 'LIBTORCH_VERSION'
     problems.push({
-      problem: probe.message ?? 'libtorch does not load',
+      problem: firstLine(probe.message ?? 'libtorch does not load'),
       remedy:
         probe.code === 'BAD_ARGUMENT'
           ? 'correct the environment variable, or unset it (docs/environment.md)'
           : addon
-            ? 'npm run build:native (in a checkout), else install the package again'
-            : 'npx stratabert libtorch install --force',
+            ? addonRemedy(wanted[1])
+            : replaceTree(libtorch.tree!),
       blocking: true,
     })
   }
@@ -134,8 +134,13 @@ function checkAddon(name: string): Diagnosis['addons'][number] {
     if (name === 'boot') loadBoot()
     return { name, path, problem: null }
   } catch (error) {
-    return { name, path: null, problem: (error as Error).message }
+    return { name, path: null, problem: firstLine((error as Error).message) }
   }
+}
+
+/** The rest of a loading error is its own advice, which would send the reader here. */
+function firstLine(message: string): string {
+  return message.split('\n', 1)[0]
 }
 
 function runProbe(): ProbeResult {

@@ -17,6 +17,7 @@ import {
   readTreeVersion,
   SUPPORTED_MINORS,
 } from './versions.js'
+import { ASK_DOCTOR, whatToDo } from './what-to-do.js'
 
 export type LibtorchSource = 'option' | 'STRATABERT_LIBTORCH' | 'LIBTORCH' | 'python' | 'cache' | 'system'
 
@@ -217,29 +218,63 @@ export function describeAttempts(attempts: LibtorchAttempt[]): string {
     .join('\n')
 }
 
+/** The user's plain wish that was wrong and ended the search; null when the search went on to the last place. */
+export function wrongChoice(attempts: LibtorchAttempt[]): 'option' | 'STRATABERT_LIBTORCH' | null {
+  const last = attempts.at(-1)
+  return last?.problem && (last.source === 'option' || last.source === 'STRATABERT_LIBTORCH') ? last.source : null
+}
+
+/** What to do about a wrong choice. Nothing else helps: the places behind it are not asked while it stands. */
+export function correctChoice(choice: 'option' | 'STRATABERT_LIBTORCH'): string {
+  return choice === 'option'
+    ? "correct the option 'libtorch', or leave it away: then STRATABERT_LIBTORCH, LIBTORCH and the cache are searched"
+    : 'correct STRATABERT_LIBTORCH, or unset it: then LIBTORCH and the cache are searched'
+}
+
+/** How a tree that was found and cannot be loaded is made whole; a copy that the search does not reach would change nothing. */
+export function replaceTree({ source, directory, version, flavour }: LibtorchTree): string {
+  const release = version.split('+')[0]
+  const options = `${release === DEFAULT_TORCH_VERSION ? '' : ` --torch-version ${release}`}${flavour === 'cuda' ? ' --flavour cu130' : ''}`
+  switch (source) {
+    case 'cache':
+      return `fetch a fresh copy: npx stratabert libtorch install --force${options}`
+    case 'python':
+      return `install Python's torch again: pip install --force-reinstall torch==${release}; or unset LIBTORCH_USE_PYTORCH`
+    case 'system':
+      return `replace ${directory}, or install one that is found before it: npx stratabert libtorch install${options}`
+    case 'option':
+      return `replace ${directory}, which the option 'libtorch' names, or leave the option away`
+    default:
+      return `replace ${directory}, which ${source} names, or unset ${source}`
+  }
+}
+
 /** LIBTORCH_NOT_FOUND with every attempt and what to do next. */
 export function libtorchNotFound(attempts: LibtorchAttempt[], facts: SystemFacts = systemFacts()): StrataError {
-  const last = attempts.at(-1)
-  const stopped =
-    last && (last.source === 'option' || last.source === 'STRATABERT_LIBTORCH')
-      ? `\nThe search stops at ${last.source}: it is an explicit choice.`
-      : ''
+  const choice = wrongChoice(attempts)
+  const stopped = choice ? `\nThe search stops at ${choice}: it is an explicit choice.` : ''
   const wrongVersion = attempts.some(({ problem }) => problem?.includes('supported are'))
-  const pinned = libtorchManifest.builds.some(({ platform }) => platform === `${facts.platform}-${facts.arch}`)
+  const platform = `${facts.platform}-${facts.arch}`
+  const pinned = libtorchManifest.builds.some((build) => build.platform === platform)
+  const install = pinned
+    ? 'install it: npx stratabert libtorch install   (about 540 MB; --flavour cu130 for an NVIDIA GPU)'
+    : `no download is pinned for ${platform}: install Python's torch (pip install torch==${DEFAULT_TORCH_VERSION}) and use step 3`
+  const python = `use Python's: LIBTORCH_USE_PYTORCH=1 with torch ${SUPPORTED_MINORS[0]} … ${SUPPORTED_MINORS.at(-1)} (STRATABERT_PYTHON names the interpreter)`
   const steps = [
-    pinned
-      ? 'Install it: npx stratabert libtorch install   (about 540 MB; --flavour cu130 for an NVIDIA GPU)'
-      : `No download is pinned for ${facts.platform}-${facts.arch}: install Python's torch (pip install torch==${DEFAULT_TORCH_VERSION}) and use step 3`,
-    'Or name a libtorch you have: STRATABERT_LIBTORCH=/path/to/libtorch (the folder with lib/ and version.py or build-version)',
-    `Or use Python's: LIBTORCH_USE_PYTORCH=1 with torch ${SUPPORTED_MINORS[0]} … ${SUPPORTED_MINORS.at(-1)} (STRATABERT_PYTHON names the interpreter)`,
-    'See what was found: npx stratabert doctor',
+    ...(choice
+      ? [correctChoice(choice), `where none is found then, ${install}`, `or then ${python}`]
+      : [
+          install,
+          'or name a libtorch you have: STRATABERT_LIBTORCH=/path/to/libtorch (the folder with lib/ and version.py or build-version)',
+          `or ${python}`,
+        ]),
+    ASK_DOCTOR,
   ]
   const problem = systemProblem(facts)
-  if (problem) steps.splice(0, steps.length - 1, `${problem[0].toUpperCase()}${problem.slice(1)}`)
+  if (problem) steps.splice(0, steps.length - 1, problem)
   return new StrataError(
     wrongVersion && stopped ? 'LIBTORCH_VERSION' : 'LIBTORCH_NOT_FOUND',
-    `no usable libtorch was found; supported are versions ${SUPPORTED_MINORS.join(', ')}. Looked at:\n${describeAttempts(attempts)}${stopped}\n` +
-      `What to do:\n${steps.map((step, i) => `  ${i + 1}. ${step}`).join('\n')}`,
+    `no usable libtorch was found; supported are versions ${SUPPORTED_MINORS.join(', ')}. Looked at:\n${describeAttempts(attempts)}${stopped}\n${whatToDo(steps)}`,
     { details: { attempts } },
   )
 }

@@ -9,10 +9,17 @@ import { StrataError } from '../errors.js'
 import { loadAddon, loadBoot, resolveAddon } from './boot.js'
 import { limitThreads } from './cgroup.js'
 import { cudaFacts, cudaProblem } from './cuda-problem.js'
-import { findLibtorch, type LibtorchAttempt, type LibtorchTree, libtorchNotFound } from './find-libtorch.js'
+import {
+  findLibtorch,
+  type LibtorchAttempt,
+  type LibtorchTree,
+  libtorchNotFound,
+  replaceTree,
+} from './find-libtorch.js'
 import type { NativeCore } from './native-core.js'
 import { libraryFile } from './platform.js'
 import { programArguments } from './program.js'
+import { ASK_DOCTOR, whatToDo } from './what-to-do.js'
 
 export type DeviceChoice = 'cpu' | 'cuda' | 'auto'
 
@@ -159,7 +166,7 @@ function openLibrary(path: string, tree: LibtorchTree, trace: LoadedRuntime['tra
   throw new StrataError(
     'LIBTORCH_NOT_FOUND',
     `libtorch ${tree.version} in ${tree.directory} cannot be loaded: ${problem}\n${describeTrace(trace)}\n` +
-      'What to do:\n  1. Fetch a fresh copy: npx stratabert libtorch install --force\n  2. See what was found: npx stratabert doctor',
+      whatToDo([replaceTree(tree), ASK_DOCTOR]),
     { details: { directory: tree.directory, trace } },
   )
 }

@@ -8,6 +8,7 @@ import { join } from 'node:path'
 import { StrataError } from '../errors.js'
 import type { PinnedWheel } from './manifest.js'
 import type { Environment } from './platform.js'
+import { whatToDo } from './what-to-do.js'
 
 const POLL_EVERY_MS = 250
 /** A connection that breaks off is no reason to give up half a gigabyte. */
@@ -113,7 +114,7 @@ function pipFailed(python: string, file: string, wheel: PinnedWheel, stderr: str
   return new StrataError(
     hashProblem ? 'HASH_MISMATCH' : 'FETCH_FAILED',
     `pip could not download ${wheel.name} ${wheel.version} (${file}); expected SHA-256 ${wheel.sha256}; pip said:\n  ${words}\n` +
-      `What to do:\n${steps.map((step, i) => `  ${i + 1}. ${step}`).join('\n')}`,
+      whatToDo(steps),
     { details: { wheel: file, python } },
   )
 }
