@@ -86,8 +86,6 @@ describe('loading libtorch and the main addon', function () {
       /device 'cuda' was asked for[\s\S]*libtorch_cpu\.so: loaded[\s\S]*1\. Check the driver/,
     )
     assert.equal(load({ device: 'cuda:1' }).outcome.code, 'DEVICE_UNAVAILABLE')
-    const later = load({ device: 'cpu', afterwards: { device: 'cuda' } })
-    assert.match(later.outcome.message!, /the process was started for the CPU/)
   })
 
   it('warns once, with the reason, when a CUDA build falls back to the CPU', function () {
@@ -103,6 +101,13 @@ describe('loading libtorch and the main addon', function () {
     const refused = load({ device: 'cuda', libtorch: cuda }).outcome
     assert.equal(refused.code, 'DEVICE_UNAVAILABLE')
     assert.match(refused.message!, /NVIDIA driver[\s\S]*libtorch_cuda\.so: not opened[\s\S]*1\. Check the driver/)
+    // After a first model on the CPU: load-child asks for `auto`, then for `cuda`.
+    const later = load({ device: 'cpu', libtorch: cuda, afterwards: { device: 'cuda' } }).outcome
+    assert.equal(later.warnings?.length, 1)
+    assert.match(later.warnings![0], /^computing on the CPU: the process was started for the CPU/)
+    assert.equal(later.code, 'DEVICE_UNAVAILABLE')
+    assert.match(later.message!, /the process was started for the CPU[\s\S]*1\. Ask for 'cuda' or 'auto' before/)
+    assert.doesNotMatch(later.message!, /nvidia-smi|doctor/)
   })
 
   it('keeps the loader’s words when a driver is there and the CUDA library is damaged', function () {

@@ -20,7 +20,7 @@ export class GramSums implements AsyncDisposable {
 
   /** Throws BAD_ARGUMENT for a width below 1 or a place that is none, OUT_OF_MEMORY when the products do not fit. */
   static async open(widths: readonly number[], pairs: readonly LayerPair[]): Promise<GramSums> {
-    const { addon } = modelAddon('auto')
+    const { addon } = modelAddon()
     return call(() => new GramSums(new addon.NativeGramSums(Int32Array.from(widths), Int32Array.from(pairs.flat()))))
   }
 

@@ -126,8 +126,8 @@ export interface ProductRates {
 
 let watchesExit = false
 
-/** The addon, loaded for a device; `auto` is resolved to what this process has. */
-export function modelAddon(device: string): { addon: ModelAddon; device: string } {
+/** The addon, loaded for a device; `auto` is resolved to what this process has. Without a device what is loaded, else `auto`. */
+export function modelAddon(device?: string): { addon: ModelAddon; device: string } {
   const runtime = loadRuntime({ device })
   const addon = runtime.core as ModelAddon
   if (isMainThread && !watchesExit) {
@@ -135,17 +135,17 @@ export function modelAddon(device: string): { addon: ModelAddon; device: string 
     // process.exit() runs no clean-up hook of the main thread, only this; a worker's models end by their hooks.
     process.once('exit', () => addon.prepareExit())
   }
-  return { addon, device: device === 'auto' ? runtime.device : device }
+  return { addon, device: device === undefined || device === 'auto' ? runtime.device : device }
 }
 
 /** Live handles and native bytes; loads libtorch when it is not loaded yet. */
 export function counters(): Counters {
-  return modelAddon('auto').addon.counters()
+  return modelAddon().addon.counters()
 }
 
 /** Sets (when given) and returns how many threads a command may use inside libtorch. */
 export function computeThreads(count?: number): number {
-  return modelAddon('auto').addon.threads(count)
+  return modelAddon().addon.threads(count)
 }
 
 /** Memory of an accelerator (`cuda` or `cuda:<index>`) once its queued work is done; `resetPeak` starts a new peak afterwards. Zeros for the CPU. */

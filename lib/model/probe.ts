@@ -154,7 +154,7 @@ export class Probe implements AsyncDisposable {
     if (features && (features.values === undefined) === (features.path === undefined)) {
       throw new StrataError('BAD_ARGUMENT', 'features came with both or neither of values and path; one was expected')
     }
-    return call(() => new Probe(new (modelAddon('auto').addon.NativeProbe)(features)))
+    return call(() => new Probe(new (modelAddon().addon.NativeProbe)(features)))
   }
 
   /** Multinomial logistic regression on one layer (from 0, as the features hold them), run to convergence. */

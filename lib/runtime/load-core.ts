@@ -25,7 +25,10 @@ export type DeviceChoice = 'cpu' | 'cuda' | 'auto'
 
 /** Which device and libtorch a process wants; the first call decides for all threads. */
 export interface LoadOptions {
-  /** `cuda` throws when it cannot be had, `auto` (default) falls back to the CPU with one warning. `cuda:1` and the like count as `cuda`. */
+  /**
+   * `cuda` throws when it cannot be had, `auto` falls back to the CPU with one warning. `cuda:1` and the like count as `cuda`. Absent: what is
+   * loaded, else `auto`.
+   */
   device?: DeviceChoice | string
   /** Folder of libtorch; stands before every other place. */
   libtorch?: string
@@ -44,7 +47,11 @@ export interface LoadedRuntime {
   attempts: LibtorchAttempt[]
 }
 
+const STARTED_FOR_CPU =
+  "the process was started for the CPU: the first that asked for a device asked for 'cpu', and CUDA cannot be added afterwards"
+
 let loaded: LoadedRuntime | undefined
+let warnedOfFallback = false
 
 /** The main addon; loads libtorch at the first call. Later calls return the same one, or throw when they ask for CUDA that was not loaded. */
 export function loadCore(options: LoadOptions = {}): NativeCore {
@@ -58,6 +65,7 @@ export function loadRuntime(options: LoadOptions = {}): LoadedRuntime {
     if (options.libtorch)
       refuseSecond(loaded.tree.directory, find({ device, libtorch: options.libtorch }).tree.directory)
     if (device === 'cuda' && loaded.device !== 'cuda') throw cudaUnavailable(loaded)
+    if (options.device === 'auto') warnOfFallback(loaded)
     return loaded
   }
   // A worker without a wish of its own takes what the process has.
@@ -84,24 +92,20 @@ export function loadRuntime(options: LoadOptions = {}): LoadedRuntime {
   // Once a process: a worker that comes later does not undo what somebody has chosen.
   if (first) limitThreads(core)
   if (device !== 'cpu' && problem === null && (core.cudaDeviceCount?.() ?? 0) === 0) {
-    problem =
-      'libtorch_cuda is loaded but finds no device: check the NVIDIA driver (nvidia-smi) and CUDA_VISIBLE_DEVICES'
+    problem = first
+      ? 'libtorch_cuda is loaded but finds no device: check the NVIDIA driver (nvidia-smi) and CUDA_VISIBLE_DEVICES'
+      : "libtorch_cuda is loaded but finds no device: when another thread has asked for 'cpu' before, ask for 'auto' or 'cuda' in the first one"
   }
   loaded = {
     core,
     tree,
     device: device !== 'cpu' && problem === null ? 'cuda' : 'cpu',
-    cudaProblem: device === 'cpu' ? 'the process was started for the CPU' : problem,
+    cudaProblem: device === 'cpu' ? STARTED_FOR_CPU : problem,
     trace,
     attempts,
   }
   if (device === 'cuda' && loaded.device !== 'cuda') throw cudaUnavailable(loaded)
-  if (device === 'auto' && cudaWasExpected(tree, problem)) {
-    process.emitWarning(`computing on the CPU: ${problem}`, {
-      code: 'STRATABERT_CPU_FALLBACK',
-      type: 'StratabertWarning',
-    })
-  }
+  if (device === 'auto') warnOfFallback(loaded)
   return loaded
 }
 
@@ -127,9 +131,15 @@ function deviceChoice(device: string = 'auto'): DeviceChoice {
   })
 }
 
-// A CPU tree on a machine without an NVIDIA device says of itself that no GPU is meant: no warning there, the reason stands in the facts.
-function cudaWasExpected(tree: LibtorchTree, problem: string | null): boolean {
-  return problem !== null && (tree.flavour === 'cuda' || existsSync('/dev/nvidia0'))
+/** Once a thread, for whoever let us choose. A CPU tree on a machine without an NVIDIA device says of itself that no GPU is meant: no warning. */
+function warnOfFallback({ tree, cudaProblem }: LoadedRuntime): void {
+  if (warnedOfFallback || cudaProblem === null) return
+  if (tree.flavour !== 'cuda' && !existsSync('/dev/nvidia0')) return
+  warnedOfFallback = true
+  process.emitWarning(`computing on the CPU: ${cudaProblem}`, {
+    code: 'STRATABERT_CPU_FALLBACK',
+    type: 'StratabertWarning',
+  })
 }
 
 function find(options: { device: DeviceChoice; libtorch?: string }): {
@@ -217,11 +227,15 @@ function describeTrace(trace: LoadedRuntime['trace']): string {
   return trace.map(({ path, problem }) => `  - ${path}: ${problem ?? 'loaded'}`).join('\n')
 }
 
-function cudaUnavailable(runtime: Omit<LoadedRuntime, 'core'>): StrataError {
+function cudaUnavailable({ cudaProblem, trace, tree }: Omit<LoadedRuntime, 'core'>): StrataError {
+  const steps =
+    cudaProblem === STARTED_FOR_CPU
+      ? ["ask for 'cuda' or 'auto' before anything is loaded for 'cpu'; models on the CPU work beside it"]
+      : ['check the driver: nvidia-smi', 'check the flavour: npx stratabert doctor']
   return new StrataError(
     'DEVICE_UNAVAILABLE',
-    `device 'cuda' was asked for and cannot be used: ${runtime.cudaProblem ?? 'unknown reason'}\n${describeTrace(runtime.trace)}\n` +
-      "What to do:\n  1. Check the driver: nvidia-smi\n  2. Check the flavour: npx stratabert doctor\n  3. Or compute on the CPU: device 'cpu' (or 'auto')",
-    { details: { cudaProblem: runtime.cudaProblem, trace: runtime.trace, libtorch: runtime.tree.directory } },
+    `device 'cuda' was asked for and cannot be used: ${cudaProblem ?? 'unknown reason'}\n${describeTrace(trace)}\n` +
+      whatToDo([...steps, "or compute on the CPU: device 'cpu' (or 'auto')"]),
+    { details: { cudaProblem, trace, libtorch: tree.directory } },
   )
 }

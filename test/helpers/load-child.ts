@@ -6,8 +6,13 @@ async function main(): Promise<void> {
   const { device, libtorch, workers = 0, workerLibtorch, afterwards } = JSON.parse(process.argv[2])
   const warnings: string[] = []
   process.on('warning', (warning) => warnings.push(warning.message))
-  const started = performance.now()
-  try {
+  const answer = await load().catch(({ code, message, details }) => ({ code, message, details }))
+  // Warnings come in a turn of their own.
+  await new Promise((resolve) => setImmediate(resolve))
+  console.log(JSON.stringify({ ...answer, warnings }))
+
+  async function load(): Promise<object> {
+    const started = performance.now()
     const runtime = loadRuntime({ device, libtorch })
     const milliseconds = performance.now() - started
     const answers: unknown[] = []
@@ -24,7 +29,6 @@ async function main(): Promise<void> {
       }),
     )
     loadRuntime({ device })
-    await new Promise((resolve) => setImmediate(resolve))
     const { tree, cudaProblem, trace } = runtime
     const facts = {
       device: runtime.device,
@@ -36,12 +40,7 @@ async function main(): Promise<void> {
     }
     const same = loadedRuntime() === runtime
     if (afterwards) loadRuntime(afterwards)
-    console.log(
-      JSON.stringify({ ...facts, milliseconds, torchVersion: runtime.core.torchVersion, answers, warnings, same }),
-    )
-  } catch (error) {
-    const { code, message, details } = error as { code: string; message: string; details: object }
-    console.log(JSON.stringify({ code, message, details }))
+    return { ...facts, milliseconds, torchVersion: runtime.core.torchVersion, answers, same }
   }
 }
 
