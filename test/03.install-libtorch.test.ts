@@ -146,10 +146,12 @@ describe('fetching libtorch', function () {
     downloadBefore('theirs')
     mkdirSync(at('theirs'))
     writeFileSync(at('theirs', 'thesis.txt'), 'years of work')
-    await assert.rejects(installLibtorch(options('theirs')), {
+    const steps: string[] = []
+    await assert.rejects(installLibtorch(options('theirs', { onProgress: ({ step }) => steps.push(step) })), {
       code: 'BAD_ARGUMENT',
       message: /files that are not ours/,
     })
+    assert.deepEqual(steps, [], 'refused before anything is downloaded or unpacked')
     assert.equal(readFileSync(at('theirs', 'thesis.txt'), 'utf8'), 'years of work')
     writeFileSync(at('file'), '')
     await assert.rejects(installLibtorch(options('file/below')), { code: 'IO_ERROR', message: /--dir/ })
@@ -245,6 +247,10 @@ describe('fetching libtorch', function () {
       await assert.rejects(installLibtorch(options('zip', { zip: zip(), sha256: 'ab'.repeat(32) })), {
         code: 'HASH_MISMATCH',
       })
+      await assert.rejects(
+        installLibtorch(options('zip', { zip: zip(), sha256: hash(), version: '2.13' })),
+        refuses('BAD_ARGUMENT', "version '2.13'", 'full version'),
+      )
       assert.equal(existsSync(at('zip')), false)
       const { tree } = await installLibtorch(options('zip', { zip: zip(), sha256: hash().toUpperCase() }))
       assert.equal(tree.directory, at('zip', 'libtorch'))

@@ -1,11 +1,15 @@
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
+import { once } from 'node:events'
 import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { addonMinors, resolveAddon } from '../lib/runtime/boot.js'
 import { CUDA_KERNELS } from '../lib/runtime/cuda-kernels.js'
 import { type CudaFacts, cudaProblem } from '../lib/runtime/cuda-problem.js'
+import { fetchFile } from '../lib/runtime/fetch-file.js'
 import { libtorchNotFound } from '../lib/runtime/find-libtorch.js'
 import { installLibtorch } from '../lib/runtime/install-libtorch.js'
 import { type InstallPlan, planInstall } from '../lib/runtime/install-plan.js'
@@ -329,6 +333,21 @@ describe('the package', function () {
       assert.equal((await installLibtorch({ ...options, directory: at('whole') })).installed, true)
       assert.equal(server.requests.at(-1), `libtorch.zip ${bytes.length}`)
     })
+  })
+
+  it('begins a download again where the server cannot go on in the middle', async () => {
+    const body = Buffer.alloc(1000, 1)
+    const server = createServer((_, response) => response.end(body)).listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    const path = at('part.zip')
+    writeFileSync(path, 'another beginning')
+    try {
+      const { port } = server.address() as AddressInfo
+      await fetchFile(`http://127.0.0.1:${port}/x.zip`, path, () => {})
+      assert.deepEqual(readFileSync(path), body)
+    } finally {
+      server.close()
+    }
   })
 
   it('names every variable that it reads in docs/environment.md, and no other', () => {

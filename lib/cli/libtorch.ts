@@ -38,7 +38,7 @@ export function registerLibtorch(program: Command): void {
     .command('install')
     .description('fetch libtorch, verify it and unpack it into the user cache')
     .addOption(new Option('--flavour <name>', 'cpu, or cu130 for NVIDIA GPUs').choices(['cpu', 'cu130']).default('cpu'))
-    .option('--torch-version <version>', 'full version or a minor like 2.12', DEFAULT_TORCH_VERSION)
+    .option('--torch-version <version>', 'full version or, without --zip, a minor like 2.12', DEFAULT_TORCH_VERSION)
     .option('--dir <folder>', 'install here instead of the cache; set STRATABERT_LIBTORCH to it afterwards')
     .option('--zip <file>', "a libtorch zip: a file, an address, or 'official'; needs --sha256")
     .option('--sha256 <hex>', 'the hash that the zip must have')

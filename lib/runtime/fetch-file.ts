@@ -1,16 +1,18 @@
 /** Downloads an address with curl: it resumes, follows redirects and honours the proxy variables, which Node's own fetch does not. */
 import { spawn } from 'node:child_process'
-import { existsSync, statSync } from 'node:fs'
+import { existsSync, rmSync, statSync } from 'node:fs'
 import { StrataError } from '../errors.js'
 
 const POLL_EVERY_MS = 250
 /** The connection broke off in the middle (curl's exit codes 18 and 56): what came so far is kept and continued. */
 const BROKE_OFF = [18, 56]
 const ATTEMPTS = 20
+/** The server cannot begin in the middle: what is there is of no use. */
+const NO_RANGES = 33
 /** curl's exit code for a status of 400 and above, with --fail. */
 const HTTP_ERROR = 22
 
-/** Resumes a part that is there. `onBytes` gets the bytes on disk so far. */
+/** Resumes a part that is there, or begins again where the server cannot do that. `onBytes` gets the bytes on disk so far. */
 export async function fetchFile(url: string, path: string, onBytes: (bytes: number) => void): Promise<void> {
   const args = [
     '--fail',
@@ -25,12 +27,19 @@ export async function fetchFile(url: string, path: string, onBytes: (bytes: numb
     path,
     url,
   ]
+  let begunAgain = false
   const timer = setInterval(() => onBytes(existsSync(path) ? statSync(path).size : 0), POLL_EVERY_MS)
   try {
     for (let attempt = 1; ; attempt++) {
       const { status, words } = await curl(args)
       if (status === 0 || (nothingLeft(status, words) && existsSync(path))) return
-      if (attempt === ATTEMPTS || status === null || !BROKE_OFF.includes(status)) throw fetchFailed(url, words)
+      const unusable = status === NO_RANGES && !begunAgain && existsSync(path)
+      const again = unusable || (status !== null && BROKE_OFF.includes(status))
+      if (attempt === ATTEMPTS || !again) throw fetchFailed(url, words)
+      if (unusable) {
+        rmSync(path)
+        begunAgain = true
+      }
     }
   } finally {
     clearInterval(timer)

@@ -26,6 +26,7 @@ import {
   goodTree,
   type InstallOptions,
   planInstall,
+  refuseForeignFolder,
   refuseSmallDisk,
   targetDirectory,
   treeProblem,
@@ -66,6 +67,7 @@ export async function installLibtorch(options: InstallOptions = {}): Promise<Ins
   const name = basename(target)
   const report = options.onProgress ?? (() => {})
   try {
+    refuseForeignFolder(target)
     mkdirSync(parent, { recursive: true })
     return await withLock(
       join(parent, `.${name}.lock`),
@@ -218,13 +220,9 @@ async function unpackZip(
 
 function place(staging: string, target: string, parent: string, name: string): void {
   const old = join(parent, `.${name}.old-${process.pid}`)
+  // Again: it may have been filled while the files came.
+  refuseForeignFolder(target)
   if (existsSync(target)) {
-    if (readdirSync(target).length > 0 && !existsSync(join(target, 'stratabert-libtorch.json'))) {
-      throw new StrataError(
-        'BAD_ARGUMENT',
-        `${target} holds files that are not ours; expected an empty or new folder; choose another --dir`,
-      )
-    }
     renameSync(target, old)
   }
   renameSync(staging, target)

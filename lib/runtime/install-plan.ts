@@ -1,5 +1,5 @@
 /** What an installation of libtorch would do, known before anything is downloaded or written. */
-import { existsSync, statfsSync, statSync } from 'node:fs'
+import { existsSync, readdirSync, statfsSync, statSync } from 'node:fs'
 import { basename, dirname, join, resolve } from 'node:path'
 import { StrataError } from '../errors.js'
 import { inspectTree, type LibtorchTree, libtorchCacheDirectory } from './find-libtorch.js'
@@ -17,7 +17,7 @@ import { DEFAULT_TORCH_VERSION } from './versions.js'
 
 /** Which libtorch goes where, and who is told. */
 export interface InstallOptions {
-  /** Full version or a minor like `2.12`. @defaultValue `2.13.0` */
+  /** Full version or, without `zip`, a minor like `2.12`. @defaultValue `2.13.0` */
   version?: string
   /** @defaultValue `cpu` */
   flavour?: LibtorchFlavour
@@ -93,6 +93,14 @@ export function chosenBuild(options: InstallOptions): LibtorchBuild {
       { details: { argument: 'sha256' } },
     )
   }
+  // The address of a zip, the tree inside and the cache's folder are all named by the full version.
+  if (!/^\d+\.\d+\.\d/.test(version)) {
+    throw new StrataError(
+      'BAD_ARGUMENT',
+      `--zip came with version '${version}'; expected the full version of the zip, such as ${DEFAULT_TORCH_VERSION}; pass it as --torch-version`,
+      { details: { argument: 'version', value: version } },
+    )
+  }
   return { version, flavour, platform: `${process.platform}-${process.arch}`, wheels: [] }
 }
 
@@ -121,6 +129,17 @@ export function refuseSmallDisk({ downloadBytes, freeBytes, directory }: Install
     `${megabytes(freeBytes)} are free for ${directory}, ${megabytes(downloadBytes)} have to be downloaded; expected more than twice that; ` +
       'free some space, or choose another disk with --dir',
     { details: { directory, freeBytes, downloadBytes } },
+  )
+}
+
+/** A folder that is replaced is empty or was made here. */
+export function refuseForeignFolder(target: string): void {
+  if (!existsSync(target) || existsSync(join(target, 'stratabert-libtorch.json'))) return
+  if (readdirSync(target).length === 0) return
+  throw new StrataError(
+    'BAD_ARGUMENT',
+    `${target} holds files that are not ours; expected an empty or new folder; choose another --dir`,
+    { details: { directory: target } },
   )
 }
 
