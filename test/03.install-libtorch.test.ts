@@ -142,6 +142,16 @@ describe('fetching libtorch', function () {
     await assert.rejects(installLibtorch(emptyIndex), { code: 'FETCH_FAILED', message: /No matching distribution/ })
   })
 
+  it('asks twice, not more often, for a wheel whose content is another', async () => {
+    const calls = at('calls')
+    const python = at('pip-of-another-build')
+    const words = 'ERROR: THESE PACKAGES DO NOT MATCH THE HASHES FROM THE REQUIREMENTS FILE.'
+    writeFileSync(python, `#!/bin/sh\necho call >> ${calls}\necho '${words}' >&2\nexit 1\n`, { mode: 0o755 })
+    const mirror = options('mirror', { environment: { ...environment, STRATABERT_PYTHON: python } })
+    await assert.rejects(installLibtorch(mirror), { code: 'HASH_MISMATCH', message: /DO NOT MATCH/ })
+    assert.equal(readFileSync(calls, 'utf8'), 'call\ncall\n')
+  })
+
   it('refuses a folder with files of somebody else, and a target that cannot be written', async () => {
     downloadBefore('theirs')
     mkdirSync(at('theirs'))

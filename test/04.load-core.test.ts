@@ -171,6 +171,20 @@ describe('loading libtorch and the main addon', function () {
     assert.match(later.message!, /already uses the libtorch in .*first.*second.* was asked for/)
   })
 
+  it('tries no second libtorch beside one that did not load, and says so', () => {
+    const broken = linkedTree('broken', real.version)
+    rmSync(join(broken, 'lib', 'libtorch_cpu.so'))
+    // An ELF file that the loader refuses.
+    symlinkSync(process.execPath, join(broken, 'lib', 'libtorch_cpu.so'))
+    const { outcome } = load({ device: 'cpu', failing: broken, libtorch: linkedTree('whole', real.version) })
+    assert.match(
+      outcome.warnings![0],
+      /broken.* cannot be loaded: .*executable[\s\S]*1\. Replace .*broken.*the option 'libtorch' names/,
+    )
+    assert.equal(outcome.code, 'LIBTORCH_VERSION')
+    assert.match(outcome.message!, /could not load the libtorch in .*broken.*start another process/)
+  })
+
   it('never dies of a library that was cut short', () => {
     const cut = linkedTree('cut', real.version)
     rmSync(join(cut, 'lib', 'libc10.so'))

@@ -3,10 +3,13 @@ import { spawnSync } from 'node:child_process'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { cpus } from 'node:os'
 import { dirname, join } from 'node:path'
+import { askProgram } from '../lib/runtime/ask-program.js'
 import { cgroupFreeMemory, cgroupMemory, cgroupThreads, limitThreads } from '../lib/runtime/cgroup.js'
 import { type Diagnosis, diagnose, loadCore } from '../lib/runtime/index.js'
+import { checkNativeChoices } from '../lib/runtime/native-choices.js'
 import { programArguments } from '../lib/runtime/program.js'
 import { fakeTree, temporaryFolder } from './helpers/fake-libtorch.js'
+import { refuses } from './helpers/refuses.js'
 
 describe('doctor and libtorch commands', function () {
   this.timeout(60_000)
@@ -60,6 +63,26 @@ describe('doctor and libtorch commands', function () {
     assert.equal(probe('', '16000000').floatProducts, 'mkl', 'under a limit on memory')
     assert.equal(other.code, 'BAD_ARGUMENT')
     assert.match(other.message, /STRATABERT_FLOAT_PRODUCTS is 'blas'; mkl or onednn was expected/)
+  })
+
+  it('a variable that knows one value refuses others', () => {
+    checkNativeChoices({ STRATABERT_WEIGHTS: 'private', STRATABERT_ALLOCATOR: '' })
+    assert.throws(
+      () => checkNativeChoices({ STRATABERT_WEIGHTS: 'shared' }),
+      refuses('BAD_ARGUMENT', "STRATABERT_WEIGHTS is 'shared'", 'private was expected'),
+    )
+    assert.throws(
+      () => checkNativeChoices({ STRATABERT_ALLOCATOR: 'SYSTEM' }),
+      refuses('BAD_ARGUMENT', 'system was expected'),
+    )
+  })
+
+  it('programs of the machine that do not answer are given up', () => {
+    const hanging = askProgram('sleep', ['5'], { timeoutMs: 100 })
+    assert.deepEqual(hanging, { output: null, problem: 'sleep does not answer (0.1 s)', hangs: true })
+    assert.match(askProgram('no-such-program', []).problem, /^no-such-program cannot be started/)
+    assert.equal(askProgram('sh', ['-c', 'echo words >&2; exit 3']).problem, 'sh failed: words')
+    assert.equal(askProgram('echo', ['text']).output, 'text\n')
   })
 
   it('a container’s quota bounds the threads that nobody has chosen', () => {

@@ -25,6 +25,9 @@ export interface Problem {
   blocking: boolean
 }
 
+/** Loading takes a second; a driver or a disk that hangs is not waited for. */
+const PROBE_TIMEOUT_MS = 180_000
+
 /** All that `doctor` found. */
 export interface Diagnosis {
   version: string
@@ -146,7 +149,11 @@ function firstLine(message: string): string {
 function runProbe(): ProbeResult {
   const result = spawnSync(process.execPath, [...programArguments(__dirname, 'probe-main'), 'auto'], {
     encoding: 'utf8',
+    timeout: PROBE_TIMEOUT_MS,
+    killSignal: 'SIGKILL',
   })
+  if ((result.error as NodeJS.ErrnoException | undefined)?.code === 'ETIMEDOUT')
+    return { ok: false, message: `the loading process did not end within ${PROBE_TIMEOUT_MS / 1000} s` }
   try {
     return JSON.parse(result.stdout.trim().split('\n').pop() ?? '')
   } catch {

@@ -3,10 +3,10 @@
  * explicit option → STRATABERT_LIBTORCH → LIBTORCH → Python's torch (LIBTORCH_USE_PYTORCH=1) → our cache → system folders.
  * The first two are the user's plain wish: when one is wrong, the search stops there instead of taking another tree silently.
  */
-import { spawnSync } from 'node:child_process'
 import { existsSync, readdirSync, statSync } from 'node:fs'
 import { basename, dirname, join, resolve } from 'node:path'
 import { StrataError } from '../errors.js'
+import { askProgram } from './ask-program.js'
 import { libtorchManifest } from './libtorch-manifest.js'
 import { addonsDirectory, cacheDirectory, type Environment, libraryFile, libraryProblem } from './platform.js'
 import { type SystemFacts, systemFacts, systemProblem } from './system-problem.js'
@@ -203,11 +203,9 @@ function pythonTorch(environment: Environment): { path: string | null; problem: 
   const python = environment.STRATABERT_PYTHON || (process.platform === 'win32' ? 'python' : 'python3')
   const code =
     'import importlib.util as u; s = u.find_spec("torch"); print(s.submodule_search_locations[0] if s else "")'
-  const result = spawnSync(python, ['-c', code], { encoding: 'utf8', env: environment as NodeJS.ProcessEnv })
-  if (result.error) return { path: null, problem: `${python} cannot be started: ${result.error.message}` }
-  const path = result.stdout.trim()
-  if (result.status !== 0)
-    return { path: null, problem: `${python} failed: ${result.stderr.trim().split('\n').pop() ?? ''}` }
+  const { output, problem } = askProgram(python, ['-c', code], { environment: environment as NodeJS.ProcessEnv })
+  if (output === null) return { path: null, problem }
+  const path = output.trim()
   return path ? { path, problem: '' } : { path: null, problem: `${python} has no package torch` }
 }
 

@@ -16,6 +16,7 @@ import {
   libtorchNotFound,
   replaceTree,
 } from './find-libtorch.js'
+import { checkNativeChoices } from './native-choices.js'
 import type { NativeCore } from './native-core.js'
 import { libraryFile } from './platform.js'
 import { programArguments } from './program.js'
@@ -51,6 +52,8 @@ const STARTED_FOR_CPU =
   "the process was started for the CPU: the first that asked for a device asked for 'cpu', and CUDA cannot be added afterwards"
 
 let loaded: LoadedRuntime | undefined
+/** The folder that is being opened, or that could not be. Parts of it may be mapped for good: no other one is tried beside them. */
+let opening: string | null = null
 let warnedOfFallback = false
 
 /** The main addon; loads libtorch at the first call. Later calls return the same one, or throw when they ask for CUDA that was not loaded. */
@@ -68,6 +71,7 @@ export function loadRuntime(options: LoadOptions = {}): LoadedRuntime {
     if (options.device === 'auto') warnOfFallback(loaded)
     return loaded
   }
+  checkNativeChoices()
   // A worker without a wish of its own takes what the process has.
   const { tree, attempts } = find({ device, libtorch: options.libtorch ?? loadBoot().claim() ?? undefined })
   // Before anything of libtorch is mapped: without an addon for this version nothing could be done with it.
@@ -75,6 +79,7 @@ export function loadRuntime(options: LoadOptions = {}): LoadedRuntime {
 
   const first = loadBoot().claim() === null
   refuseSecond(loadBoot().claim(tree.directory), tree.directory)
+  opening = tree.directory
   const trace: LoadedRuntime['trace'] = []
   openLibrary(join(tree.directory, 'lib', libraryFile('libtorch_cpu')), tree, trace)
   let problem = device === 'cpu' ? null : openCuda(tree, trace)
@@ -104,6 +109,7 @@ export function loadRuntime(options: LoadOptions = {}): LoadedRuntime {
     trace,
     attempts,
   }
+  opening = null
   if (device === 'cuda' && loaded.device !== 'cuda') throw cudaUnavailable(loaded)
   if (device === 'auto') warnOfFallback(loaded)
   return loaded
@@ -162,10 +168,13 @@ function installNow(): void {
 
 function refuseSecond(claimed: string | null, directory: string): void {
   if (claimed === directory) return
+  const [state, remedy] =
+    claimed === opening
+      ? ['could not load the libtorch in', 'start another process with the one that works']
+      : ['already uses the libtorch in', 'use the same one everywhere, or start another process']
   throw new StrataError(
     'LIBTORCH_VERSION',
-    `this process already uses the libtorch in ${claimed}; ${directory} was asked for; expected one libtorch a process: ` +
-      'use the same one everywhere, or start another process',
+    `this process ${state} ${claimed}; ${directory} was asked for; expected one libtorch a process: ${remedy}`,
     { details: { claimed, directory } },
   )
 }

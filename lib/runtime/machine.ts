@@ -1,7 +1,7 @@
 /** What the machine offers, read without loading anything native. */
-import { spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { arch, availableParallelism, cpus, platform, release, totalmem } from 'node:os'
+import { askProgram } from './ask-program.js'
 import { cgroupMemory, cgroupThreads } from './cgroup.js'
 
 export interface MachineFacts {
@@ -79,6 +79,8 @@ function readText(path: string): string {
 }
 
 function firstLine(command: string, args: string[]): string | null {
-  const result = spawnSync(command, args, { encoding: 'utf8' })
-  return result.status === 0 ? result.stdout.split('\n')[0].trim() || null : null
+  const { output, problem, hangs } = askProgram(command, args)
+  // Told where its version would stand: a program that hangs is there.
+  if (hangs) return problem
+  return output?.split('\n')[0].trim() || null
 }

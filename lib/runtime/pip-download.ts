@@ -13,9 +13,11 @@ import { whatToDo } from './what-to-do.js'
 const POLL_EVERY_MS = 250
 /** A connection that breaks off is no reason to give up half a gigabyte. */
 const ATTEMPTS = 4
-/** pip's words for it; a body that just ends shows as a wrong hash. */
-const BROKE_OFF =
-  /IncompleteRead|incomplete|broken|reset by peer|aborted|timed out|RemoteDisconnected|ProtocolError|DO NOT MATCH/i
+/** pip's words for it. */
+const BROKE_OFF = /IncompleteRead|incomplete|broken|reset by peer|aborted|timed out|RemoteDisconnected|ProtocolError/i
+/** So shows a body that just ends, and another build under the same name, which comes again however often it is asked for. */
+const WRONG_HASH = /hash(es)? (do|did|does)? ?n['o]t match|DO NOT MATCH/i
+const WRONG_HASH_ATTEMPTS = 2
 
 /**
  * Downloads `file` into `folder`. pip checks the hash itself (`--require-hashes`). `onBytes` gets the bytes on disk so far. A download that breaks
@@ -47,6 +49,7 @@ export async function pipDownload(
     ...tagOptions(file),
   ]
   args.push('--dest', folder, '--requirement', requirements)
+  let wrongHashes = 0
   const timer = setInterval(() => onBytes(folderBytes(temporary)), POLL_EVERY_MS)
   try {
     for (let attempt = 1; ; attempt++) {
@@ -59,7 +62,9 @@ export async function pipDownload(
         PIP_NO_PYTHON_VERSION_WARNING: '1',
       })
       if (status === 0) return
-      if (attempt === ATTEMPTS || !BROKE_OFF.test(stderr)) throw pipFailed(python, file, wheel, stderr)
+      if (WRONG_HASH.test(stderr)) wrongHashes++
+      const again = WRONG_HASH.test(stderr) ? wrongHashes < WRONG_HASH_ATTEMPTS : BROKE_OFF.test(stderr)
+      if (attempt === ATTEMPTS || !again) throw pipFailed(python, file, wheel, stderr)
     }
   } finally {
     clearInterval(timer)
@@ -105,14 +110,13 @@ function run(
 
 function pipFailed(python: string, file: string, wheel: PinnedWheel, stderr: string): StrataError {
   const words = stderr.trim().split('\n').slice(-6).join('\n  ')
-  const hashProblem = /hash(es)? (do|did|does)? ?n['o]t match|DO NOT MATCH/i.test(stderr)
   const steps = [
     `Python with pip is needed: ${python} -m pip --version (Debian: apt install python3-pip; STRATABERT_PYTHON names another interpreter)`,
     'Behind a proxy or with a mirror of your own: set it in pip’s configuration (pip config set global.index-url …)',
     'Without network: copy a libtorch to this machine and set STRATABERT_LIBTORCH, or use --zip FILE --sha256 HEX',
   ]
   return new StrataError(
-    hashProblem ? 'HASH_MISMATCH' : 'FETCH_FAILED',
+    WRONG_HASH.test(stderr) ? 'HASH_MISMATCH' : 'FETCH_FAILED',
     `pip could not download ${wheel.name} ${wheel.version} (${file}); expected SHA-256 ${wheel.sha256}; pip said:\n  ${words}\n` +
       whatToDo(steps),
     { details: { wheel: file, python } },

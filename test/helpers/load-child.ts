@@ -1,9 +1,9 @@
-/** Program: loads the runtime as its JSON argument says (`{ device, libtorch, workers, workerLibtorch, afterwards }`) and prints what came of it. */
+/** Program: loads the runtime as its JSON argument says (`{ device, libtorch, workers, workerLibtorch, failing, afterwards }`) and prints what came of it. */
 import { once } from 'node:events'
 import { loadedRuntime, loadRuntime, resolveDevice, spawnWorker } from '../../lib/runtime/index.js'
 
 async function main(): Promise<void> {
-  const { device, libtorch, workers = 0, workerLibtorch, afterwards } = JSON.parse(process.argv[2])
+  const { device, libtorch, workers = 0, workerLibtorch, failing, afterwards } = JSON.parse(process.argv[2])
   const warnings: string[] = []
   process.on('warning', (warning) => warnings.push(warning.message))
   const answer = await load().catch(({ code, message, details }) => ({ code, message, details }))
@@ -12,6 +12,13 @@ async function main(): Promise<void> {
   console.log(JSON.stringify({ ...answer, warnings }))
 
   async function load(): Promise<object> {
+    if (failing) {
+      try {
+        loadRuntime({ device, libtorch: failing })
+      } catch (error) {
+        warnings.push((error as Error).message)
+      }
+    }
     const started = performance.now()
     const runtime = loadRuntime({ device, libtorch })
     const milliseconds = performance.now() - started
