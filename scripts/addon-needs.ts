@@ -27,7 +27,10 @@ export function inspectAddon(path: string, kind: 'boot' | 'core'): AddonReport {
 }
 
 /** What must not be published, in words. */
-export function needsProblems({ libraries, runPaths, versions }: ElfNeeds, kind: 'boot' | 'core'): string[] {
+export function needsProblems(
+  { libraries, runPaths, versions, unnumbered }: ElfNeeds,
+  kind: 'boot' | 'core',
+): string[] {
   const allowed = (library: string): boolean =>
     SYSTEM_LIBRARIES.test(library) || (kind === 'core' && TORCH_LIBRARIES.test(library))
   const problems = runPaths.map(
@@ -39,6 +42,9 @@ export function needsProblems({ libraries, runPaths, versions }: ElfNeeds, kind:
     if (highest && compareVersions(highest, limit) > 0)
       problems.push(`needs ${family}_${highest}, at most ${limit} is allowed`)
   }
+  // glibc names so what older ones lack; none of them belongs to the glibc that is allowed.
+  for (const name of unnumbered.filter((name) => name.startsWith('GLIBC_')))
+    problems.push(`needs ${name}, which glibc ${ADDON_NEEDS.GLIBC} lacks`)
   return problems
 }
 

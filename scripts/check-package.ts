@@ -1,7 +1,7 @@
 /**
  * Packs the package and looks at it as its users will: every file in the tarball accounted for, publint and are-the-types-wrong, a CommonJS, an
  * ESM and two TypeScript consumers in an empty folder, what the addons need of a system. `--release` (before publishing): the addons of every
- * supported libtorch are inside. What happens when it is installed and computes: scripts/test-package.ts.
+ * supported libtorch are inside, made of these sources. What happens when it is installed and computes: scripts/test-package.ts.
  */
 import { execFileSync, spawnSync } from 'node:child_process'
 import {
@@ -18,6 +18,7 @@ import { tmpdir } from 'node:os'
 import { basename, dirname, join, resolve } from 'node:path'
 import { SUPPORTED_MINORS } from '../lib/runtime/versions.js'
 import { describeNeeds, inspectAddon } from './addon-needs.js'
+import { staleAddons } from './addon-sources.js'
 import { buildDist } from './build-dist.js'
 import { writeBill } from './package-bill.js'
 
@@ -64,6 +65,9 @@ function checkContents(files: readonly PackedFile[], release: boolean): void {
   }
   const stray = files.filter(({ path }) => !CONTENTS.some(([, pattern]) => pattern.test(path)))
   check('tarball: nothing else', stray.map(({ path }) => path).join(', ') || null)
+  const stale = staleAddons().map((folder) => folder.slice(root.length + 1))
+  const told = release || stale.length === 0 ? '' : `, but for ${stale.join(', ')}, which npm pack would refuse`
+  check(`tarball: addons of these sources${told}`, release ? stale.join(', ') || null : null)
   if (!release) return
   const platform = `${process.platform}-${process.arch}`
   for (const folder of ['boot', ...SUPPORTED_MINORS.map((minor) => `torch-${minor}`)]) {

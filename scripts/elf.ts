@@ -18,6 +18,8 @@ export interface ElfNeeds {
   runPaths: string[]
   /** Highest version of each family of symbol versions that is asked for, e.g. `{ GLIBC: '2.34', GLIBCXX: '3.4.22' }`. */
   versions: Record<string, string>
+  /** The other versions that are asked for, such as `GLIBC_ABI_DT_RELR` (relative relocations in packed form, glibc 2.36). */
+  unnumbered: string[]
 }
 
 const VERSION_NEEDS = 0x6ffffffe
@@ -62,13 +64,13 @@ export function elfSections(read: (offset: number, bytes: number) => Buffer): El
 export function elfNeeds(path: string): ElfNeeds {
   return withElf(path, (read) => {
     const sections = elfSections(read)
-    const needs: ElfNeeds = { libraries: [], runPaths: [], versions: {} }
+    const needs: ElfNeeds = { libraries: [], runPaths: [], versions: {}, unnumbered: [] }
     for (const section of sections) {
       if (section.type !== DYNAMIC && section.type !== VERSION_NEEDS) continue
       const data = read(section.offset, section.bytes)
       const strings = read(sections[section.link].offset, sections[section.link].bytes)
       if (section.type === DYNAMIC) readDynamic(data, strings, needs)
-      else readVersions(data, strings, needs.versions)
+      else readVersions(data, strings, needs)
     }
     return needs
   })
@@ -85,12 +87,14 @@ function readDynamic(data: Buffer, strings: Buffer, needs: ElfNeeds): void {
 }
 
 // One Verneed a library, each with a chain of Vernaux: a version by name.
-function readVersions(data: Buffer, strings: Buffer, highest: Record<string, string>): void {
+function readVersions(data: Buffer, strings: Buffer, { versions, unnumbered }: ElfNeeds): void {
   for (let at = 0; ; ) {
     const count = data.readUInt16LE(at + 2)
     for (let i = 0, entry = at + data.readUInt32LE(at + 8); i < count; i++) {
-      const [, family, version] = /^([A-Z]+)_([\d.]+)$/.exec(text(strings, data.readUInt32LE(entry + 8))) ?? []
-      if (family && compareVersions(version, highest[family] ?? '0') > 0) highest[family] = version
+      const name = text(strings, data.readUInt32LE(entry + 8))
+      const [, family, version] = /^([A-Z]+)_([\d.]+)$/.exec(name) ?? []
+      if (!family) unnumbered.push(name)
+      else if (compareVersions(version, versions[family] ?? '0') > 0) versions[family] = version
       entry += data.readUInt32LE(entry + 12)
     }
     const next = data.readUInt32LE(at + 12)

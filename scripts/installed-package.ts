@@ -1,9 +1,9 @@
 /**
  * Packs this checkout and installs the tarball as a user would, into an empty project: no network, no compiler, no CMake. The addons of the
- * checkout take the place of those that `prebuild` makes.
+ * checkout take the place of those that `prebuild` makes, in a copy: the checkout's own prebuilt ones stay as they are.
  */
 import { execFileSync, type SpawnSyncReturns, spawnSync } from 'node:child_process'
-import { existsSync, mkdirSync, readdirSync, realpathSync, symlinkSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, mkdirSync, readdirSync, realpathSync, symlinkSync, writeFileSync } from 'node:fs'
 import { basename, delimiter, dirname, join, resolve } from 'node:path'
 import { resolveAddon } from '../lib/runtime/boot.js'
 import { findLibtorch, type LibtorchTree, libtorchNotFound } from '../lib/runtime/find-libtorch.js'
@@ -34,9 +34,12 @@ export function installPackage(folder: string): InstalledPackage {
   if (!tree) throw libtorchNotFound(attempts)
   buildDist()
   writeBill()
-  for (const name of ['boot', `torch-${tree.minor}`]) publishAddon(resolveAddon(name), name)
+  const copy = join(folder, 'package')
+  for (const name of ['package.json', 'README.md', 'CHANGELOG.md', 'LICENSE', 'dist'])
+    cpSync(join(root, name), join(copy, name), { recursive: true })
+  for (const name of ['boot', `torch-${tree.minor}`]) publishAddon(resolveAddon(name), name, copy)
   const packed = execFileSync('npm', ['pack', '--json', '--ignore-scripts', '--pack-destination', folder], {
-    cwd: root,
+    cwd: copy,
     encoding: 'utf8',
     stdio: ['ignore', 'pipe', 'ignore'],
   })

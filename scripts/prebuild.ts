@@ -5,7 +5,7 @@
  */
 import { execFileSync } from 'node:child_process'
 import { copyFileSync, mkdirSync, rmSync } from 'node:fs'
-import { join, resolve } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { StrataError } from '../lib/errors.js'
 import { findLibtorch } from '../lib/runtime/find-libtorch.js'
@@ -14,6 +14,7 @@ import { programArguments } from '../lib/runtime/program.js'
 import { progressPrinter } from '../lib/runtime/progress.js'
 import { SUPPORTED_MINORS } from '../lib/runtime/versions.js'
 import { describeNeeds, inspectAddon } from './addon-needs.js'
+import { nativeSourcesHash, stampAddon } from './addon-sources.js'
 import { buildNative } from './build-native.js'
 
 const root = resolve(__dirname, '..')
@@ -27,17 +28,14 @@ async function libtorchFor(minor: string): Promise<string> {
   return installed.tree.directory
 }
 
-/** Copies an addon to where the package takes it from (it may be there), strips and inspects it; returns the published file. */
-export function publishAddon(built: string, folder: string): string {
-  const target = join(root, 'addons', folder, 'prebuilds', platform)
+/** Copies an addon to where the package in `packageFolder` takes it from, strips and inspects it; returns the published file. */
+export function publishAddon(built: string, folder: string, packageFolder: string): string {
+  const target = join(packageFolder, 'addons', folder, 'prebuilds', platform)
   const file = join(target, process.platform === 'linux' ? 'stratabert.napi.glibc.node' : 'stratabert.napi.node')
-  // One that is there was stripped then; this process may have loaded it, and it must not change underneath.
-  if (resolve(built) !== file) {
-    rmSync(target, { recursive: true, force: true })
-    mkdirSync(target, { recursive: true })
-    copyFileSync(built, file)
-    if (process.platform === 'linux') execFileSync('strip', ['--strip-unneeded', file])
-  }
+  rmSync(target, { recursive: true, force: true })
+  mkdirSync(target, { recursive: true })
+  copyFileSync(built, file)
+  if (process.platform === 'linux') execFileSync('strip', ['--strip-unneeded', file])
   if (process.platform !== 'linux') return file
   const report = inspectAddon(file, folder === 'boot' ? 'boot' : 'core')
   console.log(`${folder}: ${describeNeeds(report)}`)
@@ -66,11 +64,15 @@ async function main(): Promise<void> {
   for (const minor of values['torch-version'] ?? SUPPORTED_MINORS) {
     const started = Date.now()
     const libtorch = await libtorchFor(minor)
+    const sources = nativeSourcesHash()
     // The objects are those of `build:native`: what was compiled there is only linked again.
     const addons = join(root, 'build', 'prebuild', minor)
     await buildNative({ libtorch, addons, jobs: values.jobs ? Number(values.jobs) : undefined })
-    publishAddon(join(addons, 'boot', 'build', 'Release', 'stratabert_boot.node'), 'boot')
-    publishAddon(join(addons, `torch-${minor}`, 'build', 'Release', 'stratabert.node'), `torch-${minor}`)
+    for (const [name, file] of [
+      ['boot', 'stratabert_boot.node'],
+      [`torch-${minor}`, 'stratabert.node'],
+    ])
+      stampAddon(dirname(publishAddon(join(addons, name, 'build', 'Release', file), name, root)), sources)
     checkLoads(minor, libtorch)
     console.log(`torch-${minor}: ready after ${((Date.now() - started) / 1000).toFixed(0)} s`)
   }

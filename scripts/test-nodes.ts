@@ -10,8 +10,11 @@ import { buildDist } from './build-dist.js'
 const root = resolve(__dirname, '..')
 const SUPPORTED = ['20', '22', '24']
 const TOO_OLD = '18'
-/** Addons, tensors in and out, files, worker threads, Hugging Face goldens, the Encoder, exits in the middle of work. */
-const SMOKE = ['02', '04', '10', '12', '20', '35', '41', '64', '70']
+/**
+ * Addons, tensors in and out, files, worker threads, Hugging Face goldens, the Encoder, exits in the middle of work, serving: shared batches, aborts,
+ * hot swaps, workers, clusters, endings.
+ */
+const SMOKE = ['02', '04', '10', '12', '20', '35', '41', '64', '70', '73', '76']
 
 /** Path of a Node of this major version, out of the npm package that carries it. */
 function nodeOf(major: string): string {

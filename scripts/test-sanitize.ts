@@ -69,6 +69,16 @@ export function ownLeaks(leaks: readonly Leak[], known: readonly string[]): Leak
   )
 }
 
+/** Files of NATIVE_TESTS among those of the folder of tests; a name without one, as after a renaming, is an error. */
+export function nativeTestFiles(there: readonly string[]): string[] {
+  const absent = NATIVE_TESTS.filter((name) => !there.includes(`${name}.test.ts`))
+  if (absent.length > 0)
+    throw new Error(
+      `test/ holds no ${absent.join(', ')}; a file of each name of NATIVE_TESTS was expected: correct the list`,
+    )
+  return NATIVE_TESTS.map((name) => join('test', `${name}.test.ts`))
+}
+
 function knownLeaks(): string[] {
   const lines = readFileSync(join(__dirname, 'sanitize-leaks.txt'), 'utf8').split('\n')
   return lines.map((line) => line.trim()).filter((line) => line !== '' && !line.startsWith('#'))
@@ -160,6 +170,8 @@ async function main(): Promise<void> {
     },
   })
   if (process.platform !== 'linux') throw new Error(`the sanitizer run is for Linux, this is ${process.platform}`)
+  // Before the build, which takes minutes.
+  const files = positionals.length ? positionals : nativeTestFiles(readdirSync(join(root, 'test')))
   const addons = join(out, 'addons')
   mkdirSync(addons, { recursive: true })
   await buildNative({
@@ -170,12 +182,6 @@ async function main(): Promise<void> {
   })
   if (values['build-only']) return
 
-  const there = readdirSync(join(root, 'test'))
-  const files = positionals.length
-    ? positionals
-    : NATIVE_TESTS.flatMap((name) => there.filter((file) => file === `${name}.test.ts`)).map((file) =>
-        join('test', file),
-      )
   const known = knownLeaks()
   const failed: string[] = []
   for (const file of files) {

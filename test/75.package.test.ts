@@ -24,7 +24,9 @@ import {
 } from '../lib/runtime/system-problem.js'
 import { SUPPORTED_MINORS } from '../lib/runtime/versions.js'
 import { needsProblems } from '../scripts/addon-needs.js'
+import { nativeSourcesHash, staleAddons, stampAddon } from '../scripts/addon-sources.js'
 import { compareVersions, elfNeeds } from '../scripts/elf.js'
+import { nativeTestFiles } from '../scripts/test-sanitize.js'
 import { fakeWheels, temporaryFolder, zipBytes } from './helpers/fake-libtorch.js'
 import { refuses } from './helpers/refuses.js'
 import { serveWheels, type WheelServer } from './helpers/wheel-server.js'
@@ -215,6 +217,7 @@ describe('the package', function () {
         libraries: ['libc.so.6', 'libtorch_cpu.so'],
         runPaths: [],
         versions: { GLIBC: '2.34', GLIBCXX: '3.4.29' },
+        unnumbered: ['CXXABI_TM_1'],
       }
       assert.deepEqual(needsProblems(good, 'core'), [])
       assert.deepEqual(needsProblems(good, 'boot'), ['needs libtorch_cpu.so'])
@@ -222,11 +225,40 @@ describe('the package', function () {
         libraries: ['libcudart.so.13'],
         runPaths: ['$ORIGIN'],
         versions: { GLIBC: '2.9', GLIBCXX: '3.4.30' },
+        unnumbered: ['GLIBC_ABI_DT_RELR'],
       }
       assert.deepEqual(
         needsProblems(bad, 'core').map((line) => line.split(';')[0]),
-        ["has RUNPATH or RPATH '$ORIGIN'", 'needs libcudart.so.13', 'needs GLIBCXX_3.4.30, at most 3.4.29 is allowed'],
+        [
+          "has RUNPATH or RPATH '$ORIGIN'",
+          'needs libcudart.so.13',
+          'needs GLIBCXX_3.4.30, at most 3.4.29 is allowed',
+          'needs GLIBC_ABI_DT_RELR, which glibc 2.34 lacks',
+        ],
       )
+    })
+
+    it('may not have packed relocations, which older systems do not read', function () {
+      const [source, library] = [at('packed.c'), at('packed.so')]
+      writeFileSync(source, 'int value; int *place = &value; int puts(const char *); void say(void) { puts("x"); }')
+      const options = ['-shared', '-fPIC', '-Wl,-z,pack-relative-relocs', '-Wl,-Bsymbolic', '-o', library, source]
+      if (spawnSync('cc', options).status !== 0) this.skip()
+      const needs = elfNeeds(library)
+      if (!needs.unnumbered.includes('GLIBC_ABI_DT_RELR')) this.skip() // a linker or a glibc that knows no such version
+      assert.match(needsProblems(needs, 'core').join(), /needs GLIBC_ABI_DT_RELR/)
+    })
+
+    it('are packed only when they were made of these sources', () => {
+      const [whole, older, unknown] = ['boot', 'torch-2.11', 'torch-2.12'].map((name) => {
+        const prebuilt = at('packed', name, 'prebuilds', 'linux-x64')
+        mkdirSync(prebuilt, { recursive: true })
+        return prebuilt
+      })
+      mkdirSync(at('packed', 'torch-2.13', 'build'), { recursive: true })
+      stampAddon(whole, nativeSourcesHash())
+      stampAddon(older, createHash('sha256').update('older').digest('hex'))
+      assert.deepEqual(staleAddons(at('packed')).sort(), [older, unknown])
+      assert.deepEqual(staleAddons(at('nowhere')), [])
     })
 
     it('are read as readelf reads them', function () {
@@ -274,6 +306,11 @@ describe('the package', function () {
       )
       assert.ok(plan.freeBytes! > 0)
       assert.equal(existsSync(directory), false, 'a plan writes nothing')
+      // Room for the downloads alone: what is unpacked lies beside them.
+      const tight = structuredClone(manifest)
+      for (const wheel of Object.values(tight.wheels)) wheel.bytes = Math.floor(plan.freeBytes! * 0.35)
+      const refusedTight = installLibtorch({ manifest: tight, directory: at('tight') })
+      await assert.rejects(refusedTight, refuses('DISK_FULL', 'downloaded and unpacked', '--dir'))
       const huge = structuredClone(manifest)
       for (const wheel of Object.values(huge.wheels)) wheel.bytes = 1e18
       let told: InstallPlan | undefined
@@ -348,6 +385,15 @@ describe('the package', function () {
     } finally {
       server.close()
     }
+  })
+
+  it('runs only test files that exist under the sanitizers', () => {
+    const there = readdirSync(__dirname)
+    for (const file of nativeTestFiles(there)) assert.ok(existsSync(join(root, file)), file)
+    assert.throws(
+      () => nativeTestFiles(there.filter((file) => file !== '10.model.test.ts')),
+      /test\/ holds no 10\.model/,
+    )
   })
 
   it('names every variable that it reads in docs/environment.md, and no other', () => {
