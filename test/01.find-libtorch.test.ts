@@ -3,6 +3,7 @@ import { mkdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'no
 import { join } from 'node:path'
 import { StrataError } from '../lib/errors.js'
 import {
+  chooseCudaBuild,
   describeTree,
   type FindOptions,
   findLibtorch,
@@ -252,6 +253,11 @@ What to do:
         new RegExp(`^replace /t, which .*${source === 'option' ? 'libtorch' : source}`),
       )
     assert.match(replaceTree({ ...tree, source: 'python' }), /torch==2\.13\.0; or unset LIBTORCH_USE_PYTORCH/)
+    assert.equal(
+      chooseCudaBuild({ source: 'cache' }),
+      'install the CUDA one: npx stratabert libtorch install --flavour cu130',
+    )
+    assert.match(chooseCudaBuild({ source: 'LIBTORCH' }), /^name a CUDA build with LIBTORCH, or unset it and npx/)
     assert.match(replaceTree({ ...tree, source: 'system' }), /^replace \/t, or install one that is found before it/)
   })
 

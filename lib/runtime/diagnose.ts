@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { addonSteps, loadBoot, resolveAddon } from './boot.js'
 import {
+  chooseCudaBuild,
   correctChoice,
   findLibtorch,
   type LibtorchAttempt,
@@ -113,7 +114,7 @@ export function diagnose(): Diagnosis {
       remedy:
         libtorch.tree?.flavour === 'cuda'
           ? "until then devices 'auto' and 'cpu' compute on the CPU"
-          : 'npx stratabert libtorch install --flavour cu130',
+          : chooseCudaBuild(libtorch.tree!),
       blocking: false,
     })
   }

@@ -247,6 +247,22 @@ export function replaceTree({ source, directory, version, flavour }: LibtorchTre
   }
 }
 
+/** How a CUDA build takes the place of a CPU tree: one in the cache is not looked at while another is named. */
+export function chooseCudaBuild({ source }: Pick<LibtorchTree, 'source'>): string {
+  const fetch = 'npx stratabert libtorch install --flavour cu130'
+  switch (source) {
+    case 'cache':
+    case 'system':
+      return `install the CUDA one: ${fetch}`
+    case 'python':
+      return `install a CUDA build of Python's torch, or unset LIBTORCH_USE_PYTORCH and ${fetch}`
+    case 'option':
+      return `name a CUDA build with the option 'libtorch', or leave it away and ${fetch}`
+    default:
+      return `name a CUDA build with ${source}, or unset it and ${fetch}`
+  }
+}
+
 /** LIBTORCH_NOT_FOUND with every attempt and what to do next. */
 export function libtorchNotFound(attempts: LibtorchAttempt[], facts: SystemFacts = systemFacts()): StrataError {
   const choice = wrongChoice(attempts)

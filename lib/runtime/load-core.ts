@@ -10,6 +10,7 @@ import { loadAddon, loadBoot, resolveAddon } from './boot.js'
 import { limitThreads } from './cgroup.js'
 import { cudaFacts, cudaProblem } from './cuda-problem.js'
 import {
+  chooseCudaBuild,
   findLibtorch,
   type LibtorchAttempt,
   type LibtorchTree,
@@ -193,7 +194,7 @@ function openLibrary(path: string, tree: LibtorchTree, trace: LoadedRuntime['tra
 function openCuda(tree: LibtorchTree, trace: LoadedRuntime['trace']): string | null {
   const path = join(tree.directory, 'lib', libraryFile('libtorch_cuda'))
   if (!existsSync(path)) {
-    return `${tree.directory} is a CPU build of libtorch (no ${libraryFile('libtorch_cuda')}); install the CUDA one with \`npx stratabert libtorch install --flavour cu130\``
+    return `${tree.directory} is a CPU build of libtorch (no ${libraryFile('libtorch_cuda')}); ${chooseCudaBuild(tree)}`
   }
   // The driver first: without one, libtorch_cuda would only cost 250 MB and half a second.
   const problem = cudaProblem(cudaFacts(loadBoot()), tree.version)
