@@ -38,6 +38,7 @@ describe('doctor and libtorch commands', function () {
     )
     assert.equal(diagnosis.devices[0], 'cpu')
     assert.match(diagnosis.floatProducts ?? '', /^(mkl|onednn)$/)
+    for (const rate of Object.values(diagnosis.productRates!)) assert.ok(rate > 0.1 && rate < 1e6, `${rate} GFLOP/s`)
     assert.equal(diagnosis.machine.node, process.version)
     assert.ok(diagnosis.machine.threads.available >= 1)
     assert.ok(diagnosis.machine.memory.totalBytes > 1e8)

@@ -26,11 +26,12 @@ export function registerDoctor(program: Command): void {
 
 /** The human form. */
 export function formatDiagnosis(diagnosis: Diagnosis): string {
-  const { machine, libtorch, addons, devices, cudaProblem, problems } = diagnosis
+  const { machine, libtorch, addons, devices, cudaProblem, problems, productRates } = diagnosis
   const gigabytes = (bytes: number) => `${(bytes / 1e9).toFixed(1)} GB`
   const limit = machine.threads.cgroupLimit === null ? '' : `, container limit ${machine.threads.cgroupLimit}`
   const memoryLimit =
     machine.memory.cgroupLimitBytes === null ? '' : `, container limit ${gigabytes(machine.memory.cgroupLimitBytes)}`
+  const speed = (rate: number) => rate.toFixed(rate < 10 ? 1 : 0)
   const rows: [string, string][] = [
     ['stratabert', diagnosis.version],
     ['platform', `${machine.platform}, kernel ${machine.kernel}, glibc ${machine.glibc ?? 'none'}`],
@@ -53,6 +54,10 @@ export function formatDiagnosis(diagnosis: Diagnosis): string {
     ...addons.map(({ name, path, problem }): [string, string] => [`addon ${name}`, path ?? problem ?? 'missing']),
     ['devices', devices.join(', ') || 'none'],
   ]
+  if (productRates) {
+    const { fp32, bf16 } = productRates
+    rows.push(['products', `fp32 ${speed(fp32)}, bf16 ${speed(bf16)} GFLOP/s, measured now`])
+  }
   if (cudaProblem) rows.push(['no CUDA', cudaProblem])
   const width = Math.max(...rows.map(([name]) => name.length))
   const lines = rows.map(([name, value]) => `${name.padEnd(width)}  ${value}`)

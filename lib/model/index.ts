@@ -25,7 +25,6 @@ export {
   type DeviceMemory,
   deviceMemory,
   hasFlashAttention,
-  type ProductRates,
   productRates,
 } from './native.js'
 export {

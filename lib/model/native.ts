@@ -1,6 +1,6 @@
 import { isMainThread } from 'node:worker_threads'
 import { isStrataErrorCode, StrataError } from '../errors.js'
-import { loadRuntime, type NativeCore } from '../runtime/index.js'
+import { loadRuntime, type NativeCore, type ProductRates } from '../runtime/index.js'
 import type { ModelConfig } from './config.js'
 import type { AttentionSums, HeadEvaluation, ModelAnswer, ModelQuestion, ParameterInfo } from './model-types.js'
 import type { NativePruningReport } from './pruning.js'
@@ -119,11 +119,6 @@ export interface DeviceMemory {
   totalBytes: number
 }
 
-export interface ProductRates {
-  fp32: number
-  bf16: number
-}
-
 let watchesExit = false
 
 /** The addon, loaded for a device; `auto` is resolved to what this process has. Without a device what is loaded, else `auto`. */
@@ -160,7 +155,7 @@ export function hasFlashAttention(device: string): boolean {
 
 /** 10⁹ operations a second of a linear layer of BERT-base on this machine's processor, measured now in some 20 ms. */
 export function productRates(): ProductRates {
-  return modelAddon('auto').addon.productRates()
+  return modelAddon().addon.productRates()
 }
 
 /** A native error as {@link StrataError}; any other value as it is. */

@@ -1,6 +1,6 @@
 /** What a user who chose no precision should know of this processor. */
-import { type Model, type ProductRates, productRates } from '../model/index.js'
-import { multipliesBf16 } from '../runtime/index.js'
+import { type Model, productRates } from '../model/index.js'
+import { multipliesBf16, type ProductRates } from '../runtime/index.js'
 import type { ResolvedRecipe } from './resolve-recipe.js'
 
 /** Steps of narrower encoders are not made of products. */

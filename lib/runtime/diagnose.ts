@@ -13,7 +13,7 @@ import {
   wrongChoice,
 } from './find-libtorch.js'
 import { type MachineFacts, machineFacts } from './machine.js'
-import type { FloatProducts } from './native-core.js'
+import type { FloatProducts, ProductRates } from './native-core.js'
 import { packageRoot } from './package-root.js'
 import { programArguments } from './program.js'
 import { systemFacts, systemProblem } from './system-problem.js'
@@ -39,6 +39,8 @@ export interface Diagnosis {
   devices: string[]
   /** What computes float32 products on the CPU; null when the runtime does not load. */
   floatProducts: FloatProducts | null
+  /** Of the processor, measured now, in 10⁹ operations a second; null when the runtime does not load. */
+  productRates: ProductRates | null
   cudaProblem: string | null
   problems: Problem[]
   /** True when a model can be computed on this machine. */
@@ -52,6 +54,7 @@ interface ProbeResult {
   cudaProblem?: string | null
   cudaDevices?: number
   floatProducts?: FloatProducts | null
+  productRates?: ProductRates | null
 }
 
 /**
@@ -126,6 +129,7 @@ export function diagnose(): Diagnosis {
     addons,
     devices,
     floatProducts: probe?.floatProducts ?? null,
+    productRates: probe?.productRates ?? null,
     cudaProblem,
     problems,
     usable: devices.length > 0,

@@ -28,7 +28,7 @@ export {
 } from './load-core.js'
 export { type MachineFacts, multipliesBf16 } from './machine.js'
 export type { LibtorchFlavour } from './manifest.js'
-export type { NativeCore } from './native-core.js'
+export type { NativeCore, ProductRates } from './native-core.js'
 export { packageRoot } from './package-root.js'
 export { cacheDirectory } from './platform.js'
 export { programArguments } from './program.js'

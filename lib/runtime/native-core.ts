@@ -1,3 +1,8 @@
+export interface ProductRates {
+  fp32: number
+  bf16: number
+}
+
 /** MKL (libtorch's own choice on x86) or oneDNN, which is faster where the processor is not Intel's. */
 export type FloatProducts = 'mkl' | 'onednn'
 
@@ -12,5 +17,7 @@ export interface NativeCore {
   cudaDeviceCount?(): number
   /** What computes float32 products on the CPU; decided once a process. BAD_ARGUMENT for an unknown STRATABERT_FLOAT_PRODUCTS. */
   floatProducts?(): FloatProducts
+  /** 10⁹ operations a second of a linear layer of BERT-base on the processor, measured now in some 20 ms. */
+  productRates?(): ProductRates
   [member: string]: any
 }

@@ -18,6 +18,7 @@ function probe(): Record<string, unknown> {
       cudaProblem,
       cudaDevices: core.cudaDeviceCount?.() ?? 0,
       floatProducts: core.floatProducts?.() ?? null,
+      productRates: core.productRates?.() ?? null,
     }
   } catch (error) {
     return { ok: false, code: (error as { code?: string }).code ?? 'UNKNOWN', message: (error as Error).message }
