@@ -13,6 +13,10 @@ export function temporaryName(prefix: string): string {
   return `${prefix}-${HOST}-${process.pid}-${randomBytes(6).toString('hex')}`
 }
 
+export function isTemporaryName(name: string, prefix: string): boolean {
+  return NAME.exec(name)?.[1] === prefix
+}
+
 /**
  * Whether a process left this behind: one of this host that is gone, or another host's after a day. So after a day is what has this process's
  * own number, which a container gives to the next process as well.

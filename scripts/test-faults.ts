@@ -1,5 +1,5 @@
 /**
- * Kills a training process at 12 random and 8 injected moments (see lib/training/fault-points.ts), resumes it each time and
+ * Kills a training process at 12 random and 8 injected moments (see lib/fault-points.ts), resumes it each time and
  * compares weights, optimiser moments and loss curve with an uninterrupted run, bit for bit.
  *
  *     npm run test:faults [-- --seed 1]
@@ -9,7 +9,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { stream } from '../lib/data/random.js'
-import { FAULT_POINTS } from '../lib/training/fault-points.js'
+import { FAULT_POINTS } from '../lib/fault-points.js'
 import { type ChildOptions, fingerprintOfRun, killAndResume, trainInChild } from '../test/helpers/fault-run.js'
 
 const RANDOM_MOMENTS = 12

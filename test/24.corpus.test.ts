@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict'
 import { execFile, spawn } from 'node:child_process'
+import { once } from 'node:events'
 import {
   appendFileSync,
+  cpSync,
+  existsSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -13,10 +16,16 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join, resolve } from 'node:path'
+import { basename, join, resolve } from 'node:path'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
+import { setTimeout } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { gzipSync } from 'node:zlib'
+import { ArrayWriter } from '../lib/data/array-writer.js'
+import { CORPUS_FILES, CorpusWriter } from '../lib/data/corpus-files.js'
+import { runWorkerJob } from '../lib/data/corpus-job.js'
+import { CorpusParts } from '../lib/data/corpus-parts.js'
+import type { CorpusDone, CorpusJob } from '../lib/data/corpus-worker.js'
 import {
   type CorpusOptions,
   corpusFromDocuments,
@@ -261,7 +270,7 @@ describe('Corpus', function () {
     const child = openInProcess(SAMPLE)
     let seen = false
     for (let waited = 0; waited < 20_000 && !seen; waited += 5) {
-      await new Promise((resolve) => setTimeout(resolve, 5))
+      await setTimeout(5)
       seen = readdirSync(cacheDirectory).some((name) => name.startsWith('tmp-'))
     }
     child.process.kill('SIGKILL')
@@ -291,6 +300,172 @@ describe('Corpus', function () {
     })
     return { process: child, result }
   }
+
+  describe('of which the building was killed or stopped', () => {
+    const PART = 40_000
+    let text: string
+    let expected: ReturnType<typeof arraysOf>
+    let whole: OpenedCorpus
+    let options: Partial<CorpusOptions>
+
+    before(async () => {
+      // Copies, lines that do not compress and empty documents on both sides of every border of a part.
+      const articles = readFileSync(SAMPLE, 'utf8')
+        .slice(0, 250_000)
+        .split(/\n(?== )/)
+      const documents = articles.flatMap((article, index) => [
+        article,
+        ...(index % 3 === 0 ? [article] : []),
+        ...(index % 5 === 0 ? [`= x =\n${index}${'q#z@'.repeat(40)}\n`] : []),
+      ])
+      text = join(folder, 'parts.txt')
+      writeFileSync(text, documents.join('\n'))
+      options = {
+        inputs: [text],
+        dropDuplicates: true,
+        maxTokensPerCharacter: 0.5,
+        normalize: { lowercase: true, ascii: true },
+      }
+      whole = await open({ ...options, cacheDirectory: join(folder, 'uninterrupted') })
+      expected = arraysOf(whole)
+      const { duplicateDocuments, incompressibleDocuments } = whole.statistics
+      assert.ok(duplicateDocuments! > 9 && incompressibleDocuments! > 9)
+    })
+
+    const jobOf = (given: Partial<CorpusJob> = {}): Omit<CorpusJob, 'stop'> => {
+      const { inputs, dropDuplicates, maxTokensPerCharacter, normalize } = options
+      return {
+        ...{
+          inputs: inputs!,
+          dropDuplicates,
+          maxTokensPerCharacter,
+          normalize,
+          cacheDirectory,
+          definition: tokenizer.definition,
+        },
+        ...{ format: 'auto', textField: 'text', invalidUtf8: 'error', rebuild: false, partCharacters: PART },
+        ...given,
+      }
+    }
+
+    /** Kills a process that builds the corpus when it passes the point for the n-th time. */
+    async function killAt(point: string): Promise<void> {
+      const script = resolve(__dirname, 'helpers/build-corpus-process.ts')
+      const child = spawn(process.execPath, ['--import', 'tsx', script, JSON.stringify(jobOf())], {
+        cwd: resolve(__dirname, '..'),
+        stdio: ['ignore', 'ignore', 'inherit'],
+        env: { ...process.env, STRATABERT_FAULT: point },
+      })
+      const [, signal] = await once(child, 'close')
+      assert.equal(signal, 'SIGKILL', point)
+    }
+
+    const unfinished = (): string[] => readdirSync(cacheDirectory).filter((name) => /^(tmp|stopped)-/.test(name))
+    /** Documents up to the end of each part of the one unfinished build. */
+    const ends = (): number[] =>
+      [
+        ...readFileSync(join(cacheDirectory, unfinished()[0], 'parts.jsonl'), 'utf8').matchAll(
+          /"documentsRead":(\d+)/g,
+        ),
+      ].map(([, count]) => Number(count))
+
+    async function resumedDocuments(): Promise<number> {
+      const resumed = await open(options)
+      assert.deepEqual(arraysOf(resumed), expected)
+      assert.deepEqual({ ...resumed.statistics, seconds: 0 }, { ...whole.statistics, seconds: 0 })
+      assert.deepEqual(readdirSync(resumed.directory).sort(), [...Object.values(CORPUS_FILES), 'manifest.json'].sort())
+      return resumed.resumedDocuments
+    }
+
+    it('goes on at the last whole part, with the same arrays and counts', async () => {
+      await killAt('after-corpus-part:2')
+      const [first, second] = ends()
+      assert.ok(first > 5 && second > first)
+      // This one takes two parts over, ends a third one, and dies, its first file torn, before the fourth is entered.
+      await killAt('before-corpus-part:4')
+      assert.deepEqual(ends().slice(0, 2), [first, second])
+      assert.equal(ends().length, 3)
+      assert.ok([first, second].includes(await resumedDocuments()))
+      assert.deepEqual(readdirSync(cacheDirectory), [whole.key])
+      assert.equal((await open(options)).resumedDocuments, 0)
+    })
+
+    it('takes nothing of damaged parts, other settings or other text, and keeps them for 7 days', async () => {
+      await killAt('after-corpus-part:3')
+      const [name] = unfinished()
+      const kept = join(folder, name)
+      cpSync(join(cacheDirectory, name), kept, { recursive: true })
+      const [first, second, third] = ends()
+      const sizes = readFileSync(join(kept, 'parts.jsonl'), 'utf8')
+        .split('\n')
+        .flatMap((line) => (line === '' ? [] : [JSON.parse(line.slice(65)).files]))
+      const flip = (file: string, at: number) => (directory: string) => {
+        const bytes = readFileSync(join(directory, file))
+        bytes[at] ^= 1
+        writeFileSync(join(directory, file), bytes)
+      }
+      const cut = (file: string, bytes: number) => (directory: string) => truncateSync(join(directory, file), bytes)
+      const cases: [string, (directory: string) => void, number][] = [
+        ['nothing', () => {}, third],
+        ['token ids of the third part', flip('token-ids.i32', sizes[1]['token-ids.i32'].bytes + 7), second],
+        ['flags are missing', cut('token-flags.u8', sizes[0]['token-flags.u8'].bytes), first],
+        ['texts that came before', flip('seen-texts.u64', 3), 0],
+        ['a file is missing', (directory) => rmSync(join(directory, 'document-offsets.u32')), 0],
+        ['half a line', cut('parts.jsonl', statSync(join(kept, 'parts.jsonl')).size - 9), second],
+        ['a count', flip('parts.jsonl', 90), 0],
+      ]
+      for (const [what, damage, documents] of cases) {
+        const [copy, target] = ['copy-', 'target-'].map((prefix) => mkdtempSync(join(folder, prefix)))
+        cpSync(kept, copy, { recursive: true })
+        damage(copy)
+        const writer = new CorpusWriter(target)
+        const files = writer.writers.set('seen-texts.u64', new ArrayWriter(join(target, 'seen-texts.u64')))
+        const last = new CorpusParts(target, whole.key, files).takeOver(copy, () => {})
+        assert.equal(last?.documentsRead ?? 0, documents, what)
+        if (last) {
+          const size = sizes[[first, second, third].indexOf(documents)]['token-ids.i32'].bytes
+          const [mine, theirs] = [target, kept].map((of) => readFileSync(join(of, 'token-ids.i32')))
+          assert.deepEqual(mine, theirs.subarray(0, size), what)
+        }
+        for (const file of files.values()) file.close()
+      }
+      rmSync(cacheDirectory, { recursive: true })
+      // Of another host's process nobody knows whether it still works.
+      const other = join(cacheDirectory, 'tmp-00000000-1-000000000000')
+      cpSync(kept, other, { recursive: true })
+      assert.equal((await open({ ...options, maxTokensPerCharacter: 0.51 })).resumedDocuments, 0)
+      assert.equal((await open({ ...options, inputs: [text, small] })).resumedDocuments, 0)
+      assert.equal(await resumedDocuments(), third)
+      assert.deepEqual(unfinished(), [basename(other)])
+      const week = Date.now() / 1000 - 8 * 24 * 3600
+      utimesSync(join(other, 'parts.jsonl'), week, week)
+      utimesSync(other, week, week)
+      await open()
+      assert.deepEqual(unfinished(), [])
+    })
+
+    it('goes on after a stop, chunks included', async () => {
+      const chunks = { unit: 'chunk', groups: { subj: ['nsubj'], obj: ['obj'] }, longestSentence: 24 } as const
+      const given = { chunks, dropDuplicates: false }
+      const job: CorpusJob = { ...jobOf(given), stop: new SharedArrayBuffer(4) }
+      const stopped = runWorkerJob<CorpusDone, unknown>('corpus-worker', job, 'prepare the corpus', {})
+      const rejected = assert.rejects(stopped, { code: 'ABORTED', message: /goes on/ })
+      while (!unfinished().some((name) => existsSync(join(cacheDirectory, name, 'parts.jsonl')))) await setTimeout(1)
+      Atomics.store(new Int32Array(job.stop), 0, 1)
+      await rejected
+      assert.match(unfinished()[0], /^stopped-/)
+      const last = ends().at(-1)!
+      const resumed = await open({ ...options, ...given })
+      assert.equal(resumed.resumedDocuments, last)
+      assert.ok(last > 0 && last < resumed.statistics.documents)
+      assert.deepEqual(unfinished(), [])
+      const anew = await open({ ...options, ...given, rebuild: true })
+      assert.equal(anew.resumedDocuments, 0)
+      assert.deepEqual([arraysOf(resumed), resumed.chunks], [arraysOf(anew), anew.chunks])
+      assert.deepEqual({ ...resumed.statistics, seconds: 0 }, { ...anew.statistics, seconds: 0 })
+      assert.ok(anew.statistics.cutSentences! > 10)
+    })
+  })
 
   it('ends with one good copy when several processes build it at once', async () => {
     for (const rebuild of [false, true]) {

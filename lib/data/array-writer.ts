@@ -18,6 +18,11 @@ export class ArrayWriter {
     this.#descriptor = openSync(path, 'wx')
   }
 
+  /** Appended so far. */
+  get bytes(): number {
+    return this.#bytes + this.#used
+  }
+
   append(array: ArrayBufferView): void {
     const bytes = new Uint8Array(array.buffer, array.byteOffset, array.byteLength)
     for (let start = 0; start < bytes.length; ) {
@@ -27,6 +32,12 @@ export class ArrayWriter {
       start += count
       if (this.#used === BUFFER_BYTES) this.#flush()
     }
+  }
+
+  /** Hands everything to the system and tells the file's size and SHA-256 so far; more may be appended. */
+  mark(): { bytes: number; sha256: string } {
+    this.#flush()
+    return { bytes: this.#bytes, sha256: this.#hash.copy().digest('hex') }
   }
 
   /** Flushes to disk, without holding up the thread, and closes. */

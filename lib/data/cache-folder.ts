@@ -1,13 +1,18 @@
 /** Folders of a cache that several processes share: each appears whole or not at all. */
-import { mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs'
-import { join } from 'node:path'
+import { mkdirSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs'
+import { basename, join } from 'node:path'
 import { fileError } from '../errors.js'
 import { syncDirectory } from '../sync-path.js'
-import { isLeftover, temporaryName } from '../temporary-names.js'
+import { isLeftover, isTemporaryName, temporaryName } from '../temporary-names.js'
 
 export { syncDirectory }
 
 const PREFIX = 'tmp'
+/** Of a folder whose build was stopped, and which nobody works in. */
+const STOPPED_PREFIX = 'stopped'
+/** Which parts of an unfinished folder are whole; a folder with such a journal can be gone on from, and is kept for that. */
+export const JOURNAL_FILE = 'parts.jsonl'
+const KEPT_MILLISECONDS = 7 * 24 * 3600 * 1000
 /** What a rename says to a folder that is in its way; Windows says it may not. */
 const IN_THE_WAY = ['ENOTEMPTY', 'EEXIST', 'ENOTDIR', ...(process.platform === 'win32' ? ['EPERM'] : [])]
 
@@ -60,12 +65,45 @@ export async function publishFolder<Found extends object>(
   }
 }
 
+/** The unfinished folders that have a journal, whoever's they are: only what a journal tells of them stays as it is. */
+export function unfinishedFolders(cacheDirectory: string): string[] {
+  return readdirSync(cacheDirectory)
+    .filter(isUnfinished)
+    .map((name) => join(cacheDirectory, name))
+    .filter((folder) => journalAge(folder) !== undefined)
+}
+
+/** Leaves an unfinished folder to the next build if it has a journal, else removes it. */
+export function leaveUnfinished(temporary: string): void {
+  if (journalAge(temporary) === undefined) rmSync(temporary, { recursive: true, force: true })
+  else renameSync(temporary, join(temporary, '..', temporaryName(STOPPED_PREFIX)))
+}
+
+/** Removes an unfinished folder unless a process may still be at work in it. */
+export function removeUnfinished(folder: string): void {
+  const [cacheDirectory, name] = [join(folder, '..'), basename(folder)]
+  if (!isTemporaryName(name, STOPPED_PREFIX) && !isLeftover(cacheDirectory, name, PREFIX)) return
+  try {
+    rmSync(folder, { recursive: true, force: true })
+  } catch {
+    // Another process was faster.
+  }
+}
+
 function removeLeftovers(cacheDirectory: string): void {
   for (const name of readdirSync(cacheDirectory)) {
-    try {
-      if (isLeftover(cacheDirectory, name, PREFIX)) rmSync(join(cacheDirectory, name), { recursive: true, force: true })
-    } catch {
-      // Another process was faster.
-    }
+    if (!isUnfinished(name)) continue
+    const folder = join(cacheDirectory, name)
+    if ((journalAge(folder) ?? Number.POSITIVE_INFINITY) > KEPT_MILLISECONDS) removeUnfinished(folder)
   }
+}
+
+function isUnfinished(name: string): boolean {
+  return isTemporaryName(name, PREFIX) || isTemporaryName(name, STOPPED_PREFIX)
+}
+
+/** Milliseconds since the journal was written to; undefined where there is none. */
+function journalAge(folder: string): number | undefined {
+  const found = statSync(join(folder, JOURNAL_FILE), { throwIfNoEntry: false })
+  return found && Date.now() - found.mtimeMs
 }

@@ -44,6 +44,8 @@ export interface OpenedCorpus extends TokenCorpus {
   readonly key: string
   /** True when it came from the cache. */
   readonly reused: boolean
+  /** Documents that an earlier call had read, which was killed or stopped; 0 where there was none. */
+  readonly resumedDocuments: number
   readonly statistics: CorpusStatistics
   readonly specialTokens: SpecialTokens
   readonly tokenizerFingerprint: string
@@ -63,8 +65,12 @@ export function defaultCorpusDirectory(): string {
  * is done in a worker thread in bounded memory. A cached corpus is used only when every byte of it has the recorded hash,
  * else it is rebuilt with a warning. Special tokens written in the text stay plain text.
  *
- * Throws NOT_FOUND, BAD_FILE, BAD_DATA (each naming the file and, where there is one, the line), DISK_FULL, READ_ONLY, and
- * ABORTED after `signal`; a corpus that was not finished leaves nothing behind.
+ * A call that was killed, or stopped by `signal`, leaves what is whole of its work in the cache for 7 days. The same call then takes that
+ * over, part by part (some 32 million characters each) and only with the recorded hashes, and gives the arrays of a call that was not
+ * interrupted; the text up to there is read, not tokenised. Another text, tokenizer or option takes nothing of it.
+ *
+ * Throws NOT_FOUND, BAD_FILE, BAD_DATA (each naming the file and, where there is one, the line), DISK_FULL, READ_ONLY (these leave
+ * nothing behind), and ABORTED after `signal`.
  */
 export async function openCorpus(options: CorpusOptions): Promise<OpenedCorpus> {
   const { tokenizer, onProgress, signal } = options
@@ -86,13 +92,14 @@ export async function openCorpus(options: CorpusOptions): Promise<OpenedCorpus> 
     rebuild: options.rebuild ?? false,
     stop: new SharedArrayBuffer(4),
   }
-  const { directory, manifest, reused, warnings } = await runWorkerJob<
+  const { directory, manifest, reused, resumedDocuments, warnings } = await runWorkerJob<
     Extract<CorpusMessage, { kind: 'done' }>,
     CorpusProgress
   >('corpus-worker', job, 'prepare the corpus', { onProgress, signal })
   for (const warning of warnings) (options.onWarning ?? ((text) => process.emitWarning(text)))(warning)
   const { key, statistics, specialTokens, tokenizerFingerprint } = manifest
-  return { ...(await mapCorpus(directory)), key, reused, statistics, specialTokens, tokenizerFingerprint }
+  const origin = { key, reused, resumedDocuments, statistics, specialTokens, tokenizerFingerprint }
+  return { ...(await mapCorpus(directory)), ...origin }
 }
 
 const MAP_ATTEMPTS = 20

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { closeSync, createReadStream, fsyncSync, openSync, readFileSync, statSync, writeSync } from 'node:fs'
 import { open } from 'node:fs/promises'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { fileError, StrataError } from '../errors.js'
 import { ArrayWriter } from './array-writer.js'
 import type { ChunkColumns } from './chunk-columns.js'
@@ -71,7 +71,7 @@ export interface CorpusManifest {
   files: Record<BaseArray, StoredArray> & Partial<Record<ChunkArray, StoredArray>>
 }
 
-interface StoredArray {
+export interface StoredArray {
   bytes: number
   sha256: string
 }
@@ -79,6 +79,14 @@ interface StoredArray {
 /** Names of the files of a corpus, by array. */
 export function corpusFiles({ relations }: Pick<CorpusManifest, 'relations'>): Partial<Record<CorpusArray, string>> {
   return relations ? { ...CORPUS_FILES, ...CHUNK_FILES } : CORPUS_FILES
+}
+
+/** What the arrays of a corpus hold. */
+export interface CorpusCounts {
+  tokens: number
+  sentences: number
+  documents: number
+  chunks: number
 }
 
 /** Offsets are 32 bits wide. */
@@ -155,6 +163,24 @@ export class CorpusWriter {
     this.documents++
     this.#writers.documentOffsets.append(Uint32Array.of(this.sentences))
     return true
+  }
+
+  /** The writers of all arrays by their files' names. */
+  get writers(): Map<string, ArrayWriter> {
+    const all: ArrayWriter[] = Object.values({ ...this.#writers, ...this.#chunkWriters })
+    return new Map(all.map((writer) => [basename(writer.path), writer]))
+  }
+
+  /** Counts of what was written. */
+  get counts(): CorpusCounts {
+    const { tokens, sentences, documents, chunks } = this
+    return { tokens, sentences, documents, chunks }
+  }
+
+  /** Goes on behind arrays that were appended to the {@link writers} as they are, whole documents with these counts. */
+  restore(counts: CorpusCounts): void {
+    Object.assign(this, counts)
+    this.#documentStart = this.sentences
   }
 
   async finish(): Promise<CorpusManifest['files']> {

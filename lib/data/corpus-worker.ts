@@ -4,7 +4,16 @@ import { basename, join } from 'node:path'
 import { parentPort, workerData } from 'node:worker_threads'
 import { fileError, StrataError } from '../errors.js'
 import { type TokenizerDefinition, WordPieceEncoder } from '../text/index.js'
-import { makeTemporary, publishFolder, syncDirectory } from './cache-folder.js'
+import { ArrayWriter } from './array-writer.js'
+import {
+  JOURNAL_FILE,
+  leaveUnfinished,
+  makeTemporary,
+  publishFolder,
+  removeUnfinished,
+  syncDirectory,
+  unfinishedFolders,
+} from './cache-folder.js'
 import { type ChunkColumns, ChunkColumnsBuilder } from './chunk-columns.js'
 import {
   CORPUS_VERSION,
@@ -16,9 +25,16 @@ import {
   verifyCorpus,
   writeManifest,
 } from './corpus-files.js'
+import { type CorpusPart, CorpusParts, partCount } from './corpus-parts.js'
 import { type ChunkOptions, type CorpusDocument, corpusDocument } from './corpus-sentences.js'
 import type { DocumentFilters } from './document-filter.js'
-import { type DocumentFormat, emptyReadStatistics, readDocuments, type TextDocument } from './document-reader.js'
+import {
+  type DocumentFormat,
+  emptyReadStatistics,
+  type ReadStatistics,
+  readDocuments,
+  type TextDocument,
+} from './document-reader.js'
 import { FilteringWriter } from './filtering-writer.js'
 import { isNormalized, type TextNormalization } from './text-normalization.js'
 import { TextSet } from './text-set.js'
@@ -44,18 +60,34 @@ export interface CorpusJob extends DocumentFilters {
   normalize?: TextNormalization
   chunks?: ChunkOptions
   rebuild: boolean
+  /** A build that was killed goes on at the end of such a part. Default {@link PART_CHARACTERS}. */
+  partCharacters?: number
   /** One 32-bit word that the caller sets to 1 to stop the work. */
   stop: SharedArrayBuffer
 }
 
+export interface CorpusDone {
+  kind: 'done'
+  directory: string
+  manifest: CorpusManifest
+  reused: boolean
+  /** Documents that were read by an earlier build, which was killed or stopped. */
+  resumedDocuments: number
+  warnings: string[]
+}
+
 export type CorpusMessage =
   | { kind: 'progress'; progress: CorpusProgress }
-  | { kind: 'done'; directory: string; manifest: CorpusManifest; reused: boolean; warnings: string[] }
+  | CorpusDone
   | { kind: 'failed'; code: string; message: string; details: Record<string, unknown> }
 
 const PROGRESS_MILLISECONDS = 200
 /** How much text is split and encoded at once. */
 const BATCH_CHARACTERS = 256 * 1024
+/** Some seconds of work. */
+const PART_CHARACTERS = 32 * 1024 * 1024
+/** Of an unfinished corpus without copies: what tells the texts that came before. */
+const SEEN_FILE = 'seen-texts.u64'
 
 const job = workerData as CorpusJob
 const port = parentPort!
@@ -84,7 +116,7 @@ function addBytes(count: number): void {
 
 function checkStopped(): void {
   if (Atomics.load(stopWord, 0) !== 0) {
-    throw new StrataError('ABORTED', 'preparing the corpus was stopped; nothing of it was kept')
+    throw new StrataError('ABORTED', 'preparing the corpus was stopped; the same call goes on at the last whole part')
   }
 }
 
@@ -104,11 +136,13 @@ async function openOrBuild(): Promise<CorpusMessage> {
   const key = keyOf(inputs)
   const directory = join(job.cacheDirectory, key)
   const found = job.rebuild ? undefined : await verify(directory, key)
-  if (typeof found === 'object') return { kind: 'done', directory, manifest: found, reused: true, warnings }
+  if (typeof found === 'object') {
+    return { kind: 'done', directory, manifest: found, reused: true, resumedDocuments: 0, warnings }
+  }
   if (typeof found === 'string') warnings.push(`the cached corpus ${directory} is rebuilt: ${found}`)
   const temporary = makeTemporary(job.cacheDirectory, 'corpus')
   try {
-    const manifest = await build(temporary, key, inputs)
+    const { manifest, resumedDocuments } = await build(temporary, key, inputs)
     job.inputs.forEach((path, index) => {
       if (modificationOf(path) !== times[index]) {
         throw new StrataError('BAD_DATA', `${path} changed while it was read; run again when nothing writes to it`, {
@@ -121,7 +155,12 @@ async function openOrBuild(): Promise<CorpusMessage> {
     const other = await publishFolder(temporary, directory, 'corpus', async (attempt) =>
       job.rebuild && attempt === 1 ? 'a rebuild was asked for' : verify(directory, key),
     )
-    return { kind: 'done', directory, manifest: other ?? manifest, reused: false, warnings }
+    if (!other) for (const name of [JOURNAL_FILE, SEEN_FILE]) rmSync(join(directory, name), { force: true })
+    return { kind: 'done', directory, manifest: other ?? manifest, reused: false, resumedDocuments, warnings }
+  } catch (error) {
+    // Other failures are of the text, which then becomes another corpus, or of the disk, which needs the room.
+    if (error instanceof StrataError && error.code === 'ABORTED') leaveUnfinished(temporary)
+    throw error
   } finally {
     rmSync(temporary, { recursive: true, force: true })
   }
@@ -183,7 +222,11 @@ async function verify(directory: string, key: string): Promise<CorpusManifest | 
   })
 }
 
-async function build(directory: string, key: string, inputs: CorpusInput[]): Promise<CorpusManifest> {
+async function build(
+  directory: string,
+  key: string,
+  inputs: CorpusInput[],
+): Promise<{ manifest: CorpusManifest; resumedDocuments: number }> {
   const started = performance.now()
   const read = emptyReadStatistics()
   const statistics: CorpusStatistics = {
@@ -208,48 +251,66 @@ async function build(directory: string, key: string, inputs: CorpusInput[]): Pro
     countTokens(ids, flags, statistics),
   )
   const seen = job.dropDuplicates ? new TextSet() : undefined
+  const seenWriter = seen && new ArrayWriter(join(directory, SEEN_FILE))
   if (seen) Object.assign(statistics, { duplicateDocuments: 0, duplicateCharacters: 0 })
+  const files = writer.writers
+  if (seenWriter) files.set(SEEN_FILE, seenWriter)
+  const parts = new CorpusParts(directory, key, files)
   try {
+    const past = job.rebuild ? undefined : goOn(parts, key)
+    if (past) {
+      writer.restore(past.counts)
+      Object.assign(statistics, past.statistics)
+      if (chunks) {
+        const { cutSentences = 0, unparsedSentences = 0 } = past.statistics
+        Object.assign(chunks, { cutSentences, unparsedSentences })
+      }
+      if (seenWriter) seen.restore(seenWriter.path)
+    }
+    const resumedDocuments = past?.documentsRead ?? 0
+    let documentsRead = resumedDocuments
     let batch: TextDocument[] = []
     let characters = 0
+    let partCharacters = 0
+    const fullPart = job.partCharacters ?? PART_CHARACTERS
+    const facts = () => ({
+      ...(chunks && { cutSentences: chunks.cutSentences, unparsedSentences: chunks.unparsedSentences }),
+      seconds: (performance.now() - started) / 1000 + (past?.statistics.seconds ?? 0),
+    })
     const flush = async (): Promise<void> => {
       checkStopped()
       await encodeDocuments(preparedDocuments(batch, seen, statistics), encoder, kept, statistics, chunks)
+      partCharacters += characters
       batch = []
       characters = 0
+      if (partCharacters >= fullPart) {
+        if (seenWriter) seenWriter.append(seen.takeFresh())
+        parts.end({ documentsRead, counts: writer.counts, statistics: { ...statistics, ...facts() } })
+        partCharacters = 0
+      }
       Object.assign(progress, { bytesDone: read.bytes, documents: writer.documents, tokens: writer.tokens })
       report()
     }
-    const { format, textField, invalidUtf8 } = job
-    for await (const document of readDocuments({
-      inputs: job.inputs,
-      format,
-      textField,
-      invalidUtf8,
-      statistics: read,
-    })) {
+    for await (const document of documentsFrom(resumedDocuments, read)) {
+      documentsRead++
       batch.push(document)
       for (const paragraph of document.paragraphs) characters += paragraph.length
-      if (characters >= BATCH_CHARACTERS) await flush()
+      if (characters >= Math.min(BATCH_CHARACTERS, fullPart)) await flush()
     }
     await flush()
     report(true)
     if (writer.documents === 0) {
       throw new StrataError('BAD_DATA', `${job.inputs.join(', ')}: ${nothingLeft(statistics)}`)
     }
-    const files = await writer.finish()
+    const stored = await writer.finish()
     Object.assign(statistics, read, {
       documents: writer.documents,
       sentences: writer.sentences,
       tokens: writer.tokens,
-      ...(chunks && {
-        chunks: writer.chunks,
-        cutSentences: chunks.cutSentences,
-        unparsedSentences: chunks.unparsedSentences,
-      }),
-      seconds: (performance.now() - started) / 1000,
+      ...(chunks && { chunks: writer.chunks }),
+      ...facts(),
     })
-    return {
+    const manifest: CorpusManifest = {
       kind: 'stratabert-corpus',
       version: CORPUS_VERSION,
       key,
@@ -258,10 +319,38 @@ async function build(directory: string, key: string, inputs: CorpusInput[]): Pro
       inputs,
       statistics,
       ...(relations && { relations }),
-      files,
+      files: stored,
     }
+    return { manifest, resumedDocuments }
   } finally {
     writer.close()
+    seenWriter?.close()
+  }
+}
+
+/** Takes over what another build of the same corpus left, or has done so far: of several the one with the most parts. */
+function goOn(parts: CorpusParts, key: string): CorpusPart | undefined {
+  const found = unfinishedFolders(job.cacheDirectory)
+    .map((folder) => ({ folder, count: partCount(folder, key) }))
+    .filter(({ count }) => count > 0)
+    .sort((left, right) => right.count - left.count)
+  const past = found.length > 0 ? parts.takeOver(found[0].folder, checkStopped) : undefined
+  for (const { folder } of found) removeUnfinished(folder)
+  return past
+}
+
+/** The job's documents behind the first so many, which are read all the same: they are counted, and documents have no known places. */
+async function* documentsFrom(first: number, statistics: ReadStatistics): AsyncGenerator<TextDocument> {
+  const { inputs, format, textField, invalidUtf8 } = job
+  let passed = 0
+  for await (const document of readDocuments({ inputs, format, textField, invalidUtf8, statistics })) {
+    if (passed++ >= first) {
+      yield document
+      continue
+    }
+    checkStopped()
+    progress.bytesDone = statistics.bytes
+    report()
   }
 }
 

@@ -49,6 +49,9 @@ export async function openText(
       signal: options.signal,
     })
     notes.push(...corpusNotes(files, corpus.statistics))
+    if (corpus.resumedDocuments > 0) {
+      notes.push(`${corpus.resumedDocuments} documents had been tokenised before an interruption (${files.join(', ')})`)
+    }
     return corpus
   }
   const corpus = await open(inputs, { maxTokensPerCharacter, dropDuplicates })

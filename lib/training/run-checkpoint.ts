@@ -1,9 +1,9 @@
 /** What a checkpoint of a run holds: weights, the optimiser's moments, the state, a model card. */
 import { join } from 'node:path'
+import { faultPoint } from '../fault-points.js'
 import { type Model, type Optimizer, prunedWeightsOf } from '../model/index.js'
 import { type CheckpointReference, saveCheckpoint } from './checkpoints.js'
 import { writeSynced } from './durable-files.js'
-import { faultPoint } from './fault-points.js'
 import { type CardText, modelCard } from './model-card.js'
 import { type ModelFiles, WEIGHTS_FILE } from './model-files.js'
 import type { RunFolder } from './run-folder.js'

@@ -1,5 +1,5 @@
 /**
- * Places where a test kills the process, to show that a checkpoint is whole or not there at all.
+ * Places where a test kills the process, to show that a checkpoint is whole or not there at all, and that a corpus goes on.
  * `STRATABERT_FAULT=<point>:<n>` sends SIGKILL to this process when the point is passed for the n-th time
  * (n defaults to 1). Inert when the variable is unset.
  */
@@ -18,7 +18,10 @@ export const FAULT_POINTS = [
   'after-latest',
 ] as const
 
-export type FaultPoint = (typeof FAULT_POINTS)[number]
+/** The same in the building of a corpus, whose parts are written and then entered in its journal. */
+export const CORPUS_FAULT_POINTS = ['before-corpus-part', 'after-corpus-part'] as const
+
+export type FaultPoint = (typeof FAULT_POINTS | typeof CORPUS_FAULT_POINTS)[number]
 
 const passed = new Map<FaultPoint, number>()
 
