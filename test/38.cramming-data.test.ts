@@ -16,7 +16,7 @@ import {
 } from '../lib/data/index.js'
 import { TextSet } from '../lib/data/text-set.js'
 import { type PackedMaskedLmOptions, packedMaskedLmSource } from '../lib/objectives/index.js'
-import { openRecipe, openRunData, planRun, runRecipe } from '../lib/recipes/index.js'
+import { modelConfigOf, openRecipe, openRunData, parameterCount, planRun, runRecipe } from '../lib/recipes/index.js'
 import { Tokenizer } from '../lib/text/index.js'
 import { corpusOf, SPECIAL, syntheticCorpus } from './helpers/synthetic-corpus.js'
 import { tinyValues, writeSmallCorpus } from './helpers/tiny-recipe.js'
@@ -410,6 +410,8 @@ describe('the recipe cramming', function () {
       assert.deepEqual([learningRate, beta1, beta2, epsilon, weightDecay], [1e-3, 0.9, 0.98, 1e-12, 0.01])
       assert.deepEqual([recipe.clip.maxGradNorm, recipe.schedule.warmup, recipe.budget], [0.5, 0, { hours: 24 }])
       assert.deepEqual(recipe.tokenizer, { train: { vocabSize: 32_768, lowercase: true } })
+      // The paper's 119.6 M, as test/golden/crammed.py counts them from PyTorch modules of its own.
+      assert.equal(parameterCount(modelConfigOf(recipe, 32_768)), 119_589_889)
     }
     assert.deepEqual(
       [paper, o4, o3].map(({ masking, schedule, batch, text, inputs }) => [
