@@ -237,6 +237,54 @@ describe('probe command', function () {
     assert.ok(csv.some((line) => line.startsWith(`River,1,logistic,${accuracy},`)))
   })
 
+  it('probes an encoder with its agreements, with some of them and without', async () => {
+    const vocabSize = tokenizer.vocabSize
+    const encoder = encoderConfig({ vocabSize, layers: 1, hiddenSize: HIDDEN, heads: 2, maxPositions: 12 })
+    const agreements = { relations: ['subj', 'obj'], size: 8, layers: 1, heads: 2, intermediateSize: 16, gateInit: 4 }
+    const [joined, alone] = [join(folder, 'joined'), join(folder, 'alone')]
+    const files = { tokenizer: { save: async (path: string) => void (await tokenizer.save(path)) } }
+    await using made = await Model.create({ encoder, agreements, heads: [] }, { seed: 4 })
+    await saveModelFolder(made, joined, files)
+    const { model: without } = await loadModel(joined, { agreements: null })
+    await saveModelFolder(without, alone, files)
+    await without.dispose()
+    // Labels that no state holds: what is predicted depends on every number.
+    const random = stream(12, 'labels')
+    const splits = Object.fromEntries(
+      PROBE_SPLITS.map((split) => [split, river.splits[split].map(({ text }) => ({ text, label: random.below(2) }))]),
+    ) as SentenceProbeSet['splits']
+    const sets = join(folder, 'chance')
+    await writeProbeSets(sets, [{ ...river, name: 'Chance', splits }], { seed: 1 })
+    const asked = async (checkpoint: string, output: string, ...more: string[]) => {
+      const data = ['--data', `probes=${sets}`, '--output', join(folder, output), '--device', 'cpu']
+      const options = ['--layers', '0,1', '--controls', 'none', '--predictions', '--json']
+      const { code, stdout, stderr } = await runHere('probe', checkpoint, ...data, ...options, ...more)
+      assert.equal(code, 0, stderr)
+      const predictions = readFileSync(join(folder, output, 'predictions', 'Chance.1.logistic.tsv'), 'utf8')
+      return { ...(JSON.parse(stdout) as ProbeReport), predictions }
+    }
+    const on = await asked(joined, 'joined-on')
+    const some = await asked(joined, 'joined-some', '--agreements', 'obj')
+    const off = await asked(joined, 'joined-off', '--agreements', 'off')
+    const twin = await asked(alone, 'alone-on')
+    assert.deepEqual(
+      [on, some, off, twin].map(({ agreements }) => agreements),
+      [{ on: ['subj', 'obj'], off: [] }, { on: ['obj'], off: ['subj'] }, { on: [], off: ['subj', 'obj'] }, undefined],
+    )
+    const cells = ({ tasks, predictions }: typeof on) => [tasks[0].cells, predictions]
+    assert.deepEqual(cells(off), cells(twin))
+    assert.equal(new Set([on, some, off].map(({ predictions }) => predictions)).size, 3)
+    assert.match(readFileSync(join(folder, 'joined-some', 'probes.md'), 'utf8'), /; agreements: obj; sentences pooled/)
+    for (const [checkpoint, which, message] of [
+      [joined, 'nmod', /"nmod", expected some of subj, obj/],
+      [alone, 'off', /has no agreements; leave the option out/],
+    ] as const) {
+      const data = ['--data', `probes=${sets}`, '--output', join(folder, 'no'), '--agreements', which]
+      const { code, stderr } = await runHere('probe', checkpoint, ...data)
+      assert.deepEqual([code, message.test(stderr)], [2, true], stderr)
+    }
+  })
+
   it('gives the same again, over what a killed run left', async () => {
     mkdirSync(join(folder, 'again'))
     const left = temporaryName('features').replace(`-${process.pid}-`, `-${2 ** 30}-`)

@@ -24,6 +24,7 @@ interface ProbeFlags {
   pooling: 'mean' | 'cls'
   classifier: 'logistic' | 'mlp' | 'both'
   controls: string
+  agreements: string
   train: number
   dev: number
   test: number
@@ -58,6 +59,11 @@ export function registerProbe(program: Command): void {
         .default('logistic'),
     )
     .option('--controls <names>', `all, none, or some of ${PROBE_CONTROLS.join(',')}`, 'all')
+    .option(
+      '--agreements <which>',
+      'of a checkpoint with agreements: on, off (the encoder by itself), or the relations that stay, with commas',
+      'on',
+    )
     .option('--train <n>', 'training examples of a task that is built', wholeNumber(1), DEFAULT_PROBE_SIZES.train)
     .option('--dev <n>', 'dev examples of a task that is built', wholeNumber(1), DEFAULT_PROBE_SIZES.dev)
     .option('--test <n>', 'test examples of a task that is built', wholeNumber(1), DEFAULT_PROBE_SIZES.test)
@@ -102,6 +108,7 @@ async function probe(checkpoint: string, flags: ProbeFlags): Promise<void> {
     pooling: flags.pooling,
     classifiers: flags.classifier === 'both' ? ['logistic', 'mlp'] : [flags.classifier],
     controls,
+    agreements: relationList(flags.agreements),
     seed,
     device,
     precision,
@@ -160,6 +167,12 @@ function layerList(text: string): (number | 'mix')[] | undefined {
     if (/^\d+$/.test(name)) return Number(name)
     throw new StrataError('BAD_ARGUMENT', `--layers came as "${text}", expected all, or numbers and mix like 0,3,mix`)
   })
+}
+
+/** Undefined: as the checkpoint has them. */
+function relationList(text: string): string[] | undefined {
+  if (text === 'on') return undefined
+  return text === 'off' ? [] : text.split(',').map((name) => name.trim())
 }
 
 function controlList(text: string): ProbeControl[] | undefined {

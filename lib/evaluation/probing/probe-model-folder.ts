@@ -2,7 +2,17 @@
 import { mkdir, readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileError, StrataError } from '../../errors.js'
-import { type Device, type EncoderConfig, loadModel, Model, type Precision, Probe } from '../../model/index.js'
+import {
+  type AgreementConfig,
+  type Device,
+  type EncoderConfig,
+  loadModel,
+  Model,
+  type Precision,
+  Probe,
+  readModelFolder,
+} from '../../model/index.js'
+import { shownValue } from '../../shown-value.js'
 import type { ProbeSet } from '../../tasks/index.js'
 import { isLeftover, temporaryName } from '../../temporary-names.js'
 import { Tokenizer } from '../../text/index.js'
@@ -39,6 +49,11 @@ export interface ProbeOptions {
   seed?: number
   device?: Device
   precision?: Precision
+  /**
+   * Of a checkpoint with submodels of agreements: the relations whose embeddings join the encoder's, of those that it was trained with; default
+   * all of them, none: the encoder by itself, as without submodels.
+   */
+  agreements?: readonly string[]
   /** Most tokens that the encoder computes at once; default 4096. */
   maxBatchTokens?: number
   /** Longest sentence in tokens; default: the encoder's positions. */
@@ -58,21 +73,23 @@ export type ProbeSets = readonly ProbeSet[] | (() => Promise<readonly ProbeSet[]
 
 export type ProbeFigures = Pick<
   ProbeReport,
-  'checkpoint' | 'encoder' | 'pooling' | 'precision' | 'device' | 'seed' | 'tasks' | 'summary' | 'cost'
+  'checkpoint' | 'encoder' | 'agreements' | 'pooling' | 'precision' | 'device' | 'seed' | 'tasks' | 'summary' | 'cost'
 >
 
 const DEFAULT_CACHE_BYTES = 2 ** 31
 const CACHE_PREFIX = 'features'
 
 /**
- * Probes the encoder of a model folder. Throws BAD_ARGUMENT for a layer that the encoder lacks, BAD_DATA for a task that cannot be probed
+ * Probes the encoder of a model folder. Throws BAD_ARGUMENT for a layer that the encoder lacks or agreements that it was not trained with, BAD_DATA for a task that cannot be probed
  * (one class, fewer examples than classes), what loading throws, ABORTED.
  */
 export async function probeModelFolder(folder: string, given: ProbeSets, options: ProbeOptions): Promise<ProbeFigures> {
   const started = Date.now()
   const tokenizer = await Tokenizer.load(folder)
   const { device = 'auto', precision = 'fp32', seed = 1, pooling = 'mean' } = options
-  const { model, config } = await loadModel(folder, { device, precision, heads: [], mixes: [], adapters: [] })
+  const agreements = options.agreements && (await chosenAgreements(folder, options.agreements))
+  const parts = { agreements: agreements?.config, heads: [], mixes: [], adapters: [] }
+  const { model, config } = await loadModel(folder, { device, precision, ...parts })
   try {
     const run = new ProbeRun(options, config.encoder, tokenizer)
     await makeOutput(options.folder)
@@ -91,6 +108,7 @@ export async function probeModelFolder(folder: string, given: ProbeSets, options
     return {
       checkpoint: folder,
       encoder: config.encoder,
+      agreements: agreements?.shown ?? (config.agreements && relationsOf(config.agreements)),
       pooling,
       precision: model.precision,
       device: model.device,
@@ -107,6 +125,31 @@ export async function probeModelFolder(folder: string, given: ProbeSets, options
   } finally {
     await model.dispose()
   }
+}
+
+/** Relations that the encoder gets, and those that it does without. */
+function relationsOf({ relations, off = [] }: AgreementConfig): NonNullable<ProbeReport['agreements']> {
+  return { on: relations.filter((name) => !off.includes(name)), off: relations.filter((name) => off.includes(name)) }
+}
+
+async function chosenAgreements(folder: string, chosen: readonly string[]) {
+  const own = (await readModelFolder(folder)).config.agreements
+  if (!own) {
+    throw new StrataError(
+      'BAD_ARGUMENT',
+      `agreements came as ${shownValue(chosen)}, but ${folder} has no agreements; leave the option out`,
+    )
+  }
+  const { on } = relationsOf(own)
+  const unknown = chosen.find((name) => !on.includes(name))
+  if (unknown !== undefined) {
+    throw new StrataError(
+      'BAD_ARGUMENT',
+      `agreements name ${shownValue(unknown)}, expected some of ${on.join(', ')}, which the encoder of ${folder} was trained with`,
+    )
+  }
+  const left: AgreementConfig = { ...own, off: own.relations.filter((name) => !chosen.includes(name)) }
+  return { config: chosen.length === 0 ? null : left, shown: relationsOf(left) }
 }
 
 interface Group {

@@ -59,6 +59,8 @@ export interface ProbeReport {
   format: 1
   checkpoint: string
   encoder: EncoderConfig
+  /** Of an encoder that was trained with agreements: the relations whose embeddings it got here, and the others. */
+  agreements?: { on: string[]; off: string[] }
   date: string
   command: string
   versions: Record<string, string>

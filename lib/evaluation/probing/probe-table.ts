@@ -107,12 +107,13 @@ function markdownTable(rows: readonly string[][]): string[] {
 }
 
 export function probeMarkdown(report: ProbeReport): string {
-  const { tasks, summary, encoder, cost } = report
+  const { tasks, summary, encoder, agreements, cost } = report
+  const joined = agreements && `; agreements: ${agreements.on.join(', ') || 'off'}`
   const columns = columnsOf(tasks)
   const lines = [
     `# What each layer knows: ${report.checkpoint}`,
     '',
-    `${encoder.layers} layers × ${encoder.hiddenSize}; sentences pooled by ${report.pooling}; ${report.precision} on ${report.device}; seed ${report.seed}; ${report.date}.`,
+    `${encoder.layers} layers × ${encoder.hiddenSize}${joined ?? ''}; sentences pooled by ${report.pooling}; ${report.precision} on ${report.device}; seed ${report.seed}; ${report.date}.`,
     '',
     'Accuracy on test in %, with 95 % intervals (Wilson). Layer 0 is the embedding output; `mix` is Σ softmax(w) h over layers 1 … L, w trained with the classifier.',
     'Controls: `majority`, `words` (logistic regression on word counts), `random` rows (an encoder of the same shape, never trained).',
