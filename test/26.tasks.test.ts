@@ -340,6 +340,24 @@ describe('Tasks', function () {
       )
     })
 
+    it('numbers from 1 beside class names, with both ways to read them', async () => {
+      const labels = ['bad', 'plain', 'good']
+      const columns = { text: 'text', label: 'label', labels }
+      const train = file(['text\tlabel', 'the\t1', 'one\t2', 'a\t3'])
+      const both = [`${train}:4`, 'label 3', '(0 = "bad" … 2 = "good")', '(1 = "bad" … 3 = "good")']
+      await assert.rejects(open(columns, { train }), refuses('BAD_DATA', ...both, 'numbers from 0'))
+      const far = file(['text\tlabel', 'the\t1', 'one\t2', 'a\t7'])
+      await assert.rejects(open(columns, { train: far }), refuses('BAD_DATA', `${far}:4`, 'unknown label "7"'))
+      const fromZero = await open(columns, { train: file(['text\tlabel', 'the\t0', 'one\t2', 'a\t1']) })
+      assert.deepEqual(fromZero.labels, labels)
+      // Names that are numbers are names.
+      const named = open(
+        { ...columns, labels: ['1', '2'] },
+        { train: file(['text\tlabel', 'the\t1', 'one\t2', 'a\t3']) },
+      )
+      await assert.rejects(named, refuses('BAD_DATA', 'unknown label "3"; known are "1", "2"'))
+    })
+
     it('a value out of range, or no number', async () => {
       const columns = 'sentence1\tsentence2\tscore'
       const high = file([columns, 'a\tb\t1', 'a\tb\t5.1'])

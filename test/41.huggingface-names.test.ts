@@ -212,6 +212,34 @@ describe('names of Hugging Face files', () => {
     assert.deepEqual([regressor.problem_type, regressor.id2label], ['regression', { 0: 'LABEL_0' }])
   })
 
+  it('writes and reads the range of a regression, and what its labels are divided by', () => {
+    const head = task('regressor', { pooler: 'own' })
+    const saved = {
+      name: 'mine',
+      head: 'mine',
+      kind: 'regression' as const,
+      sequenceTokens: 6,
+      metrics: ['pearson', 'spearman'],
+    }
+    const known = { ...saved, range: [0, 5] as [number, number], targetDivisor: 5 }
+    const json = huggingFaceConfig(model(head), [known])
+    assert.deepEqual([json.regression_range, json.regression_divisor], [[0, 5], 5])
+    assert.deepEqual(tasksOfConfig(json, [head], 6, 'file'), [known])
+    const older = huggingFaceConfig(model(head), [{ ...saved, definition: { targetDivisor: 5 } }])
+    assert.deepEqual([older.regression_range, older.regression_divisor], [undefined, 5])
+    assert.ok(!('regression_divisor' in huggingFaceConfig(model(head), [{ ...saved, range: [0, 5] }])))
+    assert.deepEqual(tasksOfConfig({}, [head], 6, 'file'), [saved])
+    for (const [field, value] of [
+      ['regression_divisor', 0],
+      ['regression_divisor', '5'],
+      ['regression_range', [5, 0]],
+      ['regression_range', 'wide'],
+    ]) {
+      const read = () => tasksOfConfig({ [field as string]: value }, [head], 6, 'the/config.json')
+      rejects(read, 'BAD_CHECKPOINT', 'the/config.json', field as string)
+    }
+  })
+
   it('keeps its own names for heads at other layers and with a transfer', () => {
     const transfer = { from: 'nsp', mode: 'concat', stopGradient: false } as const
     const { mapping, architecture } = exportMapping(model(mlm(2, { transfer }), nsp(1)))

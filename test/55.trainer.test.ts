@@ -53,7 +53,7 @@ describe('trainer', function () {
         events,
         signal: request.signal,
         modelFiles: huggingFaceModelFiles(model),
-        card: { recipe: 'tiny', data: 'random words' },
+        card: { recipe: 'tiny', data: 'random words', divisors: { likeness: 5 } },
       })
       return { result, seen }
     } finally {
@@ -111,6 +111,7 @@ describe('trainer', function () {
     const card = readFileSync(inRun('latest', 'README.md'), 'utf8')
     assert.match(card, /^---\nlibrary_name: stratabert\n/)
     assert.match(card, /# tiny, step 12/)
+    assert.match(card, /head of likeness gives its labels divided by 5 \(`regression_divisor`\)/)
     assert.match(card, /\| mlm \| masked-lm \| 2 \| \d+\.\d{4} \|/)
     const lines = readFileSync(inRun('metrics.jsonl'), 'utf8').trim().split('\n')
     const types = lines.map((line) => JSON.parse(line).type as string)

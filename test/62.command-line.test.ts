@@ -88,6 +88,9 @@ describe('command line', function () {
       ['train', 'bert-pretrain', '--ouput', 'x'],
       /^error\[BAD_ARGUMENT\]: unknown option '--ouput' \(Did you mean --output\?\)/,
     ],
+    // A dry run needs no folder: what is missing is the text.
+    [['train', 'bert-pretrain', '--dry-run'], /^error\[BAD_RECIPE\]: data\.corpus: is missing/],
+    [['train', 'bert-pretrain', '--dry-run', '--resume'], /^error\[BAD_ARGUMENT\]: --resume came without --output/],
     [['train', 'bert-pretrain'], /^error\[BAD_ARGUMENT\]: --output <run> is missing, expected the run folder/],
     [['train'], /^error\[BAD_ARGUMENT\]: missing required argument 'recipe'/],
     [

@@ -155,6 +155,22 @@ describe('heads at work', function () {
     assert.notEqual(ranked[0].score, ranked[1].score)
   })
 
+  it('reads the unit of a regression out of config.json, where a folder has lost stratabert.json', async () => {
+    const alone = join(folder, 'alone')
+    await writeModel(
+      alone,
+      [{ ...head, kind: 'regressor', name: 'task', pooler: 'own' }],
+      [{ ...TASKS[2], name: 'task', head: 'task' }],
+    )
+    await using ours = await Encoder.load(alone, { device: 'cpu' })
+    const expected = await ours.score(PAIRS)
+    rmSync(join(alone, 'stratabert.json'))
+    await using published = await Encoder.load(alone, { device: 'cpu' })
+    assert.deepEqual(await published.score(PAIRS, { maxTokens: 16 }), expected)
+    const [{ range, targetDivisor }] = published.tasks
+    assert.deepEqual([range, targetDivisor], [[0, 5], 5])
+  })
+
   it('cuts at the task’s length and says so', async () => {
     const long = 'the man '.repeat(12)
     const [cut, short] = await encoder.classify([long, 'hat'], { task: 'tone' })

@@ -23,14 +23,20 @@ export function spreadSettings(argv: readonly string[]): string[] {
   })
 }
 
+/** How an option's description ends that must be there, always or where the flag that it names is not. */
+const REQUIRED = / \(required(?: without (--[a-z-]+))?\)$/
+
 /** Refuses a missing option. Not left to commander, which would name it before an option that was misspelt. */
 export function needOptions(command: Command): void {
+  const flag = (long: string): boolean =>
+    command.getOptionValue(command.options.find((option) => option.long === long)!.attributeName()) === true
   for (const option of command.options) {
-    if (!option.description.endsWith('(required)') || command.getOptionValue(option.attributeName()) !== undefined)
-      continue
+    const required = REQUIRED.exec(option.description)
+    if (!required || command.getOptionValue(option.attributeName()) !== undefined) continue
+    if (required[1] !== undefined && flag(required[1])) continue
     throw new StrataError(
       'BAD_ARGUMENT',
-      `${option.flags} is missing, expected ${option.description.replace(/ \(required\)$/, '')}; see -h`,
+      `${option.flags} is missing, expected ${option.description.replace(REQUIRED, '')}; see -h`,
     )
   }
 }

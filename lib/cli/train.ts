@@ -25,7 +25,8 @@ import { dataSlots, example, gather, wholeNumber } from './arguments.js'
 import { note, printJson, printLines, progressNotes } from './output.js'
 
 interface TrainFlags {
-  output: string
+  /** Missing with `dryRun` alone. */
+  output?: string
   data?: string[]
   init?: string
   set?: string[]
@@ -43,7 +44,7 @@ export function registerTrain(program: Command): void {
     .command('train')
     .description('execute a recipe; writes logs and checkpoints into a run folder')
     .argument('<recipe>', 'a recipe name (see: stratabert recipes), or a .yaml, .json or .js file')
-    .option('--output <run>', 'the run folder (required)')
+    .option('--output <run>', 'the run folder (required without --dry-run)')
     .option(
       '--data <name=path>',
       'a data slot: corpus=FILE|FOLDER, heldOut=FILE|FOLDER, or a task (rte=FOLDER, reviews=rows.csv); may be repeated',
@@ -71,10 +72,12 @@ export function registerTrain(program: Command): void {
 }
 
 async function train(recipeName: string, flags: TrainFlags): Promise<void> {
+  const { output } = flags
+  if (flags.resume && output === undefined) {
+    throw new StrataError('BAD_ARGUMENT', '--resume came without --output, the folder of the run that it goes on with')
+  }
   const resumed =
-    flags.resume && existsSync(join(flags.output, 'recipe.resolved.json'))
-      ? await readResolvedRecipe(flags.output)
-      : undefined
+    flags.resume && existsSync(join(output!, 'recipe.resolved.json')) ? await readResolvedRecipe(output!) : undefined
   const recipe = await openRecipe(recipeName, {
     overlay: overlayOf(flags),
     resumed: resumed as ResolvedRecipe | undefined,
@@ -93,7 +96,7 @@ async function train(recipeName: string, flags: TrainFlags): Promise<void> {
     return flags.json ? printJson(plan) : printLines(describePlan(plan))
   }
   const result = await runRecipe(recipe, {
-    output: flags.output,
+    output: output!,
     resume: flags.resume,
     handleSignals: true,
     onProgress: progress.say,

@@ -1,4 +1,5 @@
 /** Classes and numbers of texts, or of pairs of texts. */
+import { targetDivisorOf } from '../model/index.js'
 import type { EncodedText, EncodeInput } from '../text/index.js'
 import { inputList, positive, tokenLimit } from './check-arguments.js'
 import { type FoundTask, findTask } from './find-task.js'
@@ -116,8 +117,7 @@ function secondFirst(input: EncodeInput): EncodeInput {
 
 /** A regression may have been trained on its labels divided by a number. */
 function unitOf({ saved }: FoundTask): number {
-  const divisor = saved?.kind === 'regression' ? saved.definition?.targetDivisor : undefined
-  return typeof divisor === 'number' ? divisor : 1
+  return saved?.kind === 'regression' ? targetDivisorOf(saved) : 1
 }
 
 /** Names of a head's classes; by number where the folder has none. */

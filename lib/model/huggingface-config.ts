@@ -4,7 +4,7 @@ import { shownValue } from '../shown-value.js'
 import type { EncoderConfig, HeadConfig, ModelConfig } from './config.js'
 import { exportMapping } from './huggingface.js'
 import { publishedTaskHead } from './huggingface-heads.js'
-import type { SavedTask } from './saved-task.js'
+import { type SavedTask, targetDivisorOf } from './saved-task.js'
 
 /** config.json's model_type of the Crammed BERT encoder: transformers has no such class, and its BertModel must not open it. */
 const CRAMMED_TYPE = 'stratabert-crammed'
@@ -138,8 +138,10 @@ export function huggingFaceConfig(config: ModelConfig, tasks: readonly SavedTask
 
 /** transformers takes the number of classes from id2label. */
 function labelFields(head: HeadConfig, tasks: readonly SavedTask[]): Record<string, unknown> {
-  if (head.kind === 'regressor')
-    return { id2label: { 0: 'LABEL_0' }, label2id: { LABEL_0: 0 }, problem_type: 'regression' }
+  if (head.kind === 'regressor') {
+    const names = { id2label: { 0: 'LABEL_0' }, label2id: { LABEL_0: 0 }, problem_type: 'regression' }
+    return { ...names, ...regressionFields(tasks.find((task) => task.head === head.name)) }
+  }
   if (head.kind !== 'classifier' && head.kind !== 'tagger') return {}
   const labels = tasks.find((task) => task.head === head.name)?.labels ?? defaultLabels(head.classes)
   return {
@@ -149,13 +151,42 @@ function labelFields(head: HeadConfig, tasks: readonly SavedTask[]): Record<stri
   }
 }
 
+/** Keys of ours, which transformers keeps: what the head gives, times the divisor, is a label within the range. */
+const RANGE_FIELD = 'regression_range'
+const DIVISOR_FIELD = 'regression_divisor'
+
+function regressionFields(task: SavedTask | undefined): Record<string, unknown> {
+  const divisor = task ? targetDivisorOf(task) : 1
+  return {
+    ...(task?.range && { [RANGE_FIELD]: [...task.range] }),
+    ...(divisor !== 1 && { [DIVISOR_FIELD]: divisor }),
+  }
+}
+
+function regressionOf(json: unknown, file: string): Pick<SavedTask, 'range' | 'targetDivisor'> {
+  const { [RANGE_FIELD]: range, [DIVISOR_FIELD]: divisor } = json as Record<string, unknown>
+  const bad = (field: string, came: unknown, expected: string): StrataError =>
+    new StrataError('BAD_CHECKPOINT', `${file}: ${field} is ${shownValue(came)}, expected ${expected}; or remove it`, {
+      details: { file, field },
+    })
+  const isRange = Array.isArray(range) && range.length === 2 && range.every(Number.isFinite) && range[0] < range[1]
+  if (range !== undefined && !isRange) throw bad(RANGE_FIELD, range, 'two numbers, the smaller first')
+  if (divisor !== undefined && !(typeof divisor === 'number' && divisor > 0 && Number.isFinite(divisor))) {
+    throw bad(DIVISOR_FIELD, divisor, 'a positive number')
+  }
+  return {
+    ...(isRange && { range: [range[0], range[1]] }),
+    ...(divisor !== undefined && { targetDivisor: divisor as number }),
+  }
+}
+
 function defaultLabels(classes: number): string[] {
   return Array.from({ length: classes }, (_, id) => `LABEL_${id}`)
 }
 
 /**
- * What a folder from transformers says of its head's task: class names by `id2label`. Throws BAD_CHECKPOINT when their number is
- * not the head's.
+ * What a folder from transformers says of its head's task: class names by `id2label`, and where we wrote it a regression's range. Throws
+ * BAD_CHECKPOINT when the names' number is not the head's, or range and divisor are none.
  */
 export function tasksOfConfig(
   json: unknown,
@@ -170,8 +201,9 @@ export function tasksOfConfig(
       tasks.push({ ...task, kind: 'classification', labels: labelsOf(json, head.classes, file), metrics: ['accuracy'] })
     } else if (head.kind === 'tagger') {
       tasks.push({ ...task, kind: 'tagging', labels: labelsOf(json, head.classes, file), metrics: ['accuracy'] })
-    } else if (head.kind === 'regressor') tasks.push({ ...task, kind: 'regression', metrics: ['pearson', 'spearman'] })
-    else if (head.kind === 'ranker') tasks.push({ ...task, kind: 'ranking', pair: true, metrics: ['accuracyAt1'] })
+    } else if (head.kind === 'regressor') {
+      tasks.push({ ...task, kind: 'regression', ...regressionOf(json, file), metrics: ['pearson', 'spearman'] })
+    } else if (head.kind === 'ranker') tasks.push({ ...task, kind: 'ranking', pair: true, metrics: ['accuracyAt1'] })
     else if (head.kind === 'span') tasks.push({ ...task, kind: 'span', metrics: ['f1', 'exactMatch'] })
   }
   return tasks

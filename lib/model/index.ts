@@ -63,5 +63,5 @@ export {
   SCORES_PREFIX,
 } from './pruning.js'
 export { inspectSafetensors, type SafetensorsInfo, type StoredTensorInfo } from './safetensors.js'
-export type { SavedTask } from './saved-task.js'
+export { type SavedTask, targetDivisorOf } from './saved-task.js'
 export type { PrunedWeights, StrataFile } from './strata-file.js'

@@ -22,8 +22,10 @@ export interface SavedTask {
   hypothesisFirst?: boolean
   /** `span`: a question is unanswerable when its no-answer score is above its best answer's by more than this. Missing: each has an answer. */
   noAnswerThreshold?: number
-  /** `regression`: lowest and highest value of the training labels. */
+  /** `regression`: lowest and highest value of the labels. */
   range?: [number, number]
+  /** `regression`: the head gives a label divided by this number. Default 1. */
+  targetDivisor?: number
   /** Longest sequence in tokens, special tokens included. */
   sequenceTokens: number
   /** The first is the main one. */
@@ -43,10 +45,17 @@ export const savedTaskSchema = z.strictObject({
   hypothesisFirst: z.boolean().optional(),
   noAnswerThreshold: z.number().optional(),
   range: z.tuple([z.number(), z.number()]).optional(),
+  targetDivisor: z.number().positive().optional(),
   sequenceTokens: z.int().min(3),
   metrics: z.array(z.string()),
   definition: z.record(z.string(), z.unknown()).optional(),
 })
+
+/** What a regression's scores are multiplied by to be labels; folders of before have it in the definition alone. */
+export function targetDivisorOf({ targetDivisor, definition }: SavedTask): number {
+  const divisor = targetDivisor ?? definition?.targetDivisor
+  return typeof divisor === 'number' ? divisor : 1
+}
 
 /** Kinds of heads that can answer a kind of task. */
 const HEAD_KINDS: Record<SavedTask['kind'], readonly HeadConfig['kind'][]> = {

@@ -33,7 +33,8 @@ export function evaluatedDefinition(
     return { name, definition, sequenceTokens }
   }
   const slot = slotOf(found, saved, slots)
-  const known = findDefinition(slot)!
+  const { targetDivisor } = saved
+  const known = { ...findDefinition(slot)!, ...(targetDivisor !== undefined && { targetDivisor }) } as TaskDefinition
   const { sequenceTokens: usual = sequenceTokens } = known as SpanTaskDefinition
   return {
     name: slot,

@@ -164,7 +164,7 @@ export function shapesWithoutData(recipe: ResolvedRecipe, opened: readonly Opene
 export function savedTask(recipe: ResolvedRecipe, task: OpenedTask): SavedTask {
   const { name, kind, head, labels, metrics, definition } = task
   const { adapter } = recipe.tasks[name]
-  const { hypothesisFirst, range } = definition as Partial<TextTaskDefinition>
+  const { hypothesisFirst, range, targetDivisor } = definition as Partial<TextTaskDefinition>
   const { noAnswer, noAnswerThreshold = 0 } = definition as Partial<SpanTaskDefinition>
   const upos = uposOf(definition)
   return {
@@ -177,6 +177,7 @@ export function savedTask(recipe: ResolvedRecipe, task: OpenedTask): SavedTask {
     pair: isPair(definition),
     ...(hypothesisFirst && { hypothesisFirst }),
     ...(range && { range: [...range] }),
+    ...(targetDivisor !== undefined && { targetDivisor }),
     ...(noAnswer && { noAnswerThreshold }),
     sequenceTokens: sequenceTokensOf(recipe, name, definition),
     metrics: [...metrics],

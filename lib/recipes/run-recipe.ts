@@ -12,6 +12,7 @@ import {
   Model,
   type Precision,
   readModelFolder,
+  targetDivisorOf,
 } from '../model/index.js'
 import { resolveDevice } from '../runtime/index.js'
 import type { OpenedTask, TaskScores } from '../tasks/index.js'
@@ -117,6 +118,9 @@ export async function runRecipe(asked: ResolvedRecipe, options: RunRecipeOptions
       ...run.removedLeftovers.map((path) => `${path} was unfinished and is removed`),
     ]
     for (const note of allNotes) options.onNote?.(note)
+    const saved = data.tasks.map((task) => savedTask(recipe, task))
+    const divided = saved.filter((task) => targetDivisorOf(task) !== 1)
+    const divisors = Object.fromEntries(divided.map((task) => [task.name, targetDivisorOf(task)]))
     const result = await train({
       model,
       stages,
@@ -124,13 +128,13 @@ export async function runRecipe(asked: ResolvedRecipe, options: RunRecipeOptions
       run,
       modelFiles: huggingFaceModelFiles(model, {
         tokenizer: savesInto(data.tokenizer, model.config.encoder.maxPositions),
-        tasks: data.tasks.map((task) => savedTask(recipe, task)),
+        tasks: saved,
         extra: { recipe },
       }),
       events: options.events ?? new TrainingEvents(),
       signal: options.signal,
       handleSignals: options.handleSignals,
-      card: { recipe: recipe.name, description: recipe.description, data: dataText(recipe, parses) },
+      card: { recipe: recipe.name, description: recipe.description, data: dataText(recipe, parses), divisors },
     })
     const heldOut = heldOutRowsOf(recipe, data, result)
     return { ...result, output, heldOut, device: model.device, precision: model.precision, notes: allNotes }

@@ -17,6 +17,8 @@ export class LabelReader {
   readonly #task: string
   readonly #definition: TextTaskDefinition
   readonly #classes = new Map<string, number>()
+  /** Cells may hold the numbers of the definition's classes. */
+  readonly #numbersCount: boolean
   #collecting: boolean
   #settled: readonly string[] | undefined
 
@@ -26,7 +28,8 @@ export class LabelReader {
     this.#collecting = definition.kind === 'classification' && !definition.labels
     const { labels = [], labelAliases = {} } = definition
     // Names come last: a class called "1" is itself, whatever number it has.
-    if (!labels.some((label) => /^\d+$/.test(label))) {
+    this.#numbersCount = labels.length > 0 && !labels.some((label) => /^\d+$/.test(label))
+    if (this.#numbersCount) {
       for (const index of labels.keys()) this.#classes.set(String(index), index)
     }
     for (const [alias, name] of Object.entries(labelAliases)) this.#classes.set(alias, labels.indexOf(name))
@@ -56,6 +59,7 @@ export class LabelReader {
       return this.#classes.size - 1
     }
     const names = this.#definition.labels ?? [...this.#classes.keys()]
+    if (this.#numbersCount && text === String(names.length)) throw this.#refuse(file, line, countedFromOne(names))
     const list = names.slice(0, 20).map((name) => `"${name}"`)
     if (names.length > 20) list.push('…')
     throw this.#refuse(
@@ -117,4 +121,10 @@ export class LabelReader {
     this.#settled = labels
     for (const [index, label] of labels.entries()) this.#classes.set(label, index)
   }
+}
+
+/** Of a number just behind those of the classes, as files have it whose numbers begin at 1. */
+function countedFromOne(names: readonly string[]): string {
+  const [first, last, count] = [names[0], names.at(-1), names.length]
+  return `label ${count} is none of the class numbers, which count from 0 (0 = "${first}" … ${count - 1} = "${last}"). If the file counts from 1 (1 = "${first}" … ${count} = "${last}"), every row would get the class after its own: put the classes' names, or numbers from 0, into the label column; else correct the row, or list the class in labels of the definition`
 }

@@ -11,6 +11,8 @@ export interface CardText {
   /** What the training text is and where it comes from. */
   data?: string
   license?: string
+  /** Regressions whose head gives its labels divided by a number, by name. */
+  divisors?: Record<string, number>
 }
 
 export function modelCard(
@@ -68,6 +70,11 @@ export function modelCard(
       : `Hugging Face transformers has no such encoder (${encoder.kind}${config.agreements ? ' with agreements' : ''}): it opens in stratabert alone.`,
     "Heads and their layers stand in `stratabert.json`; `loadModel('<this folder>')` of stratabert opens them all.",
   )
+  for (const [task, divisor] of Object.entries(text.divisors ?? {})) {
+    lines.push(
+      `The head of ${task} gives its labels divided by ${divisor} (\`regression_divisor\`); stratabert multiplies them again, other programs have to.`,
+    )
+  }
   lines.push('', `Written by ${versions.join(', ')}.`, '')
   return lines.join('\n')
 }
