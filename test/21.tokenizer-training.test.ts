@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { appendFileSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { gzipSync } from 'node:zlib'
-import { trainTokenizer } from '../lib/data/index.js'
+import { type TokenizerTrainingOptions, trainTokenizer } from '../lib/data/index.js'
 import { StrataError } from '../lib/errors.js'
 import { learnVocabulary, SPECIAL_TOKENS, Tokenizer, WordCounter } from '../lib/text/index.js'
 
@@ -121,6 +121,34 @@ describe('Tokenizer training', () => {
     assert.ok(tokenizer.tokenToId('Ada') !== undefined)
     assert.equal(tokenizer.tokenToId('ada'), undefined)
     assert.equal(tokenizer.lowercase, false)
+  })
+
+  it('is learned once for a text and its options, where there is a cache; a damaged one is learned anew', async () => {
+    const cacheDirectory = join(folder, 'vocabularies')
+    const text = join(folder, 'once.txt')
+    writeFileSync(text, readFileSync(SAMPLE, 'utf8').slice(0, 40_000))
+    const learned = async (more: Partial<TokenizerTrainingOptions> = {}) => {
+      const phases = new Set<string>()
+      const onProgress = ({ phase }: { phase: string }) => phases.add(phase)
+      const options = { inputs: [text], vocabSize: 300, cacheDirectory, onProgress, ...more }
+      const { tokenizer, statistics } = await trainTokenizer(options)
+      return { pieces: tokenizer.vocabulary(), statistics, anew: phases.has('learn') }
+    }
+    const first = await learned()
+    assert.equal(first.anew, true)
+    assert.deepEqual(await learned(), { ...first, anew: false })
+    assert.equal(readdirSync(cacheDirectory).length, 1)
+    const [name] = readdirSync(cacheDirectory)
+    const stored = readFileSync(join(cacheDirectory, name), 'utf8')
+    writeFileSync(join(cacheDirectory, name), stored.replace('"the"', '"teh"'))
+    assert.deepEqual(await learned(), first)
+    assert.equal(readFileSync(join(cacheDirectory, name), 'utf8'), stored)
+    for (const other of [{ vocabSize: 299 }, { normalize: { ascii: true } }]) {
+      assert.equal((await learned(other)).anew, true)
+    }
+    appendFileSync(text, 'More text.')
+    assert.equal((await learned()).anew, true)
+    assert.equal(readdirSync(cacheDirectory).length, 4)
   })
 
   it('refuses what cannot be learned', async () => {

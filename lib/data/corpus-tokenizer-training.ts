@@ -31,6 +31,8 @@ export interface TokenizerTrainingOptions {
   invalidUtf8?: 'error' | 'replace'
   /** Default: the text stays as it is. */
   normalize?: TextNormalization
+  /** Where a vocabulary of the same text and options is looked for, and put once it is learned. Default: it is learned each time. */
+  cacheDirectory?: string
   onProgress?: (progress: TokenizerTrainingProgress) => void
   signal?: AbortSignal
 }
@@ -62,6 +64,7 @@ export async function trainTokenizer(
     textField: options.textField ?? 'text',
     invalidUtf8: options.invalidUtf8 ?? 'error',
     normalize: isNormalized(options.normalize) ? options.normalize : undefined,
+    cacheDirectory: options.cacheDirectory === undefined ? undefined : resolve(options.cacheDirectory),
     stop: new SharedArrayBuffer(4),
   }
   const { tokens, statistics } = await runWorkerJob<

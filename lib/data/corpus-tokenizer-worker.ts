@@ -2,10 +2,12 @@ import { parentPort, workerData } from 'node:worker_threads'
 import { StrataError } from '../errors.js'
 import { learnVocabulary, WordCounter } from '../text/index.js'
 import { type DocumentFormat, emptyReadStatistics, type ReadStatistics, readDocuments } from './document-reader.js'
+import { hashInputs, inputsKey, watchInputs } from './input-fingerprint.js'
 import { normalizeText, type TextNormalization } from './text-normalization.js'
+import { type LearnedVocabulary, readVocabulary, storeVocabulary, vocabularyFile } from './vocabulary-cache.js'
 
 export interface TokenizerTrainingProgress {
-  phase: 'count' | 'learn'
+  phase: 'hash' | 'count' | 'learn'
   bytesDone: number
   documents: number
   /** Tokens of the vocabulary so far. */
@@ -30,6 +32,7 @@ export interface TokenizerTrainingJob {
   textField: string
   invalidUtf8: 'error' | 'replace'
   normalize?: TextNormalization
+  cacheDirectory?: string
   /** One 32-bit word that the caller sets to 1 to stop the work. */
   stop: SharedArrayBuffer
 }
@@ -55,7 +58,32 @@ function report(now = false): void {
   port.postMessage({ kind: 'progress', progress: { ...progress } } satisfies TokenizerTrainingMessage)
 }
 
-async function train(): Promise<TokenizerTrainingMessage> {
+async function learnOnce(): Promise<TokenizerTrainingMessage> {
+  const { cacheDirectory, inputs, stop: _, normalize, ...options } = job
+  if (cacheDirectory === undefined) return { kind: 'done', ...(await learn()) }
+  const checkUnchanged = watchInputs(inputs)
+  progress.phase = 'hash'
+  const onBytes = (count: number): void => {
+    progress.bytesDone += count
+    report()
+  }
+  const { lowercase = false, stripAccents = false, ascii = false } = normalize ?? {}
+  const decides = {
+    ...options,
+    normalize: [lowercase, stripAccents, ascii],
+    inputs: inputsKey(await hashInputs(inputs, { onBytes })),
+  }
+  const file = vocabularyFile(cacheDirectory, decides)
+  const known = readVocabulary(file)
+  if (known) return { kind: 'done', ...known }
+  Object.assign(progress, { phase: 'count', bytesDone: 0 })
+  const learned = await learn()
+  checkUnchanged()
+  await storeVocabulary(file, learned)
+  return { kind: 'done', ...learned }
+}
+
+async function learn(): Promise<LearnedVocabulary> {
   const read = emptyReadStatistics()
   const counter = new WordCounter({ lowercase: job.lowercase })
   const { inputs, format, textField, invalidUtf8, normalize } = job
@@ -78,10 +106,10 @@ async function train(): Promise<TokenizerTrainingMessage> {
   })
   const { droppedChunks } = counter
   const statistics = { ...read, uniqueWords: words.size, droppedChunks, vocabSize: tokens.length }
-  return { kind: 'done', tokens, statistics }
+  return { tokens, statistics }
 }
 
-train().then(
+learnOnce().then(
   (message) => port.postMessage(message),
   (error) => {
     const failure =

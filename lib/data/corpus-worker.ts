@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { rmSync, statSync } from 'node:fs'
-import { basename, join } from 'node:path'
+import { join } from 'node:path'
 import { parentPort, workerData } from 'node:worker_threads'
 import { fileError, StrataError } from '../errors.js'
 import { type TokenizerDefinition, WordPieceEncoder } from '../text/index.js'
@@ -21,7 +21,6 @@ import {
   type CorpusManifest,
   type CorpusStatistics,
   CorpusWriter,
-  hashFile,
   verifyCorpus,
   writeManifest,
 } from './corpus-files.js'
@@ -36,6 +35,7 @@ import {
   type TextDocument,
 } from './document-reader.js'
 import { FilteringWriter } from './filtering-writer.js'
+import { hashInputs, inputsKey, watchInputs } from './input-fingerprint.js'
 import { isNormalized, type TextNormalization } from './text-normalization.js'
 import { TextSet } from './text-set.js'
 import { TOKEN_FLAGS } from './token-corpus.js'
@@ -131,8 +131,12 @@ async function main(): Promise<void> {
 }
 
 async function openOrBuild(): Promise<CorpusMessage> {
-  const times = job.inputs.map(modificationOf)
-  const inputs = await hashInputs()
+  const checkUnchanged = watchInputs(job.inputs)
+  beginPhase(
+    'hash',
+    job.inputs.reduce((sum, path) => sum + sizeOf(path), 0),
+  )
+  const inputs = await hashInputs(job.inputs, { onBytes: addBytes, stopped: checkStopped })
   const key = keyOf(inputs)
   const directory = join(job.cacheDirectory, key)
   const found = job.rebuild ? undefined : await verify(directory, key)
@@ -143,13 +147,7 @@ async function openOrBuild(): Promise<CorpusMessage> {
   const temporary = makeTemporary(job.cacheDirectory, 'corpus')
   try {
     const { manifest, resumedDocuments } = await build(temporary, key, inputs)
-    job.inputs.forEach((path, index) => {
-      if (modificationOf(path) !== times[index]) {
-        throw new StrataError('BAD_DATA', `${path} changed while it was read; run again when nothing writes to it`, {
-          details: { path },
-        })
-      }
-    })
+    checkUnchanged()
     writeManifest(temporary, manifest)
     syncDirectory(temporary)
     const other = await publishFolder(temporary, directory, 'corpus', async (attempt) =>
@@ -166,17 +164,6 @@ async function openOrBuild(): Promise<CorpusMessage> {
   }
 }
 
-async function hashInputs(): Promise<CorpusInput[]> {
-  let total = 0
-  for (const path of job.inputs) total += sizeOf(path)
-  beginPhase('hash', total)
-  const inputs: CorpusInput[] = []
-  for (const path of job.inputs) {
-    inputs.push({ name: basename(path), ...(await hashFile(path, { onBytes: addBytes, stopped: checkStopped })) })
-  }
-  return inputs
-}
-
 /** Everything that decides the arrays. The files' names do not, except where they tell the format. */
 function keyOf(inputs: readonly CorpusInput[]): string {
   const parts = {
@@ -188,15 +175,9 @@ function keyOf(inputs: readonly CorpusInput[]): string {
     textField: job.textField,
     invalidUtf8: job.invalidUtf8,
     ...preparationKey(),
-    inputs: inputs.map(({ name, sha256 }) => [sha256, formatByName(name)]),
+    inputs: inputsKey(inputs),
   }
   return createHash('sha256').update(JSON.stringify(parts)).digest('hex').slice(0, 40)
-}
-
-/** What a name says of the format. */
-function formatByName(name: string): boolean | 'conllu' {
-  if (/\.conllu(?:\.gz)?$/i.test(name)) return 'conllu'
-  return /\.(?:jsonl|ndjson)(?:\.gz)?$/i.test(name)
 }
 
 /** Changes when the same parse would give other chunks. */
@@ -431,15 +412,6 @@ function countTokens(tokenIds: Int32Array, tokenFlags: Uint8Array, statistics: C
 function sizeOf(path: string): number {
   try {
     return statSync(path).size
-  } catch (error) {
-    throw fileError(error, path, 'read the text')
-  }
-}
-
-function modificationOf(path: string): string {
-  try {
-    const { mtimeMs, size, ino } = statSync(path)
-    return `${mtimeMs} ${size} ${ino}`
   } catch (error) {
     throw fileError(error, path, 'read the text')
   }

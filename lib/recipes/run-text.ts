@@ -5,6 +5,7 @@ import {
   type CorpusStatistics,
   type CorpusView,
   type DocumentFilters,
+  defaultCorpusDirectory,
   openCorpus,
   type ParseOrigin,
   parseOrigins,
@@ -113,10 +114,15 @@ export async function openTokenizer(
     vocabSize,
     lowercase,
     ...recipe.text,
+    cacheDirectory: options.cacheDirectory ?? defaultCorpusDirectory(),
     signal: options.signal,
     onProgress: ({ phase, documents, learned }) =>
       options.onProgress?.(
-        phase === 'count' ? `counting words: ${documents} documents` : `learning pieces: ${learned} of ${vocabSize}`,
+        {
+          hash: 'reading the text of the vocabulary',
+          count: `counting words: ${documents} documents`,
+          learn: `learning pieces: ${learned} of ${vocabSize}`,
+        }[phase],
       ),
   })
   if (statistics.droppedChunks > 0) {
