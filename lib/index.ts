@@ -131,6 +131,8 @@ export {
   type ExperimentInput,
   estimateExperiment,
   type JobEvent,
+  type Overview,
+  type OverviewRow,
   type TaskParameters,
 } from './experiments/index.js'
 // Trained encoders at work.

@@ -9,7 +9,13 @@ import { convergenceOf } from '../lib/experiments/curves.js'
 import { bootstrapOf } from '../lib/experiments/example-bootstrap.js'
 import { type ExampleScores, exampleScores } from '../lib/experiments/example-scores.js'
 import { Fingerprints } from '../lib/experiments/fingerprint.js'
-import { type Comparison, compareExperiment, estimateExperiment, loadExperiment } from '../lib/experiments/index.js'
+import {
+  type Comparison,
+  compareExperiment,
+  comparisonLines,
+  estimateExperiment,
+  loadExperiment,
+} from '../lib/experiments/index.js'
 import { jobArguments, PREDICTIONS_FILE } from '../lib/experiments/job-command.js'
 import { readFolderNames, writeResult } from '../lib/experiments/job-folder.js'
 import { JobMemory } from '../lib/experiments/job-memory.js'
@@ -873,6 +879,54 @@ describe('stratabert compare', function () {
     assert.match(page, /\| mood\.pearson \| fast \| 2 \(1 more not finite\) \| 0\.2000 \|/)
     assert.match(page, /\| never \| base \| 0 \(3 more not finite\) \| not finite \|/)
     assert.match(page, /\| fast \| 2 \| done \| 0\.5000 \| not finite \| not finite \|/)
+  })
+
+  it('an overview has the median of the seeds, a row a variant, and the average of the columns', async () => {
+    const place = join(folder, 'overview')
+    const { base, fast } = experiment.variants
+    const measures = [{ value: 'mood.accuracy', reference: 0.7 }, 'mood.pearson']
+    const overviews = [
+      { name: 'Moods', measures: ['mood.accuracy', 'mood.pearson'] },
+      { name: 'Means', measures: ['mood.pearson', 'mood.accuracy'], statistic: 'mean' as const },
+    ]
+    const five = { ...experiment, seeds: 5, variants: { base, fast }, measures, overviews, learned: [] }
+    const plan = await planExperiment(await loadExperiment(five, paths()), readFolderNames(place))
+    const pearson = [0.1, 0.9, 0.2, 0.8, 0.3]
+    for (const { id, kind, variant, step, seed, folder: run } of plan.jobs) {
+      if (variant === 'fast' && seed > 3) continue
+      mkdirSync(run, { recursive: true })
+      const values = { 'mood.accuracy': 0.5, ...(variant === 'base' && { 'mood.pearson': pearson[seed - 1] }) }
+      await writeResult(run, {
+        ...{ format: 1, id, kind, variant, step, seed, stages: {}, splits: {}, steps: 1, tokens: 1, seconds: 1 },
+        ...{ commandSeconds: 1, finishedAt: '', values },
+      })
+    }
+    const { comparison } = await compareExperiment(five, { output: place, paths: paths(), tableOnly: true })
+    const [moods, means] = comparison.overviews
+    assert.deepEqual(moods, {
+      name: 'Moods',
+      statistic: 'median',
+      measures: overviews[0].measures,
+      rows: [
+        { variant: 'base', values: [0.5, 0.3], runs: [5, 5], average: 0.4 },
+        { variant: 'fast', values: [0.5, null], runs: [3, 0], average: null },
+      ],
+      reference: { values: [0.7, null], average: null },
+    })
+    assert.ok(Math.abs(means.rows[0].values[0]! - 0.46) < 1e-12)
+    const page = readFileSync(join(place, 'comparison.md'), 'utf8')
+    assert.match(page, /## Moods\n\n\| variant \| mood\.accuracy \| mood\.pearson \| average \|/)
+    assert.match(
+      page,
+      /\| base \| 0\.5000 \| 0\.3000 \| 0\.4000 \|\n\| fast \| 0\.5000 \(3\) \| – \| – \|\n\| reference \| 0\.7000 \| – /,
+    )
+    const lines = comparisonLines(comparison)
+    assert.match(lines[lines.indexOf('Moods, medians') + 2], /^base +0\.5000 +0\.3000 +0\.4000$/)
+    const unknown = { ...five, overviews: [{ name: 'Moods', measures: ['mood.accuracy', 'mood.pearsn'] }] }
+    await assert.rejects(
+      loadExperiment(unknown, paths()),
+      /overviews\.0\.measures\.1: came "mood\.pearsn", expected a measure of the file; did you mean "mood\.pearson"\?/,
+    )
   })
 
   it('jobs start beside others only with the memory that they are expected to take', async () => {

@@ -2,11 +2,21 @@
 import { alignedTable } from '../recipes/index.js'
 import type { Comparison } from './comparison.js'
 import { NOT_FINITE } from './not-finite.js'
+import type { Overview } from './overview.js'
 import type { ComparisonTableRow } from './table-rows.js'
 
 /** The table for a terminal. */
-export function comparisonLines({ table, notes }: Comparison): string[] {
-  return [...alignedTable([TABLE_HEADER, ...table.map(tableCells)], 2), ...notes.map((note) => `note  ${note}`)]
+export function comparisonLines({ table, overviews, seeds, notes }: Comparison): string[] {
+  return [
+    ...alignedTable([TABLE_HEADER, ...table.map(tableCells)], 2),
+    ...overviews.flatMap((overview) => [
+      '',
+      `${overview.name}, ${overview.statistic}s`,
+      ...alignedTable(overviewCells(overview, seeds.length), 1),
+      '',
+    ]),
+    ...notes.map((note) => `note  ${note}`),
+  ]
 }
 
 export const TABLE_HEADER = [
@@ -58,6 +68,21 @@ export function tableCells(row: ComparisonTableRow): string[] {
     row.examples === undefined ? '' : `${figure(row.smallestByExamples)} (${row.examples.toLocaleString('en-US')})`,
     row.bootstrap ? `${range([row.bootstrap.low, row.bootstrap.high])}, p ${probability(row.bootstrap.p)}` : '',
     convergenceCell(row),
+  ]
+}
+
+/** Header and rows as text; a figure of fewer runs than there are seeds tells their number. */
+export function overviewCells({ measures, rows, reference }: Overview, seeds: number): string[][] {
+  return [
+    ['variant', ...measures, 'average'],
+    ...rows.map(({ variant, values, runs, average }) => [
+      variant,
+      ...values.map((value, index) =>
+        value !== null && runs[index] < seeds ? `${figure(value)} (${runs[index]})` : figure(value),
+      ),
+      figure(average),
+    ]),
+    ...(reference ? [['reference', ...reference.values.map(figure), figure(reference.average)]] : []),
   ]
 }
 

@@ -1,7 +1,7 @@
 /** comparison.md. */
 import { relative } from 'node:path'
 import type { ComparedRun, Comparison } from './comparison.js'
-import { figure, TABLE_HEADER, tableCells } from './comparison-cells.js'
+import { figure, overviewCells, TABLE_HEADER, tableCells } from './comparison-cells.js'
 import { NOT_FINITE } from './not-finite.js'
 import type { ArmCosts } from './training-costs.js'
 
@@ -29,6 +29,7 @@ export function comparisonMarkdown(comparison: Comparison, output: string): stri
     '',
     `Less is better: ${measures.flatMap((measure) => (measure.better === 'lower' ? measure.name : [])).join(', ') || 'nowhere'}.`,
     '',
+    ...overviewLines(comparison),
     ...costLines(comparison),
     '## Runs',
     '',
@@ -51,6 +52,17 @@ export function comparisonMarkdown(comparison: Comparison, output: string): stri
     ...notLearnedLines(comparison),
     ...(notes.length > 0 ? ['## Notes', '', ...notes.map((note) => `- ${note}`), ''] : []),
   ].join('\n')
+}
+
+function overviewLines({ overviews, seeds }: Comparison): string[] {
+  return overviews.flatMap((overview) => [
+    `## ${overview.name}`,
+    '',
+    ...markdownTable(overviewCells(overview, seeds.length)),
+    '',
+    `${overview.statistic === 'median' ? 'Medians' : 'Means'} of ${seeds.length} seeds (in brackets: of so many runs); the average is the mean of the columns, where all are there.`,
+    '',
+  ])
 }
 
 const MISSING = '–'

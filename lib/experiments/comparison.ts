@@ -7,6 +7,7 @@ import { findLearned, type Learned, reasonsOf } from './learned.js'
 import type { LoadedExperiment } from './load-experiment.js'
 import { Majorities } from './majority.js'
 import { isNotFinite, type NotFiniteCell, notFiniteNotes } from './not-finite.js'
+import { type Overview, overviewsOf } from './overview.js'
 import type { ExperimentPlan, Job } from './plan.js'
 import { type JobStatus, statusOf } from './run-jobs.js'
 import { type Cell, type ComparisonTableRow, type MeasuredCells, tableRows } from './table-rows.js'
@@ -47,6 +48,7 @@ export interface Comparison {
   measures: { name: string; step: string; value: string; better: 'higher' | 'lower' }[]
   variants: { name: string; description?: string; runs: ComparedRun[] }[]
   table: ComparisonTableRow[]
+  overviews: Overview[]
   /** What each variant's training steps cost. */
   costs: ArmCosts[]
   /** The measures of training steps at every evaluation of every finished run. */
@@ -96,6 +98,7 @@ export async function compareRuns(
       runs: seeds.map((seed) => comparedRun(variant, seed, plan, results, learned, measured)),
     })),
     table,
+    overviews: overviewsOf(experiment, table),
     costs: await trainingCosts(experiment, plan),
     evaluations: evaluatedScores(experiment, evaluations),
     notes,

@@ -121,7 +121,7 @@ function located(problems: RecipeProblem[], locate?: Locate): RecipeProblem[] {
 
 /** Checks across keys. */
 function crossProblems(experiment: Experiment, paths: Readonly<Record<string, string>>): RecipeProblem[] {
-  const { steps, variants, measures, learned, baseline } = experiment
+  const { steps, variants, measures, overviews, learned, baseline } = experiment
   const problems: RecipeProblem[] = []
   const add = (key: string, message: string) => void problems.push({ key, message })
   const stepNames = Object.keys(steps)
@@ -167,6 +167,13 @@ function crossProblems(experiment: Experiment, paths: Readonly<Record<string, st
   const shown = measures.map((measure) => (typeof measure === 'string' ? measure : (measure.name ?? measure.value)))
   shown.forEach((name, index) => {
     if (shown.indexOf(name) < index) add(`measures.${index}.name`, `"${name}" is there twice, expected another name`)
+  })
+  overviews.forEach((overview, index) => {
+    for (const [column, name] of overview.measures.entries()) {
+      const key = `overviews.${index}.measures.${column}`
+      if (!shown.includes(name)) add(key, `came "${name}", expected a measure of the file${meant(name, shown)}`)
+      else if (overview.measures.indexOf(name) < column) add(key, `"${name}" is there twice, expected each once`)
+    }
   })
   learned.forEach((criterion, index) => {
     needStep(`learned.${index}`, criterion.step)

@@ -94,6 +94,14 @@ const measure = z.strictObject({
   convergence: z.boolean().default(false),
 })
 
+const overview = z.strictObject({
+  name: z.string().min(1),
+  /** Names of measures, a column each; the last column is their mean. */
+  measures: z.array(z.string().min(1)).min(2),
+  /** What stands for the seeds. Default median, as tables of fine-tuning have it. */
+  statistic: z.enum(['median', 'mean']).default('median'),
+})
+
 const criterion = z.strictObject({
   step: name.optional(),
   /** Masked LM: the held-out loss must lie `nats` below the entropy of the tokens' frequencies. */
@@ -119,6 +127,8 @@ export const experimentSchema = z.strictObject({
   steps: z.record(name, step).prefault({ train: {} }),
   variants: z.record(name, variant),
   measures: z.array(z.union([z.string().min(1), measure])).min(1),
+  /** Tables beside the long one: a row a variant, a column a measure. */
+  overviews: z.array(overview).default([]),
   /** Runs that miss one of these count as "not learned" and support no comparison. */
   learned: z.array(criterion).default([]),
   /** Which test the table's p-values are of: sign flips over seeds, or Student's paired t. */
