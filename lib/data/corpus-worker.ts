@@ -146,7 +146,7 @@ async function openOrBuild(): Promise<CorpusMessage> {
   if (typeof found === 'string') warnings.push(`the cached corpus ${directory} is rebuilt: ${found}`)
   const temporary = makeTemporary(job.cacheDirectory, 'corpus')
   try {
-    const { manifest, resumedDocuments } = await build(temporary, key, inputs)
+    const { manifest, resumedDocuments } = await build(temporary, key, inputs, checkUnchanged)
     checkUnchanged()
     writeManifest(temporary, manifest)
     syncDirectory(temporary)
@@ -207,6 +207,7 @@ async function build(
   directory: string,
   key: string,
   inputs: CorpusInput[],
+  checkUnchanged: () => void,
 ): Promise<{ manifest: CorpusManifest; resumedDocuments: number }> {
   const started = performance.now()
   const read = emptyReadStatistics()
@@ -265,6 +266,8 @@ async function build(
       batch = []
       characters = 0
       if (partCharacters >= fullPart) {
+        // A part of another text must not be found by this text's key.
+        checkUnchanged()
         if (seenWriter) seenWriter.append(seen.takeFresh())
         parts.end({ documentsRead, counts: writer.counts, statistics: { ...statistics, ...facts() } })
         partCharacters = 0
