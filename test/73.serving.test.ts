@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay, setImmediate as turn } from 'node:timers/promises'
-import { Encoder, type EncoderOptions } from '../lib/inference/index.js'
+import { type Embeddings, Encoder, type EncoderOptions } from '../lib/inference/index.js'
 import { FairQueue } from '../lib/inference/serving/fair-queue.js'
 import { LatencyHistogram } from '../lib/inference/serving/latency-histogram.js'
 import { MicroBatcher } from '../lib/inference/serving/micro-batcher.js'
@@ -232,6 +232,35 @@ describe('serving', function () {
       assert.equal(taken(queue), undefined)
     })
 
+    it('bulk callers take half of the room, in turn, and go on beside a queue full of single calls', async () => {
+      const batcher = new MicroBatcher({ maxBatchTokens: 64, maxQueueTokens: 400, maxWaitMs: 2, batchesAhead: 0 })
+      const [bulk, single] = [{ tag: 0, bulk: true }, { tag: 0 }]
+      const admitted: number[] = []
+      const wait = async (tokens: number, wanted = true): Promise<void> => {
+        if (await batcher.reserveWhenFree(tokens, bulk, () => wanted)) admitted.push(tokens)
+      }
+      const taken = async (): Promise<number[]> => {
+        await turn()
+        return admitted.splice(0).sort((a, b) => a - b)
+      }
+      for (const tokens of [30, 31, 32, 33, 34, 35, 36, 150, 37]) void wait(tokens, tokens !== 36)
+      assert.deepEqual(await taken(), [30, 31, 32, 33, 34, 35])
+      for (let call = 0; call < 20; call++) batcher.reserve(10, single)
+      assert.throws(() => batcher.reserve(10, single), { code: 'OVERLOADED' })
+      // What is no longer wanted is passed over; what is larger than a batch waits until it is alone, and is not overtaken.
+      for (const tokens of [30, 31, 32, 33, 34]) batcher.release(tokens, bulk)
+      assert.deepEqual(await taken(), [])
+      batcher.release(35, bulk)
+      assert.deepEqual(await taken(), [150])
+      batcher.release(150, bulk)
+      for (const tokens of [20, 20]) void wait(tokens)
+      assert.deepEqual(await taken(), [20, 37])
+      for (let call = 0; call < 20; call++) batcher.release(10, single)
+      assert.deepEqual(await taken(), [20])
+      for (const tokens of [37, 20, 20]) batcher.release(tokens, bulk)
+      assert.equal(batcher.figures().queuedTokens, 0)
+    })
+
     it('a batch that fails is tried call by call: nobody fails for a neighbour', async () => {
       const fails = question((_, sequences) => {
         if (sequences.some(({ tokenIds }) => tokenIds.length === 3)) throw new Error('too much')
@@ -404,6 +433,24 @@ describe('serving', function () {
       code: 'BAD_ARGUMENT',
       message: /texts\[1500\] has more than 48 tokens/,
     })
+    await idle(encoder)
+  })
+
+  it('a stream and a long list leave room for single calls', async () => {
+    await using encoder = await load({ maxBatchTokens: 64, maxQueueTokens: 400 })
+    // The first text is a block by itself.
+    const list = ['the man '.repeat(1 << 15), ...new Array(100).fill('the man is riding')]
+    const bulk = [encoder.embed(list), count(encoder.embed(toStream(new Array(60).fill('the man '.repeat(15)))))]
+    let open = bulk.length
+    for (const one of bulk as Promise<unknown>[]) void one.finally(() => open--)
+    let singles = 0
+    for (; open > 0; singles++) {
+      await encoder.embed('hat')
+      assert.ok(encoder.stats().queuedTokens <= 400)
+    }
+    assert.ok(singles > 20, `${singles} single calls beside them`)
+    assert.equal(((await bulk[0]) as Embeddings).vectors.length, 101)
+    assert.equal(await bulk[1], 60)
     await idle(encoder)
   })
 
@@ -684,6 +731,12 @@ describe('serving', function () {
     await assert.rejects(encoder.embed('hat', { adapter: 'none' }), { code: 'BAD_ARGUMENT', message: /has none/ })
   })
 })
+
+async function count(stream: AsyncIterable<unknown>): Promise<number> {
+  let count = 0
+  for await (const _ of stream) count++
+  return count
+}
 
 async function* toStream<Item>(items: Iterable<Item>): AsyncGenerator<Item> {
   yield* items

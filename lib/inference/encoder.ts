@@ -36,7 +36,7 @@ export interface EncoderOptions extends LoadPartsOptions {
   maxBatchTokens?: number
   /**
    * Most tokens that wait; default 262,144. A call that does not find room is refused with OVERLOADED. An empty queue takes any
-   * single call; streams and the further blocks of long lists wait for room.
+   * single call; streams and the further blocks of long lists wait for room, and leave half of it to other calls.
    */
   maxQueueTokens?: number
   /**

@@ -91,7 +91,7 @@ export class ServingEngine {
     run: (session: Session, input: Input, index: number) => Promise<Result>,
     signal: AbortSignal | undefined,
   ): AsyncGenerator<Result, void, undefined> {
-    const place = { flow: { tag: 0 }, patient: true }
+    const place = { flow: { tag: 0, bulk: true }, patient: true }
     // Not AbortSignal.any: a signal that lives as long as the server would gather one dependent a stream.
     const left = new AbortController()
     const unwatch = signal && watchSignal(signal, () => left.abort(signal.reason))

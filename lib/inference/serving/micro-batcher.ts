@@ -37,12 +37,14 @@ export class MicroBatcher {
   readonly #queue: FairQueue
   /** Calls with slices in running batches, and how many. */
   readonly #running = new Map<Lease, number>()
-  /** Callers that wait for room. */
-  #waiters: (() => void)[] = []
+  /** Bulk callers that wait for room, in the order in which they came: small ones do not keep a large one out for ever. */
+  readonly #waiters: Waiter[] = []
   #batchesRunning = 0
   #scheduled = false
   /** Tokens that wait or are announced. */
   #heldTokens = 0
+  /** Those of them that are of bulk callers. */
+  #bulkTokens = 0
   #batches = 0
   #mixedBatches = 0
   #tokens = 0
@@ -53,11 +55,15 @@ export class MicroBatcher {
     this.#queue = new FairQueue(options.maxBatchTokens)
   }
 
+  get maxQueueTokens(): number {
+    return this.#options.maxQueueTokens
+  }
+
   /**
    * Takes room for tokens that are on their way. An empty queue takes any number, so that a text longer than the queue is served.
    * `own`: what the same call holds already. Throws OVERLOADED when there is no room.
    */
-  reserve(tokens: number, own = 0): void {
+  reserve(tokens: number, flow: Flow, own = 0): void {
     const { maxQueueTokens } = this.#options
     if (this.#heldTokens > own && this.#heldTokens + tokens > maxQueueTokens) {
       throw new StrataError(
@@ -66,27 +72,29 @@ export class MicroBatcher {
         { details: { queuedTokens: this.#heldTokens, maxQueueTokens, tokens } },
       )
     }
-    this.take(tokens)
+    this.take(tokens, flow)
   }
 
-  /** As {@link reserve}, but waits until the queue is not full. */
-  async reserveWhenFree(tokens: number): Promise<void> {
-    while (this.#heldTokens >= this.#options.maxQueueTokens) {
-      await new Promise<void>((free) => {
-        this.#waiters.push(free)
-      })
+  /** As {@link reserve} for a bulk caller, which waits for its turn and for room. False, and nothing taken, when it is no longer `wanted` by then. */
+  async reserveWhenFree(tokens: number, flow: Flow, wanted: () => boolean): Promise<boolean> {
+    if (this.#waiters.length === 0 && this.#hasBulkRoom(tokens)) {
+      this.take(tokens, flow)
+      return true
     }
-    this.take(tokens)
+    return new Promise((tell) => {
+      this.#waiters.push({ tokens, flow, wanted, tell })
+    })
   }
 
   /** Takes room whether there is some or not. */
-  take(tokens: number): void {
+  take(tokens: number, { bulk }: Flow): void {
     this.#heldTokens += tokens
+    if (bulk) this.#bulkTokens += tokens
   }
 
-  /** Gives reserved room back. */
-  release(tokens: number): void {
-    this.#heldTokens -= tokens
+  /** Gives room back. */
+  release(tokens: number, flow: Flow): void {
+    this.#giveBack(tokens, flow)
     this.#wake()
   }
 
@@ -99,7 +107,7 @@ export class MicroBatcher {
     if (sequences.length === 0) return Promise.resolve(questions.map(() => []))
     return new Promise((resolve, reject) => {
       const call = new WaitingCall(questions, sequences, place.lease, place.flow, { resolve, reject })
-      this.#heldTokens += call.waitingTokens
+      this.take(call.waitingTokens, call.flow)
       this.#queue.add(call)
       place.onQueued(call)
       this.#schedule()
@@ -111,7 +119,7 @@ export class MicroBatcher {
     if (call.closed) return
     const waited = call.waits
     call.closed = true
-    this.#heldTokens -= call.waitingTokens
+    this.#giveBack(call.waitingTokens, call.flow)
     call.waitingTokens = 0
     if (waited) this.#queue.closed(call)
     this.#wake()
@@ -157,7 +165,7 @@ export class MicroBatcher {
       const patienceTokens = ms > 0 ? (maxWaitMs * tokens) / ms : Number.POSITIVE_INFINITY
       const batch = this.#queue.take({ maxBatchTokens, patienceTokens })
       if (!batch) return
-      this.#heldTokens -= batch.tokens
+      for (const { call, tokens } of batch.slices) this.#giveBack(tokens, call.flow)
       this.#wake()
       void this.#run(batch)
     }
@@ -267,12 +275,44 @@ export class MicroBatcher {
     this.#tokens += tokens
   }
 
-  #wake(): void {
-    if (this.#waiters.length === 0 || this.#heldTokens >= this.#options.maxQueueTokens) return
-    const waiters = this.#waiters
-    this.#waiters = []
-    for (const free of waiters) free()
+  #giveBack(tokens: number, { bulk }: Flow): void {
+    this.#heldTokens -= tokens
+    if (bulk) this.#bulkTokens -= tokens
   }
+
+  /**
+   * Half of the queue is for calls that would be refused. Where those fill it, a bulk load goes on all the same: with a batch, or with as
+   * much as comes at once.
+   */
+  #hasBulkRoom(tokens: number): boolean {
+    const half = this.#options.maxQueueTokens / 2
+    const bulk = this.#bulkTokens + tokens
+    return (
+      this.#bulkTokens === 0 ||
+      this.#heldTokens + tokens <= half ||
+      bulk <= Math.min(half, this.#options.maxBatchTokens)
+    )
+  }
+
+  #wake(): void {
+    for (let first = this.#waiters[0]; first; first = this.#waiters[0]) {
+      const { tokens, flow, wanted, tell } = first
+      const isWanted = wanted()
+      if (isWanted && !this.#hasBulkRoom(tokens)) return
+      if (isWanted) this.take(tokens, flow)
+      this.#waiters.shift()
+      tell(isWanted)
+    }
+  }
+}
+
+/** A bulk caller that waits for room. */
+interface Waiter {
+  tokens: number
+  flow: Flow
+  /** False when the call has ended while it waited. */
+  wanted(): boolean
+  tell(taken: boolean): void
 }
 
 interface ComputedBatch {

@@ -2,7 +2,7 @@
 export interface EncoderStats {
   /** Calls accepted and not answered yet of which nothing is in a running batch. */
   queuedCalls: number
-  /** Tokens that wait for a batch; of texts that are still being tokenised an estimate. At most `maxQueueTokens`, but for one call that is longer by itself, and for the tasks of one `ask`, whose blocks are admitted once. */
+  /** Tokens that wait for a batch; of texts that are still being tokenised an estimate. At most `maxQueueTokens`, but for one call that is longer by itself, for the tasks of one `ask`, whose blocks are admitted once, and for a batch or block of a stream or long list that goes on beside a queue full of other calls. */
   queuedTokens: number
   /** Calls with sequences in a running batch. */
   runningCalls: number

@@ -7,9 +7,11 @@ import type { Lease } from './model-slot.js'
 import type { QuestionsOf, RowsOf, Sequence } from './question.js'
 import type { Flow, WaitingCall } from './waiting-call.js'
 
-/** Longest texts of a call that are tokenised and queued together; more come block by block, two of them at a time. */
+/** Most of a call that is tokenised and queued together; more comes block by block, two of them at a time. */
 const BLOCK_TEXTS = 1024
 const BLOCK_CHARACTERS = 1 << 18
+/** Of the queue, that a block after the first fills at most: two of them fit into what bulk callers may have. */
+const BLOCK_QUEUE_SHARE = 1 / 4
 
 /** One call, or one block of a long one: its way through admission, tokenizer and queue. */
 export class CallSession implements Session {
@@ -18,7 +20,7 @@ export class CallSession implements Session {
   readonly #calls = new Set<WaitingCall>()
   #reserved = 0
   /** Of a patient one: its first tokens have room. */
-  #admitted?: Promise<void>
+  #admitted?: Promise<boolean>
   #closed = false
 
   constructor(
@@ -32,16 +34,17 @@ export class CallSession implements Session {
   }
 
   async announce(tokens: number): Promise<void> {
-    if (!this.patient) this.batcher.reserve(tokens, this.#reserved)
+    const { batcher, flow } = this
+    if (!this.patient) batcher.reserve(tokens, flow, this.#reserved)
     else if (!this.#admitted) {
-      this.#admitted = this.batcher.reserveWhenFree(tokens)
-      await this.#admitted
+      this.#admitted = batcher.reserveWhenFree(tokens, flow, () => !this.#closed)
+      if (!(await this.#admitted)) return
     } else {
       // Admitted once, it takes what else it needs: it would wait for room that it holds itself.
-      await this.#admitted
-      this.batcher.take(tokens)
+      if (!(await this.#admitted)) return
+      batcher.take(tokens, flow)
     }
-    if (this.#closed) this.batcher.release(tokens)
+    if (this.#closed) batcher.release(tokens, flow)
     else this.#reserved += tokens
   }
 
@@ -60,7 +63,7 @@ export class CallSession implements Session {
       const place = { lease, flow, onQueued: (call: WaitingCall) => this.#calls.add(call) }
       return this.batcher.compute(questions, sequences, place) as Promise<RowsOf<Rows>>
     } finally {
-      this.batcher.release(reserved)
+      this.batcher.release(reserved, flow)
     }
   }
 
@@ -69,8 +72,9 @@ export class CallSession implements Session {
     charactersOf: (input: Input) => number,
     run: (session: Session, block: readonly Input[], first: number) => Promise<Output>,
   ): Promise<Output[]> {
-    const borders = blockBorders(inputs, charactersOf)
+    const borders = blockBorders(inputs, charactersOf, BLOCK_QUEUE_SHARE * this.batcher.maxQueueTokens)
     if (borders.length <= 2) return [await run(this, inputs, 0)]
+    const flow: Flow = this.flow.bulk ? this.flow : { tag: this.flow.tag, bulk: true }
     const results = new Array<Output>(borders.length - 1)
     let next = 0
     const work = async (): Promise<void> => {
@@ -78,7 +82,7 @@ export class CallSession implements Session {
         const block = next++
         const [first, end] = [borders[block], borders[block + 1]]
         // The first block is admitted or refused as the call; the others wait for room.
-        const session = new CallSession(this.batcher, this.lease, this.flow, this.patient || block > 0)
+        const session = new CallSession(this.batcher, this.lease, flow, this.patient || block > 0)
         this.#blocks.add(session)
         try {
           results[block] = await run(session, inputs.slice(first, end), first)
@@ -96,25 +100,40 @@ export class CallSession implements Session {
   /** Ends the call: what waits of it leaves the queue. */
   close(): void {
     this.#closed = true
-    this.batcher.release(this.#reserved)
+    this.batcher.release(this.#reserved, this.flow)
     this.#reserved = 0
     for (const call of this.#calls) this.batcher.cancel(call)
     for (const block of this.#blocks) block.close()
   }
 }
 
-/** Where blocks begin, and the end; one block when all fits into it. */
-function blockBorders<Input>(inputs: readonly Input[], charactersOf: (input: Input) => number): number[] {
+/**
+ * Where blocks begin, and the end; one block when all fits into it. The first is admitted or refused as the call, so it is as large as a call
+ * of one block may be; `laterTokens`: about what the others may have.
+ */
+function blockBorders<Input>(
+  inputs: readonly Input[],
+  charactersOf: (input: Input) => number,
+  laterTokens: number,
+): number[] {
   const borders = [0]
   let characters = 0
+  let tokens = 0
   inputs.forEach((input, index) => {
     const length = charactersOf(input)
-    const full = index - borders[borders.length - 1] >= BLOCK_TEXTS || characters + length > BLOCK_CHARACTERS
-    if (full && index > borders[borders.length - 1]) {
+    const ownTokens = estimateTokens([length])
+    const count = index - borders[borders.length - 1]
+    const full =
+      count >= BLOCK_TEXTS ||
+      characters + length > BLOCK_CHARACTERS ||
+      (borders.length > 1 && tokens + ownTokens > laterTokens)
+    if (full && count > 0) {
       borders.push(index)
       characters = 0
+      tokens = 0
     }
     characters += length
+    tokens += ownTokens
   })
   borders.push(inputs.length)
   return borders

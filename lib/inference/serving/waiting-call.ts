@@ -5,6 +5,8 @@ import type { Question, Sequence } from './question.js'
 export interface Flow {
   /** Virtual time at which its last slice ends. */
   tag: number
+  /** A stream or a long list: what it has in the queue leaves room for others. */
+  readonly bulk?: boolean
 }
 
 /** Sequences of one call in one batch. */
