@@ -1,6 +1,6 @@
 /** Concurrent calls on one encoder: shared batches, fairness, bounds, abort, streams, hot swap, dispose. */
 import assert from 'node:assert/strict'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync, utimesSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay, setImmediate as turn } from 'node:timers/promises'
@@ -645,6 +645,23 @@ describe('serving', function () {
     await assert.rejects(encoder.replace(join(folder, 'none')), { code: 'NOT_FOUND' })
     same(await encoder.embed('hat'), await new_.embed('hat'))
     await idle(encoder)
+  })
+
+  it('a folder that changes while it is loaded is refused, and the old model stays', async () => {
+    await using encoder = await load()
+    const before = await encoder.embed('hat')
+    let loading = true
+    const done = encoder.replace(second).finally(() => {
+      loading = false
+    })
+    const touched = assert.rejects(done, { code: 'BAD_CHECKPOINT', message: /was changed while it was loaded/ })
+    for (let seconds = 1e9; loading; seconds++) {
+      utimesSync(join(second, 'stratabert.json'), seconds, seconds)
+      await turn()
+    }
+    await touched
+    same(await encoder.embed('hat'), before)
+    await encoder.replace(second)
   })
 
   it('waiting calls move to a model that answers alike, and stay where it does not', async () => {

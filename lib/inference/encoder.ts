@@ -79,8 +79,8 @@ export class Encoder implements AsyncDisposable {
 
   /**
    * Loads a checkpoint, a run folder's newest whole checkpoint (with `task`, the task's own one), or a Hugging Face folder. A process warning
-   * tells which tasks the checkpoint's stage has not trained. Throws NOT_FOUND, BAD_CHECKPOINT, BAD_FILE or UNSUPPORTED with the file at
-   * fault, BAD_ARGUMENT for a task that the checkpoint lacks.
+   * tells which tasks the checkpoint's stage has not trained. Throws NOT_FOUND, BAD_CHECKPOINT (a folder that changes meanwhile, too), BAD_FILE
+   * or UNSUPPORTED with the file at fault, BAD_ARGUMENT for a task that the checkpoint lacks.
    */
   static async load(path: string, given: EncoderOptions = {}): Promise<Encoder> {
     checkText('path', path)

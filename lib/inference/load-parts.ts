@@ -1,3 +1,5 @@
+import { stat } from 'node:fs/promises'
+import { join } from 'node:path'
 import { StrataError } from '../errors.js'
 import {
   type Device,
@@ -35,6 +37,7 @@ export async function loadParts(path: string, options: LoadPartsOptions): Promis
   if (task !== undefined) checkText('task', task)
   const { folder, warnings } = await (task === undefined ? resolveCheckpoint(path) : resolveTaskCheckpoint(path, task))
   warn(warnings)
+  const before = await versionOf(folder)
   const tokenizer = await Tokenizer.load(folder)
   const device = resolveDevice(options.device) as Device
   const { precision = 'fp32', adapterFolders } = options
@@ -52,11 +55,34 @@ export async function loadParts(path: string, options: LoadPartsOptions): Promis
     const own = adapterFolders?.length ? await readModelFolder(folder) : loaded
     const used = task === undefined ? own.tasks.map(({ name }) => name) : namesOf(own).filter((name) => name === task)
     warn(await untrainedTaskWarnings(folder, used))
+    if ((await versionOf(folder)) !== before) {
+      throw new StrataError(
+        'BAD_CHECKPOINT',
+        `${folder} was changed while it was loaded: its files may not belong together; load it again, and put each version into a folder of its own`,
+        { details: { folder } },
+      )
+    }
   } catch (error) {
     await model.dispose()
     throw error
   }
   return { model, tokenizer, tasks }
+}
+
+/** Files that are read one after the other and say what the weights mean. */
+const READ_FILES = [
+  'config.json',
+  'stratabert.json',
+  'tokenizer.json',
+  'tokenizer_config.json',
+  'vocab.txt',
+  'model.safetensors',
+]
+
+/** Another one when a file was written, or a link in the folder (as Kubernetes has them) was moved. No inodes: some file systems make them up anew. */
+async function versionOf(folder: string): Promise<string> {
+  const files = READ_FILES.map((name) => stat(join(folder, name), { bigint: true }).catch(() => undefined))
+  return (await Promise.all(files)).map((file) => file && `${file.size} ${file.mtimeNs} ${file.ctimeNs}`).join()
 }
 
 function checkTask(task: string, loaded: LoadedModel, folder: string): void {

@@ -3,7 +3,7 @@
  * hashes in `manifest.json`, and the folder is then renamed to `step-N`; only after that `latest` moves and old ones go.
  */
 import { existsSync } from 'node:fs'
-import { mkdir, readdir, readlink, rename, rm, stat } from 'node:fs/promises'
+import { mkdir, readdir, readlink, realpath, rename, rm, stat } from 'node:fs/promises'
 import { basename, dirname, isAbsolute, join, normalize, resolve } from 'node:path'
 import { z } from 'zod'
 import { fileError, StrataError } from '../errors.js'
@@ -217,7 +217,7 @@ export async function checkpointOfStep(runPath: string, step: number, use: strin
 }
 
 export interface ResolvedCheckpoint {
-  /** Folder with config.json and model.safetensors. */
+  /** Folder with config.json and model.safetensors, without links on the way to it. */
   folder: string
   kind: 'checkpoint' | 'run' | 'hugging-face'
   /** Step of a checkpoint of ours. */
@@ -230,10 +230,13 @@ export interface ResolvedCheckpoint {
  * Hugging Face folder. Throws NOT_FOUND or BAD_CHECKPOINT.
  */
 export async function resolveCheckpoint(path: string): Promise<ResolvedCheckpoint> {
-  const folder = resolve(path)
-  const found = await stat(folder).catch((error) => {
-    throw fileError(error, folder, 'open the checkpoint')
-  })
+  const given = resolve(path)
+  const unopened = (error: unknown): never => {
+    throw fileError(error, given, 'open the checkpoint')
+  }
+  // A link may be moved to another folder while the files of this one are read.
+  const folder = await realpath(given).catch(unopened)
+  const found = await stat(folder).catch(unopened)
   if (!found.isDirectory()) {
     throw new StrataError(
       'BAD_CHECKPOINT',
