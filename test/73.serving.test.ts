@@ -502,6 +502,35 @@ describe('serving', function () {
       assert.deepEqual(answered, texts)
     })
 
+    it('a signal and dispose are heard while the source is silent', async () => {
+      async function* silent() {
+        yield 'hat'
+        await new Promise(() => {})
+      }
+      for (const [end, expected] of [
+        [({ controller }) => controller.abort(new Error('too late')), [1, 'ABORTED', 'too late']],
+        [({ encoder }) => encoder.dispose(), [1, 'DISPOSED', undefined]],
+        [({ encoder }) => encoder.dispose({ abort: true }), [1, 'DISPOSED', undefined]],
+      ] as [(given: { controller: AbortController; encoder: Encoder }) => unknown, unknown[]][]) {
+        await using encoder = await load()
+        const controller = new AbortController()
+        const read = async (): Promise<unknown[]> => {
+          let count = 0
+          try {
+            for await (const _ of encoder.embed(silent(), { signal: controller.signal })) count++
+            return [count]
+          } catch (error: any) {
+            return [count, error.code, error.cause?.message]
+          }
+        }
+        const reading = read()
+        while (encoder.stats().completed === 0) await turn()
+        await turn()
+        await end({ controller, encoder })
+        assert.deepEqual(await Promise.race([reading, delay(2000, 'still waits')]), expected)
+      }
+    })
+
     it('errors come in their turn: of the source, of a text, of the signal', async () => {
       await using encoder = await load()
       const read = async (texts: AsyncIterable<string>, signal?: AbortSignal): Promise<[number, any]> => {

@@ -58,7 +58,7 @@ async function parse(checkpoint: string, flags: ParseFlags): Promise<void> {
     const parsed = inOrder(
       blocks(flags, generatorOf(checkpoint)),
       (block) => parsedBlock(encoder, block, flags),
-      () => {},
+      {},
       BLOCKS_AT_ONCE,
     )
     for await (const block of parsed) {

@@ -24,6 +24,8 @@ interface OpenCall {
 export class ServingEngine {
   readonly #batcher: MicroBatcher
   readonly #open = new Set<OpenCall>()
+  /** Wakes streams that wait for their sources or for what is on its way. */
+  readonly #waitingStreams = new Set<() => void>()
   readonly #latency = new LatencyHistogram()
   readonly #counts = { completed: 0, failed: 0, rejected: 0, aborted: 0, replaced: 0 }
   /** Models that still owe answers, the current one included. */
@@ -96,14 +98,22 @@ export class ServingEngine {
     const left = new AbortController()
     const unwatch = signal && watchSignal(signal, () => left.abort(signal.reason))
     if (signal?.aborted) left.abort(signal.reason)
-    return inOrder(
-      source,
-      (input, index) => this.serve((session) => run(session, input, index), left.signal, place),
-      () => {
+    return inOrder(source, (input, index) => this.serve((session) => run(session, input, index), left.signal, place), {
+      aborted: () => (left.signal.aborted ? abortedError(left.signal) : undefined),
+      refused: () => (this.#disposed ? disposedError() : undefined),
+      watch: (changed) => {
+        this.#waitingStreams.add(changed)
+        const unwatchLeft = watchSignal(left.signal, changed)
+        return () => {
+          this.#waitingStreams.delete(changed)
+          unwatchLeft()
+        }
+      },
+      leave: () => {
         unwatch?.()
         left.abort()
       },
-    )
+    })
   }
 
   /** New calls, and those waiting that it answers alike, go to another model; the one before ends with its last call. */
@@ -122,6 +132,7 @@ export class ServingEngine {
       await Promise.all([...this.#slots].map((slot) => this.#retire(slot)))
     })
     if (options.abort) for (const call of [...this.#open]) if (!call.lease.started) call.end(disposedError())
+    for (const changed of [...this.#waitingStreams]) changed()
     return this.#disposed
   }
 
