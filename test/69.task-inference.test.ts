@@ -500,6 +500,11 @@ describe('heads at work', function () {
       for (const vector of unit.vectors) close(Math.hypot(...vector), 1)
     }
     await assert.rejects(mixed.embed('a', { layer: 'mix' }), { code: 'BAD_ARGUMENT', message: /plain, normed/ })
+    const wrong = mixed.embed('a', { layer: 'mix:normed:x' })
+    await assert.rejects(wrong, {
+      code: 'BAD_ARGUMENT',
+      message: /no mix is named "normed:x"; name one of plain, normed/,
+    })
     await assert.rejects(encoder.embed('a', { layer: 'mix' }), { code: 'UNSUPPORTED', message: /no learned layer mix/ })
     const lines = await runCli(['embed', path, '--input', '-', '--layer', 'mix:normed', '--pooling', 'max'], {
       input: 'hat\n',

@@ -5,12 +5,14 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay, setImmediate as turn } from 'node:timers/promises'
 import { type Embeddings, Encoder, type EncoderOptions } from '../lib/inference/index.js'
+import { loadParts } from '../lib/inference/load-parts.js'
 import { FairQueue } from '../lib/inference/serving/fair-queue.js'
 import { LatencyHistogram } from '../lib/inference/serving/latency-histogram.js'
 import { MicroBatcher } from '../lib/inference/serving/micro-batcher.js'
 import { Lease, ModelSlot } from '../lib/inference/serving/model-slot.js'
 import type { Question, Sequence } from '../lib/inference/serving/question.js'
 import { WaitingCall } from '../lib/inference/serving/waiting-call.js'
+import { warmUp } from '../lib/inference/serving/warm-up.js'
 import {
   type AdapterConfig,
   computeThreads,
@@ -23,7 +25,7 @@ import {
 } from '../lib/model/index.js'
 import { Tokenizer } from '../lib/text/index.js'
 import { writeFormula } from './golden/golden.js'
-import { servedTask } from './helpers/serving-folder.js'
+import { servedTask, writeServingFolder } from './helpers/serving-folder.js'
 
 const WORDS =
   'the a man woman is dancing riding horse hat hard river city of in , . ! ##s where caf\u00e9 \u6771'.split(' ')
@@ -43,9 +45,15 @@ const TASKS: SavedTask[] = [
   servedTask('words', 'tagging', { labels: ['O', 'NOUN', 'VERB'] }),
 ]
 
-async function writeModel(folder: string, seed: number, heads = HEADS, adapters?: AdapterConfig[]): Promise<void> {
+async function writeModel(
+  folder: string,
+  seed: number,
+  heads = HEADS,
+  adapters?: AdapterConfig[],
+  more: { segmentTypes?: number } = {},
+): Promise<void> {
   const { vocabSize } = tokenizer
-  const sizes = { vocabSize, layers: 2, hiddenSize: 16, heads: 2, maxPositions: 48, initializerRange: 0.3 }
+  const sizes = { vocabSize, layers: 2, hiddenSize: 16, heads: 2, maxPositions: 48, initializerRange: 0.3, ...more }
   await using model = await Model.create({ encoder: encoderConfig(sizes), heads, adapters }, { device: 'cpu', seed })
   if (adapters) await writeFormula(model, (name) => name.startsWith('adapters.'))
   await saveModelFolder(model, folder, {
@@ -767,6 +775,39 @@ describe('serving', function () {
       await encoder.score(pairs, { task: 'search' }),
       classes.search.map(({ score }) => ({ score, truncated: false })),
     )
+  })
+
+  it('warming up asks every head through the adapters of its tasks, every adapter and every mix', async () => {
+    const path = join(folder, 'all-heads')
+    await writeServingFolder(path)
+    const parts = await loadParts(path, { device: 'cpu' })
+    await using model = parts.model
+    const asked: string[] = []
+    const answer = (batch: { adapter?: string }, questions: { kind: string; head?: string }[]) => {
+      for (const { kind, head } of questions) asked.push([kind, head, batch.adapter].filter(Boolean).join(' '))
+      return model.answer(batch as any, questions as any)
+    }
+    const watched = new Proxy(model, {
+      get: (target, key) => {
+        const value = (target as any)[key]
+        return key === 'answer' ? answer : typeof value === 'function' ? value.bind(target) : value
+      },
+    })
+    await warmUp({ ...parts, model: watched }, 64)
+    const heads = ['likeness', 'rank', 'squad', 'words', 'tree'].map((name) => `scores ${name}`)
+    assert.deepEqual(asked, ['masks mlm', 'scores tone tone', ...heads, 'vectors tone', 'states'])
+  })
+
+  it('an encoder with one kind of segments is warmed up and swapped in', async () => {
+    const path = join(folder, 'one-segment')
+    const heads: HeadConfig[] = [
+      HEADS[0],
+      { ...head, kind: 'san', name: 'nli', classes: 2, steps: 3, predictionDropout: 0 },
+    ]
+    await writeModel(path, 6, heads, undefined, { segmentTypes: 1 })
+    await using encoder = await load({ warmUp: true }, path)
+    await encoder.replace(path)
+    assert.equal((await encoder.classify('hat', { task: 'tone' })).length, 1)
   })
 
   it('refuses options that cannot be', async () => {

@@ -64,7 +64,7 @@ export async function embed(session: Session, texts: unknown, options: EmbedOpti
 export function embedQuestion(model: Model, options: EmbedOptions): Question<Float32Array> {
   const { layers, hiddenSize } = model.config.encoder
   const { layer = layers, pooling = 'mean', normalize = false, adapter } = options
-  const mix = isMix(layer) ? findMix(model, layer.split(':', 2)[1]) : undefined
+  const mix = isMix(layer) ? findMix(model, mixName(layer)) : undefined
   if (!mix && (!Number.isInteger(layer) || (layer as number) < 0 || (layer as number) > layers))
     throw new StrataError('BAD_ARGUMENT', `layer came as ${shownValue(layer)}, expected 0 … ${layers}`)
   if (!['mean', 'cls', 'max'].includes(pooling))
@@ -137,6 +137,11 @@ export function checkAdapter(model: Model, name: string | undefined): void {
       ? `adapter came as ${shownValue(name)}; this model has none, leave it out or load one with adapterFolders`
       : `adapter came as ${shownValue(name)}, expected one of ${known.join(', ')}`,
   )
+}
+
+/** All that follows the colon of `mix:NAME`. */
+function mixName(layer: string): string | undefined {
+  return layer === 'mix' ? undefined : layer.slice('mix:'.length)
 }
 
 function isMix(layer: unknown): layer is string {

@@ -104,7 +104,8 @@ interface MaskRow {
   probabilities: Float32Array
 }
 
-function maskQuestion(
+/** What a masked-LM head says at the masks of each sequence. */
+export function maskQuestion(
   { config }: Model,
   { name: head, tap }: HeadOf<'masked-lm'>,
   topK: number,
