@@ -342,6 +342,15 @@ describe('serving', function () {
     assert.equal(a.vectors[0].buffer, a.vectors[1].buffer)
     assert.notEqual(a.vectors[0].buffer, b.vectors[0].buffer)
     assert.equal(a.vectors[0].buffer.byteLength, 2 * 16 * 4)
+    // Handed over one by one, as to another thread.
+    const texts = ['hat', 'the man', 'city']
+    const expected = (await encoder.embed(texts)).vectors
+    for await (const vector of encoder.embed(toStream(texts))) {
+      same(vector, expected.shift())
+      structuredClone(vector, { transfer: [vector.buffer as ArrayBuffer] })
+    }
+    for await (const { states } of encoder.hiddenStates(toStream(texts), { layers: [0, 2] }))
+      assert.equal(states[0].buffer.byteLength, 2 * 4 * states[0].length)
   })
 
   it('what comes in one turn is one batch; what comes meanwhile is the next', async () => {

@@ -221,7 +221,7 @@ export class MicroBatcher {
         else ofSlice.set(question.key, [{ index, row: rows[at] }])
       })
     }
-    const shared = new Set(answered.filter(hasSeveralCallers).map(({ question }) => question.key))
+    const shared = new Set(answered.filter(hasSeveralCalls).map(({ question }) => question.key))
     let told = 0
     for (const [slice, byQuestion] of found) {
       const { call } = slice
@@ -340,8 +340,9 @@ interface FoundRow {
   row: unknown
 }
 
-function hasSeveralCallers({ places }: Answered): boolean {
-  return places.some(({ slice }) => slice.call.flow !== places[0].slice.call.flow)
+/** Not callers: the texts of a stream are calls of their own, whose rows may be handed over one by one. The blocks of a list are one call. */
+function hasSeveralCalls({ places }: Answered): boolean {
+  return places.some(({ slice }) => slice.call.lease !== places[0].slice.call.lease)
 }
 
 /** One packed batch, longest sequence first, and every question of its calls. */

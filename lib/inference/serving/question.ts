@@ -25,7 +25,7 @@ export interface Question<Row> {
   /** One row a sequence; rows may be views of one array. */
   read(answer: ModelAnswer, sequences: readonly Sequence[], offsets: Int32Array, model: Model): Row[] | Promise<Row[]>
   /**
-   * A call's rows in memory of its own. Asked when calls of several callers shared an answer and rows reach them, so that no caller
+   * A call's rows in memory of its own. Asked when several calls shared an answer and rows reach them, so that no call
    * holds, transfers or reads (`vector.buffer`) what is another's. Missing where rows stay inside.
    */
   own?(rows: readonly Row[]): Row[]
