@@ -43,8 +43,15 @@ async function readJson(request) {
   }
 }
 
+let ending = false
+
 function send(response, status, value) {
-  const headers = { 'content-type': 'application/json', ...(status === 503 && { 'retry-after': '1' }) }
+  const headers = {
+    'content-type': 'application/json',
+    ...(status === 503 && { 'retry-after': '1' }),
+    // A client that keeps its connection goes on asking over it; server.close() waits for that to end.
+    ...(ending && { connection: 'close' }),
+  }
   response.writeHead(status, headers).end(JSON.stringify(value))
 }
 
@@ -72,6 +79,7 @@ async function main([checkpoint, port = '8080']) {
   const server = createServer(encoder)
   process.once('SIGTERM', () => {
     // Takes no new connection, answers what has been asked, then gives the model's memory back.
+    ending = true
     server.close(() => encoder.dispose().then(() => console.log('ended')))
     server.closeIdleConnections()
   })

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { copyFileSync, cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
 import { Encoder } from '../../lib/inference/index.js'
 import { runScript } from '../helpers/cli-process.js'
 import { writeServiceModel } from '../helpers/service-models.js'
@@ -56,9 +57,19 @@ describe('other examples that serve', function () {
     }
     const health: any = await (await fetch(`${service.address}/healthz`)).json()
     assert.deepEqual([health.status, health.completed, health.failed], ['ok', 1, 2])
+    // A client that asks again as soon as it has its answer, over one connection.
+    const load = keepAsking(`${service.address}/embed`, 1, () => ({ texts }))
+    await pause(100)
     service.process.kill('SIGTERM')
-    assert.deepEqual(await service.ended, [0, null])
+    assert.deepEqual(await Promise.race([service.ended, pause(10_000, 'still alive')]), [0, null])
+    await load.stop()
     assert.match(service.output(), /ended\n$/)
+    const { connection } = load.replies.at(-1)!.headers
+    // Idle connections are closed at once, maybe while a request is on its way.
+    assert.ok(
+      load.dropped.length > 0 || connection === 'close',
+      `${load.replies.length} answers, the last ${connection}`,
+    )
   })
 
   it('http-service.cjs: whoever asks after a load that failed has it tried again', async () => {
