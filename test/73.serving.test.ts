@@ -825,6 +825,26 @@ describe('serving', function () {
     await using encoder = await load({ warmUp: true, maxWaitMs: 0 })
     assert.equal((await encoder.embed('hat')).tokenCount, 3)
     await assert.rejects(encoder.embed('hat', { adapter: 'none' }), { code: 'BAD_ARGUMENT', message: /has none/ })
+    // Of programs without types.
+    const untyped = encoder as any
+    for (const [asked, message] of [
+      [load({ warmup: true } as any), /^"warmup" came among the options, expected .*warmUp; did you mean warmUp\?$/],
+      [untyped.embed('hat', { layr: 1 }), /"layr" .*; did you mean layer\?$/],
+      [untyped.score('hat', { topK: 1 }), /"topK" came among the options, expected signal, task, maxTokens$/],
+      [untyped.embed('hat', { truncate: 'false' }), /^truncate came as "false", expected true or false/],
+      [untyped.embed('hat', { normalize: 1 }), /^normalize came as 1, expected true or false/],
+      [untyped.answer('a', 'hat', { noAnswer: 'no' }), /^noAnswer came as "no", expected true or false/],
+      [
+        untyped.answer('a', 'hat', { noAnswerThreshold: Number.NaN }),
+        /^noAnswerThreshold came as NaN, expected a finite/,
+      ],
+      [untyped.ask('hat', { tasks: ['tone'], embed: { signal: 1 } }), /"signal" came among the options of embed/],
+      [untyped.ask('hat', { tasks: ['tone'], embed: true }), /^the options of embed came as true, expected an object/],
+      [untyped.replace(second, { warmUp: true }), /"warmUp" came among the options/],
+      [untyped.embed(toStream(['hat']), { pool: 'max' }).next(), /"pool" .*did you mean pooling\?$/],
+    ] as [Promise<unknown>, RegExp][])
+      await assert.rejects(asked, { code: 'BAD_ARGUMENT', message })
+    assert.equal(encoder.stats().failed, 1)
   })
 })
 

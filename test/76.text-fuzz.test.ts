@@ -272,7 +272,6 @@ const embedOptions = {
 const askOptions = (...tasks: string[]) => ({
   task: mostly(fc.constantFrom(...tasks)),
   maxTokens: mostly(fc.constantFrom(8, 16, 48)),
-  topK: mostly(small),
 })
 
 interface Call {
@@ -288,7 +287,7 @@ const calls: fc.Arbitrary<Call> = fc.oneof(
     arbitrary: call(
       'classify',
       mostly(fc.oneof(list, pairs, text), oddList),
-      optionsOf(askOptions('tone', 'likeness')),
+      optionsOf({ ...askOptions('tone', 'likeness'), topK: mostly(small) }),
     ),
   },
   { weight: 1, arbitrary: call('score', mostly(pairs, oddList), optionsOf(askOptions('rank', 'likeness'))) },

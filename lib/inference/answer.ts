@@ -10,7 +10,7 @@ import { checkText, positive, tokenLimit } from './check-arguments.js'
 import { type FoundTask, findTask } from './find-task.js'
 import { type HeadRow, headQuestion } from './head-question.js'
 import type { CallOptions, Session } from './loaded-parts.js'
-import { ownList } from './own-arguments.js'
+import { type OptionKinds, ownList } from './own-arguments.js'
 import { mapInTurns, Turns } from './pause.js'
 import { estimateTokens } from './serving/encode-texts.js'
 
@@ -29,6 +29,18 @@ export interface AnswerOptions extends CallOptions {
   maxTokens?: number
   /** How many context tokens further each window begins; default: the task's own, else 128. */
   stride?: number
+}
+
+/** See {@link AnswerOptions}. */
+export const ANSWER_OPTIONS: OptionKinds<AnswerOptions> = {
+  signal: 'signal',
+  task: 'any',
+  topK: 'any',
+  noAnswer: 'flag',
+  noAnswerThreshold: 'number',
+  maxAnswerTokens: 'any',
+  maxTokens: 'any',
+  stride: 'any',
 }
 
 /** A question and the text that may hold its answer. */

@@ -3,10 +3,11 @@ import { StrataError } from '../errors.js'
 import type { EncodedText, EncodeInput } from '../text/index.js'
 import { inputList, positive, type TextInput, textList, tokenLimit } from './check-arguments.js'
 import { type Classification, classificationOf, layoutOf, type ScoringHead } from './classify.js'
-import { checkWhole, type Embeddings, type EmbedOptions, embedQuestion, wholeLimit } from './embed.js'
+import { checkWhole, EMBED_OPTIONS, type Embeddings, type EmbedOptions, embedQuestion, wholeLimit } from './embed.js'
 import { type FoundTask, findTask } from './find-task.js'
 import { type HeadRow, headQuestion } from './head-question.js'
 import type { CallOptions, HeadOf, Session } from './loaded-parts.js'
+import type { OptionKinds } from './own-arguments.js'
 import { type ParsedSentence, parsedSentences, readSentences } from './parse.js'
 import { charactersOf } from './serving/encode-texts.js'
 import type { Question, Sequence } from './serving/question.js'
@@ -21,6 +22,18 @@ export interface AskTasksOptions extends CallOptions {
   maxTokens?: number
   /** How many classes are listed, most probable first; default all. */
   topK?: number
+}
+
+// A call has one signal.
+const { signal: _, ...ASKED_VECTORS } = EMBED_OPTIONS
+
+/** See {@link AskTasksOptions}. */
+export const ASK_TASKS_OPTIONS: OptionKinds<AskTasksOptions> = {
+  signal: 'signal',
+  tasks: 'any',
+  embed: ASKED_VECTORS,
+  maxTokens: 'any',
+  topK: 'any',
 }
 
 /** What the tasks say, by the names that they were asked by; lists in input order. */

@@ -6,6 +6,7 @@ import { type FoundTask, findTask } from './find-task.js'
 import { type HeadRow, headQuestion } from './head-question.js'
 import { softmaxRow } from './head-scores.js'
 import type { CallOptions, HeadOf, Session } from './loaded-parts.js'
+import type { OptionKinds } from './own-arguments.js'
 import { charactersOf } from './serving/encode-texts.js'
 
 export interface AskOptions extends CallOptions {
@@ -15,10 +16,16 @@ export interface AskOptions extends CallOptions {
   maxTokens?: number
 }
 
+/** See {@link AskOptions}. */
+export const ASK_OPTIONS: OptionKinds<AskOptions> = { signal: 'signal', task: 'any', maxTokens: 'any' }
+
 export interface ClassifyOptions extends AskOptions {
   /** How many classes are listed, most probable first; default all. */
   topK?: number
 }
+
+/** See {@link ClassifyOptions}. */
+export const CLASSIFY_OPTIONS: OptionKinds<ClassifyOptions> = { ...ASK_OPTIONS, topK: 'any' }
 
 export interface LabelScore {
   label: string

@@ -6,6 +6,7 @@ import type { EncodedText } from '../text/index.js'
 import { textList, tokenLimit } from './check-arguments.js'
 import type { CallOptions, Session } from './loaded-parts.js'
 import { findMix, layersOf, mixedVectors } from './mixed-states.js'
+import type { OptionKinds } from './own-arguments.js'
 import { ownRows } from './own-rows.js'
 import type { Question, Sequence } from './serving/question.js'
 
@@ -25,6 +26,17 @@ export interface EmbedOptions extends CallOptions {
   truncate?: boolean
   /** Name of an adapter that the texts run through; default none. */
   adapter?: string
+}
+
+/** See {@link EmbedOptions}. */
+export const EMBED_OPTIONS: OptionKinds<EmbedOptions> = {
+  signal: 'signal',
+  pooling: 'any',
+  layer: 'any',
+  normalize: 'flag',
+  maxTokens: 'any',
+  truncate: 'flag',
+  adapter: 'any',
 }
 
 /** Vectors of N texts in input order. */

@@ -6,23 +6,25 @@ import { StrataError } from '../errors.js'
 import { computeThreads, type ModelConfig, type SavedTask } from '../model/index.js'
 import { resolveDevice } from '../runtime/index.js'
 import type { Tokenizer } from '../text/index.js'
-import { type Answer, type AnswerOptions, type AskedContext, answer } from './answer.js'
-import { type AskTasksOptions, ask, type TaskAnswers } from './ask.js'
+import { ANSWER_OPTIONS, type Answer, type AnswerOptions, type AskedContext, answer } from './answer.js'
+import { ASK_TASKS_OPTIONS, type AskTasksOptions, ask, type TaskAnswers } from './ask.js'
 import { checkText, isStream, nonNegative, positive, type TextInput } from './check-arguments.js'
 import {
+  ASK_OPTIONS,
   type AskOptions,
+  CLASSIFY_OPTIONS,
   type Classification,
   type ClassifyOptions,
   classify,
   score,
   type TextScore,
 } from './classify.js'
-import { type Embeddings, type EmbedOptions, embed } from './embed.js'
-import { type FilledMask, type FillMaskOptions, fillMask } from './fill-mask.js'
-import { type HiddenStatesOptions, hiddenStates, type TokenStates } from './hidden-states.js'
-import { type LoadPartsOptions, loadParts } from './load-parts.js'
+import { EMBED_OPTIONS, type Embeddings, type EmbedOptions, embed } from './embed.js'
+import { FILL_MASK_OPTIONS, type FilledMask, type FillMaskOptions, fillMask } from './fill-mask.js'
+import { HIDDEN_STATES_OPTIONS, type HiddenStatesOptions, hiddenStates, type TokenStates } from './hidden-states.js'
+import { LOAD_PARTS_OPTIONS, type LoadPartsOptions, loadParts } from './load-parts.js'
 import type { CallOptions, LoadedParts, Session } from './loaded-parts.js'
-import { ownOptions, readable } from './own-arguments.js'
+import { type OptionKinds, ownOptions, readable } from './own-arguments.js'
 import { type ParsedSentence, parse } from './parse.js'
 import { disposedError, ServingEngine } from './serving/engine.js'
 import type { EncoderStats } from './serving/serving-stats.js'
@@ -46,6 +48,16 @@ export interface EncoderOptions extends LoadPartsOptions {
   maxWaitMs?: number
   /** Computes batches of several sizes before `load` resolves, so that the first call is as fast as the others; default false. */
   warmUp?: boolean
+}
+
+/** See {@link EncoderOptions}. */
+const ENCODER_OPTIONS: OptionKinds<EncoderOptions> = {
+  ...LOAD_PARTS_OPTIONS,
+  threads: 'any',
+  maxBatchTokens: 'any',
+  maxQueueTokens: 'any',
+  maxWaitMs: 'any',
+  warmUp: 'flag',
 }
 
 /** What may be chosen anew with another checkpoint; default: as the encoder was loaded. */
@@ -84,7 +96,7 @@ export class Encoder implements AsyncDisposable {
    */
   static async load(path: string, given: EncoderOptions = {}): Promise<Encoder> {
     checkText('path', path)
-    const options = ownOptions(given)
+    const options = ownOptions(given, ENCODER_OPTIONS)
     const { device, precision, adapterFolders, task } = options
     const limits = {
       maxBatchTokens: options.maxBatchTokens ?? DEFAULTS.maxBatchTokens,
@@ -150,7 +162,7 @@ export class Encoder implements AsyncDisposable {
   ): AsyncGenerator<Float32Array, void, undefined> | Promise<Embeddings> {
     const one = async (session: Session, text: unknown, own: EmbedOptions): Promise<Float32Array> =>
       (await embed(session, [text], own)).vectors[0]
-    return this.#answer('texts', texts, options, embed, one)
+    return this.#answer('texts', texts, options, EMBED_OPTIONS, embed, one)
   }
 
   /** States of every token of each text at the asked layers, in input order. */
@@ -160,7 +172,7 @@ export class Encoder implements AsyncDisposable {
     texts: AsyncIterable<string> | string | readonly string[],
     options: HiddenStatesOptions,
   ): AsyncGenerator<TokenStates, void, undefined> | Promise<TokenStates[]> {
-    return this.#answer('texts', texts, options, hiddenStates)
+    return this.#answer('texts', texts, options, HIDDEN_STATES_OPTIONS, hiddenStates)
   }
 
   /**
@@ -174,8 +186,8 @@ export class Encoder implements AsyncDisposable {
     texts: AsyncIterable<string> | string | readonly string[],
     options?: FillMaskOptions,
   ): AsyncGenerator<FilledMask[], void, undefined> | Promise<FilledMask[] | FilledMask[][]> {
-    if (typeof texts !== 'string') return this.#answer('texts', texts, options, fillMask)
-    return this.#serve(options, async (session, own) => (await fillMask(session, texts, own))[0])
+    if (typeof texts !== 'string') return this.#answer('texts', texts, options, FILL_MASK_OPTIONS, fillMask)
+    return this.#serve(options, FILL_MASK_OPTIONS, async (session, own) => (await fillMask(session, texts, own))[0])
   }
 
   /**
@@ -189,7 +201,7 @@ export class Encoder implements AsyncDisposable {
     texts: AsyncIterable<TextInput> | string | readonly TextInput[],
     options?: ClassifyOptions,
   ): AsyncGenerator<Classification, void, undefined> | Promise<Classification[]> {
-    return this.#answer('texts', texts, options, classify)
+    return this.#answer('texts', texts, options, CLASSIFY_OPTIONS, classify)
   }
 
   /** The number of a regression or ranking head for each text or pair [question, candidate]. Errors as {@link Encoder.classify}. */
@@ -199,7 +211,7 @@ export class Encoder implements AsyncDisposable {
     texts: AsyncIterable<TextInput> | string | readonly TextInput[],
     options?: AskOptions,
   ): AsyncGenerator<TextScore, void, undefined> | Promise<TextScore[]> {
-    return this.#answer('texts', texts, options, score)
+    return this.#answer('texts', texts, options, ASK_OPTIONS, score)
   }
 
   /**
@@ -215,9 +227,9 @@ export class Encoder implements AsyncDisposable {
     third?: AnswerOptions,
   ): AsyncGenerator<Answer, void, undefined> | Promise<Answer | Answer[]> {
     if (typeof asked === 'object' && asked !== null)
-      return this.#answer('asked', asked, second as AnswerOptions, answer)
+      return this.#answer('asked', asked, second as AnswerOptions, ANSWER_OPTIONS, answer)
     const one = { question: asked, context: second }
-    return this.#serve(third, async (session, own) => (await answer(session, one, own))[0])
+    return this.#serve(third, ANSWER_OPTIONS, async (session, own) => (await answer(session, one, own))[0])
   }
 
   /**
@@ -230,7 +242,7 @@ export class Encoder implements AsyncDisposable {
     texts: AsyncIterable<WordsInput> | string | readonly WordsInput[],
     options?: AskOptions,
   ): AsyncGenerator<TaggedWord[], void, undefined> | Promise<TaggedWord[][]> {
-    return this.#answer('texts', texts, options, tag)
+    return this.#answer('texts', texts, options, ASK_OPTIONS, tag)
   }
 
   /**
@@ -244,7 +256,7 @@ export class Encoder implements AsyncDisposable {
     sentences: AsyncIterable<WordsInput> | string | readonly WordsInput[],
     options?: AskOptions,
   ): AsyncGenerator<ParsedSentence, void, undefined> | Promise<ParsedSentence[]> {
-    return this.#answer('sentences', sentences, options, parse)
+    return this.#answer('sentences', sentences, options, ASK_OPTIONS, parse)
   }
 
   /**
@@ -257,7 +269,9 @@ export class Encoder implements AsyncDisposable {
     texts: AsyncIterable<TextInput> | string | readonly TextInput[],
     options: AskTasksOptions,
   ): AsyncGenerator<TaskAnswers, void, undefined> | Promise<TaskAnswers> {
-    return this.#answer('texts', texts, options, ask, (session, text, own) => ask(session, [text], own))
+    return this.#answer('texts', texts, options, ASK_TASKS_OPTIONS, ask, (session, text, own) =>
+      ask(session, [text], own),
+    )
   }
 
   /**
@@ -282,7 +296,7 @@ export class Encoder implements AsyncDisposable {
    * computed yet end with DISPOSED as well. Safe while calls are running and when called twice.
    */
   async dispose(options?: { abort?: boolean }): Promise<void> {
-    await this.#engine.dispose(ownOptions(options))
+    await this.#engine.dispose(ownOptions(options, { abort: 'flag' }))
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -291,9 +305,10 @@ export class Encoder implements AsyncDisposable {
 
   async #serve<Options extends CallOptions, Result>(
     given: Options | undefined,
+    kinds: OptionKinds<Options>,
     run: (session: Session, options: Options) => Promise<Result>,
   ): Promise<Result> {
-    const options = ownOptions(given)
+    const options = ownOptions(given, kinds)
     return this.#engine.serve((session) => run(session, options), options.signal)
   }
 
@@ -302,6 +317,7 @@ export class Encoder implements AsyncDisposable {
     name: string,
     inputs: AsyncIterable<Input> | unknown,
     given: Options | undefined,
+    kinds: OptionKinds<Options>,
     ofList: (session: Session, list: unknown, options: Options) => Promise<Results & (readonly Result[] | object)>,
     ofOne: (session: Session, input: Input, options: Options) => Promise<Result> = async (session, input, options) =>
       ((await ofList(session, [input], options)) as readonly Result[])[0],
@@ -313,17 +329,18 @@ export class Encoder implements AsyncDisposable {
     } catch (error) {
       return Promise.reject(error) as Promise<Results> as Both
     }
-    if (!source) return this.#serve(given, (session, options) => ofList(session, inputs, options)) as Both
-    return this.#stream(name, source, given, ofOne) as Both
+    if (!source) return this.#serve(given, kinds, (session, options) => ofList(session, inputs, options)) as Both
+    return this.#stream(name, source, given, kinds, ofOne) as Both
   }
 
   async *#stream<Input, Options extends CallOptions, Result>(
     name: string,
     source: AsyncIterable<Input>,
     given: Options | undefined,
+    kinds: OptionKinds<Options>,
     ofOne: (session: Session, input: Input, options: Options) => Promise<Result>,
   ): AsyncGenerator<Result, void, undefined> {
-    const options = ownOptions(given)
+    const options = ownOptions(given, kinds)
     yield* this.#engine.stream(
       source,
       (session, input, index) => atPlace(ofOne(session, input, options), name, index),
@@ -333,7 +350,7 @@ export class Encoder implements AsyncDisposable {
 
   async #replace(path: string, given: ReplaceOptions): Promise<void> {
     checkText('path', path)
-    const options = ownOptions(given)
+    const options = ownOptions(given, LOAD_PARTS_OPTIONS)
     if (this.#engine.disposed) throw disposedError()
     const parts = await loadParts(path, { ...this.#loadOptions, ...options })
     await warmOrDispose(parts, this.#maxBatchTokens)

@@ -5,6 +5,7 @@ import type { Tokenizer } from '../text/index.js'
 import { positive, textList } from './check-arguments.js'
 import { positionsOf } from './head-question.js'
 import type { CallOptions, HeadOf, Session } from './loaded-parts.js'
+import type { OptionKinds } from './own-arguments.js'
 import { mapInTurns } from './pause.js'
 import type { Question, Sequence } from './serving/question.js'
 
@@ -18,6 +19,14 @@ export interface FillMaskOptions extends CallOptions {
    * head was not trained on come out less sure. Not with a head that reads a mix.
    */
   layer?: number
+}
+
+/** See {@link FillMaskOptions}. */
+export const FILL_MASK_OPTIONS: OptionKinds<FillMaskOptions> = {
+  signal: 'signal',
+  topK: 'any',
+  head: 'any',
+  layer: 'any',
 }
 
 export interface MaskCandidate {

@@ -4,6 +4,7 @@ import type { Values } from '../model/index.js'
 import { textList } from './check-arguments.js'
 import { checkAdapter, encodeWhole } from './embed.js'
 import type { CallOptions, Session } from './loaded-parts.js'
+import type { OptionKinds } from './own-arguments.js'
 import { ownRows } from './own-rows.js'
 import type { Question } from './serving/question.js'
 
@@ -16,6 +17,15 @@ export interface HiddenStatesOptions extends CallOptions {
   truncate?: boolean
   /** Name of an adapter that the texts run through; default none. */
   adapter?: string
+}
+
+/** See {@link HiddenStatesOptions}. */
+export const HIDDEN_STATES_OPTIONS: OptionKinds<HiddenStatesOptions> = {
+  signal: 'signal',
+  layers: 'any',
+  maxTokens: 'any',
+  truncate: 'flag',
+  adapter: 'any',
 }
 
 /** States of one text of S tokens. */

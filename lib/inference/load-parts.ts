@@ -16,6 +16,7 @@ import { resolveCheckpoint, resolveTaskCheckpoint, untrainedTaskWarnings } from 
 import { warn } from '../warn.js'
 import { checkText } from './check-arguments.js'
 import type { LoadedParts } from './loaded-parts.js'
+import type { OptionKinds } from './own-arguments.js'
 
 export interface LoadPartsOptions {
   /** Default `auto`: CUDA where it can be had, else the CPU. */
@@ -29,6 +30,14 @@ export interface LoadPartsOptions {
    * the newest one; a checkpoint folder is taken as it is.
    */
   task?: string
+}
+
+/** See {@link LoadPartsOptions}. */
+export const LOAD_PARTS_OPTIONS: OptionKinds<LoadPartsOptions> = {
+  device: 'any',
+  precision: 'any',
+  adapterFolders: 'any',
+  task: 'any',
 }
 
 /** Model and tokenizer of a checkpoint, a run folder's newest whole checkpoint or a task's own, or a Hugging Face folder. */

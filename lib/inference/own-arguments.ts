@@ -2,6 +2,7 @@
  * Arguments read once, at the call: what the caller changes afterwards, or answers differently when asked again, has no effect, and what
  * throws when it is read is a BAD_ARGUMENT like any other.
  */
+import { nearest } from '../edit-distance.js'
 import { StrataError } from '../errors.js'
 import { shownValue } from '../shown-value.js'
 
@@ -46,27 +47,52 @@ export function ownStrings(given: unknown): string[] | undefined {
 
 const PLAIN = ['undefined', 'boolean', 'number', 'string']
 
-/** A copy of an options object. Values are plain, lists of plain values, options in options, or an AbortSignal. */
-export function ownOptions<Options extends object>(given: Options | undefined, name = 'the options'): Options {
+/** Of an option: a boolean, a finite number, an AbortSignal, options of its own, or `any`: what uses it checks it. */
+type OptionKind = 'flag' | 'number' | 'signal' | 'any' | { [name: string]: OptionKind }
+
+/** Every option of a method. */
+export type OptionKinds<Options> = { readonly [Name in keyof Required<Options>]: OptionKind }
+
+/**
+ * A copy of an options object. Values are plain, lists of plain values, options in options, or an AbortSignal. Throws BAD_ARGUMENT for an
+ * option that the method does not have, since it would do nothing, and for one of a wrong kind.
+ */
+export function ownOptions<Options extends object>(
+  given: Options | undefined,
+  kinds: OptionKinds<Options>,
+  name = 'the options',
+): Options {
   if (given === undefined) return {} as Options
   if (typeof given !== 'object' || given === null) {
     throw new StrataError('BAD_ARGUMENT', `${name} came as ${shownValue(given)}, expected an object`)
   }
   return readable(name, () => {
     const own = { ...given } as Record<string, unknown>
-    for (const [key, value] of Object.entries(own)) own[key] = ownValue(key, value)
+    for (const [key, value] of Object.entries(own)) {
+      const kind = Object.hasOwn(kinds, key) ? (kinds as Record<string, OptionKind>)[key] : undefined
+      if (!kind) throw unknownOption(key, Object.keys(kinds), name)
+      own[key] = ownValue(key, value, kind)
+    }
     return own as Options
   })
 }
 
-function ownValue(key: string, value: unknown): unknown {
-  if (key === 'signal') {
-    if (value === undefined || value instanceof AbortSignal) return value
-    throw new StrataError('BAD_ARGUMENT', `signal came as ${shownValue(value)}, expected an AbortSignal`)
+function unknownOption(key: string, known: string[], name: string): StrataError {
+  const near = nearest(key, known)
+  const message = `${shownValue(key)} came among ${name}, expected ${known.join(', ')}${near ? `; did you mean ${near}?` : ''}`
+  return new StrataError('BAD_ARGUMENT', message, { details: { option: key.slice(0, 100) } })
+}
+
+function ownValue(key: string, value: unknown, kind: OptionKind): unknown {
+  const refuse = (expected: string): never => {
+    throw new StrataError('BAD_ARGUMENT', `${key} came as ${shownValue(value)}, expected ${expected}`)
   }
-  if (PLAIN.includes(typeof value) || value === null) return value
+  if (value === undefined) return value
+  if (kind === 'signal') return value instanceof AbortSignal ? value : refuse('an AbortSignal')
+  if (kind === 'flag') return typeof value === 'boolean' ? value : refuse('true or false')
+  if (kind === 'number') return Number.isFinite(value) ? value : refuse('a finite number')
+  if (typeof kind === 'object') return ownOptions(value as object, kind, `the options of ${key}`)
   if (Array.isArray(value)) return ownList(key, value, 'a list', (entry, index) => ownEntry(`${key}[${index}]`, entry))
-  if (key === 'embed' && typeof value === 'object') return ownOptions(value as object, key)
   return ownEntry(key, value)
 }
 
