@@ -764,6 +764,32 @@ describe('serving', function () {
     assert.equal(counters().liveModels, live)
   })
 
+  it('dispose waits for a replacement that is under way, and gives its model back', async () => {
+    const live = counters().liveModels
+    for (const turns of [0, 3, 9]) {
+      const encoder = await load()
+      const replaced = encoder.replace(second).catch(({ code }) => code)
+      for (let count = 0; count < turns; count++) await turn()
+      await encoder.dispose()
+      assert.equal(counters().liveModels, live)
+      assert.ok(['DISPOSED', undefined].includes(await replaced))
+    }
+  })
+
+  it('a call that was aborted is no running one, whatever is still computed of it', async () => {
+    await using encoder = await load()
+    const controller = new AbortController()
+    const texts = new Array(900).fill('the man '.repeat(20))
+    const aborted = assert.rejects(encoder.embed(texts, { signal: controller.signal }), { code: 'ABORTED' })
+    while (encoder.stats().runningCalls === 0) await turn()
+    controller.abort()
+    const waiting = ['hat', 'city', 'river'].map((text) => encoder.embed(text))
+    const { runningCalls, queuedCalls } = encoder.stats()
+    assert.deepEqual([runningCalls, queuedCalls], [0, 3])
+    await Promise.all([aborted, ...waiting])
+    await idle(encoder)
+  })
+
   it('pairs: an answer module and a ranker are warmed up, swapped in and asked together', async () => {
     const path = join(folder, 'pairs')
     const heads: HeadConfig[] = [

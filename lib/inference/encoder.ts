@@ -293,10 +293,12 @@ export class Encoder implements AsyncDisposable {
 
   /**
    * Refuses new calls with DISPOSED, lets accepted ones end and gives the model's memory back; with `abort`, calls of which nothing is
-   * computed yet end with DISPOSED as well. Safe while calls are running and when called twice.
+   * computed yet end with DISPOSED as well. A model that `replace` is loading is waited for and given back, too. Safe while calls are
+   * running and when called twice.
    */
   async dispose(options?: { abort?: boolean }): Promise<void> {
     await this.#engine.dispose(ownOptions(options, { abort: 'flag' }))
+    await this.#replacing
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

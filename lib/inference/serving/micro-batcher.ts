@@ -134,7 +134,7 @@ export class MicroBatcher {
     const { tokens, ms } = this.#speed
     return {
       queuedTokens: this.#heldTokens,
-      runningCalls: this.#running.size,
+      runningCalls: [...this.#running.keys()].filter(({ ended }) => !ended).length,
       batches: this.#batches,
       mixedBatches: this.#mixedBatches,
       tokens: this.#tokens,

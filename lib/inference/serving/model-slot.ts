@@ -37,6 +37,8 @@ export class ModelSlot {
 export class Lease {
   /** Something of the call has been handed to the model. */
   started = false
+  /** The call has been answered, has failed or was aborted, whatever is still being computed of it. */
+  ended = false
   #slot: ModelSlot
 
   constructor(slot: ModelSlot) {
@@ -56,6 +58,7 @@ export class Lease {
   }
 
   end(): void {
+    this.ended = true
     this.#slot.leave()
   }
 }

@@ -4,7 +4,7 @@ export interface EncoderStats {
   queuedCalls: number
   /** Tokens that wait for a batch; of texts that are still being tokenised an estimate. At most `maxQueueTokens`, but for one call that is longer by itself, for the tasks of one `ask`, whose blocks are admitted once, and for a batch or block of a stream or long list that goes on beside a queue full of other calls. */
   queuedTokens: number
-  /** Calls with sequences in a running batch. */
+  /** Calls not answered yet with sequences in a running batch; one that was aborted is none. */
   runningCalls: number
   /** Calls answered since the encoder was loaded; a stream's texts count one by one. */
   completed: number
