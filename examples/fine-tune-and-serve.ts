@@ -7,6 +7,7 @@
  *   curl -d '{"texts": ["What a lovely soup."]}' -H 'content-type: application/json' http://127.0.0.1:8080/classify
  *   curl -X POST http://127.0.0.1:8080/retrain
  */
+import { mkdirSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import Fastify from 'fastify'
 import { Encoder, openRecipe, runRecipe } from '../lib/index.js' // yours: from 'stratabert'
@@ -28,8 +29,10 @@ async function main([checkpoint, table, text, label, runs, port = '8080']: strin
     return { run, accuracy: stages[0].tasks.mytask.dev.metrics.accuracy }
   }
 
-  let version = 1
-  let current = await train('1')
+  // Behind the runs of earlier starts: a run folder is never written over.
+  mkdirSync(runs, { recursive: true })
+  let version = Math.max(0, ...readdirSync(runs).map(Number).filter(Number.isInteger))
+  let current = await train(`${++version}`)
   console.log(`${current.accuracy.toFixed(3)} of the held-out rows are right`)
   const encoder = await Encoder.load(current.run, { warmUp: true })
   let training: Promise<void> | undefined
@@ -64,4 +67,7 @@ async function main([checkpoint, table, text, label, runs, port = '8080']: strin
   console.log(`listening at ${await service.listen({ port: Number(port) })}`)
 }
 
-main(process.argv.slice(2))
+main(process.argv.slice(2)).catch((error) => {
+  console.error(error.message)
+  process.exitCode = 1
+})

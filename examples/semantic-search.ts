@@ -68,4 +68,7 @@ async function main([checkpoint, file, path, ...queries]: string[]): Promise<voi
   }
 }
 
-main(process.argv.slice(2))
+main(process.argv.slice(2)).catch((error) => {
+  console.error(error.message)
+  process.exitCode = 1
+})

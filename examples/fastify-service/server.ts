@@ -39,4 +39,7 @@ async function main([checkpoint, port = '8080']: string[]): Promise<void> {
   console.log(`listening at ${await service.listen({ host, port: Number(port) })}`)
 }
 
-main(process.argv.slice(2))
+main(process.argv.slice(2)).catch((error) => {
+  console.error(error.message)
+  process.exitCode = 1
+})

@@ -1,6 +1,6 @@
 /** The smaller services, and search over thousands of sentences. */
 import assert from 'node:assert/strict'
-import { copyFileSync, cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { copyFileSync, cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
@@ -97,6 +97,8 @@ describe('other examples that serve', function () {
   it('fine-tune-and-serve.ts serves what it has learned, learns again and swaps, without a dropped call', async () => {
     const table = join(folder, 'reviews.csv')
     copyFileSync(join(root, 'examples/data/reviews.csv'), table)
+    // Of an earlier start.
+    mkdirSync(join(folder, 'moods/7'), { recursive: true })
     const service = await start('examples/fine-tune-and-serve.ts', [
       join(folder, 'model'),
       table,
@@ -107,7 +109,7 @@ describe('other examples that serve', function () {
     assert.match(service.output(), /^[01]\.\d{3} of the held-out rows are right$/m)
     const texts = ['What a lovely soup.', 'A rude waiter.']
     const { body } = await post(`${service.address}/classify`, { texts })
-    assert.match(body.run, /moods.1$/)
+    assert.match(body.run, /moods.8$/)
     for (const { label, score } of body.results) assert.ok(['good', 'bad'].includes(label) && score >= 0.5)
     const load = keepAsking(`${service.address}/classify`, 2, () => ({ texts }))
     const retraining = post(`${service.address}/retrain`, {})
@@ -115,12 +117,24 @@ describe('other examples that serve', function () {
     const retrained = await retraining
     await load.stop()
     assert.equal(retrained.status, 200)
-    assert.match(retrained.body.run, /moods.[12]$/)
-    assert.ok(existsSync(join(folder, 'moods/2/latest')))
+    assert.match(retrained.body.run, /moods.[89]$/)
+    assert.ok(existsSync(join(folder, 'moods/9/latest')))
     assert.deepEqual(load.dropped, [])
     assert.ok(load.replies.length > 10 && load.replies.every(({ status }) => status === 200))
     service.process.kill('SIGTERM')
     assert.deepEqual(await service.ended, [0, null])
+  })
+
+  it('a checkpoint that is not there is told in one line', async () => {
+    const none = join(folder, 'none')
+    for (const [script, ...args] of [
+      ['fastify-service/server.ts', none],
+      ['semantic-search.ts', none, 'none.txt', join(folder, 'none.db')],
+      ['fine-tune-and-serve.ts', none, 'none.csv', 'review', 'mood', join(folder, 'none-runs')],
+    ]) {
+      const { code, stderr } = await runScript(join(root, 'examples', script), args)
+      assert.deepEqual([code, stderr.trim().split('\n').length], [1, 1], stderr)
+    }
   })
 
   it('semantic-search.ts finds the other half of a pair among thousands of sentences', async function () {
