@@ -110,12 +110,14 @@ export function createService(encoder: Encoder, { model, draining = () => false 
       encoder.answer(question, context, { ...options, signal: whileConnected(reply) }),
   )
 
-  // As OpenAI's clients ask: unit vectors; base64 is the little-endian bytes of the numbers.
+  // As OpenAI's clients ask: unit vectors; base64 is the little-endian bytes of the numbers. A longer text is refused, since the answer
+  // has no place that says that it was cut.
   service.post<{ Body: { input: string | string[]; model?: string; encoding_format?: 'float' | 'base64' } }>(
     '/v1/embeddings',
     body({ input: texts, model: name, encoding_format: { enum: ['float', 'base64'] }, user: name }, 'input'),
     async ({ body: { input, encoding_format } }, reply) => {
-      const { vectors, tokenCount } = await encoder.embed(input, { normalize: true, signal: whileConnected(reply) })
+      const options = { normalize: true, truncate: false, signal: whileConnected(reply) }
+      const { vectors, tokenCount } = await encoder.embed(input, options)
       const data = vectors.map((vector, index) => ({
         object: 'embedding',
         index,

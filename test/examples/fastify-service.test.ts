@@ -124,6 +124,13 @@ describe('examples/fastify-service', function () {
       ['too many texts', '/embed', { texts: new Array(2049).fill('a') }, 400, /more than 2048/],
       ['what is no JSON', '/embed', '{"texts":', 400, /JSON/],
       ['token ids', '/v1/embeddings', { input: [[1, 2]] }, 400, /input\/0 must be string/],
+      [
+        'a text that would be cut',
+        '/v1/embeddings',
+        { input: ['a', 'a '.repeat(99)] },
+        400,
+        /^texts\[1\] has more than 64/,
+      ],
       ['a shortened dimension', '/v1/embeddings', { input: 'a', dimensions: 8 }, 400, /additional properties/],
       ['a layer above the top', '/fill-mask', { text: MASKED, layer: 4 }, 400, /layer came as 4, expected 0 … 3/],
       ['a text without a mask', '/fill-mask', { text: 'paris' }, 400, /no \[MASK\]/],
