@@ -8,6 +8,7 @@ import { StrataError } from '../lib/errors.js'
 import { SPECIAL_TOKENS, Tokenizer, WordPieceEncoder } from '../lib/text/index.js'
 import { encodeWithOffsets } from '../lib/text/token-offsets.js'
 import { compileTokenizer } from '../lib/text/wordpiece-encoder.js'
+import { SHARED_DATA } from './helpers/shared-data.js'
 
 interface GoldenCase {
   lowercase: boolean
@@ -20,7 +21,6 @@ interface GoldenCase {
 
 const VOCABULARY = resolve(__dirname, 'golden/tokenizer-vocab.txt')
 const SAMPLE = resolve(__dirname, '../examples/data/wikipedia-sample.txt')
-const SHARED = process.env.STRATABERT_SHARED ?? resolve(__dirname, '../../shared')
 const goldens = JSON.parse(readFileSync(resolve(__dirname, 'golden/tokenizer.json'), 'utf8')) as GoldenCase[]
 
 /** The typed error that `work` throws. */
@@ -355,7 +355,7 @@ describe('Tokenizer', () => {
   })
 
   it('loads a released tokenizer with its own files agreeing', async function () {
-    const path = join(SHARED, 'data/minilm_l6')
+    const path = join(SHARED_DATA, 'minilm_l6')
     if (!existsSync(path)) return this.skip()
     const tokenizer = await Tokenizer.load(path)
     const fromVocabulary = await Tokenizer.load(join(path, 'vocab.txt'))

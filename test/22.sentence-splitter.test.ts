@@ -3,8 +3,8 @@ import { existsSync, readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import fc from 'fast-check'
 import { sentenceBorders, splitSentences } from '../lib/text/index.js'
+import { SHARED_DATA } from './helpers/shared-data.js'
 
-const SHARED = process.env.STRATABERT_SHARED ?? resolve(__dirname, '../../shared')
 const SAMPLE = resolve(__dirname, '../examples/data/wikipedia-sample.txt')
 
 interface Paragraph {
@@ -51,7 +51,7 @@ function score(paragraphs: Paragraph[], split: (text: string) => number[]) {
 
 describe('Sentence splitter', () => {
   it('finds the borders of UD English EWT better than Intl.Segmenter', function () {
-    const folder = join(SHARED, 'data/ud_ewt')
+    const folder = join(SHARED_DATA, 'ud_ewt')
     if (!existsSync(folder)) this.skip()
     const segmenter = new Intl.Segmenter('en', { granularity: 'sentence' })
     const plain = (text: string) => [...segmenter.segment(text)].map(({ index, segment }) => index + segment.length)

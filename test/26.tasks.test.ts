@@ -24,8 +24,7 @@ import {
 import { SQUAD_11 } from '../lib/tasks/span-task.js'
 import { Tokenizer } from '../lib/text/index.js'
 import { refuses } from './helpers/refuses.js'
-
-const SHARED = process.env.STRATABERT_SHARED ?? resolve(__dirname, '../../shared')
+import { SHARED_DATA } from './helpers/shared-data.js'
 
 describe('Tasks', function () {
   this.timeout(60_000)
@@ -594,8 +593,8 @@ describe('Tasks', function () {
     this.timeout(120_000)
     let real: Tokenizer
     before(async function () {
-      if (!existsSync(join(SHARED, 'data'))) this.skip()
-      real = await Tokenizer.load(join(SHARED, 'data/bert_uncased/tokenizer.json'))
+      if (!existsSync(SHARED_DATA)) this.skip()
+      real = await Tokenizer.load(join(SHARED_DATA, 'bert_uncased/tokenizer.json'))
     })
     // Counts as the data's own README states them.
     const counts: [task: string, files: string | Record<string, string>, train: number | undefined, dev: number][] = [
@@ -609,7 +608,7 @@ describe('Tasks', function () {
     ]
     for (const [name, files, train, dev] of counts) {
       it(name, async () => {
-        const at = (path: string): string => join(SHARED, 'data', path)
+        const at = (path: string): string => join(SHARED_DATA, path)
         const data =
           typeof files === 'string'
             ? at(files)
@@ -623,7 +622,7 @@ describe('Tasks', function () {
       })
     }
     it('SNLI parted into 8,000 and 1,842', async () => {
-      const task = await open('SNLI', join(SHARED, 'data/nli/snli_dev.jsonl'), { tokenizer: real, devShare: 1842 })
+      const task = await open('SNLI', join(SHARED_DATA, 'nli/snli_dev.jsonl'), { tokenizer: real, devShare: 1842 })
       assert.deepEqual([task.train!.examples, task.evaluation.dev.examples], [8000, 1842])
     })
   })

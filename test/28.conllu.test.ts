@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join, resolve } from 'node:path'
+import { join } from 'node:path'
 import { gunzipSync, gzipSync } from 'node:zlib'
 import fc from 'fast-check'
 import { readConllu } from '../lib/data/conllu-file.js'
@@ -19,9 +19,9 @@ import {
 import { type ConlluOptions, parseConllu } from '../lib/text/conllu-reader.js'
 import { formatConllu, makeSentence, writeConllu } from '../lib/text/conllu-writer.js'
 import { detectScheme, isRelation } from '../lib/text/dependency-labels.js'
+import { SHARED_DATA } from './helpers/shared-data.js'
 
-const SHARED = process.env.STRATABERT_SHARED ?? resolve(__dirname, '../../shared')
-const TREEBANK = join(SHARED, 'data/ud_ewt')
+const TREEBANK = join(SHARED_DATA, 'ud_ewt')
 
 const SAMPLE = `# newdoc id = d-1
 # newpar

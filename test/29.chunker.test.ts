@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { existsSync } from 'node:fs'
-import { join, resolve } from 'node:path'
+import { join } from 'node:path'
 import fc from 'fast-check'
 import { readConllu } from '../lib/data/index.js'
 import { scoreDependencies } from '../lib/evaluation/index.js'
@@ -23,9 +23,9 @@ import {
   Tokenizer,
   wordsOfPieces,
 } from '../lib/text/index.js'
+import { SHARED_DATA } from './helpers/shared-data.js'
 
-const SHARED = process.env.STRATABERT_SHARED ?? resolve(__dirname, '../../shared')
-const TREEBANK = join(SHARED, 'data/ud_ewt')
+const TREEBANK = join(SHARED_DATA, 'ud_ewt')
 
 /** "form/UPOS/head/relation" by word. */
 function sentence(text: string): ParsedWords & { forms: string[] } {

@@ -1,13 +1,14 @@
 import assert from 'node:assert/strict'
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join, resolve } from 'node:path'
+import { join } from 'node:path'
 import { readSquad, stream } from '../lib/data/index.js'
 import { StrataError } from '../lib/errors.js'
 import { normalizeAnswer, scoreSquad11, scoreSquad20 } from '../lib/evaluation/index.js'
 import { type DecodedSpan, decodeSpans, writeSpanPredictions } from '../lib/tasks/span-decoding.js'
 import { openSpanTask, type SpanSet, SQUAD_11, SQUAD_20 } from '../lib/tasks/span-task.js'
 import { Tokenizer } from '../lib/text/index.js'
+import { SHARED_DATA } from './helpers/shared-data.js'
 
 interface GoldenQuestion {
   id: string
@@ -112,7 +113,6 @@ const spans = JSON.parse(readFileSync(join(__dirname, 'golden/span_decoding.json
     }
   >
 }
-const SHARED = process.env.STRATABERT_SHARED ?? resolve(__dirname, '../../shared')
 
 /** The typed error that `work` throws. */
 async function failure(work: Promise<unknown>): Promise<StrataError> {
@@ -463,11 +463,11 @@ describe('SQuAD data', () => {
   })
 
   it('the real files: counts, and right answers read back from their tokens score in full', async function () {
-    const squadFolder = join(SHARED, 'data/squad')
+    const squadFolder = join(SHARED_DATA, 'squad')
     if (!existsSync(squadFolder)) return this.skip()
     this.timeout(60_000)
     const data = { train: join(squadFolder, 'train-subset4330.json'), dev: join(squadFolder, 'dev-v1.1.rebuilt.json') }
-    const real = await Tokenizer.load(join(SHARED, 'data/minilm_l6'))
+    const real = await Tokenizer.load(join(SHARED_DATA, 'minilm_l6'))
     const task = await openSpanTask({ definition: SQUAD_11, data, tokenizer: real, seed: 1 })
     const train = task.train as SpanSet
     const dev = task.evaluation.dev as SpanSet

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join, resolve } from 'node:path'
+import { join } from 'node:path'
 import type { PackedBatch } from '../lib/data/index.js'
 import { RowTally, readConlluTags, readSquad } from '../lib/data/index.js'
 import { StrataError } from '../lib/errors.js'
@@ -28,9 +28,9 @@ import {
 } from '../lib/tasks/index.js'
 import { Tokenizer } from '../lib/text/index.js'
 import { keepsScores } from './helpers/kept-scores.js'
+import { SHARED_DATA } from './helpers/shared-data.js'
 import { adamw, smallModel } from './helpers/small-model.js'
 
-const SHARED = process.env.STRATABERT_SHARED ?? resolve(__dirname, '../../shared')
 const CONTEXT = 'The cat sat. The dog ran home! Where is the bird?'
 
 /** The typed error that `work` throws. */
@@ -284,7 +284,7 @@ describe('Ranking tasks', () => {
   })
 
   it('the real files: every question is paired or counted, and the right sentence holds the answer', async function () {
-    const path = join(SHARED, 'data/squad/dev-v1.1.rebuilt.json')
+    const path = join(SHARED_DATA, 'squad/dev-v1.1.rebuilt.json')
     if (!existsSync(path)) return this.skip()
     const set = await readSquad(path)
     const { questions: pairs, leftOut } = sentencePairs(set)
@@ -470,10 +470,10 @@ describe('Tagging tasks', () => {
   })
 
   it('the real treebank: counts', async function () {
-    const treebank = join(SHARED, 'data/ud_ewt')
+    const treebank = join(SHARED_DATA, 'ud_ewt')
     if (!existsSync(treebank)) return this.skip()
     this.timeout(60_000)
-    const real = await Tokenizer.load(join(SHARED, 'data/minilm_l6'))
+    const real = await Tokenizer.load(join(SHARED_DATA, 'minilm_l6'))
     const task = await openTask({
       definition: UPOS_EWT,
       data: treebank,

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join, resolve } from 'node:path'
+import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import { StrataError } from '../lib/errors.js'
 import { Encoder } from '../lib/inference/index.js'
@@ -10,8 +10,8 @@ import { computeThreads, encoderConfig, Model, saveModelFolder } from '../lib/mo
 import { Tokenizer } from '../lib/text/index.js'
 import { runHere } from './helpers/cli-here.js'
 import { runCli } from './helpers/cli-process.js'
+import { SHARED_DATA } from './helpers/shared-data.js'
 
-const shared = process.env.STRATABERT_SHARED ?? resolve(__dirname, '../../shared/data')
 const WORDS = 'the a man woman is dancing riding horse hat hard river city of in , . ! ##s'.split(' ')
 const TEXTS = [
   'the man is riding a horse .',
@@ -321,10 +321,10 @@ describe('Encoder', function () {
 
   describe('minilm_l6', () => {
     it('has the vectors that transformers computes, edge cases included', async function () {
-      if (!existsSync(join(shared, 'minilm_l6'))) this.skip()
+      if (!existsSync(join(SHARED_DATA, 'minilm_l6'))) this.skip()
       // Made by test/golden/sentence_vectors.py: an empty text, other scripts, a text beyond 512 tokens, [MASK].
       const golden = JSON.parse(readFileSync(join(__dirname, 'golden/minilm_vectors.json'), 'utf8'))
-      await using minilm = await Encoder.load(join(shared, 'minilm_l6'), { device: 'cpu' })
+      await using minilm = await Encoder.load(join(SHARED_DATA, 'minilm_l6'), { device: 'cpu' })
       const { vectors, truncated } = await minilm.embed(golden.texts, { normalize: true })
       assert.deepEqual(truncated, [5])
       for (const [row, vector] of vectors.entries()) {

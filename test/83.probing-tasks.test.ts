@@ -29,11 +29,10 @@ import { type LabelScheme, parseConllu } from '../lib/text/index.js'
 import { runHere } from './helpers/cli-here.js'
 import { Fuzzing, mutate, mutations } from './helpers/fuzz.js'
 import { refuses } from './helpers/refuses.js'
+import { SHARED_DATA } from './helpers/shared-data.js'
 import { asConllu, type MadeSentence, makeSentences } from './helpers/small-treebank.js'
 
-const SHARED = process.env.STRATABERT_SHARED ?? resolve(__dirname, '../../shared/data')
-const shared = (path: string): string | undefined =>
-  [join(SHARED, path), join(SHARED, 'data', path)].find((file) => existsSync(file))
+const shared = (path: string): string | undefined => [join(SHARED_DATA, path)].find((file) => existsSync(file))
 const EWT_DEV = shared('ud_ewt/en_ewt-ud-dev.conllu')
 const WIKIPEDIA = shared('enwiki_parsed/enwiki_half.conllu.xz')
 const SIZES = { train: 240, dev: 48, test: 48 }

@@ -34,6 +34,7 @@ import { evaluateCheckpoint, openRecipe, type RunResult, runRecipe, type Values 
 import { findLibtorch } from '../lib/runtime/index.js'
 import { COMMAND_LINE } from './helpers/cli-process.js'
 import { refuses } from './helpers/refuses.js'
+import { SHARED_DATA } from './helpers/shared-data.js'
 import { SMALL_DEFINITIONS, writeSmallTasks } from './helpers/small-tasks.js'
 import { tinyValues, writeSmallCorpus } from './helpers/tiny-recipe.js'
 
@@ -971,7 +972,6 @@ describe('stratabert compare', function () {
 
   it('the example files resolve', async () => {
     const examples = join(__dirname, '../examples/experiments')
-    const shared = join(process.env.STRATABERT_SHARED ?? join(__dirname, '../../shared'), 'data')
     const own = {
       glue: 'glue',
       nli: 'nli',
@@ -981,11 +981,11 @@ describe('stratabert compare', function () {
       corpus: 'ud_ewt/en_ewt-ud-train.conllu',
       heldOut: 'ud_ewt/en_ewt-ud-dev.conllu',
     }
-    const names = readdirSync(examples).filter((name) => name === 'tiny.yaml' || existsSync(shared))
+    const names = readdirSync(examples).filter((name) => name === 'tiny.yaml' || existsSync(SHARED_DATA))
     for (const name of names) {
       const text = readFileSync(join(examples, name), 'utf8')
       const asked = Object.entries(own).filter(([key]) => text.includes(`\${${key}}`))
-      const given = Object.fromEntries(asked.map(([key, path]) => [key, join(shared, path)]))
+      const given = Object.fromEntries(asked.map(([key, path]) => [key, join(SHARED_DATA, path)]))
       // One seed of each is enough to see that every key is known.
       const loaded = await loadExperiment(join(examples, name), given)
       const plan = await planExperiment({ ...loaded, seeds: [1] }, { runsPath: folder, existing: [] })

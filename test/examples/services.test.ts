@@ -8,11 +8,11 @@ import { Encoder } from '../../lib/inference/index.js'
 import { runScript } from '../helpers/cli-process.js'
 import { writeServiceModel } from '../helpers/service-models.js'
 import { keepAsking, post, type Service, startService } from '../helpers/service-process.js'
+import { SHARED_DATA } from '../helpers/shared-data.js'
 
 const root = resolve(__dirname, '../..')
 /** Ten thousand take half a minute of two processors. */
 const SENTENCES = process.env.STRATABERT_LONG ? 10_000 : 2000
-const shared = process.env.STRATABERT_SHARED ?? resolve(root, '../shared/data')
 
 describe('other examples that serve', function () {
   this.timeout(120_000)
@@ -138,8 +138,8 @@ describe('other examples that serve', function () {
   })
 
   it('semantic-search.ts finds the other half of a pair among thousands of sentences', async function () {
-    const file = join(shared, 'glue/STS-B/train.tsv')
-    if (!existsSync(file) || !existsSync(join(shared, 'minilm_l6'))) this.skip() // no data beside the project
+    const file = join(SHARED_DATA, 'glue/STS-B/train.tsv')
+    if (!existsSync(file) || !existsSync(join(SHARED_DATA, 'minilm_l6'))) this.skip() // no data beside the project
     const [header, ...rows] = readFileSync(file, 'utf8')
       .trimEnd()
       .split('\n')
@@ -153,7 +153,7 @@ describe('other examples that serve', function () {
     const twins = rows
       .filter((row) => Number(row[score]) === 5 && row[first] !== row[second] && known.has(row[second]))
       .slice(0, 60)
-    const args = [join(shared, 'minilm_l6'), join(folder, 'sentences.txt'), join(folder, 'store.db')]
+    const args = [join(SHARED_DATA, 'minilm_l6'), join(folder, 'sentences.txt'), join(folder, 'store.db')]
     const queries = twins.map((row) => row[first])
     const { code, stdout, stderr } = await runScript(
       join(root, 'examples/semantic-search.ts'),

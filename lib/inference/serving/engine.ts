@@ -5,6 +5,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import { StrataError } from '../../errors.js'
 import { counters } from '../../model/index.js'
+import { warn } from '../../warn.js'
 import type { LoadedParts, Session } from '../loaded-parts.js'
 import { LatencyHistogram } from './latency-histogram.js'
 import { type BatcherOptions, MicroBatcher } from './micro-batcher.js'
@@ -123,7 +124,10 @@ export class ServingEngine {
     this.#slots.add(this.#current)
     this.#counts.replaced++
     if (answersAlike(before.parts, parts)) this.#batcher.move(before, this.#current)
-    void this.#retire(before)
+    // A device in trouble may refuse to take its memory back; the models that go on have no part in that.
+    this.#retire(before).catch((error: Error) =>
+      warn([`the replaced model could not be given back whole: ${error.message}`]),
+    )
   }
 
   /** Refuses new calls, waits for the accepted ones (`abort`: ends those of which nothing is computed) and gives the memory back. */
