@@ -19,7 +19,7 @@ export const FAULT_POINTS = [
 ] as const
 
 /** The same in the building of a corpus, whose parts are written and then entered in its journal. */
-export const CORPUS_FAULT_POINTS = ['before-corpus-part', 'after-corpus-part'] as const
+const CORPUS_FAULT_POINTS = ['before-corpus-part', 'after-corpus-part'] as const
 
 export type FaultPoint = (typeof FAULT_POINTS | typeof CORPUS_FAULT_POINTS)[number]
 

@@ -2,17 +2,7 @@
 import { mkdir, readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileError, StrataError } from '../../errors.js'
-import {
-  type AgreementConfig,
-  type Device,
-  type EncoderConfig,
-  loadModel,
-  Model,
-  type Precision,
-  Probe,
-  readModelFolder,
-} from '../../model/index.js'
-import { shownValue } from '../../shown-value.js'
+import { type Device, type EncoderConfig, loadModel, Model, type Precision, Probe } from '../../model/index.js'
 import type { ProbeSet } from '../../tasks/index.js'
 import { isLeftover, temporaryName } from '../../temporary-names.js'
 import { Tokenizer } from '../../text/index.js'
@@ -31,6 +21,7 @@ import {
   probeRandomEncoder,
 } from './probe-set.js'
 import { unconvergedNote } from './probe-table.js'
+import { chosenAgreements, relationsOf } from './probed-agreements.js'
 import { type PlannedSet, UnitPlan } from './units.js'
 
 export const PROBE_CONTROLS = ['majority', 'bag-of-words', 'random-encoder', 'control-task'] as const
@@ -125,31 +116,6 @@ export async function probeModelFolder(folder: string, given: ProbeSets, options
   } finally {
     await model.dispose()
   }
-}
-
-/** Relations that the encoder gets, and those that it does without. */
-function relationsOf({ relations, off = [] }: AgreementConfig): NonNullable<ProbeReport['agreements']> {
-  return { on: relations.filter((name) => !off.includes(name)), off: relations.filter((name) => off.includes(name)) }
-}
-
-async function chosenAgreements(folder: string, chosen: readonly string[]) {
-  const own = (await readModelFolder(folder)).config.agreements
-  if (!own) {
-    throw new StrataError(
-      'BAD_ARGUMENT',
-      `agreements came as ${shownValue(chosen)}, but ${folder} has no agreements; leave the option out`,
-    )
-  }
-  const { on } = relationsOf(own)
-  const unknown = chosen.find((name) => !on.includes(name))
-  if (unknown !== undefined) {
-    throw new StrataError(
-      'BAD_ARGUMENT',
-      `agreements name ${shownValue(unknown)}, expected some of ${on.join(', ')}, which the encoder of ${folder} was trained with`,
-    )
-  }
-  const left: AgreementConfig = { ...own, off: own.relations.filter((name) => !chosen.includes(name)) }
-  return { config: chosen.length === 0 ? null : left, shown: relationsOf(left) }
 }
 
 interface Group {
