@@ -254,6 +254,13 @@ describe('command line', function () {
     const heads = 2 * H + 2 + (H * H + H + 2 * H + 2) + (2 * H * H + H + 2 * H + V)
     assert.equal(plan.parameters.total, embeddings + 2 * block + heads)
     assert.throws(() => readFileSync(join(folder, 'run')), { code: 'ENOENT' })
+
+    const watching = await runCli([...args, ...small, '--set', 'checkpoint.best={metric: mlm.los, mode: min}'], {
+      cwd: folder,
+      env: { XDG_CACHE_HOME: join(folder, 'cache') },
+    })
+    assert.equal(watching.code, 2)
+    assert.match(watching.stderr, /checkpoint\.best\.metric is mlm\.los, .*did you mean mlm\.loss/s)
   })
 
   it('a recipe file names file and line at a fault', async () => {

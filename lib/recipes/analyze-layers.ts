@@ -21,7 +21,7 @@ import {
 } from '../training/index.js'
 import { encodeSentences, firstSentences } from './layer-sentences.js'
 import type { ResolvedRecipe } from './resolve-recipe.js'
-import { runtimeChoice } from './run-recipe.js'
+import { runtimeChoice } from './run-model.js'
 
 export interface AnalyzeLayersOptions {
   /** Text files or folders of such. */

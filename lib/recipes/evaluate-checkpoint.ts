@@ -9,7 +9,7 @@ import { type EvaluatedText, openTextEvaluation } from './evaluate-text.js'
 import type { HeldOutRow } from './held-out-table.js'
 import type { Values } from './merge.js'
 import { type ResolvedRecipe, resolveRecipe } from './resolve-recipe.js'
-import { runtimeChoice } from './run-recipe.js'
+import { runtimeChoice } from './run-model.js'
 import type { TaskSlot } from './schema.js'
 
 /** What of a checkpoint is scored, and on which data. */

@@ -32,6 +32,7 @@ export {
   stagesOf,
 } from './resolve-recipe.js'
 export { type OpenDataOptions, openRunData, type RunData } from './run-data.js'
+export { runtimeChoice } from './run-model.js'
 export {
   type DataCounts,
   memoryWithoutData,
@@ -43,7 +44,7 @@ export {
   type StageSpeeds,
   type TaskPlan,
 } from './run-plan.js'
-export { type RunRecipeOptions, type RunResult, runRecipe, runtimeChoice, TOKENIZER_FOLDER } from './run-recipe.js'
+export { type RunRecipeOptions, type RunResult, runRecipe, TOKENIZER_FOLDER } from './run-recipe.js'
 export { expandFiles, type RunText } from './run-text.js'
 export { defineRecipe, type RecipeInput, recipeSchema, type TaskSlot } from './schema.js'
 export { overlayOfSetOptions } from './set-option.js'

@@ -1,13 +1,14 @@
 import type { CorpusView, PlanStatistics } from '../data/index.js'
 import { StrataError } from '../errors.js'
 import { type ModelConfig, modelParameterShapes, prunedWeights, pruningScores } from '../model/index.js'
-import { forecastOfBatches, forecastOfSteps } from '../training/index.js'
+import { checkWatched, forecastOfBatches, forecastOfSteps } from '../training/index.js'
 import { relationNames } from './agreements-of-recipe.js'
 import { modelConfigOf, type TaskShape } from './model-of-recipe.js'
 import { recipeSource } from './pretraining-sources.js'
 import { sequenceTokensOf, shapeOf, shapesWithoutData, taskDefinition } from './recipe-tasks.js'
 import { type ResolvedRecipe, type ResolvedStage, stagesOf } from './resolve-recipe.js'
 import type { RunData } from './run-data.js'
+import { trainingStages } from './training-stages.js'
 
 /** What a run would do: counts, not promises. */
 export interface RunPlan {
@@ -80,11 +81,14 @@ export interface StageSpeeds {
   stageTokensPerSecond?: Readonly<Record<string, number>>
 }
 
-/** Throws BAD_ARGUMENT for the speed of a stage that the recipe does not have. */
+/** Throws BAD_ARGUMENT for the speed of a stage that the recipe does not have, and for a watched score that no evaluation will tell. */
 export function planRun(recipe: ResolvedRecipe, data: RunData, speeds: StageSpeeds = {}): RunPlan {
   checkStageNames(recipe, speeds)
-  const shapes = [...data.tasks.map(shapeOf), ...shapesWithoutData(recipe, data.tasks)]
+  const withoutData = shapesWithoutData(recipe, data.tasks)
+  const shapes = [...data.tasks.map(shapeOf), ...withoutData]
   const config = modelConfigOf(recipe, data.tokenizer.vocabSize, shapes)
+  // Which splits are scored shows the data.
+  if (withoutData.length === 0) checkWatched(trainingStages(recipe, data), recipe, config)
   const parameters = parameterPlan(config)
   return {
     recipe,

@@ -1,49 +1,32 @@
 import { existsSync } from 'node:fs'
 import { mkdir } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
-import { laterPasses, type ParseOrigin } from '../data/index.js'
+import type { ParseOrigin } from '../data/index.js'
 import { fileError, StrataError } from '../errors.js'
-import { metricsTold, scoreTask } from '../evaluation/index.js'
-import {
-  chunkPlainBatches,
-  computeThreads,
-  type Device,
-  loadModel,
-  Model,
-  type Precision,
-  readModelFolder,
-  targetDivisorOf,
-} from '../model/index.js'
-import { resolveDevice } from '../runtime/index.js'
-import type { OpenedTask, TaskScores } from '../tasks/index.js'
+import { type Model, targetDivisorOf } from '../model/index.js'
 import type { Tokenizer } from '../text/index.js'
 import {
   checkWatched,
   huggingFaceModelFiles,
-  newestCheckpoint,
   openRunFolder,
   type RunSettings,
   readResolvedRecipe,
-  type Stage,
   TrainingEvents,
-  type TrainingTask,
   type TrainResult,
   train,
 } from '../training/index.js'
 import { relationNames } from './agreements-of-recipe.js'
 import { type HeldOutRow, heldOutRows } from './held-out-table.js'
 import { leftOutNotes } from './left-out.js'
-import { modelConfigOf } from './model-of-recipe.js'
 import { checkResumedRecipe } from './open-recipe.js'
-import { type PenaltyTrial, searchPenalty } from './penalty-search.js'
+import { withPenalty, withPenaltyOf } from './penalty-of-run.js'
 import { precisionNotes } from './precision-note.js'
 import { recipeSource } from './pretraining-sources.js'
-import { FROZEN_BY_PRUNING, penaltyOf, pruningSchedule, searchesPenalty } from './pruning-of-recipe.js'
-import { savedTask, shapeOf } from './recipe-tasks.js'
-import { type ResolvedRecipe, type ResolvedStage, stagesOf } from './resolve-recipe.js'
+import { savedTask } from './recipe-tasks.js'
+import type { ResolvedRecipe } from './resolve-recipe.js'
 import { openRunData, type RunData } from './run-data.js'
-import type { RunText } from './run-text.js'
-import { startNotes } from './start-notes.js'
+import { openRunModel } from './run-model.js'
+import { trainingStages } from './training-stages.js'
 
 /** Where a run writes, and who is told. */
 export interface RunRecipeOptions {
@@ -95,10 +78,10 @@ export async function runRecipe(asked: ResolvedRecipe, options: RunRecipeOptions
   const tokenizerFolder = join(output, TOKENIZER_FOLDER)
   const data = await openRunData(known, { ...options, tokenizerFolder: options.resume ? tokenizerFolder : undefined })
   const { recipe, notes: penaltyNotes } = await withPenalty(known, data, options)
-  const stages = stagesOf(recipe).map((stage, index) => trainingStage(recipe, stage, data, index))
+  const stages = trainingStages(recipe, data)
   const parses = data.text?.parses ?? []
 
-  const { model, notes } = await openModel(recipe, data, output, options.resume ?? false)
+  const { model, notes } = await openRunModel(recipe, data, output, options.resume ?? false)
   try {
     const settings = settingsOf(recipe)
     // Before there is a run folder, which would have to be removed for the corrected recipe.
@@ -169,189 +152,6 @@ async function earlierRecipe(output: string, resume: boolean): Promise<ResolvedR
     )
   }
   return (await readResolvedRecipe(output)) as ResolvedRecipe
-}
-
-/** `auto` precision: bf16 on CUDA, fp32 on the CPU. Loads libtorch. */
-export function runtimeChoice(recipe: Pick<ResolvedRecipe, 'device' | 'precision'>): {
-  device: Device
-  precision: Precision
-} {
-  const device = resolveDevice(recipe.device) as Device
-  if (recipe.precision !== 'auto') return { device, precision: recipe.precision }
-  return { device, precision: device.startsWith('cuda') ? 'bf16' : 'fp32' }
-}
-
-async function openModel(recipe: ResolvedRecipe, data: RunData, output: string, resume: boolean) {
-  const { tokenizer } = data
-  const options = { ...runtimeChoice(recipe), seed: recipe.seed }
-  if (recipe.threads > 0) computeThreads(recipe.threads)
-  const saved = resume ? (await newestCheckpoint(output)).found : undefined
-  // A checkpoint's vocabulary may be larger than its tokenizer's (padded to a round number).
-  const past = saved && (await readModelFolder(saved.path)).config
-  const config = modelConfigOf(recipe, past?.encoder.vocabSize ?? tokenizer.vocabSize, data.tasks.map(shapeOf))
-  // A checkpoint keeps its agreements, whatever it is trained for.
-  const agreements = config.agreements ?? past?.agreements
-  if (!recipe.init || saved) {
-    const model = await Model.create({ ...config, ...(agreements && { agreements }) }, options)
-    chunkPlainBatches(model, tokenizer)
-    return { model, notes: [] }
-  }
-
-  const { hiddenDropout, attentionDropout } = recipe.encoder
-  const { heads, mixes, adapters, pruning } = config
-  const parts = { heads, mixes, adapters, pruning, ...(agreements && { agreements }) }
-  const { tasks: before } = await readModelFolder(recipe.init)
-  const loaded = await loadModel(recipe.init, { ...options, ...parts, hiddenDropout, attentionDropout })
-  const rows = loaded.config.encoder.vocabSize
-  if (tokenizer.vocabSize > rows) {
-    await loaded.model.dispose()
-    throw new StrataError(
-      'BAD_RECIPE',
-      `tokenizer: has ${tokenizer.vocabSize} tokens, but the checkpoint to start from has ${rows}, expected its own tokenizer; remove the key`,
-    )
-  }
-  const tasks = data.tasks.map((task) => savedTask(recipe, task))
-  return { model: loaded.model, notes: startNotes(recipe.init, loaded, before, tasks) }
-}
-
-function trainingStage(recipe: ResolvedRecipe, stage: ResolvedStage, data: RunData, index: number): Stage {
-  const besideText = data.text !== undefined && stage.heads.length > 0
-  const earlier = stagesOf(recipe).slice(0, index)
-  const tasks: TrainingTask[] = data.tasks
-    .filter(({ name }) => stage.tasks.includes(name))
-    .map((task) => {
-      const stagesBefore = earlier.filter(({ tasks }) => tasks.includes(task.name)).length
-      return labelledTask(task, { adapter: savedTask(recipe, task).adapter, besideText, stagesBefore })
-    })
-  if (data.text && besideText) {
-    const stagesBefore = earlier.filter(({ heads }) => heads.length > 0).length
-    tasks.unshift(pretrainingTask(recipe, stage, { tokenizer: data.tokenizer, text: data.text, stagesBefore }))
-  }
-  return {
-    name: stage.name,
-    tasks,
-    sampler: stage.sampler,
-    optimizer: stage.optimizer,
-    schedule: stage.schedule,
-    clip: stage.clip,
-    pruning: recipe.pruning && pruningSchedule(recipe.pruning, stage, index),
-    budget: stage.budget,
-    accumulation: stage.batch.accumulation,
-    accumulationRamp: stage.batch.accumulationRamp,
-    freeze: recipe.pruning ? [...new Set([...stage.freeze, FROZEN_BY_PRUNING])] : stage.freeze,
-    train: stage.train,
-    startFrom: stage.startFrom,
-    startFromBest: stage.startFromBest,
-  }
-}
-
-/** The recipe with the penalty that leaves its final density, found by short runs that leave nothing behind. */
-async function withPenalty(recipe: ResolvedRecipe, data: RunData, options: RunRecipeOptions) {
-  const { pruning } = recipe
-  if (!searchesPenalty(pruning)) return { recipe, notes: [] }
-  const { share, ...limits } = pruning.search
-  const withTrial = (penalty: number): ResolvedRecipe => ({ ...recipe, pruning: { ...pruning, penalty } })
-  const say = ({ penalty, density }: PenaltyTrial) =>
-    `pruning.penalty ${penalty.toPrecision(4)} leaves ${(100 * density).toFixed(1)} % of the weights`
-  const found = await searchPenalty({
-    ...limits,
-    finalDensity: pruning.finalDensity!,
-    start: penaltyOf(pruning),
-    onTrial: (trial) => options.onProgress?.(say(trial)),
-    densityOf: async (penalty) => {
-      const trial = withTrial(penalty)
-      const { model } = await openModel(trial, data, '', false)
-      try {
-        const stages = [shortened(trainingStage(trial, stagesOf(trial)[0], data, 0), share)]
-        const settings = {
-          seed: recipe.seed,
-          evaluateEverySteps: 0,
-          checkpoint: { everySteps: 0, keep: 1 },
-          logEverySteps: 0,
-        }
-        const { onNonFinite, prefetchWorkers } = recipe
-        const policy = onNonFinite === 'rollback' ? 'stop' : onNonFinite
-        const { signal } = options
-        const result = await train({
-          model,
-          stages,
-          settings: { ...settings, onNonFinite: policy, prefetchWorkers },
-          signal,
-        })
-        if (result.status === 'interrupted') {
-          throw new StrataError('ABORTED', 'stopped while the penalty of pruning was searched for; nothing was written')
-        }
-        return result.pruning!.density
-      } finally {
-        await model.dispose()
-      }
-    },
-  })
-  const runs = `${found.runs} ${found.runs === 1 ? 'run' : 'runs'} of ${share} of the budget`
-  return {
-    recipe: withTrial(found.penalty),
-    notes: [`${say(found)} in the nearest of ${runs}, wished ${100 * pruning.finalDensity!} %`],
-  }
-}
-
-/** A run that is gone on with keeps the penalty that was found when it began. */
-function withPenaltyOf(recipe: ResolvedRecipe, before: ResolvedRecipe): ResolvedRecipe {
-  const { pruning } = recipe
-  if (!searchesPenalty(pruning) || !before.pruning || !('penalty' in before.pruning)) return recipe
-  return { ...recipe, pruning: { ...pruning, penalty: before.pruning.penalty } }
-}
-
-/** A stage with a share of its budget and nothing to score. Its scores learn faster by as much: in fewer updates they come as far. */
-function shortened(stage: Stage, share: number): Stage {
-  const { budget, schedule, tasks, pruning } = stage
-  const part = (value: number | undefined) => value && value * share
-  const steps = budget.steps && Math.max(1, Math.round(budget.steps * share))
-  const warmup = schedule.warmup < 1 ? schedule.warmup : Math.max(1, Math.round(schedule.warmup * share))
-  return {
-    ...stage,
-    tasks: tasks.map(({ score: _, evaluation: __, ...task }) => task),
-    budget: { steps, tokens: part(budget.tokens), epochs: part(budget.epochs), hours: part(budget.hours) },
-    schedule: { ...schedule, warmup },
-    pruning: pruning && { ...pruning, scoreLearningRate: pruning.scoreLearningRate / share },
-  }
-}
-
-/** All self-supervised heads of a stage on one forward pass. `stagesBefore`: earlier stages with text, whose passes do not come again. */
-function pretrainingTask(
-  recipe: ResolvedRecipe,
-  stage: ResolvedStage,
-  { tokenizer, text, stagesBefore }: { tokenizer: Tokenizer; text: RunText; stagesBefore: number },
-): TrainingTask {
-  const common = { tokenizer, heads: stage.heads, batch: stage.batch }
-  const training = recipeSource(recipe, { ...common, view: text.training, evaluation: false })
-  const evaluation = text.heldOut && recipeSource(recipe, { ...common, view: text.heldOut, evaluation: true })
-  return { name: 'pretraining', heads: [...stage.heads], source: laterPasses(training, stagesBefore), evaluation }
-}
-
-/**
- * `besideText`: sizes are then compared in batches, since text has no examples. `stagesBefore`: earlier stages with this task, whose orders
- * of its rows do not come again.
- */
-function labelledTask(
-  task: OpenedTask,
-  { adapter, besideText, stagesBefore }: { adapter?: string; besideText: boolean; stagesBefore: number },
-): TrainingTask {
-  const { name, head, train, evaluation } = task
-  if (!train) throw new StrataError('BAD_DATA', `task ${name} has no training examples, expected a split "train"`)
-  return {
-    name,
-    heads: [head],
-    source: laterPasses(train, stagesBefore),
-    examples: besideText ? undefined : train.examples,
-    fingerprint: train.fingerprint(),
-    adapter,
-    metrics: Object.fromEntries(Object.keys(evaluation).map((split) => [split, metricsTold(task)])),
-    score: async (model, options) => {
-      const scores: Record<string, TaskScores> = {}
-      for (const split of Object.keys(evaluation)) scores[split] = await scoreTask(model, task, split, options)
-      return scores
-    },
-  }
 }
 
 /** The self-supervised heads' last figures beside chance and unigram levels. */

@@ -6,7 +6,7 @@ import { readGates, resolveCheckpoint } from '../training/index.js'
 import { warn } from '../warn.js'
 import { alignedTable } from './held-out-table.js'
 import type { ResolvedRecipe } from './resolve-recipe.js'
-import { runtimeChoice } from './run-recipe.js'
+import { runtimeChoice } from './run-model.js'
 
 export interface ShownAgreements {
   format: 1
