@@ -6,7 +6,7 @@ tokens, each token judged in the window that shows most around it. AdamW with ep
 linear schedule after 10 % warm-up, clip 1.0, dropout 0.1: the settings of the `fine-tune` recipe. Batches are padded to their
 longest window; `--grouped` makes them of like lengths by transformers' own `get_length_grouped_indices`.
 
-    python benchmarks/peers/hf_squad.py --init MODEL --train TRAIN.json --dev DEV.json --predictions OUT.json [--seed 1]
+    python benchmarks/peers/hf_squad.py --init MODEL --train TRAIN.json --dev DEV.json --predictions OUT.json [--seed 1] [--grouped] [--save FOLDER]
 
 Prints exact match and F1 by the rules of the official script (SQuAD 1.1, evaluate-v1.1.py), the seconds of training and answering.
 """
@@ -186,6 +186,7 @@ def main():
     arguments.add_argument("--threads", type=int, default=2)
     arguments.add_argument("--precision", choices=["bf16", "fp32"], default="bf16")
     arguments.add_argument("--grouped", action="store_true")
+    arguments.add_argument("--save", help="a folder for the trained model and its tokenizer")
     options = arguments.parse_args()
     torch.set_num_threads(options.threads)
     torch.manual_seed(options.seed)
@@ -197,6 +198,9 @@ def main():
     began = time.perf_counter()
     train(model, windows, options)
     trained = time.perf_counter()
+    if options.save:
+        model.save_pretrained(options.save)
+        tokenizer.save_pretrained(options.save)
     questions = read(options.dev)
     windows, offsets = windows_of(questions, tokenizer)
     logits = logits_of(model, windows, options)
