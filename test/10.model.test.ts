@@ -50,6 +50,25 @@ describe('model', function () {
       await operations.save(model)
     })
 
+    it('weights and gradients are those of the moment they were asked for, whatever was asked for after them', async () => {
+      const model = await make({ precision: 'fp32' })
+      await using optimizer = await adamw(model)
+      const same = (a: Tensors, b: Tensors) => assert.deepEqual(a, b)
+      await model.step(smallBatch())
+      const [values, gradients] = [await model.readTensors('value'), await model.readTensors('gradient')]
+      const early = [model.readTensors('value'), model.readTensors('effective'), model.readTensors('gradient')]
+      const more = model.step(smallBatch(2))
+      const update = optimizer.step({ learningRate: 0.1 })
+      // The loop is held, as a backend's may be, while the thread goes on.
+      for (const end = performance.now() + 200; performance.now() < end; );
+      const [read, effective, gradient] = await Promise.all(early)
+      same(read, values)
+      same(effective, values)
+      same(gradient, gradients)
+      await Promise.all([more, update])
+      assert.notDeepEqual(await model.readTensors('value'), values)
+    })
+
     for (const [name, operation] of Object.entries(operations)) {
       it(`${name}: works idle, behind a running step and right before dispose(); afterwards DISPOSED`, async () => {
         const model = await make()

@@ -59,6 +59,45 @@ describe('dropout', function () {
       await model.dispose()
     }
   })
+  for (const precision of ['fp32', 'bf16'] as const) {
+    it(`keeps the mean, ${precision}`, async () => {
+      const [rate, count, width] = [0.1, 6000, 256]
+      const head = {
+        name: 'mean',
+        kind: 'regressor',
+        pooler: 'none',
+        dropout: rate,
+        tap: { layer: 2 },
+        weight: 1,
+      } as const
+      const model = await smallModel({ precision }, { hiddenSize: width }, [head])
+      try {
+        // Values that have 8 bits; scaled by 1 / (1 - p) they have not, and are rounded up as often as down.
+        const states = Float32Array.from({ length: width }, (_, index) => 0.5 + ((37 * index) % 64) / 64)
+        const last = 'bert.encoder.layer.1.output.LayerNorm'
+        await model.writeTensors({
+          [`${last}.weight`]: new Float32Array(width),
+          [`${last}.bias`]: states,
+          'heads.mean.classifier.weight': new Float32Array(width).fill(1 / width),
+          'heads.mean.classifier.bias': new Float32Array(1),
+        })
+        const sequenceOffsets = Int32Array.from({ length: count + 1 }, (_, index) => index)
+        const labels = { mean: { labels: new Int32Array(count), values: new Float32Array(count) } }
+        const tokenIds = new Int32Array(count).fill(1)
+        const batch = { tokenIds, segmentIds: new Int32Array(count), sequenceOffsets, labels }
+        const loss = (await (await model.step(batch)).read()).mean.lossSum / count
+        // The head's answer is the mean of what is kept: E[answer²] = mean² + variance.
+        const mean = states.reduce((sum, value) => sum + value, 0) / width
+        const variance = ((rate / (1 - rate)) * states.reduce((sum, value) => sum + value ** 2, 0)) / width ** 2
+        const standardError = (2 * mean * Math.sqrt(variance)) / Math.sqrt(count)
+        const distance = Math.abs(loss - mean ** 2 - variance)
+        assert.ok(distance < 4 * standardError, `${distance}, one standard error is ${standardError}`)
+      } finally {
+        await model.dispose()
+      }
+    })
+  }
+
   const models: Model[] = []
   afterEach(async () => {
     for (const model of models.splice(0)) await model.dispose()

@@ -1,10 +1,18 @@
 /** Every bad argument is a StrataError that names the field, what came and what was expected; nothing changes by it. */
 import assert from 'node:assert/strict'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { HeadLabels, PackedBatch } from '../lib/data/packed-batch.js'
-import { type AdamWOptions, counters, encoderConfig, type HeadConfig, Model, Optimizer } from '../lib/model/index.js'
+import {
+  type AdamWOptions,
+  counters,
+  encoderConfig,
+  type HeadConfig,
+  Model,
+  Optimizer,
+  Probe,
+} from '../lib/model/index.js'
 import { refuses } from './helpers/refuses.js'
 import { adamw, HEADS, smallBatch, smallModel, VOCABULARY } from './helpers/small-model.js'
 
@@ -249,6 +257,18 @@ describe('arguments that model and optimizer refuse', function () {
       assert.equal(counters().liveOptimizers, liveOptimizers)
     })
   }
+
+  it('a path with a NUL, which the system would read up to there', async () => {
+    const victim = join(folder, 'victim')
+    writeFileSync(victim, 'precious')
+    const path = `${victim}\0.safetensors`
+    const names = { 'heads.mlm.bias': 'bias' }
+    const refused = refuses('BAD_ARGUMENT', 'NUL', victim)
+    await assert.rejects(async () => model.save(path, names), refused)
+    await assert.rejects(async () => optimizer.save(path), refused)
+    await assert.rejects(async () => Probe.open({ units: 1, layers: 1, width: 1, path }), refused)
+    assert.equal(readFileSync(victim, 'utf8'), 'precious')
+  })
 
   it('after all of this the model still trains', async () => {
     await model.step(smallBatch())

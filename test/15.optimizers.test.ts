@@ -183,6 +183,26 @@ describe('optimizers', function () {
     return model.readTensors('value')
   }
 
+  it('steps before and after a load are told apart', async () => {
+    const model = await make()
+    const optimizer = await optimize(model, RULES.adamax)
+    const file = join(folder, 'fresh')
+    await optimizer.save(file)
+    const norms: number[] = []
+    const steps = []
+    for (const batch of [smallBatch(1), smallBatch(2)]) {
+      await model.step(batch)
+      norms.push(normOf(...Object.values(await model.readTensors('gradient'))))
+      steps.push(await optimizer.step(UPDATE))
+      await optimizer.load(file)
+    }
+    for (const [index, step] of steps.entries()) {
+      const { gradNorm, stepCount } = await step.read()
+      assert.equal(stepCount, 1)
+      assert.ok(Math.abs(gradNorm / norms[index] - 1) < 1e-5, `step ${index}: ${gradNorm}, ${norms[index]}`)
+    }
+  })
+
   it('the loss scale of fp16 is part of the state', async () => {
     const options = { precision: 'fp16', kernels: 'portable' } as const
     const model = await make(options)

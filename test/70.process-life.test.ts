@@ -85,6 +85,9 @@ describe('the life of a process', function () {
 
   it('a promise that is not settled does', () => times(FEW_RUNS, 'pending', ended(0, null, 'answered 4')))
 
+  it("after somebody emits 'exit' calls are refused, and the process ends by itself", () =>
+    times(1, 'exit-emitted', ended(0, null, 'refused DISPOSED')))
+
   it('models and optimizers that nobody disposed are freed with their handles', () =>
     times(FEW_RUNS, 'collected', ended(0, null, '"liveModels":0,"liveOptimizers":0,"nativeBytes":0'), {
       nodeOptions: ['--expose-gc'],

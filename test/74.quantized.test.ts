@@ -101,6 +101,40 @@ describe('models that only answer', function () {
     assert.ok(relativeDistance(packed, exact) < 1.2 * relativeDistance(plain, exact) + 1e-3)
   })
 
+  it('what is not a number stays none: in weights, in scores that overflow', async () => {
+    const ways: ModelOptions[] = [
+      { kernels: 'portable' },
+      { inference: true },
+      { inference: true, precision: 'bf16' },
+      int8,
+      { ...int8, kernels: 'reference' },
+    ]
+    const query = 'bert.encoder.layer.1.attention.self.query'
+    const inner = 'bert.encoder.layer.0.intermediate.dense.weight'
+    await using source = await model({})
+    const names = Object.fromEntries(source.parameters().map(({ name }) => [name, name]))
+    const damages: Record<string, Record<string, Float32Array>> = {}
+    const sound = (await source.readTensors('value', [inner, `${query}.weight`])) as Record<string, Float32Array>
+    for (const value of [Number.NaN, Number.POSITIVE_INFINITY]) {
+      for (const name of Object.keys(sound))
+        damages[`${value} in ${name}`] = { [name]: sound[name].slice().fill(value, 0, 64) }
+    }
+    const huge = new Float32Array(SIZES.hiddenSize).fill(3e19)
+    damages['scores beyond float32'] = { [`${query}.bias`]: huge, [`${query.replace('query', 'key')}.bias`]: huge }
+    for (const [index, [what, values]] of Object.entries(damages).entries()) {
+      await using damaged = await model({})
+      await damaged.writeTensors(values)
+      const path = join(folder, `damaged-${index}.safetensors`)
+      await damaged.save(path, names)
+      for (const options of ways) {
+        await using one = await model(options)
+        await one.load(path, names)
+        const vectors = await one.embed(smallBatch(7, [9, 40]))
+        assert.ok(vectors.every(Number.isNaN), `${what}, ${JSON.stringify(options)}: ${vectors.slice(0, 3)}`)
+      }
+    }
+  })
+
   it('heads answer as those of a model that trains', async () => {
     await using answers = await model({ inference: true })
     await using trains = await model({})

@@ -1,6 +1,6 @@
 /** Probing classifiers against scikit-learn and PyTorch (test/golden/probing.py). */
 import assert from 'node:assert/strict'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { packSequences } from '../lib/data/packed-batch.js'
@@ -234,6 +234,34 @@ describe('probing classifier', function () {
       }
     } finally {
       rmSync(folder, { recursive: true, force: true })
+    }
+  })
+
+  it('a file that is cut short while it is open is an error', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'stratabert-probe-'))
+    try {
+      const path = join(folder, 'features')
+      writeFileSync(path, Buffer.from(values.buffer))
+      await using open = await Probe.open({ units: UNITS, layers, width, path })
+      truncateSync(path, 64 * width)
+      await refuses(open.logistic(DATA, 0, { classes, l2: [1] }), 'BAD_FILE', /features end at byte .*cut short/)
+    } finally {
+      rmSync(folder, { recursive: true, force: true })
+    }
+  })
+
+  it('features that are no finite numbers are refused with unit and layer, in every split', async () => {
+    for (const value of [Number.NaN, Number.POSITIVE_INFINITY]) {
+      for (const unit of [3, train + 1, train + dev + 2]) {
+        const damaged = values.slice()
+        damaged[(unit * layers + 1) * width + 2] = value
+        await using probe = await Probe.open({ units: UNITS, layers, width, values: damaged })
+        const named = new RegExp(`unit ${unit} on layer 1 `)
+        await refuses(probe.logistic(DATA, 1, { classes, l2: [1] }), 'NON_FINITE', named)
+        await refuses(probe.logisticMix(DATA, [0, 1], { classes, l2: [1] }), 'NON_FINITE', named)
+        await refuses(probe.mlp(DATA, [1], [], { classes, l2: [1], maxEpochs: 4 }), 'NON_FINITE', named)
+        await probe.logistic(DATA, 0, { classes, l2: [1] })
+      }
     }
   })
 

@@ -8,7 +8,14 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type PackedBatch, packSequences } from '../lib/data/packed-batch.js'
 import { attentionByHead, layerSimilarity, type SentenceReader } from '../lib/evaluation/index.js'
-import { type AttentionSums, computeThreads, encoderConfig, Model, saveModelFolder } from '../lib/model/index.js'
+import {
+  type AttentionSums,
+  computeThreads,
+  encoderConfig,
+  GramSums,
+  Model,
+  saveModelFolder,
+} from '../lib/model/index.js'
 import type { LayerAnalysis } from '../lib/recipes/index.js'
 import { Tokenizer } from '../lib/text/index.js'
 import {
@@ -248,6 +255,8 @@ describe('similarity of layers', function () {
       layerSimilarity(readerOf(left, [[2, 9, 3]]), undefined),
       refuses('BAD_DATA', '1 tokens', 'at least 2'),
     )
+    await using sums = await GramSums.open([2, 3], [[0, 1]])
+    await assert.rejects(sums.squares(), refuses('BAD_ARGUMENT', 'no row'))
     const signal = AbortSignal.abort()
     await assert.rejects(layerSimilarity(two, undefined, { signal }), refuses('ABORTED', '0 of 2'))
     await assert.rejects(attentionByHead(two, { signal }), refuses('ABORTED'))

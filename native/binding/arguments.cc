@@ -175,6 +175,14 @@ std::string string_argument(const Napi::CallbackInfo& info, size_t index, const 
   return info[index].As<Napi::String>().Utf8Value();
 }
 
+std::string checked_path(std::string path) {
+  // The system would read it up to there.
+  if (path.find('\0') != std::string::npos) fail("BAD_ARGUMENT", "the path '", path.c_str(), "…' holds a NUL; a file's path was expected");
+  return path;
+}
+
+std::string path_argument(const Napi::CallbackInfo& info, size_t index) { return checked_path(string_argument(info, index, "path")); }
+
 std::vector<int32_t> int32_array(const Napi::Value& value, const std::string& name) {
   if (!value.IsTypedArray() || value.As<Napi::TypedArray>().TypedArrayType() != napi_int32_array) wrong(name, value, "an Int32Array");
   const Napi::Int32Array array = value.As<Napi::Int32Array>();

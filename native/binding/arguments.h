@@ -27,6 +27,9 @@ std::string string_field(const Napi::Object& object, const char* name, const cha
 bool boolean_field(const Napi::Object& object, const char* name, bool fallback);
 Napi::Object object_argument(const Napi::CallbackInfo& info, size_t index, const char* name);
 std::string string_argument(const Napi::CallbackInfo& info, size_t index, const char* name);
+// The path unless it holds a NUL (BAD_ARGUMENT).
+std::string checked_path(std::string path);
+std::string path_argument(const Napi::CallbackInfo& info, size_t index);
 std::vector<int32_t> int32_array(const Napi::Value& value, const std::string& name);
 std::vector<float> float_array(const Napi::Value& value, const std::string& name);
 std::vector<std::string> string_array(const Napi::Value& value, const std::string& name);

@@ -93,6 +93,11 @@ Napi::Promise ExecutionThread::run(Napi::Env env, Napi::Object keep_alive, Comma
   const Napi::Promise promise = job->deferred.Promise();
   {
     const std::lock_guard lock(mutex_);
+    if (process_ends.load()) {
+      Napi::Error error = to_javascript(env, {"DISPOSED", "the process ends ('exit' was emitted): nothing is computed any more"});
+      job->deferred.Reject(error.Value());
+      return promise;
+    }
     if (stopping_) {
       Napi::Error error = to_javascript(env, {"DISPOSED", "the model has been disposed; create or load another one"});
       job->deferred.Reject(error.Value());

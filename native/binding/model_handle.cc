@@ -141,7 +141,7 @@ Napi::Value ModelHandle::step(const Napi::CallbackInfo& info) {
       try {
         losses = state.model->step(batch, divisors, dropout);
       } catch (const Error&) {
-        throw;  // refused before anything was computed: what earlier steps gathered stays
+        throw;  // refused before a gradient was touched: what earlier steps gathered stays
       } catch (...) {
         // Half a backward pass must not leak into the next update.
         state.model->parameters().drop_gradients();
@@ -361,17 +361,20 @@ Napi::Value ModelHandle::read_tensors(const Napi::CallbackInfo& info) {
     auto names = string_array(info[1], "names");
     return command(info, [what, names = std::move(names)](ModelState& state) -> MakeValue {
       const at::NoGradGuard no_grad;
+      // Copied here: the JavaScript thread reads them while later commands change the weights.
+      const auto copy = [](const at::Tensor& own) {
+        return own.detach().to(own.options().device(at::kCPU), /*non_blocking=*/false, /*copy=*/true).contiguous();
+      };
       std::vector<std::pair<std::string, at::Tensor>> tensors;
       for (const std::string& name : names) {
         const NamedPart& part = state.model->parameters().part(name);
         ParameterStore::require_values(part);
         if (what == "effective") {
-          tensors.emplace_back(name, state.model->effective(part).to(at::kCPU).contiguous());
+          tensors.emplace_back(name, copy(state.model->effective(part)));
           continue;
         }
         const at::Tensor whole = what == "value" ? part.owner->master : part.owner->master.grad();
-        const at::Tensor own = whole.defined() ? part.of(whole) : at::zeros_like(part.of(part.owner->master));
-        tensors.emplace_back(name, own.detach().to(at::kCPU).contiguous());
+        tensors.emplace_back(name, copy(whole.defined() ? part.of(whole) : at::zeros_like(part.of(part.owner->master))));
       }
       return [tensors](Napi::Env env) -> Napi::Value {
         Napi::Object object = Napi::Object::New(env);
@@ -415,7 +418,7 @@ Napi::Value ModelHandle::write_tensors(const Napi::CallbackInfo& info) {
 // load(path, [{ name, parameter, dtype, begin, bytes }])
 Napi::Value ModelHandle::load(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&] {
-    const std::string path = string_argument(info, 0, "path");
+    const std::string path = path_argument(info, 0);
     if (!info[1].IsArray()) fail("BAD_ARGUMENT", "tensors must be an array");
     const Napi::Array array = info[1].As<Napi::Array>();
     std::vector<std::pair<std::string, StoredTensor>> entries;
@@ -442,7 +445,7 @@ Napi::Value ModelHandle::load(const Napi::CallbackInfo& info) {
 // save(path, header, names, effective): the tensors follow in the order of `names`; pruned weights masked, if `effective`.
 Napi::Value ModelHandle::save(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&] {
-    const std::string path = string_argument(info, 0, "path");
+    const std::string path = path_argument(info, 0);
     const std::string header = string_argument(info, 1, "header");
     auto names = string_array(info[2], "names");
     const bool effective = info[3].ToBoolean();

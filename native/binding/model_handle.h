@@ -10,7 +10,7 @@
 
 namespace strata::binding {
 
-// Shared with the model's optimisers; touched by the execution thread only, but for `bytes`.
+// Shared with the model's optimisers; touched by the execution thread only.
 struct ModelState {
   std::unique_ptr<Model> model;
   std::map<int64_t, std::vector<HeadLoss>> losses;  // not yet read, by step id

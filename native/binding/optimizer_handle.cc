@@ -65,7 +65,7 @@ Napi::Value OptimizerHandle::step(const Napi::CallbackInfo& info) {
     if (!(max_tensor_norm >= 0)) fail("BAD_ARGUMENT", "maxTensorGradNorm is ", max_tensor_norm, "; 0 (no limit) or more was expected");
     return command(info, [rate, max_norm, max_tensor_norm](OptimizerState& state) -> MakeValue {
       const OptimizerStep done = state.optimizer->step(rate, max_norm, max_tensor_norm);
-      const int64_t id = done.step_count;
+      const int64_t id = ++state.last_step;  // not the optimizer's count, which load() sets back
       state.steps[id] = done;
       if (state.steps.size() > kUnreadSteps) state.steps.erase(state.steps.begin());
       return [id](Napi::Env env) -> Napi::Value { return Napi::Number::New(env, static_cast<double>(id)); };
@@ -81,12 +81,13 @@ Napi::Value OptimizerHandle::read_step(const Napi::CallbackInfo& info) {
       if (found == state.steps.end()) fail("NOT_FOUND", "step ", id, " has been read or dropped (the newest ", kUnreadSteps, " are kept)");
       const double norm = found->second.gradient_norm.item<double>();
       const bool applied = found->second.not_finite.item<float>() == 0;
+      const int64_t count = found->second.step_count;
       state.steps.erase(found);
-      return [norm, applied, id](Napi::Env env) -> Napi::Value {
+      return [norm, applied, count](Napi::Env env) -> Napi::Value {
         Napi::Object object = Napi::Object::New(env);
         object.Set("gradNorm", norm);
         object.Set("applied", applied);
-        object.Set("stepCount", static_cast<double>(id));
+        object.Set("stepCount", static_cast<double>(count));
         return object;
       };
     });
@@ -146,7 +147,7 @@ Napi::Value OptimizerHandle::state(const Napi::CallbackInfo& info) {
 
 Napi::Value OptimizerHandle::save(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&] {
-    const std::string path = string_argument(info, 0, "path"), header = string_argument(info, 1, "header");
+    const std::string path = path_argument(info, 0), header = string_argument(info, 1, "header");
     return command(info, [path, header](OptimizerState& state) -> MakeValue {
       std::vector<at::Tensor> tensors;
       for (const auto& [name, tensor] : state.optimizer->state()) tensors.push_back(tensor);
@@ -159,10 +160,12 @@ Napi::Value OptimizerHandle::save(const Napi::CallbackInfo& info) {
 // load(path, stepCount, [{ name, dtype, begin, bytes }], { lossScale, goodSteps })
 Napi::Value OptimizerHandle::load(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&] {
-    const std::string path = string_argument(info, 0, "path");
+    const std::string path = path_argument(info, 0);
     const int64_t count = integer(info[1], "stepCount");
+    if (count < 0) fail("BAD_CHECKPOINT", path, " has a step count of ", count, "; 0 or more was expected");
     const Napi::Object scaling = object_argument(info, 3, "scaling");
     const int64_t good_steps = integer_field(scaling, "goodSteps");
+    if (good_steps < 0) fail("BAD_CHECKPOINT", path, " has ", good_steps, " good steps; 0 or more was expected");
     const double loss_scale = number_field(scaling, "lossScale");
     if (!(loss_scale >= 1 && loss_scale <= 1e38)) fail("BAD_CHECKPOINT", path, " has a loss scale of ", loss_scale, "; 1 to 1e38 was expected");
     if (!info[2].IsArray()) fail("BAD_ARGUMENT", "tensors must be an array");

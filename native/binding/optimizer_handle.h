@@ -13,6 +13,7 @@ namespace strata::binding {
 struct OptimizerState {
   std::unique_ptr<Optimizer> optimizer;
   std::map<int64_t, OptimizerStep> steps;  // not yet read, by number
+  int64_t last_step = 0;
 };
 
 class OptimizerHandle : public Napi::ObjectWrap<OptimizerHandle> {

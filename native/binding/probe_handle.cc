@@ -159,7 +159,7 @@ std::shared_ptr<const ProbeFeatures> features_of(const Napi::Value& value) {
   if (object.Get("path").IsUndefined())
     return std::make_shared<const ProbeFeatures>(float_array(object.Get("values"), "values"), units, layers, width);
   const uint64_t offset = object.Get("offset").IsUndefined() ? 0 : count_field(object, "offset");
-  return std::make_shared<const ProbeFeatures>(ProbeFeatures::map(string_field(object, "path"), offset, units, layers, width));
+  return std::make_shared<const ProbeFeatures>(ProbeFeatures::open(checked_path(string_field(object, "path")), offset, units, layers, width));
 }
 
 }  // namespace

@@ -73,7 +73,7 @@ Napi::Value MapFile(const Napi::CallbackInfo& info) {
   if (!status.plain) throw systemError(env, EINVAL, "mmap", path);
   const size_t bytes = static_cast<size_t>(status.bytes);
   if (bytes == 0) return Napi::ArrayBuffer::New(env, 0);
-  void* address = file.map(bytes, platform::File::Pages::Private);
+  void* address = file.map(bytes);
   if (address == nullptr) throw systemError(env, errno, "mmap", path);
 
   struct Mapping {

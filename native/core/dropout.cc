@@ -10,9 +10,8 @@
 
 namespace strata {
 
-void dropout_factors(float* out, int64_t count, double p, PhiloxKey key, uint64_t offset) {
+void dropout_factors(float* out, int64_t count, double p, float keep, PhiloxKey key, uint64_t offset) {
   const auto threshold = static_cast<uint32_t>(std::min(p * 0x1p32, 4294967295.0));
-  const auto keep = static_cast<float>(1 / (1 - p));
   const int64_t blocks = count / kernels::kDropoutBlock * kernels::kDropoutBlock;
   kernels::dropout_blocks(out, blocks, key, offset / 4, threshold, keep);
   for (int64_t i = blocks; i < count; i += 4) {
@@ -28,7 +27,7 @@ at::Generator device_generator(at::Device device, PhiloxKey key) {
   return generator;
 }
 
-at::Tensor dropout_mask(at::IntArrayRef shape, double p, PhiloxKey key, const at::TensorOptions& options) {
+at::Tensor dropout_mask(at::IntArrayRef shape, double p, double keep, PhiloxKey key, const at::TensorOptions& options) {
   if (options.device().is_cpu()) {
     at::Tensor mask = at::empty(shape, at::kFloat);
     float* out = mask.mutable_data_ptr<float>();
@@ -36,17 +35,22 @@ at::Tensor dropout_mask(at::IntArrayRef shape, double p, PhiloxKey key, const at
     parallel_for((count + 4095) / 4096, 1, [&](int64_t begin, int64_t end) {
       for (int64_t block = begin; block < end; ++block) {
         const int64_t first = block * 4096;
-        dropout_factors(out + first, std::min<int64_t>(4096, count - first), p, key, static_cast<uint64_t>(first));
+        dropout_factors(out + first, std::min<int64_t>(4096, count - first), p, static_cast<float>(keep), key, static_cast<uint64_t>(first));
       }
     });
     return mask.to(options.dtype());
   }
-  return at::empty(shape, options).bernoulli_(1 - p, device_generator(options.device(), key)).div_(1 - p);
+  return at::empty(shape, options).bernoulli_(1 - p, device_generator(options.device(), key)).mul_(keep);
 }
 
 at::Tensor DropoutPass::apply(const at::Tensor& x, double p) {
   if (p <= 0) return x;
-  return x * dropout_mask(x.sizes(), p, next_site(), x.options().requires_grad(false));
+  const double keep = 1 / (1 - p);
+  const at::TensorOptions options = x.options().requires_grad(false);
+  if (x.element_size() >= 4) return x * dropout_mask(x.sizes(), p, keep, next_site(), options);
+  // A factor that is rounded to 16 bits would shift the mean at every site the same way. A tensor without dimensions is multiplied in float;
+  // libtorch's mul_(Scalar) would round the number first.
+  return (x * dropout_mask(x.sizes(), p, 1, next_site(), options)).mul_(at::scalar_tensor(keep, at::kDouble));
 }
 
 }  // namespace strata

@@ -24,13 +24,13 @@ class DropoutPass {
   uint64_t site_ = 0;
 };
 
-// Values 0 or 1 / (1 - p) by key; element i depends on (key, i) alone.
-at::Tensor dropout_mask(at::IntArrayRef shape, double p, PhiloxKey key, const at::TensorOptions& options);
+// Values 0 or `keep` by key; element i depends on (key, i) alone. `keep` is rounded to the type.
+at::Tensor dropout_mask(at::IntArrayRef shape, double p, double keep, PhiloxKey key, const at::TensorOptions& options);
 
 // A generator of a device that is not the CPU, at the key's own place.
 at::Generator device_generator(at::Device device, PhiloxKey key);
 
-// As above for a raw row of float factors: element i of the row uses counter value offset + i. offset must be divisible by 4.
-void dropout_factors(float* out, int64_t count, double p, PhiloxKey key, uint64_t offset);
+// As above for a raw row of float factors, 0 or `keep`: element i of the row uses counter value offset + i. offset must be divisible by 4.
+void dropout_factors(float* out, int64_t count, double p, float keep, PhiloxKey key, uint64_t offset);
 
 }  // namespace strata

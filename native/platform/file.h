@@ -14,8 +14,7 @@ struct FileStatus {
 
 class File {
  public:
-  enum class Access { Read, Create };      // Create: to write; made, or emptied when it is there
-  enum class Pages { Shared, Private };    // Shared: read only; Private: copy-on-write, a write never reaches the file
+  enum class Access { Read, Create };  // Create: to write; made, or emptied when it is there
 
   File(const std::string& path, Access access);
   File(const File&) = delete;
@@ -30,8 +29,9 @@ class File {
   // Brings the bytes to the disk.
   bool sync();
   bool close();
-  // The first bytes, at least one and no more than the file has; null when it fails. They outlive this object.
-  void* map(size_t bytes, Pages pages) const;
+  // The first bytes, at least one and no more than the file has; null when it fails. They outlive this object. A write to them never
+  // reaches the file.
+  void* map(size_t bytes) const;
 
  private:
   static constexpr std::intptr_t kNone = -1;
@@ -39,8 +39,6 @@ class File {
 };
 
 void unmap(void* address, size_t bytes);
-// What was read of shared pages stays in the system's cache; this process no longer holds it.
-void release_pages(void* address, size_t bytes);
 
 // A plain file, or nothing yet: no link, folder, device or pipe.
 bool is_plain_or_absent(const std::string& path);

@@ -106,6 +106,12 @@ const modes: Record<string, () => void | Promise<void>> = {
     const model = await smallModel()
     void model.evaluate(smallBatch()).then(({ nsp }) => say(`answered ${nsp.count}`))
   },
+  'exit-emitted': async () => {
+    const model = await smallModel()
+    await model.embed(smallBatch())
+    process.emit('exit', 0)
+    await model.embed(smallBatch()).catch(({ code }) => say(`refused ${code}`))
+  },
   collected: async () => {
     const use = async () => {
       const model = await smallModel()

@@ -40,6 +40,7 @@ void GramSums::add(const std::vector<at::Tensor>& blocks, int64_t rows) {
 }
 
 std::vector<double> GramSums::squares() const {
+  if (rows_ == 0) fail("BAD_ARGUMENT", "no row of states was added; at least one was expected");
   std::vector<double> squares;
   for (size_t pair = 0; pair < pairs_.size(); ++pair) {
     const auto& [left, right] = pairs_[pair];

@@ -94,7 +94,7 @@ struct San {
   // (B, K): 0 or 1 / (1 - p); one step a sequence, drawn evenly, is kept for sure.
   at::Tensor step_mask(DropoutPass& dropout, int64_t count, at::Device device) const {
     const double rate = config.prediction_dropout;
-    at::Tensor mask_BK = dropout_mask({count, config.steps}, rate, dropout.next_site(), at::TensorOptions(at::kFloat));
+    at::Tensor mask_BK = dropout_mask({count, config.steps}, rate, 1 / (1 - rate), dropout.next_site(), at::TensorOptions(at::kFloat));
     const PhiloxKey key = dropout.next_site();
     float* data = mask_BK.mutable_data_ptr<float>();
     for (int64_t b = 0; b < count; ++b) {

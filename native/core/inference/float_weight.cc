@@ -59,7 +59,7 @@ PackedWeightRef pack_weight(Arithmetic arithmetic, Kernels kernels, const at::Te
     case Arithmetic::int8: break;
   }
   if (kernels == Kernels::reference) return int8_reference(weight_OI);
-  if (kernels == Kernels::fast && kernels::has_avx512_vnni()) return int8_weight(weight_OI);
+  if (kernels == Kernels::fast && kernels::has_avx512_vnni() && weight_OI.size(1) <= kMostInt8Inputs) return int8_weight(weight_OI);
   PackedWeightRef packed = library_int8_weight(weight_OI);
   if (!packed)
     fail("UNSUPPORTED", "precision int8 needs a processor with AVX-512 VNNI or a libtorch with quantized::linear_dynamic; choose fp32 here");

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 namespace strata {
 namespace {
@@ -61,7 +62,15 @@ class Int8Weight final : public PackedWeight {
     for (int64_t o = 0; o < out_; ++o) {
       const float* row = values + o * in_;
       float largest = 0;
-      for (int64_t i = 0; i < in_; ++i) largest = std::max(largest, std::abs(row[i]));
+      bool finite = true;
+      for (int64_t i = 0; i < in_; ++i) {
+        largest = std::max(largest, std::abs(row[i]));
+        finite = finite && std::isfinite(row[i]);
+      }
+      if (!finite) {
+        scales_.mutable_data_ptr<float>()[o] = std::numeric_limits<float>::quiet_NaN();  // of values 0: what it gives is NaN
+        continue;
+      }
       const float scale = largest > 0 ? largest / 127 : 1;
       int8_t* column = packed + o / kPanel * groups_ * kPanel * kGroup + o % kPanel * kGroup;
       int32_t sum = 0;

@@ -30,7 +30,9 @@ PackedWeightRef pack_weight(Arithmetic arithmetic, Kernels kernels, const at::Te
 
 // The weight is read where it lies, which may be pages that other processes see too.
 PackedWeightRef float_weight(const at::Tensor& weight_OI);
-// Per-row activations in 8 bits, asymmetric; per-column weights in 8 bits, symmetric.
+// Sums of so many products of 8 bits, 255 · 127 at most, fit into 32.
+constexpr int64_t kMostInt8Inputs = (int64_t{1} << 31) / (255 * 127);
+// At most kMostInt8Inputs inputs. Per-row activations in 8 bits, asymmetric; per-column weights in 8 bits, symmetric.
 PackedWeightRef int8_weight(const at::Tensor& weight_OI);
 // The same arithmetic one value after the other in float, for tests.
 PackedWeightRef int8_reference(const at::Tensor& weight_OI);

@@ -64,8 +64,9 @@ void multiply_by_dropout(Value* values, int64_t count, double p, PhiloxKey site,
   float factors[1024];
   for (int64_t first = 0; first < count; first += 1024) {
     const int64_t n = std::min<int64_t>(1024, count - first);
-    dropout_factors(factors, n, p, site, static_cast<uint64_t>(offset + first));
-    for (int64_t i = 0; i < n; ++i) values[first + i] *= static_cast<Value>(factors[i]);
+    dropout_factors(factors, n, p, static_cast<float>(1 / (1 - p)), site, static_cast<uint64_t>(offset + first));
+    // In float where values have 16 bits: a rounded factor would shift their mean.
+    for (int64_t i = 0; i < n; ++i) values[first + i] = static_cast<Value>(values[first + i] * factors[i]);
   }
 }
 

@@ -3,6 +3,9 @@
 #if defined(__AVX512VNNI__)
 #include "core/kernels/gelu_avx512.h"
 
+#include <cstring>
+#include <limits>
+
 namespace strata::kernels {
 namespace {
 
@@ -48,19 +51,28 @@ STRATA_INLINE void panel_rows(const uint8_t* x, int64_t x_stride, const float* s
 
 void quantize_row(const float* x, int64_t size, uint8_t* out, float* scale, int32_t* zero) {
   __m512 low = _mm512_setzero_ps(), high = _mm512_setzero_ps();
+  __mmask16 not_numbers = 0;
   for (int64_t i = 0; i < size; i += 16) {
     const __m512 value = _mm512_maskz_loadu_ps(first_lanes(size - i), x + i);
     low = _mm512_min_ps(low, value);
     high = _mm512_max_ps(high, value);
+    not_numbers = _kor_mask16(not_numbers, _mm512_cmp_ps_mask(value, value, _CMP_UNORD_Q));
   }
   const float smallest = _mm512_reduce_min_ps(low), range = _mm512_reduce_max_ps(high) - smallest;
+  const int64_t whole = (size + kGroup - 1) / kGroup * kGroup;
+  if (not_numbers != 0 || !(range <= std::numeric_limits<float>::max())) {
+    // What such a row gives is NaN, by its scale.
+    std::memset(out, 0, static_cast<size_t>(whole));
+    *scale = std::numeric_limits<float>::quiet_NaN();
+    *zero = 0;
+    return;
+  }
   const float step = range > 1e-30f ? range / 255 : 1.0f, factor = 1 / step;
   const __m512 factors = _mm512_set1_ps(factor);
   const __m512i shift = _mm512_cvtps_epi32(_mm512_set1_ps(-smallest * factor));
   const __m512i most = _mm512_set1_epi32(255);
   *scale = step;
   *zero = _mm_cvtsi128_si32(_mm512_castsi512_si128(shift));
-  const int64_t whole = (size + kGroup - 1) / kGroup * kGroup;
   for (int64_t i = 0; i < whole; i += 16) {
     const __m512 value = _mm512_maskz_loadu_ps(first_lanes(size - i < 0 ? 0 : size - i), x + i);
     __m512i q = _mm512_add_epi32(_mm512_cvtps_epi32(_mm512_mul_ps(value, factors)), shift);

@@ -104,6 +104,14 @@ OptimizerStep Optimizer::step(double learning_rate, double max_norm, double max_
   }
   // The answer stays on the device: the rule itself leaves a not finite update out, and such a step is not counted.
   const at::Tensor counted = 1 - not_finite;
+  // An update that fails half-way is over as well: its gradients must not be applied twice, nor copies of the old weights be used.
+  const struct UpdateEnds {
+    ParameterStore& store;
+    ~UpdateEnds() {
+      store.drop_gradients();
+      store.mark_updated();
+    }
+  } ends{model_.parameters()};
   const bool may_be_not_finite = !norm.device().is_cpu() || not_finite.item<float>() != 0;
   for (Group& group : groups_) {
     RuleTensors tensors;
@@ -131,8 +139,6 @@ OptimizerStep Optimizer::step(double learning_rate, double max_norm, double max_
       model_.loss_scale = scale * 2;
     }
   }
-  model_.parameters().drop_gradients();
-  model_.parameters().mark_updated();
   return {norm, not_finite, ++step_count};
 }
 

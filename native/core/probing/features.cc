@@ -1,8 +1,8 @@
 #include "core/probing/features.h"
 
 #include "core/error.h"
-#include "platform/file.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <limits>
@@ -11,8 +11,6 @@ namespace strata {
 namespace {
 
 constexpr uint64_t kMostNumbers = uint64_t{1} << 48;
-// Rows of a file that are read before its pages are given back; each may bring in much more than itself.
-constexpr int64_t kRowsHeld = 128;
 
 uint64_t number_count(int64_t units, int64_t layers, int64_t width) {
   if (units < 1 || layers < 1 || width < 1)
@@ -22,43 +20,58 @@ uint64_t number_count(int64_t units, int64_t layers, int64_t width) {
   return u * l * w;
 }
 
+// All bits of the exponent are set in a NaN and an infinity alone.
+bool all_finite(const float* values, int64_t count) {
+  constexpr uint32_t kExponent = 0x7f800000;
+  uint32_t found = 0;
+  for (int64_t i = 0; i < count; ++i) {
+    uint32_t bits;
+    std::memcpy(&bits, values + i, sizeof bits);
+    found |= (bits & kExponent) == kExponent ? 1u : 0u;
+  }
+  return found == 0;
+}
+
 }  // namespace
 
-ProbeFeatures ProbeFeatures::map(const std::string& path, uint64_t offset, int64_t units, int64_t layers, int64_t width) {
+ProbeFeatures ProbeFeatures::open(const std::string& path, uint64_t offset, int64_t units, int64_t layers, int64_t width) {
   const uint64_t bytes = number_count(units, layers, width) * sizeof(float);
-  if (offset % sizeof(float) != 0) fail("BAD_ARGUMENT", "offset is ", offset, "; a multiple of 4 was expected");
-  const platform::File file(path, platform::File::Access::Read);
-  if (!file) fail(errno == ENOENT ? "NOT_FOUND" : "IO_ERROR", "cannot open the features ", path, ": ", std::strerror(errno));
+  auto file = std::make_unique<const platform::File>(path, platform::File::Access::Read);
+  if (!*file) fail(errno == ENOENT ? "NOT_FOUND" : "IO_ERROR", "cannot open the features ", path, ": ", std::strerror(errno));
   platform::FileStatus status;
-  if (!file.status(status) || offset > status.bytes || status.bytes - offset < bytes)
+  if (!file->status(status) || offset > status.bytes || status.bytes - offset < bytes)
     fail("BAD_FILE", path, " has ", status.bytes, " bytes; features of shape (", units, ", ", layers, ", ", width, ") from byte ", offset,
          " on take ", bytes);
   ProbeFeatures features;
+  features.file_ = std::move(file);
+  features.path_ = path;
+  features.offset_ = offset;
   features.units_ = units;
   features.layers_ = layers;
   features.width_ = width;
-  features.mapped_bytes_ = static_cast<size_t>(offset + bytes);
-  void* mapped = file.map(features.mapped_bytes_, platform::File::Pages::Shared);
-  if (mapped == nullptr) fail("IO_ERROR", "cannot map the features ", path, ": ", std::strerror(errno));
-  features.mapped_ = mapped;
-  features.data_ = reinterpret_cast<const float*>(static_cast<const char*>(mapped) + offset);
   return features;
 }
 
 ProbeFeatures::ProbeFeatures(std::vector<float> values, int64_t units, int64_t layers, int64_t width)
-    : values_(std::move(values)), data_(values_.data()), units_(units), layers_(layers), width_(width) {
+    : values_(std::move(values)), units_(units), layers_(layers), width_(width) {
   if (number_count(units, layers, width) != values_.size())
     fail("BAD_ARGUMENT", "values has ", values_.size(), " numbers; ", units, " · ", layers, " · ", width, " were expected");
 }
 
-ProbeFeatures::ProbeFeatures(ProbeFeatures&& other) noexcept
-    : values_(std::move(other.values_)), mapped_(other.mapped_), mapped_bytes_(other.mapped_bytes_), data_(other.data_), units_(other.units_),
-      layers_(other.layers_), width_(other.width_) {
-  other.mapped_ = nullptr;
-}
-
-ProbeFeatures::~ProbeFeatures() {
-  if (mapped_ != nullptr) platform::unmap(mapped_, mapped_bytes_);
+const float* ProbeFeatures::unit(int64_t unit, int64_t first, int64_t last, std::vector<float>& room) const {
+  const int64_t begin = (unit * layers_ + first) * width_;
+  if (!file_) return values_.data() + begin;
+  room.resize(static_cast<size_t>((last - first + 1) * width_));
+  auto* bytes = reinterpret_cast<char*>(room.data());
+  const size_t count = room.size() * sizeof(float);
+  const uint64_t from = offset_ + static_cast<uint64_t>(begin) * sizeof(float);
+  for (size_t done = 0; done < count;) {
+    const int64_t got = file_->read(bytes + done, count - done, from + done);
+    if (got < 0) fail("IO_ERROR", "cannot read the features ", path_, ": ", std::strerror(errno));
+    if (got == 0) fail("BAD_FILE", "the features ", path_, " end at byte ", from + done, "; they were cut short after they had been opened");
+    done += static_cast<size_t>(got);
+  }
+  return room.data();
 }
 
 at::Tensor ProbeFeatures::gather(const std::vector<int32_t>& rows, int64_t parts, const std::vector<int64_t>& layers) const {
@@ -68,13 +81,18 @@ at::Tensor ProbeFeatures::gather(const std::vector<int32_t>& rows, int64_t parts
   for (int64_t i = 0; i < count; ++i)
     if (rows[i] < 0 || rows[i] >= units_) fail("BAD_ARGUMENT", "rows[", i, "] is ", rows[i], "; 0 to ", units_ - 1, " was expected");
   at::Tensor gathered = at::empty({static_cast<int64_t>(layers.size()), count / parts, parts * width_}, at::kFloat);
+  if (layers.empty()) return gathered;
   float* out = gathered.mutable_data_ptr<float>();
+  const auto [first, last] = std::minmax_element(layers.begin(), layers.end());
+  std::vector<float> room;
   for (int64_t i = 0; i < count; ++i) {
-    for (size_t j = 0; j < layers.size(); ++j)
-      std::memcpy(out + (static_cast<int64_t>(j) * count + i) * width_, data_ + (rows[i] * layers_ + layers[j]) * width_,
-                  static_cast<size_t>(width_) * sizeof(float));
-    // What was read stays in the page cache; this process need not hold it.
-    if (mapped_ != nullptr && (i % kRowsHeld == kRowsHeld - 1 || i == count - 1)) platform::release_pages(mapped_, mapped_bytes_);
+    const float* numbers = unit(rows[i], *first, *last, room);
+    for (size_t j = 0; j < layers.size(); ++j) {
+      const float* from = numbers + (layers[j] - *first) * width_;
+      if (!all_finite(from, width_))
+        fail("NON_FINITE", "the features of unit ", rows[i], " on layer ", layers[j], " hold NaN or an infinity; finite numbers were expected");
+      std::memcpy(out + (static_cast<int64_t>(j) * count + i) * width_, from, static_cast<size_t>(width_) * sizeof(float));
+    }
   }
   return gathered;
 }

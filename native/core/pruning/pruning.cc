@@ -111,6 +111,7 @@ void Pruning::refresh(const DropoutState* pass) {
   const bool drawn = pass && method_.draws;
   if (!drawn && version_ == store_.version()) return;
   const at::NoGradGuard no_grad;
+  version_.reset();  // until all of them are filled
   for (Masked& masked : masked_) {
     // New tensors: a graph that has not run backward yet keeps the old ones.
     masked.mask = at::empty_like(masked.weight->master).requires_grad_(false);

@@ -156,6 +156,8 @@ std::shared_ptr<Image> find(const std::string& folder, const std::string& prefix
     const std::string path = "/proc/" + std::to_string(process) + "/fd/" + std::to_string(number);
     // Not blocking: the number may be anything by now, a pipe for example.
     Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
+    // Not ours to judge when there is no descriptor left, or no permission.
+    if (!file && errno != ENOENT && errno != ENXIO) continue;
     if (file && holds(*file, layout)) {
       found = std::make_shared<Image>(std::move(file), layout.size());
       break;

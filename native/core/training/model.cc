@@ -150,7 +150,6 @@ void Model::load(const std::string& path, const std::vector<std::pair<std::strin
 
 void Model::pack_weights() const {
   if (!use_.inference || packed_version_ == store_.version()) return;
-  packed_version_ = store_.version();
   const Precision precision = store_.precision();
   if (!store_.device().is_cpu() || (precision != Precision::fp32 && precision != Precision::bf16)) return;
   const Arithmetic arithmetic = use_.int8 ? Arithmetic::int8 : precision == Precision::bf16 ? Arithmetic::bf16 : Arithmetic::fp32;
@@ -163,6 +162,7 @@ void Model::pack_weights() const {
     weight->master = at::zeros({1}, weight->master.options()).expand(weight->master.sizes());
     weight->released = true;
   }
+  packed_version_ = store_.version();  // last: what failed half-way is done again
 }
 
 const Head& Model::find_head(const std::string& name) const {

@@ -50,14 +50,12 @@ bool File::close() {
   return ::close(descriptor) == 0;
 }
 
-void* File::map(size_t bytes, Pages pages) const {
-  const int protection = pages == Pages::Shared ? PROT_READ : PROT_READ | PROT_WRITE;
-  void* address = ::mmap(nullptr, bytes, protection, pages == Pages::Shared ? MAP_SHARED : MAP_PRIVATE, descriptor_of(handle_), 0);
+void* File::map(size_t bytes) const {
+  void* address = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE, descriptor_of(handle_), 0);
   return address == MAP_FAILED ? nullptr : address;
 }
 
 void unmap(void* address, size_t bytes) { ::munmap(address, bytes); }
-void release_pages(void* address, size_t bytes) { ::madvise(address, bytes, MADV_DONTNEED); }
 
 bool is_plain_or_absent(const std::string& path) {
   struct stat status {};

@@ -76,14 +76,14 @@ bool File::close() {
   return done(::CloseHandle(handle));
 }
 
-void* File::map(size_t bytes, Pages pages) const {
-  const HANDLE mapping = ::CreateFileMappingW(handle_of(handle_), nullptr, pages == Pages::Shared ? PAGE_READONLY : PAGE_WRITECOPY, 0, 0, nullptr);
+void* File::map(size_t bytes) const {
+  const HANDLE mapping = ::CreateFileMappingW(handle_of(handle_), nullptr, PAGE_WRITECOPY, 0, 0, nullptr);
   if (mapping == nullptr) {
     set_errno();
     return nullptr;
   }
   // Memory for every page that could be written is promised here (the commit charge), where POSIX promises none.
-  void* address = ::MapViewOfFile(mapping, pages == Pages::Shared ? FILE_MAP_READ : FILE_MAP_COPY, 0, 0, bytes);
+  void* address = ::MapViewOfFile(mapping, FILE_MAP_COPY, 0, 0, bytes);
   if (address == nullptr) set_errno();
   // The view holds it from here on.
   ::CloseHandle(mapping);
@@ -91,9 +91,6 @@ void* File::map(size_t bytes, Pages pages) const {
 }
 
 void unmap(void* address, size_t) { ::UnmapViewOfFile(address); }
-
-// Pages that are not locked leave the working set, which is what is wanted; that it calls this an error is documented.
-void release_pages(void* address, size_t bytes) { ::VirtualUnlock(address, bytes); }
 
 bool is_plain_or_absent(const std::string& path) {
   const DWORD attributes = ::GetFileAttributesW(wide_path(path).c_str());
