@@ -6,6 +6,8 @@ import type { Command } from 'commander'
 import { parse } from 'yaml'
 import { spreadSettings } from '../lib/cli/arguments.js'
 import { createProgram, main } from '../lib/cli/main.js'
+import { namedRecipes } from '../lib/recipes/index.js'
+import { runHere as runInProcess } from './helpers/cli-here.js'
 import { runCli } from './helpers/cli-process.js'
 
 const fixtures = resolve(__dirname, 'fixtures')
@@ -206,11 +208,16 @@ describe('command line', function () {
     assert.deepEqual([encoder.layers, seed], [12, 7])
   })
 
-  it('recipes show prints YAML that resolves to itself', async () => {
-    const { stdout } = await runCli(['recipes', 'show', 'hierarchical-pretrain'])
-    writeFileSync(join(folder, 'mine.yaml'), stdout)
-    const again = await runCli(['recipes', 'show', 'mine.yaml'], { cwd: folder })
-    assert.deepEqual(parse(again.stdout), parse(stdout))
+  it('recipes show prints YAML that resolves to itself, of every named recipe', async () => {
+    for (const { name } of namedRecipes) {
+      const { stdout, stderr } = await runInProcess('recipes', 'show', name)
+      assert.equal(stderr, '', name)
+      writeFileSync(join(folder, 'mine.yaml'), stdout)
+      const again = await runInProcess('recipes', 'show', join(folder, 'mine.yaml'))
+      assert.deepEqual(parse(again.stdout), parse(stdout))
+    }
+    const task = await runInProcess('recipes', 'show', 'pals', '--data', 'cola=CoLA', '--json')
+    assert.deepEqual(Object.keys(JSON.parse(task.stdout).tasks), ['cola'])
   })
 
   it('--dry-run counts and writes nothing into the run folder', async () => {

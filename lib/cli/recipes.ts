@@ -1,7 +1,14 @@
 import type { Command } from 'commander'
 import { stringify } from 'yaml'
-import { alignedTable, findNamedRecipe, namedRecipes, openRecipe, overlayOfSetOptions } from '../recipes/index.js'
-import { example, gather } from './arguments.js'
+import {
+  alignedTable,
+  findNamedRecipe,
+  mergeValues,
+  namedRecipes,
+  openRecipe,
+  overlayOfSetOptions,
+} from '../recipes/index.js'
+import { dataSlots, example, gather } from './arguments.js'
 import { printJson, printLines } from './output.js'
 
 export function registerRecipes(program: Command): void {
@@ -47,16 +54,24 @@ export function registerRecipes(program: Command): void {
     .description('print a recipe with every default filled in and every layer as a number')
     .argument('<recipe>', 'a recipe name, or a .yaml, .json or .js file')
     .option('--set <key=value>', 'change keys, like encoder.layers=4 seed=2; may be repeated', gather)
+    .option('--data <name=path>', 'a task, as train takes it; need not exist; may be repeated', gather)
     .option('--init <checkpoint>', 'folder whose encoder the recipe takes')
     .option('--json', 'print JSON instead of YAML', false)
     .action(async (name: string, _: object, command: Command) => {
       // `recipes` has a --json of its own, which takes the flag wherever it stands.
-      const options = command.optsWithGlobals<{ set?: string[]; init?: string; json: boolean }>()
-      const overlay = overlayOfSetOptions(options.set ?? [])
-      const recipe = await openRecipe(name, { overlay: options.init ? { ...overlay, init: options.init } : overlay })
-      if (options.json) return printJson(recipe)
+      const options = command.optsWithGlobals<{ set?: string[]; data?: string[]; init?: string; json: boolean }>()
+      const set = overlayOfSetOptions(options.set ?? [])
       const named = findNamedRecipe(name)
-      const comments = named ? [`# ${named.description}`, `# ${named.source}`] : []
+      const given = mergeValues({ data: dataSlots(options.data) }, set)
+      const shown = Object.keys((given.data ?? {}) as object).length === 0 ? named?.exampleData : undefined
+      const overlay = mergeValues({ ...(options.init && { init: options.init }), ...(shown && { data: shown }) }, given)
+      const recipe = await openRecipe(name, { overlay })
+      if (options.json) return printJson(recipe)
+      const slots = Object.keys(shown ?? {}).join(', ')
+      const comments = [
+        ...(named ? [`# ${named.description}`, `# ${named.source}`] : []),
+        ...(shown ? [`# The task ${slots} stands for yours: give --data NAME=PATH.`] : []),
+      ]
       printLines([...comments, stringify(JSON.parse(JSON.stringify(recipe)), { lineWidth: 120 }).trimEnd()])
     })
   example(show, 'stratabert recipes show hierarchical-pretrain --set preset=lower-mlm --json')

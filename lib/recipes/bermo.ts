@@ -38,4 +38,5 @@ export const bermo: NamedRecipe = {
     },
   },
   defaultPreset: 'last',
+  exampleData: { rte: 'GLUE/RTE' },
 }

@@ -61,4 +61,5 @@ export const fineTune: NamedRecipe = {
     },
   },
   defaultPreset: 'default',
+  exampleData: { rte: 'GLUE/RTE' },
 }

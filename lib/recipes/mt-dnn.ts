@@ -60,4 +60,5 @@ export const mtDnn: NamedRecipe = {
     },
   },
   defaultPreset: 'default',
+  exampleData: { rte: 'GLUE/RTE' },
 }

@@ -23,6 +23,8 @@ export interface NamedRecipe {
   /** `--set preset=NAME` lays these values over the base. */
   presets: Record<string, { description: string; values: Values }>
   defaultPreset: string
+  /** Of a recipe that has nothing to learn without a task: data slots with a known one, to show its keys with. */
+  exampleData?: Record<string, string>
 }
 
 /** The recipes of the package, as `stratabert recipes` lists them. */

@@ -72,4 +72,5 @@ export const pals: NamedRecipe = {
     shared: { description: 'no adapter: all but the heads is shared', values: { adapter: null } },
   },
   defaultPreset: 'default',
+  exampleData: { rte: 'GLUE/RTE' },
 }

@@ -41,4 +41,5 @@ export const parser: NamedRecipe = {
     default: { description: 'arcs, relations and parts of speech on one pass', values: {} },
   },
   defaultPreset: 'default',
+  exampleData: { parsing: 'TREEBANK' },
 }
