@@ -9,7 +9,8 @@ const root = fileURLToPath(new URL('..', import.meta.url))
 const sources = existsSync(join(root, 'CMakeLists.txt'))
 const checkout = existsSync(join(root, '.git'))
 const hasTools = existsSync(join(root, 'node_modules', 'tsx')) && existsSync(join(root, 'node_modules', 'cmake-js'))
-if (sources && hasTools && process.env.STRATABERT_SKIP_SETUP !== '1') {
+// npx in a checkout calls it before the command: who wants an answer does not want a build.
+if (sources && hasTools && process.env.STRATABERT_SKIP_SETUP !== '1' && process.env.npm_command !== 'exec') {
   if (checkout) setUp()
   else console.error('no git checkout: libtorch is not fetched and nothing is compiled; npm run setup does both')
 }

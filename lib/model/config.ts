@@ -57,7 +57,7 @@ interface HeadBase {
   weight: number
 }
 
-/** Hands next-sentence information to the masked LM (our design; the paper's own way is not public). */
+/** Hands next-sentence information to the masked LM (our design; the paper's abstract, all that we know of it, does not say how). */
 export interface TransferConfig {
   /** Name of the next-sentence head whose pooled vector is handed over. */
   from: string

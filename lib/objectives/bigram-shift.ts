@@ -1,7 +1,7 @@
 /**
  * Bigram shift: is one pair of neighbouring words of a sentence swapped? The task is named in Aksoy, Ahmetoglu, Gungor 2020
- * (arXiv 2011.04451); its construction is not public. Ours follows SentEval's BShift probe (Conneau & Kiela 2018) and works on
- * every sentence of an input, whole words with all their pieces.
+ * (arXiv 2011.04451), whose abstract, all that we know of the paper, does not say how it is built. Ours follows SentEval's BShift probe
+ * (Conneau & Kiela 2018) and works on every sentence of an input, whole words with all their pieces.
  */
 import { IntList } from '../data/int-list.js'
 import type { HeadLabels } from '../data/packed-batch.js'

@@ -6,8 +6,8 @@ import { defineRecipe } from './schema.js'
  * BERMo (Kodge & Roy 2021, arXiv 2110.15802): the task's head reads a learned mix of all layers in place of the last one, by
  * ELMo's R = γ Σ softmax(w)_j h_j, one number a layer.
  *
- * The paper's abstract is public; what "scaled" means, which layers and tokens take part and how the numbers start is not.
- * Therefore our choice, each a key:
+ * Of the paper we know the abstract alone; it does not say what "scaled" means, which layers and tokens take part and how the numbers
+ * start. Therefore our choice, each a key:
  *
  * | choice | key | default |
  * |---|---|---|

@@ -10,9 +10,9 @@ const { values: final } = cramming.presets['bert-o4']
  * learn agreements between the chunks of a sentence; their embeddings, beside the ordinary ones, guide the pre-training of the rest; both
  * stages share the budget of Crammed BERT.
  *
- * That much the abstract says. There is no code, and names of the agreements, chunks, parser, submodels, their objective, the merge, the
- * split of the time and all numbers are not public: all of `agreements` is our choice, see docs/dacbert.md. Everything else is the recipe
- * `cramming`, which `--set agreements=null` leaves.
+ * That much the abstract says, which is all that we know of the paper. Names of the agreements, chunks, parser, submodels, their objective,
+ * the merge, the split of the time and all numbers are not in it, and we found no code: all of `agreements` is our choice, see
+ * docs/dacbert.md. Everything else is the recipe `cramming`, which `--set agreements=null` leaves.
  */
 export const dacbert: NamedRecipe = {
   name: 'dacbert',

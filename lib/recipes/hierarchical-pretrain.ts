@@ -6,8 +6,8 @@ import { defineRecipe } from './schema.js'
  * Hierarchical multi-task pre-training (Aksoy, Ahmetoglu, Gungor 2020, arXiv 2011.04451): masked LM, next sentence and bigram
  * shift are attached at different layers of one encoder, and next-sentence information is handed to the masked LM.
  *
- * The paper's abstract is public; which task sits at which layer, how the information is handed over and how bigram shift is
- * built are not. All of that is therefore our choice, and every item is a key:
+ * Of the paper we know the abstract alone; it does not say which task sits at which layer, how the information is handed over and how
+ * bigram shift is built. All of that is therefore our choice, and every item is a key:
  *
  * | choice | key | default |
  * |---|---|---|
@@ -27,7 +27,8 @@ import { defineRecipe } from './schema.js'
  */
 export const hierarchicalPretrain: NamedRecipe = {
   name: 'hierarchical-pretrain',
-  description: 'each pre-training task at its own layer, next sentence handed to masked LM, bigram shift lowest',
+  description:
+    'each pre-training task at its own layer, next sentence handed to masked LM; bigram shift lowest (layers: ours)',
   source: 'Aksoy, Ahmetoglu, Gungor 2020, arXiv 2011.04451',
   base: defineRecipe({
     ...bertPretrain.base,
