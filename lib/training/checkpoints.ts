@@ -232,7 +232,10 @@ export interface ResolvedCheckpoint {
 export async function resolveCheckpoint(path: string): Promise<ResolvedCheckpoint> {
   const given = resolve(path)
   const unopened = (error: unknown): never => {
-    throw fileError(error, given, 'open the checkpoint')
+    const failure = fileError(error, given, 'open the checkpoint')
+    if (failure.code !== 'NOT_FOUND') throw failure
+    const message = `${failure.message}; a local folder was expected, names of a hub are not looked up`
+    throw new StrataError(failure.code, message, { cause: error, details: failure.details })
   }
   // A link may be moved to another folder while the files of this one are read.
   const folder = await realpath(given).catch(unopened)
