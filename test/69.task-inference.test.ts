@@ -21,6 +21,7 @@ import {
 import { decodeSpans } from '../lib/tasks/span-decoding.js'
 import { Tokenizer } from '../lib/text/index.js'
 import { writeFormula } from './golden/golden.js'
+import { runHere } from './helpers/cli-here.js'
 import { runCli } from './helpers/cli-process.js'
 import { inShortestTurns } from './helpers/event-loop-turns.js'
 
@@ -560,6 +561,18 @@ describe('heads at work', function () {
       const bad = await run(['answer', '--input', 'bad.jsonl'])
       assert.deepEqual([bad.code, bad.stdout], [2, ''])
       assert.match(bad.stderr, /^error\[BAD_DATA\]: bad\.jsonl:1: expected a JSON object/)
+    })
+
+    it('answer takes a longest answer, and how much better "no answer" must be', async () => {
+      const context = 'the man in a hard hat'
+      const ask = ['answer', all, '--device', 'cpu', '--question', 'where', '--context', context]
+      const textOf = async (...flags: string[]) => (await runHere(...ask, ...flags)).stdout.split('\t')[0]
+      const { text } = await encoder.answer('where', context)
+      assert.match(await textOf('--max-answer-tokens', '1'), /^(the|man|in|a|hard|hat)$/)
+      assert.equal(await textOf('--no-answer-threshold', '-1000'), '(no answer)')
+      assert.equal(await textOf('--no-answer-threshold', '1000'), text)
+      const word = await runHere(...ask, '--no-answer-threshold', 'high')
+      assert.deepEqual([word.code, /came "high", expected a number/.test(word.stderr)], [2, true])
     })
 
     it('tag prints words with their tags', async () => {

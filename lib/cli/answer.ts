@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises'
 import type { Command } from 'commander'
 import { fileError, StrataError } from '../errors.js'
 import type { Answer } from '../inference/index.js'
-import { example, gather, wholeNumber } from './arguments.js'
+import { anyNumber, example, gather, wholeNumber } from './arguments.js'
 import { answered } from './asked.js'
 import { inputLines } from './input-lines.js'
 import { printJson, printLines } from './output.js'
@@ -14,7 +14,10 @@ interface AnswerFlags extends HeadFlags {
   contextFile?: string
   input?: string
   topK: number
-  noAnswer?: boolean
+  /** What commander makes of --no-answer: false; of --no-answer-threshold: the number; without them true. */
+  answer: boolean
+  answerThreshold: number | true
+  maxAnswerTokens?: number
   stride?: number
 }
 
@@ -37,6 +40,12 @@ export function registerAnswer(program: Command): void {
     .option('--input <file>', 'one JSON object a line: { "question", "context" }; - reads stdin')
     .option('--top-k <n>', 'candidates listed', wholeNumber(1), 1)
     .option('--no-answer', 'allow "there is no answer" (default: as the task was trained)')
+    .option(
+      '--no-answer-threshold <x>',
+      "allow it, and give it when it scores better than the best answer by more than this (default: the task's own, else 0)",
+      anyNumber,
+    )
+    .option('--max-answer-tokens <n>', "longest answer in tokens (default: the task's own, else 30)", wholeNumber(1))
     .option('--stride <n>', "context tokens between windows (default: the task's own)", wholeNumber(1))
   example(
     headOptions(command, gather).action(answer),
@@ -47,13 +56,14 @@ export function registerAnswer(program: Command): void {
 async function answer(checkpoint: string, flags: AnswerFlags): Promise<void> {
   const questions = await questionsOf(flags)
   await using encoder = await loadEncoder(checkpoint, flags)
-  const { task, topK, maxTokens, stride } = flags
-  // Commander makes of --no-answer the value false of "answer".
-  const noAnswer = (flags as unknown as { answer: boolean }).answer === false ? true : undefined
+  const { task, topK, maxTokens, maxAnswerTokens, stride } = flags
+  const noAnswerThreshold = flags.answerThreshold === true ? undefined : flags.answerThreshold
+  const noAnswer = flags.answer === false || noAnswerThreshold !== undefined ? true : undefined
+  const options = { task, topK, maxTokens, maxAnswerTokens, stride, noAnswer, noAnswerThreshold }
   const results: unknown[] = []
   const found = answered(
     questions,
-    (asked) => encoder.answer(asked, { task, topK, maxTokens, stride, noAnswer }),
+    (asked) => encoder.answer(asked, options),
     (message, { place }) => message.replace(/^asked\[\d+\]\./, `${place}: the `),
   )
   for await (const [{ id, question }, answer] of found) {

@@ -52,6 +52,15 @@ export function wholeNumber(least: number): (text: string) => number {
   }
 }
 
+/** A number of any sign. */
+export function anyNumber(text: string): number {
+  const value = Number(text)
+  if (text.trim() === '' || !Number.isFinite(value)) {
+    throw new InvalidArgumentError(`came "${text}", expected a number`)
+  }
+  return value
+}
+
 /** `--data NAME=PATH…` as the recipe's `data` slots; a slot named several times takes a list. */
 export function dataSlots(options: readonly string[] | undefined): Values {
   const slots: Record<string, string | string[]> = {}
