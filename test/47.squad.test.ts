@@ -455,6 +455,48 @@ describe('SQuAD data', () => {
     assert.match((await opening({ metrics: ['accuracy'] })).message, /metric accuracy does not fit spans/)
   })
 
+  it('held-out questions are scored by their texts, as the official script does; of a training set the same are bad', async () => {
+    const context = 'The cat sat. The dog ran home.'
+    const qas: RawQuestion[] = [
+      ask('right', 'cat', 4),
+      ask('moved', 'dog', 3),
+      { id: 'placeless', question: 'Who?', answers: [{ text: 'dog' }] },
+      ask('blank', 'cat', 4, ' '),
+      { ...ask('impossible', 'dog', 17), is_impossible: true },
+      ask('right', 'cat', 4),
+      { id: 'open', question: 'Who?', answers: [] },
+    ]
+    const path = file(squad([{ context, qas }]))
+    const options = { definition: SQUAD_11, tokenizer, seed: 1, maxBadShare: 0.9 }
+    const { evaluation, warnings } = await openSpanTask({ ...options, data: { dev: path } })
+    const { questions, examples } = evaluation.dev as SpanSet
+    assert.deepEqual(
+      questions.map(({ id }) => id),
+      ['right', 'moved', 'placeless', 'blank', 'impossible'],
+    )
+    assert.deepEqual([examples, questions[1].answers[0].text], [5, 'dog'])
+    const told = warnings.join('\n')
+    assert.match(told, /dev: 2 of 7 questions .*left out:\n {2}question right: the id came before\n {2}question open/)
+    assert.match(
+      told,
+      /dev: 4 of 5 questions have flaws and are scored.*question moved: answer "dog" does not stand at 3/s,
+    )
+    assert.match(
+      told,
+      /question placeless: answer "dog" without "answer_start"\n.*question blank.*question impossible/s,
+    )
+    const trained = await openSpanTask({ ...options, data: { train: path } })
+    assert.equal(trained.train!.examples, 1)
+    // Of one file the held-out part is scored, the other trained on.
+    const other = { context: 'A bird.', qas: [ask('bird', 'bird', 1), ask('A', 'A', 0)] }
+    const single = file(
+      squad([{ context, qas: [ask('moved', 'dog', 3), ask('right', 'cat', 4)] }, other]),
+      'single.json',
+    )
+    const { train, evaluation: held } = await openSpanTask({ ...options, data: single, devShare: 1 })
+    assert.deepEqual([train!.examples, held.dev.examples], [1, 2])
+  })
+
   it('a set without answers has windows all the same', async () => {
     const data = { test: file(squad([{ context: 'The cat sat.', qas: [{ id: 'a', question: 'Who?' }] }])) }
     const task = await openSpanTask({ definition: SQUAD_11, data, tokenizer, seed: 1, name: 'qa' })

@@ -384,9 +384,9 @@ describe('Tagging tasks', () => {
       return { labelled, judged: sentences.map(({ judged }) => judged.length), notes: notes.join('\n') }
     }
     const hidden = await open(file('hidden.conllu', CONLLU.replaceAll(/\t[A-Z]+\t/g, '\t_\t')))
-    assert.deepEqual([hidden.labelled, hidden.judged], [false, [4, 2]])
+    assert.deepEqual([hidden.labelled, hidden.judged], [false, [5, 2]])
     const shown = await open(train)
-    assert.deepEqual([shown.labelled, shown.judged], [true, [3, 2]])
+    assert.deepEqual([shown.labelled, shown.judged], [true, [4, 2]])
     const some = [{ tokens: ['the'] }, { tokens: ['go'], tags: ['VERB'] }].map((entry) => JSON.stringify(entry))
     const mixed = await open(file('mixed.jsonl', some.join('\n')))
     assert.deepEqual([mixed.labelled, mixed.judged], [true, [1]])
@@ -398,6 +398,36 @@ describe('Tagging tasks', () => {
     const data = { train: file('many.jsonl', lines.join('').repeat(65_000)) }
     const task = await openTaggingTask({ definition, data, tokenizer, seed: 1, fraction: 0.001 })
     assert.equal(task.train!.examples, 130)
+  })
+
+  it('held-out sentences are judged whole, in the windows that serving reads', async () => {
+    const words = Array.from({ length: 300 }, (_, i) => (i === 150 ? '\u200b' : ['the', 'cat', 'international'][i % 3]))
+    const sentences = [words, ['the', 'cat'], ['in']]
+    const tagged = sentences.map((tokens) => ({ tokens, tags: tokens.map((_, i) => 'ab'[i % 2]) }))
+    const path = file('whole.jsonl', tagged.map((row) => `${JSON.stringify(row)}\n`).join(''))
+    const options = { definition: { ...definition, labels: ['a', 'b'] }, tokenizer, seed: 1, sequenceTokens: 16 }
+    const task = await openTaggingTask({ ...options, data: { dev: path }, sequences: 3 })
+    assert.deepEqual([task.evaluation.dev.examples, task.evaluation.dev.truncated], [3, 0])
+    const says = (batch: PackedBatch) => Array.from(batch.labels.pos.labels, (label) => (label === 0 ? [1, 0] : [0, 1]))
+    const predictions: TaskPrediction[] = []
+    let longest = 0
+    const model = answering({ name: 'pos', kind: 'tagger', classes: 2 }, 2, (batch) => {
+      batch.sequenceOffsets.forEach((offset, i, all) => {
+        longest = Math.max(longest, offset - (all[i - 1] ?? 0))
+      })
+      return says(batch).flat()
+    })
+    const scores = await scoreTask(model, task, 'dev', { predictions: (one) => predictions.push(one) })
+    assert.deepEqual([scores.count, scores.metrics.accuracy, longest <= 16], [303, 1, true])
+    assert.deepEqual(
+      predictions.map(({ predicted }) => predicted),
+      tagged.map(({ tags }) => tags),
+    )
+    assert.match(task.notes.join('\n'), /1 of 303 words become no piece of the vocabulary and are read as \[UNK\]/)
+    assert.deepEqual(task.warnings, [])
+    const trained = await openTaggingTask({ ...options, data: { train: path } })
+    assert.equal((trained.train as TaggingSet).sequenceNumbers(0, 0).length, 3)
+    assert.match(trained.warnings.join('\n'), /2\d\d of 303 words lie beyond 16 tokens and are left out/)
   })
 
   it('words beyond the length have no label', async () => {

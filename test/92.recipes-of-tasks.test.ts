@@ -162,6 +162,17 @@ describe('recipes of labelled tasks', function () {
     assert.equal(report.tasks[0].count, 160)
   })
 
+  it('evaluate tells the rows that it cannot use', async () => {
+    const path = join(folder, 'blank.csv')
+    const rows = readFileSync(files.mood, 'utf8').trimEnd()
+    writeFileSync(path, `${rows}\n ,happy\n`)
+    const told = await runHere('evaluate', output('mood'), '--data', `mood=${path}`, '--device', 'cpu', '--json')
+    const { tasks, warnings } = JSON.parse(told.stdout)
+    assert.equal(tasks[0].count, 160)
+    assert.match(warnings[0], /^task mood, dev: 1 of 161 rows cannot be used.*\n.*blank\.csv:162: the text is blank/)
+    assert.match(told.stderr, /blank\.csv:162: the text is blank/)
+  })
+
   it('evaluate scores a test split that has labels, too', async () => {
     const unlabelled = join(folder, 'no-moods.csv')
     writeFileSync(unlabelled, 'text\nthe music of the river\n')

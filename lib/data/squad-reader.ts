@@ -9,7 +9,7 @@ import { BadRow, hasSquadRows, readSquadRows } from './squad-rows.js'
 
 export interface SquadAnswer {
   text: string
-  /** Where it begins in the context, in UTF-16 units. (The file counts code points, as Python does.) */
+  /** Where it begins in the context, in UTF-16 units (the file counts code points, as Python does); -1: unknown, see {@link SquadQuestion.flaw}. */
   start: number
 }
 
@@ -22,6 +22,8 @@ export interface SquadQuestion {
   answers: SquadAnswer[]
   /** Number of the question in its file, from 1. */
   number: number
+  /** Why it is not fit for training; only where `scoring` looks past it. */
+  flaw?: string
 }
 
 export interface SquadSet {
@@ -46,6 +48,11 @@ export interface SquadReadOptions {
   noAnswer?: boolean
   /** A set for predictions: where no question of the file has an answer, none is asked for. Default false. */
   unlabelled?: boolean
+  /**
+   * The set is scored, which the official scripts do by the texts alone: a question with a blank text, with answers although
+   * `is_impossible`, or with answers that are blank or do not stand at their `answer_start` is no bad one and says so as its `flaw`. Default false.
+   */
+  scoring?: boolean
   /** Largest share of bad questions before BAD_DATA; default 0.05. */
   maxBadShare?: number
 }
@@ -145,30 +152,39 @@ class Reader {
     { id, question, answers, is_impossible: impossible }: Record<string, unknown>,
     context: string,
     units: Uint32Array | undefined,
-  ): Pick<SquadQuestion, 'id' | 'question' | 'answers'> | string {
+  ): Pick<SquadQuestion, 'id' | 'question' | 'answers' | 'flaw'> | string {
+    let flaw: string | undefined
+    const spoils = (what: string): boolean => {
+      flaw ??= what
+      return !this.#options.scoring
+    }
+    const read = (answers: SquadAnswer[]) => ({
+      id: id as string,
+      question: question as string,
+      answers,
+      ...(flaw && { flaw }),
+    })
     if (typeof id !== 'string' || id === '') return 'no text "id"'
     if (this.#ids.has(id)) return 'the id came before'
-    if (typeof question !== 'string' || question.trim() === '') return 'no text "question"'
-    if (this.#options.unlabelled) return { id, question, answers: [] }
+    if (typeof question !== 'string') return 'no text "question"'
+    if (question.trim() === '' && spoils('no text "question"')) return flaw!
+    if (this.#options.unlabelled) return read([])
     const list = answers ?? (impossible === true ? [] : undefined)
     if (!Array.isArray(list)) return 'no list "answers"'
     if (list.length === 0) {
-      return this.#options.noAnswer ? { id, question, answers: [] } : 'no answer, which only SQuAD 2.0 allows'
+      return this.#options.noAnswer ? read([]) : 'no answer, which only SQuAD 2.0 allows'
     }
-    if (impossible === true) return '"is_impossible" is true, yet there are answers'
+    if (impossible === true && spoils('"is_impossible" is true, yet there are answers')) return flaw!
     const found: SquadAnswer[] = []
     for (const answer of list as unknown[]) {
       const { text, answer_start: start } = isRecord(answer) ? answer : {}
-      if (typeof text !== 'string' || text.trim() === '') return 'an answer without text'
-      if (!Number.isInteger(start)) return `answer ${quote(text)} without "answer_start"`
-      const place = placeOf(context, units, text, start as number)
-      if (place === undefined) {
-        const there = context.slice(start as number, (start as number) + text.length)
-        return `answer ${quote(text)} does not stand at ${start}, where the context has ${quote(there)}`
-      }
-      found.push({ text, start: place })
+      if (typeof text !== 'string') return 'an answer without text'
+      if (text.trim() === '' && spoils('an answer without text')) return flaw!
+      const place = placeOf(context, units, text, start)
+      if (typeof place === 'string' && spoils(place)) return place
+      found.push({ text, start: typeof place === 'string' ? -1 : place })
     }
-    return { id, question, answers: found }
+    return read(found)
   }
 
   #reject(name: string, problem: string): void {
@@ -185,11 +201,14 @@ function codePointStarts(text: string): Uint32Array | undefined {
   return Uint32Array.from(starts)
 }
 
-function placeOf(context: string, units: Uint32Array | undefined, text: string, start: number): number | undefined {
-  if (start < 0) return undefined
+/** The answer's place in UTF-16 units, or what is wrong with the one that the file gives. */
+function placeOf(context: string, units: Uint32Array | undefined, text: string, start: unknown): number | string {
+  if (typeof start !== 'number' || !Number.isInteger(start)) return `answer ${quote(text)} without "answer_start"`
   const place = units ? units[start] : start
-  if (place !== undefined && context.startsWith(text, place)) return place
-  return context.startsWith(text, start) ? start : undefined
+  if (start >= 0 && place !== undefined && context.startsWith(text, place)) return place
+  if (start >= 0 && context.startsWith(text, start)) return start
+  const there = context.slice(start, start + text.length)
+  return `answer ${quote(text)} does not stand at ${start}, where the context has ${quote(there)}`
 }
 
 async function readArticles(file: string): Promise<{ articles: unknown[]; version: string | undefined }> {

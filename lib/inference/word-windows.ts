@@ -1,4 +1,5 @@
 /** Words of a text laid into sequences. */
+import { wordWindow } from '../tasks/word-window.js'
 import type { EncodedText, Tokenizer } from '../text/index.js'
 import type { Turns } from './pause.js'
 
@@ -10,7 +11,7 @@ export interface Window<Word> extends EncodedText {
   places: number[]
 }
 
-/** As many whole words a sequence as fit. A word longer than a sequence is cut: its first piece decides. */
+/** As many whole words a sequence as fit, see {@link wordWindow}. */
 export async function windowsOfWords<Word extends { pieces: Int32Array }>(
   words: readonly Word[],
   text: number,
@@ -18,29 +19,10 @@ export async function windowsOfWords<Word extends { pieces: Int32Array }>(
   tokenizer: Tokenizer,
   turns: Turns,
 ): Promise<Window<Word>[]> {
-  const { clsId, sepId } = tokenizer.specialTokens
-  const room = maxTokens - 2
   const windows: Window<Word>[] = []
   for (let first = 0; first < words.length; ) {
     await turns.next()
-    const places: number[] = []
-    let length = 1
-    let next = first
-    for (; next < words.length; next++) {
-      const pieces = Math.min(room, words[next].pieces.length)
-      if (length - 1 + pieces > room) break
-      places.push(length)
-      length += pieces
-    }
-    const tokenIds = new Int32Array(length + 1)
-    tokenIds[0] = clsId
-    tokenIds[length] = sepId
-    // Value by value: most words are one or two pieces, for which a view costs more than they do.
-    let at = 1
-    for (let word = first; word < next; word++) {
-      const { pieces } = words[word]
-      for (let piece = 0; piece < pieces.length && piece < room; piece++) tokenIds[at++] = pieces[piece]
-    }
+    const { tokenIds, places, next } = wordWindow(words, first, maxTokens, tokenizer.specialTokens)
     const segmentIds = new Int32Array(tokenIds.length)
     windows.push({ tokenIds, segmentIds, truncated: false, text, words: words.slice(first, next), places })
     first = next

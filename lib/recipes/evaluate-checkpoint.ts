@@ -57,6 +57,7 @@ export interface EvaluationReport {
   rows: HeldOutRow[]
   /** The labelled tasks, one entry a split that has labels, a test split too. */
   tasks: TaskScores[]
+  /** About the checkpoint, and rows, questions or words of the tasks' data that are left out or flawed. */
   warnings: string[]
 }
 
@@ -79,13 +80,14 @@ export async function evaluateCheckpoint(
   const tokenizer = await Tokenizer.load(folder)
   const runText =
     recipe && heads.length > 0 ? await openTextEvaluation(recipe, found, tokenizer, heads, options) : undefined
-  const runTasks = await openTaskEvaluation(recipe, found, tokenizer, wantedTasks, options)
+  const tasks = await openTaskEvaluation(recipe, found, tokenizer, wantedTasks, options)
+  warnings.push(...tasks.warnings)
 
   const choice = runtimeChoice({ device: options.device ?? 'auto', precision: options.precision ?? 'auto' })
   const { model } = await loadModel(folder, choice)
   try {
     const evaluated = await runText?.(model)
-    const scores = await runTasks(model)
+    const scores = await tasks.score(model)
     return { checkpoint: folder, text: evaluated?.text, rows: evaluated?.rows ?? [], tasks: scores, warnings }
   } finally {
     await model.dispose()

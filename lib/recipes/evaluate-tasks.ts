@@ -18,20 +18,29 @@ import type { ResolvedRecipe } from './resolve-recipe.js'
 import type { TaskSlot } from './schema.js'
 import { checkOfficialForms, hasOfficialForm, writeOfficialForm } from './submissions.js'
 
-/** Opens the held-out data of a checkpoint's tasks; the answer scores all that have labels, a test split's too. */
+/** The held-out data of a checkpoint's tasks. */
+export interface TaskEvaluation {
+  /** What of them is left out or flawed. */
+  warnings: string[]
+  /** Scores all that have labels, a test split's too. */
+  score: (model: Model) => Promise<TaskScores[]>
+}
+
+/** Opens the held-out data of a checkpoint's tasks. */
 export async function openTaskEvaluation(
   recipe: ResolvedRecipe | undefined,
   found: ModelFolder,
   tokenizer: Tokenizer,
   wanted: readonly string[],
   options: EvaluateCheckpointOptions,
-): Promise<(model: Model) => Promise<TaskScores[]>> {
+): Promise<TaskEvaluation> {
   const opened: OpenedTask[] = []
   for (const saved of found.tasks) {
     if (wanted.includes(saved.name)) opened.push(await openSaved(recipe, found, saved, tokenizer, options))
   }
   if (options.submissions !== undefined) checkOfficialForms(opened)
-  return async (model) => {
+  const warnings = opened.flatMap((task) => task.warnings.map((warning) => `task ${task.name}, ${warning}`))
+  const score = async (model: Model) => {
     const scores: TaskScores[] = []
     for (const task of opened) {
       const predicting = options.onTaskPrediction !== undefined || options.submissions !== undefined
@@ -43,6 +52,7 @@ export async function openTaskEvaluation(
     }
     return scores
   }
+  return { warnings, score }
 }
 
 /** Scores one split, tells its predictions and writes them in their official form, where one is asked for and there is one. */

@@ -10,6 +10,7 @@ import { ExampleSet } from './example-set.js'
 import { type ExampleStore, shared } from './example-store.js'
 import { LabelReader } from './label-reader.js'
 import { isPredictionSplit, resolveTaskFiles } from './task-files.js'
+import { TaskNotes } from './task-notes.js'
 import { describeTally, endingsOf, readTaskRows, type TaskRow } from './task-rows.js'
 import { checkLabels, checkTextDefinition, type TextTaskDefinition } from './text-definition.js'
 import type { OpenedTask, OpenTaskOptions } from './types.js'
@@ -44,7 +45,7 @@ class Opening {
   readonly #definition: TextTaskDefinition
   readonly #name: string
   readonly #labels: LabelReader
-  readonly #notes: string[] = []
+  readonly #notes = new TaskNotes()
 
   constructor(options: Options) {
     this.#options = options
@@ -67,7 +68,7 @@ class Opening {
       definition,
       evaluation: {},
       prediction: {},
-      notes: this.#notes,
+      ...this.#notes,
     }
     if (definition.labels) task.labels = definition.labels
     const training = splits.get('train')
@@ -136,7 +137,7 @@ class Opening {
       const parts = splitBySeed(count, devShare, seed, `task ${this.#name} (${this.#options.data}): examples`)
       train = parts.train
       dev = parts.dev
-      this.#notes.push(
+      this.#notes.tell(
         `dev: ${dev.length} of ${count} examples of the one file, drawn by seed ${seed}; classes are not balanced between the parts`,
       )
     }
@@ -144,7 +145,7 @@ class Opening {
     const classes = this.#definition.kind === 'classification' ? train.map((row) => targets[row]) : undefined
     const all = train
     train = drawShare(all.length, fraction, drawSeed, classes).map((example) => all[example])
-    this.#notes.push(
+    this.#notes.tell(
       `train: ${train.length} of ${all.length} examples (fraction ${fraction}, drawn by seed ${drawSeed})`,
     )
     return { train, dev }
@@ -161,7 +162,7 @@ class Opening {
     const labelled = allRows(store).filter((row) => !Number.isNaN(store.targets[row]))
     if (labelled.length === 0) return this.#set(split, store, allRows(store), false, false)
     const without = store.targets.length - labelled.length
-    if (without > 0) this.#notes.push(`${split}: ${without} rows without a label are left out`)
+    if (without > 0) this.#notes.warn(`${split}: ${without} rows without a label are left out`)
     return this.#set(split, store, labelled, false, true)
   }
 
@@ -269,8 +270,8 @@ class Opening {
     counts.forEach(({ rows, bad, problems, unlabelled }, index) => {
       const file = files[index]
       const told = describeTally(split, Object.assign(new RowTally(file), { rows, bad, problems }))
-      if (told) this.#notes.push(told)
-      if (unlabelled > 0) this.#notes.push(`${split}: ${unlabelled} rows of ${file} without a label are left out`)
+      if (told) this.#notes.warn(told)
+      if (unlabelled > 0) this.#notes.warn(`${split}: ${unlabelled} rows of ${file} without a label are left out`)
     })
   }
 
@@ -283,7 +284,7 @@ class Opening {
     const options = { split, store, rows: numbers, kind, head, adapter, sequences, shuffle, task, seed, labelled }
     const set = new ExampleSet(options)
     if (set.truncated > 0) {
-      this.#notes.push(
+      this.#notes.tell(
         `${split}: ${set.truncated} of ${set.examples} examples are longer than ${sequenceTokens} tokens and were cut`,
       )
     }

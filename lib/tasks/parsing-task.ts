@@ -5,6 +5,7 @@ import type { ConlluSentence } from '../text/index.js'
 import { pick, splitBySeed, trainingShare } from './data-share.js'
 import { type ParsingSet, parsingSet } from './parsing-set.js'
 import { isPredictionSplit, resolveTaskFiles } from './task-files.js'
+import { TaskNotes } from './task-notes.js'
 import { checkLabels } from './text-definition.js'
 import type { MetricName, OpenedTask, OpenTaskOptions, TaskDefinition } from './types.js'
 
@@ -50,7 +51,7 @@ export async function openParsingTask(options: Options): Promise<OpenedTask> {
 class Opening {
   readonly #options: Options
   readonly #name: string
-  readonly #notes: string[] = []
+  readonly #notes = new TaskNotes()
   #relations: readonly string[] | undefined
   /** Undefined: not settled yet. */
   #upos: readonly string[] | false | undefined
@@ -88,14 +89,14 @@ class Opening {
       const whole = all.filter(hasTree)
       const labelled = !isPredictionSplit(split) || whole.length === all.length
       if (labelled && whole.length < all.length) {
-        this.#notes.push(`${split}: ${all.length - whole.length} sentences without one whole tree are left out`)
+        this.#notes.warn(`${split}: ${all.length - whole.length} sentences without one whole tree are left out`)
       }
       if (isTrain) this.#settleNames(whole)
       this.#checkNames()
       if (isTrain && single) {
         const what = `task ${this.#name} (${this.#options.data}): sentences`
         const parts = splitBySeed(whole.length, devShare, seed, what)
-        this.#notes.push(`dev: ${parts.dev.length} of ${whole.length} sentences of the one file, drawn by seed ${seed}`)
+        this.#notes.tell(`dev: ${parts.dev.length} of ${whole.length} sentences of the one file, drawn by seed ${seed}`)
         if (isWanted('train')) opened.train = await this.#train(pick(whole, parts.train))
         if (isWanted('dev')) opened.evaluation.dev = await this.#open('dev', pick(whole, parts.dev), {})
       } else if (isTrain) {
@@ -113,7 +114,7 @@ class Opening {
       labels: this.#relations,
       metrics,
       definition: { ...definition, metrics, labels: this.#relations, upos: this.#upos } as ParsingTaskDefinition,
-      notes: this.#notes,
+      ...this.#notes,
     }
   }
 
@@ -123,7 +124,7 @@ class Opening {
     const sentences: ConlluSentence[] = []
     for await (const block of readConlluSentences(file, { tally, maxBadShare, signal })) sentences.push(...block)
     if (tally.bad > 0) {
-      this.#notes.push(
+      this.#notes.warn(
         `${split}: ${tally.bad} of ${tally.rows} sentences cannot be used and are left out:\n  ${tally.shown()}`,
       )
     }
@@ -140,7 +141,7 @@ class Opening {
     if (this.#upos !== undefined) return
     const upos = names('upos')
     this.#upos = upos.length > 1 && upos
-    if (this.#upos === false) this.#notes.push('the training sentences have no parts of speech; none are learned')
+    if (this.#upos === false) this.#notes.tell('the training sentences have no parts of speech; none are learned')
   }
 
   #checkNames(): void {
@@ -155,7 +156,7 @@ class Opening {
   }
 
   #train(all: ConlluSentence[]): Promise<ParsingSet> {
-    return this.#open('train', trainingShare(all, this.#options, 'sentences', this.#notes), { training: true })
+    return this.#open('train', trainingShare(all, this.#options, 'sentences', this.#notes.notes), { training: true })
   }
 
   async #open(
@@ -185,14 +186,14 @@ class Opening {
       shuffle: how.training === true,
       labelled: how.unlabelled !== true,
     })
-    this.#notes.push(`${split}: ${sentences.length} sentences with ${counts.words} words`)
+    this.#notes.tell(`${split}: ${sentences.length} sentences with ${counts.words} words`)
     if (counts.beyond > 0) {
-      this.#notes.push(
+      this.#notes.warn(
         `${split}: ${counts.beyond} of ${counts.words} words lie beyond ${sequenceTokens} tokens and are not parsed`,
       )
     }
     if (counts.unknown > 0) {
-      this.#notes.push(
+      this.#notes.tell(
         `${split}: ${counts.unknown} of ${counts.words} words have a relation that the training set lacks`,
       )
     }

@@ -7,6 +7,7 @@ import type { CandidateQuestion } from './question-candidates.js'
 import { rankingEndings, readRankingQuestions, splitQuestions } from './ranking-questions.js'
 import { SequencePacker, SequenceSet, type SequenceSetOptions } from './sequence-set.js'
 import { isPredictionSplit, resolveTaskFiles } from './task-files.js'
+import { TaskNotes } from './task-notes.js'
 import type { ExamplePlace, OpenedTask, OpenTaskOptions, TaskDefinition } from './types.js'
 
 export interface RankingTaskDefinition extends TaskDefinition {
@@ -86,7 +87,7 @@ export async function openRankingTask(options: Options): Promise<OpenedTask> {
 class Opening {
   readonly #options: Options
   readonly #name: string
-  readonly #notes: string[] = []
+  readonly #notes = new TaskNotes()
 
   constructor(options: Options) {
     this.#options = options
@@ -116,7 +117,7 @@ class Opening {
       definition,
       evaluation: {},
       prediction: {},
-      notes: this.#notes,
+      ...this.#notes,
     }
     for (const [split, files] of splits) {
       if (!isWanted(split) && !(single && isWanted('dev'))) continue
@@ -124,13 +125,15 @@ class Opening {
       const questions: Read[] = []
       const { maxBadShare, signal } = this.#options
       for (const file of files) {
-        const request = { definition, file, split, unlabelled, maxBadShare, signal, notes: this.#notes }
+        const notes: string[] = []
+        const request = { definition, file, split, unlabelled, maxBadShare, signal, notes }
         for (const question of await readRankingQuestions(request)) questions.push({ ...question, file })
+        this.#notes.warn(...notes)
       }
       if (single) {
         const what = `task ${this.#name} (${this.#options.data}): questions or contexts`
         const { train, dev } = splitQuestions(questions, devShare, seed, what)
-        this.#notes.push(`dev: ${dev.length} of ${questions.length} questions of the one file, drawn by seed ${seed}`)
+        this.#notes.tell(`dev: ${dev.length} of ${questions.length} questions of the one file, drawn by seed ${seed}`)
         if (isWanted('train')) task.train = await this.#train(train)
         if (isWanted('dev')) task.evaluation.dev = await this.#open('dev', dev)
       } else if (split === 'train') task.train = await this.#train(questions)
@@ -142,7 +145,7 @@ class Opening {
   }
 
   #train(all: Read[]): Promise<RankingSet> {
-    return this.#open('train', trainingShare(all, this.#options, 'questions', this.#notes), true)
+    return this.#open('train', trainingShare(all, this.#options, 'questions', this.#notes.notes), true)
   }
 
   async #open(split: string, questions: Read[], training = false): Promise<RankingSet> {
@@ -173,9 +176,9 @@ class Opening {
       if (cut > before) truncated++
       units[example + 1] = packer.length
     })
-    this.#notes.push(`${split}: ${questions.length} questions with ${packer.length} candidates`)
+    this.#notes.tell(`${split}: ${questions.length} questions with ${packer.length} candidates`)
     if (cut > 0) {
-      this.#notes.push(
+      this.#notes.tell(
         `${split}: ${cut} candidates are longer than ${sequenceTokens} tokens with their question and were cut`,
       )
     }

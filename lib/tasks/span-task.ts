@@ -8,6 +8,7 @@ import { SequencePacker, SequenceSet, type SequenceSetOptions } from './sequence
 import type { SpanWindow } from './span-decoding.js'
 import { tokensOfSpan, type WindowSizes, windowSizes, windowsOf } from './span-windows.js'
 import { isPredictionSplit, resolveTaskFiles } from './task-files.js'
+import { TaskNotes } from './task-notes.js'
 import type { ExamplePlace, OpenedTask, OpenTaskOptions, TaskDefinition } from './types.js'
 
 export interface SpanTaskDefinition extends TaskDefinition, WindowSizes {
@@ -77,8 +78,8 @@ type Options = OpenTaskOptions<SpanTaskDefinition>
  * Opens a span task. `sequenceTokens` of the options (else of the definition, else 384) is a window's length. A training window
  * without the whole answer points at [CLS]. One file is split by its contexts, so that no context stands on both sides.
  *
- * Training questions whose answer gives no token or fits into no window are bad questions: counted, shown, refused beyond
- * `maxBadShare` as BAD_DATA. Throws also what `readSquad` throws, and BAD_RECIPE on sizes that leave no room.
+ * Training questions whose answer stands elsewhere than the file says, gives no token or fits into no window are bad questions: counted,
+ * shown, refused beyond `maxBadShare` as BAD_DATA. Of held-out ones the text alone counts, as in the official scripts: they are scored. Throws also what `readSquad` throws, and BAD_RECIPE on sizes that leave no room.
  */
 export async function openSpanTask(options: Options): Promise<OpenedTask> {
   return new Opening(options).open()
@@ -88,7 +89,7 @@ class Opening {
   readonly #options: Options
   readonly #name: string
   readonly #sizes: Required<WindowSizes>
-  readonly #notes: string[] = []
+  readonly #notes = new TaskNotes()
 
   constructor(options: Options) {
     this.#options = options
@@ -118,12 +119,12 @@ class Opening {
       definition: { ...definition, ...this.#sizes } as SpanTaskDefinition,
       evaluation: {},
       prediction: {},
-      notes: this.#notes,
+      ...this.#notes,
     }
     for (const [split, files] of splits) {
       if (!isWanted(split) && !(single && isWanted('dev'))) continue
       const forPredictions = isPredictionSplit(split)
-      const { questions: data, labelled } = await this.#read(split, files, forPredictions)
+      const { questions: data, labelled } = await this.#read(split, files, forPredictions, split !== 'train' || single)
       if (single) {
         const contexts = [...new Set(data.map(({ context }) => context))]
         const parts = splitBySeed(
@@ -134,7 +135,7 @@ class Opening {
         )
         const held = new Set([...parts.dev].map((index) => contexts[index]))
         const dev = data.filter(({ context }) => held.has(context))
-        this.#notes.push(
+        this.#notes.tell(
           `dev: ${dev.length} of ${data.length} questions of the one file, all those of ${held.size} contexts drawn by seed ${seed}`,
         )
         if (isWanted('train')) task.train = await this.#train(data.filter(({ context }) => !held.has(context)))
@@ -150,14 +151,15 @@ class Opening {
     split: string,
     files: readonly string[],
     unlabelled: boolean,
+    scoring: boolean,
   ): Promise<{ questions: Read[]; labelled: boolean }> {
     const { maxBadShare, definition, signal } = this.#options
     const questions: Read[] = []
     let labelled = true
     for (const file of files) {
       if (signal?.aborted) throw new StrataError('ABORTED', `opening task ${this.#name} was stopped`)
-      const set = await readSquad(file, { maxBadShare, unlabelled, noAnswer: definition.noAnswer ?? false })
-      if (set.bad > 0) this.#notes.push(badNote(split, set))
+      const set = await readSquad(file, { maxBadShare, unlabelled, scoring, noAnswer: definition.noAnswer ?? false })
+      if (set.bad > 0) this.#notes.warn(badNote(split, set))
       for (const question of set.questions) {
         questions.push({ question, context: set.contexts[question.context].text, file })
       }
@@ -167,7 +169,7 @@ class Opening {
   }
 
   #train(all: Read[]): Promise<SpanSet> {
-    return this.#open('train', trainingShare(all, this.#options, 'questions', this.#notes), { training: true })
+    return this.#open('train', trainingShare(all, this.#options, 'questions', this.#notes.notes), { training: true })
   }
 
   async #open(split: string, data: Read[], how: { training?: boolean; unlabelled?: boolean }): Promise<SpanSet> {
@@ -180,6 +182,7 @@ class Opening {
     const places: ExamplePlace[] = []
     const spans: { start: number; end: number }[] = []
     const problems: string[] = []
+    const flaws: string[] = []
     let truncated = 0
     let withoutAnswer = 0
     for (const { question, context, file } of data) {
@@ -187,8 +190,17 @@ class Opening {
       const questionIds = asked.get(question.question)!.tokenIds
       const windows = windowsOf(contextIds.length, questionIds.length, this.#sizes)
       const [answer] = question.answers
-      const place = answer && tokensOfSpan(starts, ends, answer.start, answer.start + answer.text.length)
+      const isPlaced = answer !== undefined && answer.start >= 0
+      const place = isPlaced ? tokensOfSpan(starts, ends, answer.start, answer.start + answer.text.length) : undefined
       const labels = windows.map((window) => placeInWindow(window, place))
+      if (question.flaw !== undefined) {
+        const flaw = `${file}: question ${question.id}: ${question.flaw}`
+        if (how.training) {
+          problems.push(flaw)
+          continue
+        }
+        flaws.push(flaw)
+      }
       if (how.training && answer && labels.every(({ start }) => start === 0)) {
         const what = place
           ? `has ${place.last - place.first + 1} tokens and fits into no window of ${this.#sizes.sequenceTokens} (sequenceTokens, stride)`
@@ -215,12 +227,17 @@ class Opening {
       places.push({ file, line: question.number, id: question.id })
     }
     this.#checkProblems(split, problems, data.length, maxBadShare)
+    if (flaws.length > 0) {
+      this.#notes.warn(
+        `${split}: ${flaws.length} of ${data.length} questions have flaws and are scored by their texts, as the official script does:\n  ${shown(flaws)}`,
+      )
+    }
     const { sequenceTokens, stride, questionTokens } = this.#sizes
-    this.#notes.push(
+    this.#notes.tell(
       `${split}: ${questions.length} questions${this.#options.definition.noAnswer && !how.unlabelled ? ` (${withoutAnswer} without an answer)` : ''} in ${packer.length} windows of at most ${sequenceTokens} tokens, stride ${stride}`,
     )
     if (truncated > 0) {
-      this.#notes.push(`${split}: ${truncated} questions are longer than ${questionTokens} tokens and were cut`)
+      this.#notes.tell(`${split}: ${truncated} questions are longer than ${questionTokens} tokens and were cut`)
     }
     const labels = (members: Uint32Array, offsets: Int32Array): HeadLabels => ({
       labels: new Int32Array(members.length),
@@ -248,9 +265,7 @@ class Opening {
 
   #checkProblems(split: string, problems: readonly string[], count: number, maxBadShare: number): void {
     if (problems.length === 0) return
-    const shown = problems.slice(0, 5)
-    if (problems.length > shown.length) shown.push(`and ${problems.length - shown.length} more`)
-    const list = shown.join('\n  ')
+    const list = shown(problems)
     if (problems.length > maxBadShare * count) {
       throw new StrataError(
         'BAD_DATA',
@@ -258,8 +273,14 @@ class Opening {
         { details: { task: this.#name, split, bad: problems.length, rows: count } },
       )
     }
-    this.#notes.push(`${split}: ${problems.length} of ${count} questions cannot be used and are left out:\n  ${list}`)
+    this.#notes.warn(`${split}: ${problems.length} of ${count} questions cannot be used and are left out:\n  ${list}`)
   }
+}
+
+/** The first of them, and how many more there are. */
+function shown(problems: readonly string[]): string {
+  const more = problems.length > 5 ? [`and ${problems.length - 5} more`] : []
+  return [...problems.slice(0, 5), ...more].join('\n  ')
 }
 
 interface Read {

@@ -7,8 +7,10 @@ import type { HeadLabels } from '../data/packed-batch.js'
 import { StrataError } from '../errors.js'
 import { pick, splitBySeed, trainingShare } from './data-share.js'
 import { SequencePacker, SequenceSet, type SequenceSetOptions } from './sequence-set.js'
+import { firstSequence, type TaggedWord, windows } from './tagged-sequences.js'
 import { isConllu, readWordLists } from './tagged-words.js'
 import { isPredictionSplit, resolveTaskFiles } from './task-files.js'
+import { TaskNotes } from './task-notes.js'
 import { checkLabels } from './text-definition.js'
 import type { ExamplePlace, MetricName, OpenedTask, OpenTaskOptions, TaskDefinition } from './types.js'
 
@@ -43,11 +45,11 @@ export interface TaggedExample {
   words: readonly string[]
   /** Class of each word; undefined where it has none. */
   classes: readonly (number | undefined)[]
-  /** The words that have a label in the batch, in its order. */
+  /** The words that have a label in the batches, in their order. */
   judged: readonly number[]
 }
 
-/** A split: an example is a sentence and one sequence. */
+/** A split: an example is a sentence. Of training it is one sequence, held out as many windows as it takes. */
 export class TaggingSet extends SequenceSet {
   readonly sentences: readonly TaggedExample[]
 
@@ -74,8 +76,9 @@ export const TAGGING_ENDINGS = ['conllu', 'conll', 'jsonl', 'ndjson', 'parquet']
 const METRICS: readonly MetricName[] = ['accuracy', 'f1Macro', 'spanF1']
 
 /**
- * Opens a tagging task from CoNLL-U, or lists of words and tags in JSON lines or Parquet. Words that become no piece or lie beyond
- * `sequenceTokens` are counted in the notes; they are neither trained on nor judged. Without `labels` the tags of the training set are
+ * Opens a tagging task from CoNLL-U, or lists of words and tags in JSON lines or Parquet. Training words that become no piece or lie
+ * beyond `sequenceTokens` are counted in the notes and not trained on. Held-out sentences are read whole, as `Encoder.tag` reads them: longer
+ * ones in windows of whole words, a word that becomes no piece as [UNK]. Without `labels` the tags of the training set are
  * the classes, sorted.
  *
  * A `test…` split without any tag (`_` in CoNLL-U) serves for predictions; of one with tags the words without are not judged.
@@ -90,7 +93,7 @@ export async function openTaggingTask(options: Options): Promise<OpenedTask> {
 class Opening {
   readonly #options: Options
   readonly #name: string
-  readonly #notes: string[] = []
+  readonly #notes = new TaskNotes()
   #labels: readonly string[] | undefined
 
   constructor(options: Options) {
@@ -121,7 +124,7 @@ class Opening {
       definition,
       evaluation: {},
       prediction: {},
-      notes: this.#notes,
+      ...this.#notes,
     }
     // Training first: it may have to tell the classes.
     const order = [...splits].sort(([left], [right]) => Number(right === 'train') - Number(left === 'train'))
@@ -140,7 +143,7 @@ class Opening {
           seed,
           `task ${this.#name} (${this.#options.data}): sentences`,
         )
-        this.#notes.push(
+        this.#notes.tell(
           `dev: ${parts.dev.length} of ${sentences.length} sentences of the one file, drawn by seed ${seed}`,
         )
         if (isWanted('train')) task.train = await this.#train(pick(sentences, parts.train))
@@ -168,7 +171,7 @@ class Opening {
       for (const { line, words, tags } of block) sentences.push({ words, tags, file, line })
     }
     if (tally.bad > 0) {
-      this.#notes.push(
+      this.#notes.warn(
         `${split}: ${tally.bad} of ${tally.rows} sentences cannot be used and are left out:\n  ${tally.shown()}`,
       )
     }
@@ -190,12 +193,11 @@ class Opening {
   }
 
   #train(all: Read[]): Promise<TaggingSet> {
-    return this.#open('train', trainingShare(all, this.#options, 'sentences', this.#notes), { training: true })
+    return this.#open('train', trainingShare(all, this.#options, 'sentences', this.#notes.notes), { training: true })
   }
 
   async #open(split: string, data: Read[], how: { training?: boolean; unlabelled?: boolean }): Promise<TaggingSet> {
     const { tokenizer, sequences = 32, sequenceTokens = 128, seed, adapter, head = this.#name } = this.#options
-    const { clsId, sepId } = tokenizer.specialTokens
     const classes = new Map<string, number>()
     // Copies that hold class numbers instead of names are understood.
     if (!this.#labels!.some((label) => /^\d+$/.test(label))) {
@@ -221,42 +223,42 @@ class Opening {
     let without = 0
     let truncated = 0
     for (const { words, tags, file, line } of data) {
-      const ids = [clsId]
       const sentence = words.map((_, word) => this.#classOf(classes, tags?.[word], file, line))
-      const judged: number[] = []
-      const first: number[] = []
-      let cut = false
-      words.forEach((form, word) => {
-        const own = pieces.get(form)!
-        const free = sequenceTokens - 1 - ids.length
-        cut ||= own.length > free
-        if (own.length === 0) withoutPiece++
-        else if (free === 0) beyond++
-        else {
-          if (how.unlabelled || sentence[word] !== undefined) {
-            judged.push(word)
-            first.push(ids.length)
-          } else untagged++
-          ids.push(...own.subarray(0, free))
-        }
-      })
+      const all = words.map((form, number): TaggedWord => ({ number, pieces: pieces.get(form)! }))
+      const spelled = all.filter((word) => word.pieces.length > 0)
+      withoutPiece += all.length - spelled.length
+      const sequences = how.training
+        ? [firstSequence(spelled, sequenceTokens, tokenizer.specialTokens)]
+        : windows(all, sequenceTokens, tokenizer.specialTokens)
+      const isJudged = (word: number): boolean => how.unlabelled === true || sentence[word] !== undefined
+      const shown = sequences.flatMap((sequence) => sequence.words)
+      const judged = shown.filter(isJudged)
+      if (how.training) beyond += spelled.length - shown.length
+      untagged += shown.length - judged.length
       if (judged.length === 0) {
         without++
         continue
       }
-      if (cut) truncated++
-      packer.add(sentences.length, Int32Array.from([...ids, sepId]))
-      positions.push(Int32Array.from(first))
-      marks.push(Int32Array.from(judged, (word) => (how.unlabelled ? 0 : sentence[word]!)))
+      if (sequences.some(({ cut }) => cut)) truncated++
+      for (const sequence of sequences) {
+        packer.add(sentences.length, sequence.tokenIds)
+        positions.push(Int32Array.from(sequence.places.filter((_, i) => isJudged(sequence.words[i]))))
+        marks.push(Int32Array.from(sequence.words.filter(isJudged), (word) => (how.unlabelled ? 0 : sentence[word]!)))
+      }
       sentences.push({ words, classes: sentence, judged })
       places.push({ file, line })
     }
-    this.#note(split, data, [
-      [withoutPiece, 'words become no piece of the vocabulary and have no tag in the model'],
-      [beyond, `words lie beyond ${sequenceTokens} tokens and have no tag in the model`],
-      [untagged, 'words have no tag in the data'],
-    ])
-    if (without > 0) this.#notes.push(`${split}: ${without} sentences without a word to tag are left out`)
+    const count = data.reduce((sum, sentence) => sum + sentence.words.length, 0)
+    this.#notes.tell(`${split}: ${data.length} sentences with ${count} words`)
+    const words = (number: number, what: string): string[] =>
+      number > 0 ? [`${split}: ${number} of ${count} words ${what}`] : []
+    if (how.training) this.#notes.warn(...words(withoutPiece, 'become no piece of the vocabulary and are left out'))
+    else this.#notes.tell(...words(withoutPiece, 'become no piece of the vocabulary and are read as [UNK]'))
+    this.#notes.warn(
+      ...words(beyond, `lie beyond ${sequenceTokens} tokens and are left out`),
+      ...words(untagged, 'have no tag in the data'),
+    )
+    if (without > 0) this.#notes.warn(`${split}: ${without} sentences without a word to tag are left out`)
     if (sentences.length === 0) {
       throw new StrataError(
         'BAD_DATA',
@@ -312,11 +314,5 @@ class Opening {
       `task ${this.#name}: all ${words} training words (${files.join(', ')}) have the tag "${this.#labels![first]}"; at least two classes were expected, check the column of tags or add sentences with another tag`,
       { details: { task: this.#name, path: files[0] } },
     )
-  }
-
-  #note(split: string, data: readonly Read[], causes: readonly (readonly [number, string])[]): void {
-    const words = data.reduce((sum, sentence) => sum + sentence.words.length, 0)
-    this.#notes.push(`${split}: ${data.length} sentences with ${words} words`)
-    for (const [count, cause] of causes) if (count > 0) this.#notes.push(`${split}: ${count} of ${words} ${cause}`)
   }
 }

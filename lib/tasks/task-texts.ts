@@ -99,7 +99,8 @@ async function* readContexts(source: TaskTextSource<SpanTaskDefinition>): AsyncG
     for (const file of splits.get(split)!) {
       if (signal?.aborted) throw new StrataError('ABORTED', `reading the texts of task ${name} was stopped`)
       const { noAnswer = false } = definition
-      const set = await readSquad(file, { maxBadShare: source.maxBadShare, noAnswer })
+      // As opening the task reads it, or the parts of one file would be others.
+      const set = await readSquad(file, { maxBadShare: source.maxBadShare, noAnswer, scoring: single })
       const texts = [...new Set(set.questions.map(({ context }) => set.contexts[context].text))]
       const parts = single && splitBySeed(texts.length, devShare, seed, `task ${name} (${file}): contexts`)
       const kept = parts ? [...parts.train].map((index) => texts[index]) : texts

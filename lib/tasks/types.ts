@@ -86,6 +86,8 @@ export interface OpenedTask {
   prediction: Record<string, TaskSet>
   /** What a user should know: bad rows, rows without a label, cut examples, a split made by seed. One sentence each. */
   notes: string[]
+  /** Those of the notes that tell of rows, questions or words that are left out or flawed. */
+  warnings: string[]
 }
 
 /** What all definitions have; each kind adds what it needs. Plain data: a checkpoint stores it as JSON. */
