@@ -537,8 +537,8 @@ describe('Tasks', function () {
     const task = await openTask({ ...whole, tokenizer })
     const { questions } = task.train as RankingSet
     assert.deepEqual(
-      documentsOf(path).map((text) => text.split('\n')[0]),
-      questions.map((asked) => asked.question),
+      documentsOf(path).map((text) => text.split('\n').slice(1)),
+      questions.map(({ candidates }) => candidates),
     )
     const paragraphs = [0, 1, 2, 3].map((i) => ({
       context: `The answer is number ${i}. Another sentence follows.`,

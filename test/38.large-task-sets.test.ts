@@ -15,6 +15,10 @@ import {
   type OpenedTask,
   type OpenTaskOptions,
   openTask,
+  QNLI_RANKING,
+  RankingSet,
+  SQUAD_RANKING,
+  type TaskSet,
 } from '../lib/tasks/index.js'
 import { Tokenizer } from '../lib/text/index.js'
 import { refuses } from './helpers/refuses.js'
@@ -53,13 +57,13 @@ describe('large task sets', function () {
     return [await openTask({ ...common, ...options }), await openTask({ ...common, memoryBytes: 100, ...options })]
   }
 
-  const setsOf = ({ train, evaluation, prediction }: OpenedTask): ExampleSet[] =>
-    [train, ...Object.values(evaluation), ...Object.values(prediction)].filter(
-      (set) => set !== undefined,
-    ) as ExampleSet[]
+  const setsOf = ({ train, evaluation, prediction }: OpenedTask): TaskSet[] =>
+    [train, ...Object.values(evaluation), ...Object.values(prediction)].filter((set) => set !== undefined)
 
-  function storeOf(set: ExampleSet): { directory?: string } {
-    return (set.describe().options as { store: { directory?: string } }).store
+  function folderOf(set: TaskSet): string | undefined {
+    return set instanceof RankingSet
+      ? set.directory
+      : ((set as ExampleSet).describe().options as { store: { directory?: string } }).store.directory
   }
 
   function same([inMemory, inFiles]: readonly OpenedTask[], splits: readonly string[]): void {
@@ -70,8 +74,8 @@ describe('large task sets', function () {
     )
     assert.deepEqual([inFiles.labels, inFiles.notes], [inMemory.labels, inMemory.notes])
     right.forEach((set, index) => {
-      assert.equal(storeOf(left[index]).directory, undefined)
-      assert.ok(storeOf(set).directory?.startsWith(cacheDirectory), set.split)
+      assert.equal(folderOf(left[index]), undefined)
+      assert.ok(folderOf(set)?.startsWith(cacheDirectory), set.split)
       assert.deepEqual([set.examples, set.truncated], [left[index].examples, left[index].truncated])
       assert.equal(set.fingerprint(), left[index].fingerprint())
       for (const epoch of [0, 3]) {
@@ -102,6 +106,47 @@ describe('large task sets', function () {
     const sst = await both({ definition: definitionOf('SST-2'), data: { train, test } })
     same(sst, ['train', 'test'])
     assert.deepEqual(sst[1].prediction.test.place(7), { file: test, line: 9, id: 'ü7' })
+  })
+
+  it('ranks questions whose candidates lie in files as those in memory', async () => {
+    // Rows of a question lie apart; some questions lack a right candidate, some rows their text.
+    const row = (number: number): string => {
+      const [question, place] = [number % 40, Math.floor(number / 40)]
+      const label = place === question % 3 && question !== 7 ? 'entailment' : 'not_entailment'
+      return `${number}\twhat is ${question} ?\t${number % 50 === 3 ? ' ' : `candidate ${number} ${'the '.repeat(number % 30)}`}\t${label}`
+    }
+    const pairs = (name: string, rows: number) => table(name, rows, row, 'index\tquestion\tsentence\tlabel')
+    const [first, second] = [pairs('pairs.tsv', 160), pairs('more.tsv', 120)]
+    const texts = (tasks: OpenedTask[]) => tasks.map((task) => setsOf(task).map((set) => (set as RankingSet).questions))
+    const rankings = async (options: Parameters<typeof both>[0], splits: string[]) => {
+      const tasks = await both({ definition: QNLI_RANKING, ...options })
+      same(tasks, splits)
+      const [inMemory, inFiles] = texts(tasks)
+      assert.deepEqual(inFiles, inMemory)
+      return tasks[1]
+    }
+    const { train, notes } = await rankings({ data: { train: [first, second], dev: second } }, ['train', 'dev'])
+    assert.match(notes.join('\n'), /train: 4 of 160 rows cannot be used.*train: [1-9]\d* of 40 questions are left out/s)
+    const [asked] = (train as RankingSet).questions
+    assert.deepEqual(
+      [asked.candidates[1].slice(0, 12), asked.right, train!.place(0)],
+      ['candidate 40', 0, { file: first, line: 2 }],
+    )
+    await rankings({ data: first }, ['train', 'dev'])
+    await rankings({ data: first, fraction: 0.3 }, ['train', 'dev'])
+    const made = readdirSync(cacheDirectory)
+    await rankings({ data: { dev: second } }, ['dev'])
+    assert.deepEqual(readdirSync(cacheDirectory), made)
+    const rows = Array.from({ length: 30 }, (_, i) => ({
+      id: `q${i}`,
+      question: `What is number ${i}?`,
+      context: `The answer is ${i % 12}. Another sentence follows. And one.`,
+      answers: [{ text: 'answer', answer_start: 4 }],
+    }))
+    const squad = join(folder, 'squad.jsonl')
+    writeFileSync(squad, rows.map((one) => `${JSON.stringify(one)}\n`).join(''))
+    const parts = await rankings({ definition: SQUAD_RANKING, data: squad }, ['train', 'dev'])
+    assert.match(parts.train!.place(0).id!, /^q\d+$/)
   })
 
   it('builds the same batches in threads, which map the files themselves', async () => {

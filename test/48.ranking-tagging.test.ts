@@ -155,9 +155,9 @@ describe('Ranking tasks', () => {
     const set = await readSquad(file('table.json', squad(CONTEXT, questions)))
     const path = file('table.tsv', qnliTable(sentencePairs(set).questions))
     const ranking = await openTask({ definition: QNLI_RANKING, data: { dev: path }, tokenizer, seed: 1 })
-    const { questions: read } = ranking.evaluation.dev as RankingSet
+    const dev = ranking.evaluation.dev as RankingSet
     assert.deepEqual(
-      read.map(({ right, line }) => [right, line]),
+      dev.questions.map(({ right }, example) => [right, dev.place(example).line]),
       [
         [0, 2],
         [1, 5],
@@ -209,12 +209,12 @@ describe('Ranking tasks', () => {
     const dev = file('numbers.tsv', `${rows.join('\n')}\n`)
     const open = (more: object = {}) =>
       openRankingTask({ definition: { ...definition, ...more }, data: { dev }, tokenizer, seed: 1 })
-    const { questions: found } = (await open()).evaluation.dev as RankingSet
+    const set = (await open()).evaluation.dev as RankingSet
     assert.deepEqual(
-      found.map(({ question, right, line }) => [question, right, line]),
+      set.questions.map(({ candidates, right }, example) => [candidates, right, set.place(example).line]),
       [
-        ['q1', 0, 1],
-        ['q2', 1, 3],
+        [['yes', 'no'], 0, 1],
+        [['no', 'yes'], 1, 3],
       ],
     )
     assert.equal((await open({ header: true })).evaluation.dev.examples, 1)

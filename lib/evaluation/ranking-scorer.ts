@@ -39,9 +39,11 @@ export function rankingScorer(context: TaskScorerContext): TaskScorer {
           labels.push(batchLabels[from + i])
           groups.push(example)
         })
-        const { candidates, right } = set.questions[example]
+        from = to
+        if (!predictions) continue
+        const { candidates, right } = set.question(example)
         const best = own.indexOf(Math.max(...own))
-        predictions?.({
+        predictions({
           task: task.name,
           split,
           example,
@@ -52,7 +54,6 @@ export function rankingScorer(context: TaskScorerContext): TaskScorer {
           predictedIndex: best,
           ...(right >= 0 && { expectedIndex: right }),
         })
-        from = to
       }
     },
     finish(): Record<string, number> {

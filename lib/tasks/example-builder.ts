@@ -61,6 +61,7 @@ export class ExampleBuilder {
   #bytes = 0
   #tokens = 0
   #idBytes = 0
+  #textBytes = 0
   #count = 0
   #writer: ExampleFolderWriter | undefined
   #key: string | undefined
@@ -101,11 +102,12 @@ export class ExampleBuilder {
     const block = exampleBlock(encoded, rows, this.#narrow)
     this.#tokens += block.tokenIds.length
     this.#idBytes += block.ids.length
+    this.#textBytes += block.texts.length
     this.#count += encoded.length
-    if (this.#tokens > MOST_OFFSET || this.#idBytes > MOST_OFFSET) {
+    if (Math.max(this.#tokens, this.#idBytes, this.#textBytes) > MOST_OFFSET) {
       throw new StrataError(
         'UNSUPPORTED',
-        `task ${this.#options.task}: its examples have more than ${MOST_OFFSET} tokens or bytes of identifiers; use a share of them (fraction)`,
+        `task ${this.#options.task}: its examples have more than ${MOST_OFFSET} tokens, bytes of identifiers or bytes of candidates; use a share of them (fraction)`,
       )
     }
     if (this.#writer) {

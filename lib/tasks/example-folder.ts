@@ -11,7 +11,7 @@ import { type ExampleArray, type ExampleBlock, type ExampleStore, shifted } from
 
 const KIND = 'stratabert-examples'
 /** Changes when the same rows would give other arrays: the layout of an example, the encoding. */
-export const EXAMPLES_VERSION = 1
+export const EXAMPLES_VERSION = 2
 
 const FILES: Record<ExampleArray, string> = {
   tokenIds: 'token-ids.bin',
@@ -22,6 +22,8 @@ const FILES: Record<ExampleArray, string> = {
   truncated: 'truncated.u8',
   ids: 'ids.utf8',
   idOffsets: 'id-offsets.u32',
+  texts: 'texts.utf8',
+  textOffsets: 'text-offsets.u32',
 }
 const NAMES = Object.keys(FILES) as ExampleArray[]
 
@@ -55,11 +57,12 @@ export class ExampleFolderWriter {
   #examples = 0
   #tokens = 0
   #idBytes = 0
+  #textBytes = 0
 
   constructor(readonly directory: string) {
     try {
       for (const name of NAMES) this.#writers.set(name, new ArrayWriter(join(directory, FILES[name])))
-      for (const name of ['offsets', 'idOffsets'] as const) this.#append(name, Uint32Array.of(0))
+      for (const name of ['offsets', 'idOffsets', 'textOffsets'] as const) this.#append(name, Uint32Array.of(0))
     } catch (error) {
       this.close()
       throw fileError(error, directory, 'write the tokenised examples')
@@ -68,8 +71,13 @@ export class ExampleFolderWriter {
 
   add(block: ExampleBlock): void {
     try {
+      const starts: Partial<Record<ExampleArray, number>> = {
+        offsets: this.#tokens,
+        idOffsets: this.#idBytes,
+        textOffsets: this.#textBytes,
+      }
       for (const name of NAMES) {
-        const start = name === 'offsets' ? this.#tokens : name === 'idOffsets' ? this.#idBytes : undefined
+        const start = starts[name]
         this.#append(name, start === undefined ? block[name] : shifted(block[name] as Uint32Array, start))
       }
     } catch (error) {
@@ -78,6 +86,7 @@ export class ExampleFolderWriter {
     this.#examples += block.lines.length
     this.#tokens += block.tokenIds.length
     this.#idBytes += block.ids.length
+    this.#textBytes += block.texts.length
   }
 
   /** `renumbered`: the final number of each class, where the rows' numbers were provisional. */
@@ -177,6 +186,8 @@ export function mapExamples(directory: string, files: readonly string[]): Exampl
     truncated: new Uint8Array(map('truncated')),
     ids: new Uint8Array(map('ids')),
     idOffsets: new Uint32Array(map('idOffsets')),
+    texts: new Uint8Array(map('texts')),
+    textOffsets: new Uint32Array(map('textOffsets')),
     files: manifest.files.map(({ firstExample }, index) => ({ file: files[index], firstExample })),
     directory,
   }

@@ -23,6 +23,10 @@ export interface ExampleStore {
   ids: Uint8Array
   /** Shape (N + 1). */
   idOffsets: Uint32Array
+  /** What predictions are told by, a ranking's candidates, in UTF-8; empty where no texts are kept. */
+  texts: Uint8Array
+  /** Shape (N + 1), or (1) where no texts are kept. */
+  textOffsets: Uint32Array
   /** Each file and its first example. */
   files: { file: string; firstExample: number }[]
   /** Folder of the files that the arrays are mapped from; undefined in shared memory. */
@@ -43,6 +47,7 @@ export interface RowFacts {
   lines: number[]
   /** Left out where they are not kept. */
   ids?: string[]
+  texts?: string[]
 }
 
 /** Packs encoded rows. */
@@ -54,6 +59,7 @@ export function exampleBlock(encoded: readonly EncodedText[], rows: RowFacts, na
     tokenIds.set(one.tokenIds, offsets[index] - one.tokenIds.length)
   })
   const ids = (rows.ids ?? []).map((id) => Buffer.from(id))
+  const texts = (rows.texts ?? []).map((text) => Buffer.from(text))
   return {
     tokenIds,
     offsets,
@@ -66,6 +72,8 @@ export function exampleBlock(encoded: readonly EncodedText[], rows: RowFacts, na
     lines: Uint32Array.from(rows.lines),
     ids: Buffer.concat(ids),
     idOffsets: rows.ids ? endsOf(ids, ({ length }) => length) : new Uint32Array(encoded.length),
+    texts: Buffer.concat(texts),
+    textOffsets: endsOf(texts, ({ length }) => length),
   }
 }
 
@@ -98,17 +106,25 @@ export function joinBlocks(blocks: ExampleBlock[], narrow: boolean): ExampleArra
       sum(blocks, ({ ids }) => ids.length),
     ),
     idOffsets: shared(Uint32Array, count + 1),
+    texts: shared(
+      Uint8Array,
+      sum(blocks, ({ texts }) => texts.length),
+    ),
+    textOffsets: shared(Uint32Array, sum(blocks, ({ textOffsets }) => textOffsets.length) + 1),
   }
-  let [example, token, id] = [0, 0, 0]
+  let [example, token, id, text] = [0, 0, 0, 0]
   blocks.reverse()
   for (let block = blocks.pop(); block; block = blocks.pop()) {
     store.tokenIds.set(block.tokenIds, token)
     store.ids.set(block.ids, id)
     store.offsets.set(shifted(block.offsets, token), example + 1)
     store.idOffsets.set(shifted(block.idOffsets, id), example + 1)
+    store.texts.set(block.texts, text)
+    if (block.textOffsets.length > 0) store.textOffsets.set(shifted(block.textOffsets, text), example + 1)
     for (const name of ['secondStarts', 'truncated', 'targets', 'lines'] as const) store[name].set(block[name], example)
     token += block.tokenIds.length
     id += block.ids.length
+    text += block.texts.length
     example += block.lines.length
   }
   return store
@@ -132,4 +148,9 @@ export function shared<A>(type: { new (buffer: SharedArrayBuffer): A; BYTES_PER_
 export function exampleId({ ids, idOffsets }: ExampleStore, row: number): string | undefined {
   const bytes = ids.slice(idOffsets[row], idOffsets[row + 1])
   return bytes.length === 0 ? undefined : Buffer.from(bytes).toString()
+}
+
+/** A row's text; empty where none is kept. */
+export function exampleText({ texts, textOffsets }: ExampleStore, row: number): string {
+  return Buffer.from(texts.slice(textOffsets[row], textOffsets[row + 1])).toString()
 }

@@ -35,13 +35,8 @@ export {
   writeProbeSets,
 } from './probing/index.js'
 export { type CandidateQuestion, qnliTable, type SentencePairs, sentencePairs } from './question-candidates.js'
-export {
-  openRankingTask,
-  QNLI_RANKING,
-  RankingSet,
-  type RankingTaskDefinition,
-  SQUAD_RANKING,
-} from './ranking-task.js'
+export { type RankedQuestion, RankingSet } from './ranking-set.js'
+export { openRankingTask, QNLI_RANKING, type RankingTaskDefinition, SQUAD_RANKING } from './ranking-task.js'
 export {
   type DecodedSpan,
   type DecodeSpanOptions,

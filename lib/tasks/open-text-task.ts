@@ -2,8 +2,8 @@
 import { createHash } from 'node:crypto'
 import { RowTally } from '../data/index.js'
 import { StrataError } from '../errors.js'
-import type { EncodeInput, Tokenizer } from '../text/index.js'
 import { drawShare, splitBySeed } from './data-share.js'
+import { EncodingQueue } from './encoding-queue.js'
 import { ExampleBuilder } from './example-builder.js'
 import type { FileCounts } from './example-folder.js'
 import { ExampleSet } from './example-set.js'
@@ -16,10 +16,6 @@ import { checkLabels, checkTextDefinition, type TextTaskDefinition } from './tex
 import type { OpenedTask, OpenTaskOptions } from './types.js'
 
 type Options = OpenTaskOptions<TextTaskDefinition>
-
-/** Rows, and characters of their texts, that go to the tokenizer's thread together. */
-const ROWS_PER_REQUEST = 2048
-const CHARACTERS_PER_REQUEST = 4 * 1024 * 1024
 
 /** Examples of the training part, and of the part held out of the same file. */
 interface TrainingPlan {
@@ -309,56 +305,6 @@ class Opening {
       `task ${this.#name}: all ${rows.length} training examples (${files.join(', ')}) have the label "${this.#labels.nameOf(first)}"; at least two classes were expected, check the label column or add rows of another class`,
       { details: { task: this.#name, path: files[0] } },
     )
-  }
-}
-
-/** Sends rows to the tokenizer's thread in blocks, one under way while the next is read. */
-class EncodingQueue {
-  readonly #builder: ExampleBuilder
-  readonly #tokenizer: Tokenizer
-  readonly #maxTokens: number
-  readonly #keepIds: boolean
-  #rows: TaskRow[] = []
-  #characters = 0
-  #running: Promise<void> = Promise.resolve()
-
-  constructor(builder: ExampleBuilder, tokenizer: Tokenizer, maxTokens: number, keepIds = false) {
-    this.#builder = builder
-    this.#tokenizer = tokenizer
-    this.#maxTokens = maxTokens
-    this.#keepIds = keepIds
-  }
-
-  async add(row: TaskRow): Promise<void> {
-    this.#rows.push(row)
-    for (const text of row.texts) this.#characters += text.length
-    if (this.#rows.length === ROWS_PER_REQUEST || this.#characters >= CHARACTERS_PER_REQUEST) await this.#send()
-  }
-
-  async flush(): Promise<void> {
-    await this.#send()
-    await this.#running
-  }
-
-  async #send(): Promise<void> {
-    const rows = this.#rows
-    this.#rows = []
-    this.#characters = 0
-    await this.#running
-    if (rows.length === 0) return
-    this.#running = this.#encode(rows)
-    // Whoever waits next is told of a failure.
-    this.#running.catch(() => {})
-  }
-
-  async #encode(rows: TaskRow[]): Promise<void> {
-    const inputs: EncodeInput[] = rows.map(({ texts }) => (texts.length === 2 ? [texts[0], texts[1]] : texts[0]))
-    const encoded = await this.#tokenizer.encodeBatch(inputs, { maxTokens: this.#maxTokens })
-    this.#builder.add(encoded, {
-      targets: rows.map(({ label }) => label ?? Number.NaN),
-      lines: rows.map(({ line }) => line),
-      ids: this.#keepIds ? rows.map(({ id }) => id ?? '') : undefined,
-    })
   }
 }
 

@@ -4,6 +4,7 @@ import { splitBySeed } from './data-share.js'
 import { type CandidateQuestion, sentencePairs } from './question-candidates.js'
 import type { RankingTaskDefinition } from './ranking-task.js'
 import { SQUAD_ENDINGS } from './span-task.js'
+import { describeTally } from './task-rows.js'
 
 export interface RankingRequest {
   definition: RankingTaskDefinition
@@ -29,7 +30,7 @@ export async function readRankingQuestions(request: RankingRequest): Promise<Can
 }
 
 /** Parts questions by seed. Those of one context, wherever it comes again, share their candidates: they stay on one side. */
-export function splitQuestions<Q extends CandidateQuestion>(
+export function splitQuestions<Q extends Pick<CandidateQuestion, 'context' | 'line'>>(
   questions: readonly Q[],
   devShare: number,
   seed: number,
@@ -64,34 +65,35 @@ async function readQuestionsOfSquad(request: RankingRequest): Promise<CandidateQ
   return questions
 }
 
-/** A question's rows, collected. */
-interface Group {
-  question: string
-  candidates: string[]
-  rights: number[]
+/** What a row says of its candidate. */
+export type CandidateMark = 'wrong' | 'right' | 'none'
+
+/** A row of a table of pairs. */
+export interface PairRow {
   line: number
-  labels: number
+  question: string
+  candidate: string
+  /** What the rows of a question have in common. */
+  key: string
+  mark: CandidateMark
 }
 
-async function readPairs(request: RankingRequest): Promise<CandidateQuestion[]> {
-  const { definition, file, split, unlabelled = false, maxBadShare, signal, notes } = request
+/**
+ * Reads a table of pairs in blocks. Rows with a blank question, candidate or group, or with a label of another kind, are bad rows of the
+ * tally, which is checked behind the last one. Throws what `readTable` throws.
+ */
+export async function* readPairRows(
+  { definition, file, unlabelled = false, maxBadShare, signal }: Omit<RankingRequest, 'split' | 'notes'>,
+  tally: RowTally,
+): AsyncGenerator<PairRow[]> {
   const { question, candidate, label, group, positive = ['1'], negative = ['0'], noLabel = [], delimiter } = definition
   const columns = [question!, candidate!, { ...label!, optional: unlabelled || label!.optional }]
   if (group) columns.push(group)
-  const tally = new RowTally(file)
-  const groups = new Map<string, Group>()
   const format = definition.format ?? tableFormatOf(file)
   const header = definition.header ?? columns.some(({ names }) => names !== undefined)
-  for await (const block of readTable({
-    source: file,
-    format,
-    delimiter,
-    header,
-    columns,
-    maxBadShare,
-    tally,
-    signal,
-  })) {
+  const table = { source: file, format, delimiter, header, columns, maxBadShare, tally, signal }
+  for await (const block of readTable(table)) {
+    const rows: PairRow[] = []
     for (const { line, cells } of block) {
       const [text, answer, cell, shared] = cells
       const mark = cell === undefined || noLabel.includes(cell.trim()) ? undefined : cell.trim()
@@ -109,45 +111,65 @@ async function readPairs(request: RankingRequest): Promise<CandidateQuestion[]> 
         tally.reject(line, problem!)
         continue
       }
-      const key = shared ?? text
-      let entry = groups.get(key)
-      if (!entry) {
-        entry = { question: text, candidates: [], rights: [], line, labels: 0 }
-        groups.set(key, entry)
-      }
-      if (mark !== undefined) entry.labels++
-      if (mark !== undefined && positive.includes(mark)) entry.rights.push(entry.candidates.length)
-      entry.candidates.push(answer)
+      const said = mark === undefined ? 'none' : positive.includes(mark) ? 'right' : 'wrong'
+      rows.push({ line, question: text, candidate: answer, key: shared ?? text, mark: said })
     }
+    yield rows
   }
   tally.check(maxBadShare ?? 0.05)
-  if (tally.bad > 0) {
-    notes.push(`${split}: ${tally.bad} of ${tally.rows} rows cannot be used and are left out:\n  ${tally.shown()}`)
-  }
-  return usableQuestions([...groups.values()], split, unlabelled, notes)
 }
 
-/** The questions with one right candidate among several; all of a set without labels. */
-function usableQuestions(
-  all: readonly Group[],
+/** A question's rows, counted. */
+export interface QuestionCounts {
+  candidates: number
+  rights: number
+  /** Rows that say whether they are right. */
+  labels: number
+}
+
+/** Numbers of the questions of one file with one right candidate among several, or all of a set without labels; and what to tell of the others. */
+export function usableQuestions(
+  all: readonly QuestionCounts[],
   split: string,
   unlabelled: boolean,
-  notes: string[],
-): CandidateQuestion[] {
-  const plain = ({ question, candidates, line }: Group, right: number): CandidateQuestion => ({
-    question,
-    candidates,
-    right,
-    line,
-  })
-  if (unlabelled && all.every(({ labels }) => labels === 0)) return all.map((entry) => plain(entry, -1))
-  const usable = all.filter(({ candidates, rights }) => rights.length === 1 && candidates.length > 1)
-  if (usable.length < all.length) {
-    const none = all.filter(({ rights }) => rights.length === 0).length
-    const several = all.filter(({ rights }) => rights.length > 1).length
-    notes.push(
-      `${split}: ${all.length - usable.length} of ${all.length} questions are left out: ${none} without a right candidate, ${several} with several, ${all.length - usable.length - none - several} without a wrong one`,
-    )
+): { usable: number[]; note?: string } {
+  const numbers = [...all.keys()]
+  if (unlabelled && all.every(({ labels }) => labels === 0)) return { usable: numbers }
+  const usable = numbers.filter((question) => all[question].rights === 1 && all[question].candidates > 1)
+  if (usable.length === all.length) return { usable }
+  const none = all.filter(({ rights }) => rights === 0).length
+  const several = all.filter(({ rights }) => rights > 1).length
+  const left = all.length - usable.length
+  return {
+    usable,
+    note: `${split}: ${left} of ${all.length} questions are left out: ${none} without a right candidate, ${several} with several, ${left - none - several} without a wrong one`,
   }
-  return usable.map((entry) => plain(entry, entry.rights[0]))
+}
+
+async function readPairs(request: RankingRequest): Promise<CandidateQuestion[]> {
+  const { file, split, unlabelled = false, notes } = request
+  const tally = new RowTally(file)
+  const groups = new Map<string, CandidateQuestion & { rights: number; labels: number }>()
+  for await (const block of readPairRows(request, tally)) {
+    for (const { line, question, candidate, key, mark } of block) {
+      let entry = groups.get(key)
+      if (!entry) {
+        entry = { question, candidates: [], right: -1, line, rights: 0, labels: 0 }
+        groups.set(key, entry)
+      }
+      if (mark !== 'none') entry.labels++
+      if (mark === 'right' && entry.rights++ === 0) entry.right = entry.candidates.length
+      entry.candidates.push(candidate)
+    }
+  }
+  const told = describeTally(split, tally)
+  if (told) notes.push(told)
+  const all = [...groups.values()]
+  const counts = all.map(({ candidates, rights, labels }) => ({ candidates: candidates.length, rights, labels }))
+  const { usable, note } = usableQuestions(counts, split, unlabelled)
+  if (note) notes.push(note)
+  return usable.map((number) => {
+    const { question, candidates, right, line } = all[number]
+    return { question, candidates, right, line }
+  })
 }

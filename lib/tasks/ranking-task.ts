@@ -1,14 +1,23 @@
 /** Relevance ranking: which of a question's candidates is the right one? (Liu et al. 2019, arXiv 1901.11504 §3.1, eq. 8 and 9) */
-import type { ColumnChoice, TableFormat } from '../data/index.js'
-import type { HeadLabels } from '../data/packed-batch.js'
+import { type ColumnChoice, RowTally, type TableFormat } from '../data/index.js'
 import { StrataError } from '../errors.js'
 import { trainingShare } from './data-share.js'
+import { EncodingQueue } from './encoding-queue.js'
+import { ExampleBuilder } from './example-builder.js'
+import type { FileCounts } from './example-folder.js'
 import type { CandidateQuestion } from './question-candidates.js'
-import { rankingEndings, readRankingQuestions, splitQuestions } from './ranking-questions.js'
-import { SequencePacker, SequenceSet, type SequenceSetOptions } from './sequence-set.js'
+import {
+  rankingEndings,
+  readPairRows,
+  readRankingQuestions,
+  splitQuestions,
+  usableQuestions,
+} from './ranking-questions.js'
+import { candidateTarget, type RankingSet, rankingSet, type StoredQuestions, storedQuestions } from './ranking-set.js'
 import { isPredictionSplit, resolveTaskFiles } from './task-files.js'
 import { TaskNotes } from './task-notes.js'
-import type { ExamplePlace, OpenedTask, OpenTaskOptions, TaskDefinition } from './types.js'
+import { describeTally } from './task-rows.js'
+import type { OpenedTask, OpenTaskOptions, TaskDefinition } from './types.js'
 
 export interface RankingTaskDefinition extends TaskDefinition {
   kind: 'ranking'
@@ -57,25 +66,12 @@ export const QNLI_RANKING: RankingTaskDefinition = {
   noLabel: ['-1', '-'],
 }
 
-/** A split: an example is a question, a sequence is one of its candidates. */
-export class RankingSet extends SequenceSet {
-  readonly questions: readonly CandidateQuestion[]
-
-  /** @internal */
-  constructor(options: SequenceSetOptions, questions: readonly CandidateQuestion[]) {
-    super(options)
-    this.questions = questions
-  }
-}
-
 type Options = OpenTaskOptions<RankingTaskDefinition>
-interface Read extends CandidateQuestion {
-  file: string
-}
 
 /**
  * Opens a ranking task. A candidate is [CLS] question [SEP] candidate [SEP]; all candidates of a question stand in one batch, which holds
- * at most `sequences` candidates unless one question has more. Questions without exactly one right and one wrong candidate are counted
+ * at most `sequences` candidates unless one question has more. Tables are tokenised row by row and kept in memory or, from `memoryBytes`
+ * on, in files (see ExampleStore). Questions without exactly one right and one wrong candidate are counted
  * in the notes and left out.
  *
  * Throws what `readSquad` and `readTable` throw, and BAD_DATA when no question is left.
@@ -122,34 +118,122 @@ class Opening {
     for (const [split, files] of splits) {
       if (!isWanted(split) && !(single && isWanted('dev'))) continue
       const unlabelled = isPredictionSplit(split)
-      const questions: Read[] = []
-      const { maxBadShare, signal } = this.#options
-      for (const file of files) {
-        const notes: string[] = []
-        const request = { definition, file, split, unlabelled, maxBadShare, signal, notes }
-        for (const question of await readRankingQuestions(request)) questions.push({ ...question, file })
-        this.#notes.warn(...notes)
-      }
+      const { stored, usable, contexts } = await this.#read(split, files, unlabelled)
       if (single) {
         const what = `task ${this.#name} (${this.#options.data}): questions or contexts`
-        const { train, dev } = splitQuestions(questions, devShare, seed, what)
-        this.#notes.tell(`dev: ${dev.length} of ${questions.length} questions of the one file, drawn by seed ${seed}`)
-        if (isWanted('train')) task.train = await this.#train(train)
-        if (isWanted('dev')) task.evaluation.dev = await this.#open('dev', dev)
-      } else if (split === 'train') task.train = await this.#train(questions)
-      else if (questions.some(({ right }) => right < 0)) task.prediction[split] = await this.#open(split, questions)
-      else if (unlabelled) task.prediction[split] = await this.#open(split, questions)
-      else task.evaluation[split] = await this.#open(split, questions)
+        const asked = usable.map((number) => ({ number, line: number, context: contexts?.[number] }))
+        const { train, dev } = splitQuestions(asked, devShare, seed, what)
+        const numbers = (part: typeof asked): number[] => part.map(({ number }) => number)
+        this.#notes.tell(`dev: ${dev.length} of ${usable.length} questions of the one file, drawn by seed ${seed}`)
+        if (isWanted('train')) task.train = this.#train(stored, numbers(train))
+        if (isWanted('dev')) task.evaluation.dev = this.#set('dev', stored, numbers(dev))
+      } else if (split === 'train') task.train = this.#train(stored, usable)
+      else {
+        const hidden = usable.some((question) => stored.rights[question] < 0)
+        const sets = hidden || unlabelled ? task.prediction : task.evaluation
+        sets[split] = this.#set(split, stored, usable)
+      }
     }
     return task
   }
 
-  #train(all: Read[]): Promise<RankingSet> {
-    return this.#open('train', trainingShare(all, this.#options, 'questions', this.#notes.notes), true)
+  /** A split's candidates, tokenised, and which of its questions can be used; of SQuAD files also the context of each. */
+  async #read(
+    split: string,
+    files: readonly string[],
+    unlabelled: boolean,
+  ): Promise<{ stored: StoredQuestions; usable: number[]; contexts?: (string | undefined)[] }> {
+    const { definition, tokenizer, sequenceTokens = 128, maxBadShare, signal } = this.#options
+    const { memoryBytes, cacheDirectory } = this.#options
+    const { name: _, ...origin } = definition
+    const builder = new ExampleBuilder({
+      task: this.#name,
+      files,
+      vocabSize: tokenizer.vocabSize,
+      memoryBytes,
+      cacheDirectory,
+      origin: { definition: origin, tokenizer: tokenizer.fingerprint, sequenceTokens, maxBadShare, unlabelled },
+      signal,
+    })
+    const squad = definition.question ? undefined : await this.#readSquad(split, files)
+    const found = await builder.find()
+    let store = found?.store
+    let counts = found?.counts
+    if (!store || !counts) {
+      try {
+        const queue = new EncodingQueue(builder, tokenizer, sequenceTokens, squad !== undefined)
+        counts = await (squad ? addQuestions(squad, builder, queue) : this.#addPairs(files, unlabelled, builder, queue))
+        store = await builder.finish({ counts })
+      } finally {
+        builder.discard()
+      }
+    }
+    const stored = storedQuestions(store)
+    const usable: number[] = []
+    counts.forEach(({ firstExample, rows, bad, problems }, index) => {
+      const told = describeTally(split, Object.assign(new RowTally(files[index]), { rows, bad, problems }))
+      if (told) this.#notes.warn(told)
+      // Questions are numbered file by file.
+      const numberAt = (row: number | undefined): number => stored.questionOf(row ?? store.targets.length)
+      const [first, end] = [numberAt(firstExample), numberAt(counts[index + 1]?.firstExample)]
+      const own = usableQuestions(stored.counts.slice(first, end), split, unlabelled)
+      if (own.note) this.#notes.warn(own.note)
+      for (const number of own.usable) usable.push(first + number)
+    })
+    return { stored, usable, contexts: squad?.flat().map(({ context }) => context) }
   }
 
-  async #open(split: string, questions: Read[], training = false): Promise<RankingSet> {
-    const { tokenizer, sequences = 32, sequenceTokens = 128, seed, adapter, head = this.#name, signal } = this.#options
+  async #readSquad(split: string, files: readonly string[]): Promise<CandidateQuestion[][]> {
+    const { definition, maxBadShare, signal } = this.#options
+    const byFile: CandidateQuestion[][] = []
+    for (const file of files) {
+      const notes: string[] = []
+      byFile.push(await readRankingQuestions({ definition, file, split, maxBadShare, signal, notes }))
+      this.#notes.warn(...notes)
+      this.#checkRunning()
+    }
+    return byFile
+  }
+
+  /** Tokenises tables row by row; what memory holds are the different questions. */
+  async #addPairs(
+    files: readonly string[],
+    unlabelled: boolean,
+    builder: ExampleBuilder,
+    queue: EncodingQueue,
+  ): Promise<FileCounts[]> {
+    const { definition, maxBadShare, signal } = this.#options
+    const counts: FileCounts[] = []
+    let count = 0
+    for (const file of files) {
+      const tally = new RowTally(file)
+      const firstExample = builder.count
+      const asked = new Map<string, { number: number; question: string }>()
+      for await (const block of readPairRows({ definition, file, unlabelled, maxBadShare, signal }, tally)) {
+        this.#checkRunning()
+        for (const { line, question, candidate, key, mark } of block) {
+          let known = asked.get(key)
+          if (!known) {
+            known = { number: count++, question }
+            asked.set(key, known)
+          }
+          const label = candidateTarget(known.number, mark)
+          await queue.add({ line, texts: [known.question, candidate], label, kept: candidate })
+        }
+      }
+      await queue.flush()
+      const { rows, bad, problems } = tally
+      counts.push({ firstExample, rows, bad, problems, unlabelled: 0 })
+    }
+    return counts
+  }
+
+  #train(stored: StoredQuestions, all: number[]): RankingSet {
+    return this.#set('train', stored, trainingShare(all, this.#options, 'questions', this.#notes.notes), true)
+  }
+
+  #set(split: string, stored: StoredQuestions, questions: readonly number[], shuffle = false): RankingSet {
+    const { sequences = 32, sequenceTokens = 128, seed, adapter, head = this.#name } = this.#options
     if (questions.length === 0) {
       throw new StrataError(
         'BAD_DATA',
@@ -157,46 +241,44 @@ class Opening {
         { details: { task: this.#name, split } },
       )
     }
-    if (signal?.aborted) throw new StrataError('ABORTED', `opening task ${this.#name} was stopped`)
-    const pairs = questions.flatMap(({ question, candidates }) =>
-      candidates.map((candidate): readonly [string, string] => [question, candidate]),
-    )
-    const encoded = await tokenizer.encodeBatch(pairs, { maxTokens: sequenceTokens })
-    const packer = new SequencePacker()
-    const units = new Uint32Array(questions.length + 1)
-    let cut = 0
-    let truncated = 0
-    questions.forEach(({ candidates }, example) => {
-      const before = cut
-      for (const _ of candidates) {
-        const { tokenIds, segmentIds, truncated: wasCut } = encoded[packer.length]
-        if (wasCut) cut++
-        packer.add(example, tokenIds, segmentIds.indexOf(1))
-      }
-      if (cut > before) truncated++
-      units[example + 1] = packer.length
-    })
-    this.#notes.tell(`${split}: ${questions.length} questions with ${packer.length} candidates`)
+    const options = { task: this.#name, split, head, adapter, sequences, seed, shuffle }
+    const { set, candidates, cut } = rankingSet(stored, Uint32Array.from(questions), options)
+    this.#notes.tell(`${split}: ${questions.length} questions with ${candidates} candidates`)
     if (cut > 0) {
       this.#notes.tell(
         `${split}: ${cut} candidates are longer than ${sequenceTokens} tokens with their question and were cut`,
       )
     }
-    const rights = Int32Array.from(questions, ({ right }, example) => (right < 0 ? -1 : units[example] + right))
-    const packed = packer.finish()
-    const labels = (members: Uint32Array): HeadLabels => ({
-      labels: Int32Array.from(members, (sequence) => (rights[packed.examples[sequence]] === sequence ? 1 : 0)),
-      groups: Int32Array.from(members, (sequence) => packed.examples[sequence]),
-    })
-    const places = questions.map(
-      ({ file, line, id }): ExamplePlace => (id === undefined ? { file, line } : { file, line, id }),
-    )
-    const labelled = questions.every(({ right }) => right >= 0)
-    const set = { task: this.#name, split, head, adapter, sequences, seed, shuffle: training, labelled, truncated }
-    return new RankingSet({ ...set, packed, units, places, labels }, questions)
+    return set
+  }
+
+  #checkRunning(): void {
+    if (this.#options.signal?.aborted) throw new StrataError('ABORTED', `opening task ${this.#name} was stopped`)
   }
 
   #badRecipe(what: string): StrataError {
     return new StrataError('BAD_RECIPE', `task ${this.#name}: ${what}`, { details: { task: this.#name } })
   }
+}
+
+/** Tokenises the candidates of questions that were read. */
+async function addQuestions(
+  byFile: readonly (readonly CandidateQuestion[])[],
+  builder: ExampleBuilder,
+  queue: EncodingQueue,
+): Promise<FileCounts[]> {
+  const counts: FileCounts[] = []
+  let number = 0
+  for (const questions of byFile) {
+    counts.push({ firstExample: builder.count, rows: 0, bad: 0, problems: [], unlabelled: 0 })
+    for (const { question, candidates, right, line, id } of questions) {
+      for (const [index, candidate] of candidates.entries()) {
+        const label = candidateTarget(number, index === right ? 'right' : 'wrong')
+        await queue.add({ line, id, texts: [question, candidate], label, kept: candidate })
+      }
+      number++
+    }
+    await queue.flush()
+  }
+  return counts
 }

@@ -5,14 +5,16 @@ import { StrataError } from '../errors.js'
 import { arrayHash } from './array-hash.js'
 import type { ExamplePlace, TaskSet } from './types.js'
 
-/** Sequences of a set end to end. Legend: N sequences, T tokens of all of them. */
+/** Sequences of a set end to end. Legend: N sequences, R rows that they are chosen from, T tokens of all of these. */
 export interface PackedSequences {
   /** Shape (T). */
-  tokenIds: Int32Array
-  /** Where each sequence starts, shape (N + 1). */
+  tokenIds: Int32Array | Uint16Array
+  /** Where each row starts, shape (R + 1). */
   offsets: Uint32Array
-  /** Where in each sequence segment 1 begins (its length when there is none), shape (N). */
+  /** Where in each row segment 1 begins (its length when there is none), shape (R). */
   segmentBorders: Uint32Array
+  /** The row that each sequence is, shape (N); default: those of its own number. */
+  rows?: Uint32Array
   /** The example that each belongs to, ascending, shape (N). */
   examples: Uint32Array
 }
@@ -35,7 +37,8 @@ export interface SequenceSetOptions {
   units?: Uint32Array
   /** Instead of `sequences`: a batch takes sequences up to `most` of these weights (words), shape (N). Excludes `units`. */
   load?: { of: Uint32Array; most: number }
-  places: readonly ExamplePlace[]
+  /** One an example; a large set makes them when they are asked for. */
+  places: { readonly length: number; at(example: number): ExamplePlace | undefined }
   /** Labels of some sequences that were laid into a batch at `sequenceOffsets`, shape (B + 1). */
   labels: (sequences: Uint32Array, sequenceOffsets: Int32Array) => HeadLabels
 }
@@ -79,15 +82,13 @@ export class SequenceSet implements TaskSet {
   build(epoch: number, index: number): PackedBatch {
     const { packed, labels, head, adapter } = this.#options
     const members = this.sequenceNumbers(epoch, index)
-    const sequenceOffsets = new Int32Array(members.length + 1)
-    members.forEach((sequence, i) => {
-      sequenceOffsets[i + 1] = sequenceOffsets[i] + packed.offsets[sequence + 1] - packed.offsets[sequence]
-    })
+    const rows = rowsOf(packed, members)
+    const sequenceOffsets = laidOut(packed, rows)
     const tokenIds = new Int32Array(sequenceOffsets[members.length])
     const segmentIds = new Int32Array(tokenIds.length)
-    members.forEach((sequence, i) => {
-      tokenIds.set(packed.tokenIds.subarray(packed.offsets[sequence], packed.offsets[sequence + 1]), sequenceOffsets[i])
-      segmentIds.fill(1, sequenceOffsets[i] + packed.segmentBorders[sequence], sequenceOffsets[i + 1])
+    rows.forEach((row, i) => {
+      tokenIds.set(packed.tokenIds.subarray(packed.offsets[row], packed.offsets[row + 1]), sequenceOffsets[i])
+      segmentIds.fill(1, sequenceOffsets[i] + packed.segmentBorders[row], sequenceOffsets[i + 1])
     })
     const batch: PackedBatch = {
       tokenIds,
@@ -129,7 +130,7 @@ export class SequenceSet implements TaskSet {
   }
 
   place(example: number): ExamplePlace {
-    const place = this.#options.places[example]
+    const place = example >= 0 ? this.#options.places.at(example) : undefined
     if (!place) {
       throw new StrataError(
         'BAD_ARGUMENT',
@@ -141,9 +142,16 @@ export class SequenceSet implements TaskSet {
 
   *#contents(): Generator<NodeJS.ArrayBufferView> {
     const { packed, labels } = this.#options
-    yield* [packed.offsets, packed.segmentBorders, packed.examples, packed.tokenIds]
     const all = packed.examples.map((_, sequence) => sequence)
-    yield* Object.values(labels(all, Int32Array.from(packed.offsets)))
+    const rows = rowsOf(packed, all)
+    const offsets = laidOut(packed, rows)
+    yield* [offsets, rows.map((row) => packed.segmentBorders[row]), packed.examples]
+    // Neighbours at once: a set of all rows is hashed in one piece.
+    for (let first = 0, end = 1; first < rows.length; first = end++) {
+      while (rows[end] === rows[end - 1] + 1) end++
+      yield packed.tokenIds.subarray(packed.offsets[rows[first]], packed.offsets[rows[end - 1] + 1])
+    }
+    yield* Object.values(labels(all, offsets))
   }
 
   /** Order of the units, and where each batch begins in it. */
@@ -171,6 +179,19 @@ export class SequenceSet implements TaskSet {
     this.#orders.set(key, plan)
     return plan
   }
+}
+
+function rowsOf({ rows }: PackedSequences, sequences: Uint32Array): Uint32Array {
+  return rows ? sequences.map((sequence) => rows[sequence]) : sequences
+}
+
+/** Where each of these rows starts when they lie end to end, and the end. */
+function laidOut({ offsets }: PackedSequences, rows: Uint32Array): Int32Array {
+  const starts = new Int32Array(rows.length + 1)
+  rows.forEach((row, i) => {
+    starts[i + 1] = starts[i] + offsets[row + 1] - offsets[row]
+  })
+  return starts
 }
 
 /** Collects sequences for a {@link PackedSequences}. */

@@ -133,7 +133,7 @@ export interface OpenTaskOptions<D extends TaskDefinition = TaskDefinition> {
   /** Only these splits are read; default all there are. */
   splits?: readonly string[]
   /**
-   * Classification and regression: a split whose tokenised examples take more bytes lies in memory-mapped files instead of memory;
+   * Classification, regression and ranking: a split whose tokenised examples take more bytes lies in memory-mapped files instead of memory;
    * default 256 MiB. Batches do not depend on it.
    */
   memoryBytes?: number
