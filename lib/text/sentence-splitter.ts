@@ -43,8 +43,11 @@ const STARTERS = words(`
 
 const CLOSERS = '"\'”’»›)\\]}'
 const OPENERS = '"\'“‘«‹(\\[{¿¡*_-'
-/** A run of terminators, what closes behind it, white space: a place where a sentence may end. */
-const CANDIDATE = new RegExp(`[.!?…]+(?:\\s?\\.)*[${CLOSERS}]*(?:\\s+["”'’]{1,2}(?=\\s))?\\s+`, 'gu')
+/**
+ * A run of terminators, what closes behind it, white space: a place where a sentence may end. A run is tried from its beginning alone,
+ * and its full stops fit in one way only, so that time stays linear where no white space follows (the dots of a table of contents).
+ */
+const CANDIDATE = new RegExp(`(?<![.!?…])[.!?…]+(?:\\s\\.+)*[${CLOSERS}]*(?:\\s+["”'’]{1,2}(?=\\s))?\\s+`, 'gu')
 const ENDING = new RegExp(`([.!?…。！？]+(?:\\s\\.)*)([${CLOSERS}]*(?:\\s+["”'’]{1,2})?)\\s*$`, 'u')
 const LEADING_OPENERS = new RegExp(`^[${OPENERS}]+\\s?`, 'u')
 const EMOTICON = /^(?:[:;=8xX]['’]?-?[)(DPpOo3/\\|*\]]+|\^_*\^|<3|XD|xD|:\))(?=\s|$)\s*/
@@ -75,11 +78,29 @@ export function sentenceBorders(paragraph: string): number[] {
   return borders
 }
 
+/** The ends of Unicode's sentences. A text above the window, of which none was an end, is segmented in parts that begin at one, too. */
+function* segmentEnds(text: string): Generator<number, void, undefined> {
+  let start = 0
+  let window = WINDOW
+  while (text.length - start > window) {
+    let last = 0
+    for (const { index, segment } of segmenter.segment(text.slice(start, start + window))) {
+      const end = index + segment.length
+      if (end > window - LOOK_AHEAD) break
+      last = end
+      yield start + end
+    }
+    start += last
+    window = last === 0 ? window * 2 : WINDOW
+  }
+  for (const { index, segment } of segmenter.segment(text.slice(start))) yield start + index + segment.length
+}
+
 /** The borders of a text without its end. */
 function innerBorders(text: string): number[] {
   const candidates = new Set<number>()
   for (const match of text.matchAll(CANDIDATE)) candidates.add(match.index + match[0].length)
-  for (const { index, segment } of segmenter.segment(text)) candidates.add(index + segment.length)
+  for (const end of segmentEnds(text)) candidates.add(end)
   candidates.delete(text.length)
   const borders: number[] = []
   let start = 0
