@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import fc from 'fast-check'
 import {
   emptyReadStatistics,
+  parseOrigins,
   type ReadOptions,
   type ReadStatistics,
   readDocuments,
@@ -132,6 +133,41 @@ describe('Document reader', () => {
     assert.deepEqual((await read(json, { textField: 'body' })).documents[0].paragraphs, ['Text.'])
     assert.deepEqual((await read(json, { format: 'plain' })).documents[0].paragraphs, ['{"body":"Text.","text":5}'])
     await refused(json, 'BAD_DATA', /:1: "text" is no string but number/)
+  })
+
+  it('knows CoNLL-U by its name, else by its first lines', async () => {
+    const rows = '1\tIt\t_\t_\t_\t_\t2\tnsubj\t_\t_\n2\trained\t_\t_\t_\t_\t0\troot\t_\t_\n\n'
+    const parsed: [name: string, content: string][] = [
+      ['treebank.conll', rows],
+      ['treebank.txt', `\n# A treebank of ours\n# sent_id = 1\n${rows}`],
+      ['windows.tsv', `\ufeff# letters\n${rows}`.replaceAll('\n', '\r\n')],
+      ['treebank', rows],
+    ]
+    for (const [name, content] of parsed) {
+      for (const path of [write(name, content), write(`${name}.gz`, gzipSync(content))]) {
+        const { documents, statistics } = await read(path)
+        assert.deepEqual(
+          documents.map(({ paragraphs, sentences }) => [paragraphs, sentences?.length]),
+          [[['It rained'], 1]],
+          path,
+        )
+        assert.equal(statistics.bytes, readFileSync(path).length)
+        assert.equal((await parseOrigins([path])).length, 1)
+      }
+    }
+    const texts: [name: string, content: string, options?: Partial<ReadOptions>][] = [
+      ['notes.txt', '# Notes\n\nIt rained.\n'],
+      ['numbered.txt', '3\tItems were sold.\n'],
+      ['hashes.txt', '# a\n'.repeat(1000) + rows],
+      ['asked.txt', rows, { format: 'plain' }],
+    ]
+    for (const [name, content, options] of texts) {
+      const path = write(name, content)
+      const { documents } = await read(path, options)
+      assert.ok(documents.length > 0 && documents.every(({ sentences }) => sentences === undefined), name)
+      assert.deepEqual(await parseOrigins([path], options?.format), [], name)
+    }
+    await refused(write('ner.conll', 'EU NNP B-NP B-ORG\n'), 'BAD_DATA', /1 columns, 10 were expected/)
   })
 
   it('reads several files in order, each with its own format', async () => {

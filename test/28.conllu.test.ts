@@ -167,6 +167,8 @@ describe('CoNLL-U', () => {
     ['two roots', `${row('1', '0')}${row('2', '0')}\n`, 2, /second root \(the first is word 1\)/, { strict: true }],
     ['a missing head', `${row('1', '0')}${row('2', '_')}\n`, 2, /has no head/, { strict: true }],
     ['CR LF', `${row('1', '0')}\n`.replaceAll('\n', '\r\n'), 1, /CR LF; LF was expected: convert.*tolerant: true/],
+    ['a byte-order mark', `\ufeff${row('1', '0')}\n`, 1, /byte-order mark.*remove it.*tolerant: true/],
+    ['a NUL character', `${row('1', '0')}${row('2', '1').replace('w2', 'w\0')}\n`, 2, /NUL character/],
     ['a carriage return inside', `${row('1', '0')}# a\rb\n${row('2', '1')}\n`, 2, /carriage return stands inside/],
     ['a missing blank line', row('1', '0'), 1, /ends inside a sentence.*cut.*tolerant: true/],
     ['two blank lines', `${row('1', '0')}\n\n${row('1', '0')}\n`, 3, /blank line without a sentence/],
@@ -195,7 +197,7 @@ describe('CoNLL-U', () => {
       const good = `${row('1', '2')}${row('2', '0')}\n`
       const before = `# first\n${good}`
       const whole = `${before}${text}${text.endsWith('\n\n') || text.endsWith('\r\n\r\n') ? '' : '\n'}# last\n${good}`
-      if (name === 'a missing blank line') continue
+      if (name === 'a missing blank line' || name === 'a byte-order mark') continue
       const read = parseConllu(whole, { ...options, onBadSentence })
       assert.ok(read.length >= 2, name)
       assert.equal(formatConllu(read[0]), before, name)
@@ -210,6 +212,15 @@ describe('CoNLL-U', () => {
     assert.equal(format(parseConllu(crlf, { tolerant: true })), crlf)
     const plain = `${row('1', '0')}\n`
     assert.equal(format(parseConllu(`\r\n${plain}`, { tolerant: true })), plain, 'a gap says nothing of what follows')
+    const lines = crlf.split('\n').map((line, at) => (at % 3 === 0 ? line.replace('\r', '') : line))
+    const mixed = lines.join('\n')
+    const [first, ...others] = parseConllu(mixed, { tolerant: true })
+    assert.equal(format([first, ...others]), mixed)
+    const extended = lines.toSpliced(0, 0, '# generator = g').join('\n')
+    assert.equal(format([withComment(first, 'generator', 'g'), ...others]), extended)
+    const cut = crlf.slice(0, crlf.indexOf('\r\n\r\n'))
+    assert.equal(format(parseConllu(cut, { tolerant: true })), `${cut}\r\n\r\n`, 'the last line lacks its end')
+    assert.equal(format(await readAll(write('marked.conllu', `\ufeff${SAMPLE}`), { tolerant: true })), SAMPLE)
     const gaps = `\n${row('1', '0')}\n\n\n${row('1', '0')}`
     const read = await readAll(write('gaps.conllu', gaps), { tolerant: true })
     assert.deepEqual(
@@ -326,6 +337,9 @@ describe('CoNLL-U', () => {
       sentence.comments.join('|').replace('sent_id = 1', 'sent_id = 7'),
     )
     assert.deepEqual(withComment(sentence, 'generator', 'x').comments, ['# generator = x', ...sentence.comments])
+    const columns = '# global.columns = ID FORM LEMMA UPOS XPOS FEATS HEAD DEPREL DEPS MISC'
+    const plus = withComment({ ...sentence, comments: [columns, '# c'] }, 'generator', 'x')
+    assert.deepEqual(plus.comments, [columns, '# generator = x', '# c'])
   })
 
   it('makes sentences, with ranges for multi-word tokens, and refuses what no cell can hold', () => {
@@ -352,7 +366,7 @@ describe('CoNLL-U', () => {
         ['.', '_'],
       ],
     )
-    for (const form of ['', 'a\tb', 'a\nb']) {
+    for (const form of ['', 'a\tb', 'a\nb', 'a\0b']) {
       assert.throws(() => formatConllu(makeSentence([{ form }])), { code: 'BAD_DATA' })
     }
     assert.throws(() => formatConllu(makeSentence([{ form: 'a' }], ['no hash'])), { code: 'BAD_DATA' })

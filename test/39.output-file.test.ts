@@ -18,7 +18,9 @@ import {
 import { readFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { gunzipSync } from 'node:zlib'
 import { replaceOutput, writeOutput } from '../lib/output-file.js'
+import { writePackedOutput } from '../lib/packed-output.js'
 import { replaceFile } from '../lib/training/index.js'
 
 describe('Files that are named for results', () => {
@@ -60,6 +62,26 @@ describe('Files that are named for results', () => {
     await assert.rejects(work, { message: 'no more words' })
     assert.equal(readFileSync(path, 'utf8'), 'before')
     assert.deepEqual(readdirSync(folder), ['out'])
+  })
+
+  it('are gzipped if their name ends in .gz, and as whole as others', async () => {
+    const packed = join(folder, 'out.txt.GZ')
+    const texts = Array.from({ length: 300 }, (_, line) => `${line} ${Math.sin(line)} `.repeat(200))
+    const count = await writePackedOutput(packed, 'write the words', async (put) => {
+      for (const text of texts) await put(text)
+      return texts.length
+    })
+    assert.equal(count, 300)
+    assert.equal(gunzipSync(readFileSync(packed)).toString(), texts.join(''))
+    const failing = writePackedOutput(packed, 'write the words', async (put) => {
+      await put('half')
+      throw new Error('no more words')
+    })
+    await assert.rejects(failing, { message: 'no more words' })
+    assert.equal(gunzipSync(readFileSync(packed)).toString(), texts.join(''))
+    await writePackedOutput(path, 'write the words', (put) => put('plain'))
+    assert.equal(readFileSync(path, 'utf8'), 'plain')
+    assert.deepEqual(readdirSync(folder), ['out', 'out.txt.GZ'])
   })
 
   it('that cannot be opened are refused by code', async () => {
@@ -133,6 +155,15 @@ describe('Files that are named for results', () => {
         closeSync(descriptor)
       }
       assert.equal(readFileSync(path, 'utf8'), 'before and after')
+    })
+
+    it('a device that is full gives DISK_FULL for what is gzipped, too', async function () {
+      if (process.platform !== 'linux') this.skip()
+      symlinkSync('/dev/full', join(folder, 'full.gz'))
+      const endless = writePackedOutput(join(folder, 'full.gz'), 'write the words', async (put) => {
+        for (let line = 0; ; line++) await put(`${Math.sin(line)} `.repeat(500))
+      })
+      await assert.rejects(endless, { code: 'DISK_FULL' })
     })
 
     it('a device that is full gives DISK_FULL, whoever waits for it, and aborts the work', async function () {

@@ -3,7 +3,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
-import { gzipSync } from 'node:zlib'
+import { gunzipSync, gzipSync } from 'node:zlib'
 import { type ChunkRecord, chunkSentence, parseConllu, RawSentences, RELATION_PRESETS } from '../lib/text/index.js'
 import { runHere } from './helpers/cli-here.js'
 import { runCli } from './helpers/cli-process.js'
@@ -126,6 +126,18 @@ describe('stratabert chunk', function () {
     assert.ok(lines.some((line) => line.endsWith('Chunk=1:other|ChunkHead=Yes|ChunkRel=determiner:4\r')))
   })
 
+  it('gzips what is named .gz: marks for .conllu.gz, JSON lines for others', async () => {
+    const [marked, plain] = [join(folder, 'marked.conllu'), join(folder, 'lines.jsonl')]
+    for (const output of [marked, plain]) {
+      for (const name of [output, `${output}.gz`]) {
+        assert.equal((await runHere('chunk', '--input', input, '--output', name)).code, 0)
+      }
+      assert.equal(gunzipSync(readFileSync(`${output}.gz`)).toString(), readFileSync(output, 'utf8'))
+    }
+    const again = await runHere('chunk', '--input', `${marked}.gz`, '--format', 'conllu')
+    assert.equal(again.stdout, readFileSync(marked, 'utf8'))
+  })
+
   it('takes raw text from a pipe: documents, paragraphs, sentences, words as treebanks split them', async () => {
     const text = "# Notes\nThe old man fed his dogs. They didn't eat.\nIt rained.\n\nA new document.\n"
     const conllu = await runCli(['chunk', '--input', '-', '--format', 'conllu'], { input: text })
@@ -185,7 +197,7 @@ describe('stratabert chunk', function () {
   })
 
   it('a file of another name than .conllu is known by its first lines too', async () => {
-    const named = async (name: string, text: string, ...args: string[]) => {
+    const named = async (name: string, text: string | Buffer, ...args: string[]) => {
       const file = join(folder, name)
       writeFileSync(file, text)
       const { stdout, stderr } = await runHere('chunk', '--input', file, '--format', 'conllu', ...args)
@@ -207,6 +219,14 @@ describe('stratabert chunk', function () {
       ['# text = # Notes', '# text = The old man fed his dogs.'],
     )
     assert.equal((await named('as-text.conllu', 'It rained.\n', '--from', 'text')).sentences.length, 1)
+    const numbered = await named('numbered.txt', '3\tItems were sold.\n')
+    assert.equal(numbered.sentences.length, 1, numbered.told)
+    const zipped = await named('text.txt.gz', gzipSync('It rained.\n'))
+    assert.deepEqual(
+      zipped.sentences.map(({ words }) => words.length),
+      [3],
+      zipped.told,
+    )
     const { told } = await named('cyclic.txt', PARSED.replace('\t0\troot', '\t4\troot'))
     assert.match(told, /cyclic\.txt:\d+: /)
   })

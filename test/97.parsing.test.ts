@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { gunzipSync } from 'node:zlib'
 import { scoreDependencies, scoreTask, type TaskPrediction } from '../lib/evaluation/index.js'
 import { Encoder } from '../lib/inference/index.js'
 import type { Session } from '../lib/inference/loaded-parts.js'
@@ -392,13 +393,13 @@ describe('parsing tasks', function () {
         '3\tsees\tsee\t_\tVBZ\t_\t_\t_\t_\t_',
       ]
       const path = join(folder, 'rich.conllu')
-      const output = join(folder, 'parsed.conllu')
+      const output = join(folder, 'parsed.conllu.gz')
       writeFileSync(path, `${rows.join('\n')}\n\n`)
       const asked = ['parse', join(folder, 'run'), '--input', path, '--output', output, '--json']
       const { stdout, code, stderr } = await runCli(asked)
       assert.equal(code, 0, stderr)
       assert.deepEqual(Object.keys(JSON.parse(stdout)), ['sentences', 'words', 'seconds', 'wordsPerSecond'])
-      const written = readFileSync(output, 'utf8').split('\n')
+      const written = gunzipSync(readFileSync(output)).toString().split('\n')
       assert.equal(written[1], `# generator = stratabert ${softwareVersions().stratabert}, run`)
       const blank = (line: string): string => {
         if (line.startsWith('# generator')) return '# generator = another parser'

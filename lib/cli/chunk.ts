@@ -7,6 +7,7 @@ import {
   chunkRecord,
   chunkSentence,
   formatConllu,
+  isConlluName,
   RELATION_PRESETS,
   withChunkMarks,
 } from '../text/index.js'
@@ -30,13 +31,13 @@ export function registerChunk(program: Command): void {
   const command = program
     .command('chunk')
     .description('the chunks of every sentence, and their relations where there is a parse')
-    .option('--input <file>', 'CoNLL-U (also .gz), or text with a paragraph a line; - for stdin (required)')
+    .option('--input <file>', 'CoNLL-U or text with a paragraph a line, also .gz; - for stdin (required)')
     .addOption(
-      new Option('--from <kind>', 'what the input is; auto goes by the name .conllu, else by the first lines')
+      new Option('--from <kind>', 'what the input is; auto goes by the name .conllu or .conll, else by the first lines')
         .choices(['auto', 'conllu', 'text'])
         .default('auto'),
     )
-    .option('--output <file>', 'where the sentences go; - is stdout', '-')
+    .option('--output <file>', 'where the sentences go, gzipped if its name ends in .gz; - is stdout', '-')
     .addOption(
       new Option(
         '--format <format>',
@@ -61,7 +62,7 @@ async function chunk(flags: ChunkFlags): Promise<void> {
   if (flags.json && flags.output === '-') {
     throw new StrataError('BAD_ARGUMENT', '--json came without --output FILE, which takes the sentences; add it')
   }
-  const format = flags.format ?? (/\.conllu$/i.test(flags.output) ? 'conllu' : 'jsonl')
+  const format = flags.format ?? (isConlluName(flags.output) ? 'conllu' : 'jsonl')
   const counts = new ChunkCounts()
   const progress = progressNotes()
   await writeOut(flags.output, 'the chunks', async (write) => {

@@ -1,13 +1,13 @@
 import { isUtf8 } from 'node:buffer'
-import { createReadStream } from 'node:fs'
+import { unpackedBytes } from '../data/index.js'
 import { fileError, StrataError } from '../errors.js'
 
 /** A longer line is no sentence but some other file. */
 const LONGEST_LINE_BYTES = 64 * 1024 * 1024
 
 /**
- * Lines of a file, or of stdin for `-`, one by one in bounded memory, without their line ends; a byte-order mark is removed.
- * Blank lines are kept: output line k belongs to input line k. `keepCarriageReturns` leaves the CR of CR LF. Throws NOT_FOUND, BAD_FILE (empty) or BAD_DATA (invalid UTF-8, NUL,
+ * Lines of a file, gzipped or not, or of stdin for `-`, one by one in bounded memory, without their line ends; a byte-order mark is removed.
+ * Blank lines are kept: output line k belongs to input line k. `keepCarriageReturns` leaves the CR of CR LF. Throws NOT_FOUND, BAD_FILE (empty, a damaged .gz) or BAD_DATA (invalid UTF-8, NUL,
  * a line above 64 MiB), naming file and line.
  */
 export async function* inputLines(
@@ -15,7 +15,7 @@ export async function* inputLines(
   { keepCarriageReturns = false }: { keepCarriageReturns?: boolean } = {},
 ): AsyncGenerator<string> {
   const label = input === '-' ? 'stdin' : input
-  const stream = input === '-' ? process.stdin : createReadStream(input, { highWaterMark: 1 << 18 })
+  const stream = input === '-' ? process.stdin : unpackedBytes(input)
   let pieces: Buffer[] = []
   let pieceBytes = 0
   let line = 1

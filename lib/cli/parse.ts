@@ -25,13 +25,13 @@ export function registerParse(program: Command): void {
     .command('parse')
     .description('head and relation of every word, as CoNLL-U')
     .argument('<checkpoint>', 'checkpoint, run or folder with a parser')
-    .option('--input <file>', 'CoNLL-U (also .gz), or text with a paragraph a line; - for stdin (required)')
+    .option('--input <file>', 'CoNLL-U or text with a paragraph a line, also .gz; - for stdin (required)')
     .addOption(
-      new Option('--from <kind>', 'what the input is; auto goes by the name .conllu, else by the first lines')
+      new Option('--from <kind>', 'what the input is; auto goes by the name .conllu or .conll, else by the first lines')
         .choices(['auto', 'conllu', 'text'])
         .default('auto'),
     )
-    .option('--output <file>', 'where the CoNLL-U goes; - is stdout', '-')
+    .option('--output <file>', 'where the CoNLL-U goes, gzipped if its name ends in .gz; - is stdout', '-')
   example(
     headOptions(command, gather).action(parse),
     'stratabert parse runs/parser --input text.txt --output text.conllu',

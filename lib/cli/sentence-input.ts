@@ -1,25 +1,24 @@
 import { readConllu } from '../data/index.js'
-import { ConlluParser, type ConlluSentence, RawSentences } from '../text/index.js'
+import {
+  ConlluParser,
+  type ConlluSentence,
+  isConlluName,
+  lineOfConllu,
+  MOST_UNDECIDED_LINES,
+  RawSentences,
+} from '../text/index.js'
 import { inputLines } from './input-lines.js'
 
 export interface SentenceInput {
-  /** CoNLL-U (also .gz), or text with a paragraph a line; - is stdin. */
+  /** CoNLL-U, or text with a paragraph a line, also gzipped; - is stdin. */
   input: string
-  /** `auto` goes by the name .conllu, else by the first line that tells it. */
+  /** `auto` goes by the name, else by the first line that tells it. */
   from: 'auto' | 'conllu' | 'text'
 }
 
-/** A usual comment, or a row. */
-const CONLLU_LINE = /^(?:#\s*(?:newdoc|newpar)\b|#\s*(?:sent_id|text|generator|global\.columns)\s*=|\d+(?:[-.]\d+)?\t)/
-/** Blank, or something that may be a comment of CoNLL-U as well as a line of text ("# Notes"). */
-const UNDECIDED_LINE = /^\s*(?:#|$)/
-/** More lines than this before the first that decides are text. */
-const MOST_UNDECIDED = 1000
-
 /** The sentences of CoNLL-U or of raw text, one by one in bounded memory. */
 export async function* inputSentences({ input, from }: SentenceInput): AsyncGenerator<ConlluSentence> {
-  const named = /\.conllu(?:\.gz)?$/i.test(input)
-  if (input !== '-' && (from === 'conllu' || (from === 'auto' && named))) {
+  if (input !== '-' && (from === 'conllu' || (from === 'auto' && isConlluName(input)))) {
     yield* readConllu(input, { tolerant: true })
   } else if (from === 'text') yield* textSentences(inputLines(input))
   else {
@@ -32,13 +31,12 @@ export async function* inputSentences({ input, from }: SentenceInput): AsyncGene
 /** Reads to the first line that tells what a stream is; `lines` are all of it. */
 async function decided(stream: AsyncGenerator<string>): Promise<{ isConllu: boolean; lines: AsyncIterable<string> }> {
   const held: string[] = []
-  let isConllu = false
-  while (held.length < MOST_UNDECIDED) {
+  let told: boolean | undefined
+  while (told === undefined && held.length < MOST_UNDECIDED_LINES) {
     const { value, done } = await stream.next()
     if (done) break
     held.push(value)
-    isConllu = CONLLU_LINE.test(value)
-    if (isConllu || !UNDECIDED_LINE.test(value)) break
+    told = lineOfConllu(value)
   }
   const lines = async function* (): AsyncGenerator<string> {
     try {
@@ -48,7 +46,7 @@ async function decided(stream: AsyncGenerator<string>): Promise<{ isConllu: bool
       await stream.return(undefined)
     }
   }
-  return { isConllu, lines: lines() }
+  return { isConllu: told === true, lines: lines() }
 }
 
 /** CR LF stays with the sentence, which is written with the line ends that it came with. */

@@ -1,16 +1,17 @@
 /** Documents out of CoNLL-U: `# newdoc` begins one, `# newpar` a paragraph. */
 import { type ConlluSentence, sentenceText } from '../text/conllu.js'
-import { readConlluBlocks } from './conllu-file.js'
+import { conlluBlocks } from './conllu-file.js'
+import type { FileLines } from './corpus-line-reader.js'
 import type { ReadStatistics, TextDocument } from './document-reader.js'
 
 /** A longer document, as a file without `# newdoc` is one, is handed on in parts; parsed sentences take a hundred times their text. */
 const LONGEST_PARSED_CHARACTERS = 128 * 1024
 
-/** Reads a file in bounded memory, sentence borders and parses included. Throws NOT_FOUND, BAD_FILE and BAD_DATA with file and line. */
+/** Takes the lines of a file in bounded memory, sentence borders and parses included. Throws their errors, and BAD_DATA with file and line. */
 export async function* readConlluDocuments(
   source: string,
+  lines: AsyncIterable<FileLines>,
   statistics: ReadStatistics,
-  signal?: AbortSignal,
 ): AsyncGenerator<TextDocument> {
   let sentences: ConlluSentence[] = []
   let paragraphs: string[] = []
@@ -26,10 +27,7 @@ export async function* readConlluDocuments(
     characters = 0
     return document
   }
-  const onBytes = (count: number): void => {
-    statistics.bytes += count
-  }
-  for await (const block of readConlluBlocks(source, { tolerant: true, signal, onBytes })) {
+  for await (const block of conlluBlocks(source, lines, { tolerant: true })) {
     for (const sentence of block) {
       statistics.lines += sentence.comments.length + sentence.rows.length + 1
       if (sentence.newDocument && sentences.length > 0) yield take()

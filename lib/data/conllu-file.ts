@@ -3,18 +3,27 @@ import { isUtf8 } from 'node:buffer'
 import { StrataError } from '../errors.js'
 import type { ConlluSentence } from '../text/conllu.js'
 import { type ConlluOptions, ConlluParser } from '../text/conllu-reader.js'
-import { readLines } from './corpus-line-reader.js'
+import { type FileLines, readLines } from './corpus-line-reader.js'
 
 /**
- * Reads a file's sentences in blocks. A byte-order mark is removed.
+ * Reads a file's sentences in blocks.
  * Throws NOT_FOUND, BAD_FILE and BAD_DATA (see {@link ConlluOptions}), each with the file and, where there is one, the line.
  */
-export async function* readConlluBlocks(
+export function readConlluBlocks(
   file: string,
-  options: ConlluOptions & { signal?: AbortSignal; onBytes?: (count: number) => void } = {},
+  options: ConlluOptions & { signal?: AbortSignal } = {},
+): AsyncGenerator<ConlluSentence[]> {
+  return conlluBlocks(file, readLines(file, { signal: options.signal, keepByteOrderMark: true }), options)
+}
+
+/** As {@link readConlluBlocks}, of a file's lines. */
+export async function* conlluBlocks(
+  file: string,
+  blocks: AsyncIterable<FileLines>,
+  options: ConlluOptions,
 ): AsyncGenerator<ConlluSentence[]> {
   const parser = new ConlluParser(file, options)
-  for await (const { lines, firstLine } of readLines(file, options)) {
+  for await (const { lines, firstLine } of blocks) {
     if (!isUtf8(lines)) throw invalidUtf8(file, lines, firstLine)
     const texts = lines.toString('utf8').split('\n')
     if (texts.at(-1) === '') texts.pop()

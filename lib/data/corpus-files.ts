@@ -30,8 +30,8 @@ type ChunkArray = keyof typeof CHUNK_FILES
 export type CorpusArray = BaseArray | ChunkArray
 
 export const MANIFEST_FILE = 'manifest.json'
-/** Changes when the same text would give other arrays: the layout, the sentence splitter, the flags. */
-export const CORPUS_VERSION = 1
+/** Changes when the same text would give other arrays: the layout, the readers, the sentence and word splitters, the flags. */
+export const CORPUS_VERSION = 2
 
 /** What a corpus holds, and what was skipped or changed on the way there. */
 export interface CorpusStatistics extends ReadStatistics, RemovedDocuments {

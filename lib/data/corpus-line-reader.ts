@@ -17,11 +17,11 @@ export const LONGEST_LINE_BYTES = 32 * 1024 * 1024
 
 /**
  * Reads a file, gzipped or not (by its first bytes), in blocks of about 1 MiB that end at a line's end. A byte-order mark is
- * removed. Throws NOT_FOUND, BAD_FILE or BAD_DATA (a line of more than 32 MiB), naming the file.
+ * removed, unless `keepByteOrderMark`. Throws NOT_FOUND, BAD_FILE or BAD_DATA (a line of more than 32 MiB), naming the file.
  */
 export async function* readLines(
   source: string,
-  options: { signal?: AbortSignal; onBytes?: (count: number) => void } = {},
+  options: { signal?: AbortSignal; onBytes?: (count: number) => void; keepByteOrderMark?: boolean } = {},
 ): AsyncGenerator<FileLines> {
   const doing = 'read the text'
   const info = await stat(source).catch((error) => {
@@ -37,10 +37,17 @@ export async function* readLines(
   let waitingBytes = 0
   let firstLine = 1
   let first = true
-  for await (let chunk of chunksOf(source, options)) {
+  for await (let chunk of unpackedBytes(source, options)) {
     if (options.signal?.aborted) throw new StrataError('ABORTED', `reading ${source} was stopped`)
     if (first) {
-      if (chunk.length >= 3 && chunk[0] === 0xef && chunk[1] === 0xbb && chunk[2] === 0xbf) chunk = chunk.subarray(3)
+      if (
+        !options.keepByteOrderMark &&
+        chunk.length >= 3 &&
+        chunk[0] === 0xef &&
+        chunk[1] === 0xbb &&
+        chunk[2] === 0xbf
+      )
+        chunk = chunk.subarray(3)
       first = false
     }
     const end = chunk.lastIndexOf(10)
@@ -66,10 +73,13 @@ export async function* readLines(
   if (waitingBytes > 0) yield { source, firstLine, lines: Buffer.concat(waiting) }
 }
 
-/** The file's bytes, unpacked, at least three in the first chunk unless the file is shorter. */
-async function* chunksOf(
+/**
+ * The file's bytes, unpacked where they are gzipped (by the first bytes), at least three in the first chunk unless the file is shorter.
+ * Throws NOT_FOUND, BAD_FILE (not gzipped in spite of its name, damaged) and other file errors.
+ */
+export async function* unpackedBytes(
   source: string,
-  options: { signal?: AbortSignal; onBytes?: (count: number) => void },
+  options: { onBytes?: (count: number) => void } = {},
 ): AsyncGenerator<Buffer> {
   const file = createReadStream(source, { highWaterMark: CHUNK_BYTES })
   try {

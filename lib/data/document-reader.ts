@@ -2,6 +2,7 @@ import { isUtf8 } from 'node:buffer'
 import { StrataError } from '../errors.js'
 import type { ConlluSentence } from '../text/conllu.js'
 import { readConlluDocuments } from './conllu-documents.js'
+import { decideConllu, formatByName } from './conllu-input.js'
 import { type FileLines, readLines } from './corpus-line-reader.js'
 
 /**
@@ -10,7 +11,7 @@ import { type FileLines, readLines } from './corpus-line-reader.js'
  * - `plain`: one paragraph a line, a blank line begins a new document.
  * - `jsonl`: one JSON object a line with the text in one field (and the title in `title`).
  * - `conllu`: parsed sentences, `# newdoc` begins a document and `# newpar` a paragraph.
- * - `auto`: by the file's name (.jsonl, .ndjson, .conllu) and its first line.
+ * - `auto`: by the file's name (.jsonl, .ndjson, .conllu, .conll), else its first line; CoNLL-U by the first that tells it from text.
  * Each may be gzipped.
  */
 export type DocumentFormat = (typeof DOCUMENT_FORMATS)[number]
@@ -94,20 +95,21 @@ export async function* readDocuments(options: ReadOptions): AsyncGenerator<TextD
   for (const source of inputs) {
     statistics.files++
     const before = statistics.documents
-    if (isConllu(source, options.format)) {
-      yield* readConlluDocuments(source, statistics, options.signal)
-      checkFound(source, statistics, before)
-      continue
-    }
-    const builder = new DocumentBuilder(source, statistics)
     const lines = readLines(source, {
       signal: options.signal,
       onBytes: (count) => {
         statistics.bytes += count
       },
     })
+    const { isConllu, blocks } = await decideConllu(source, options.format ?? 'auto', lines)
+    if (isConllu) {
+      yield* readConlluDocuments(source, blocks, statistics)
+      checkFound(source, statistics, before)
+      continue
+    }
+    const builder = new DocumentBuilder(source, statistics)
     let parse: ((line: string, number: number) => void) | undefined
-    for await (const block of lines) {
+    for await (const block of blocks) {
       if (block.lines.length === 0) continue
       const texts = decodeBlock(block, options.invalidUtf8 ?? 'error', statistics)
       parse ??= parserFor(detectFormat(source, texts, options.format ?? 'auto'), builder, options)
@@ -121,11 +123,6 @@ export async function* readDocuments(options: ReadOptions): AsyncGenerator<TextD
     yield* builder.ready.splice(0)
     checkFound(source, statistics, before)
   }
-}
-
-/** Is the file read as CoNLL-U? */
-export function isConllu(source: string, format: DocumentFormat = 'auto'): boolean {
-  return format === 'conllu' || (format === 'auto' && /\.conllu(?:\.gz)?$/i.test(source))
 }
 
 function checkFound(source: string, { documents, emptyDocuments }: ReadStatistics, before: number): void {
@@ -266,7 +263,7 @@ type LineFormat = Exclude<DocumentFormat, 'auto' | 'conllu'>
 
 function detectFormat(source: string, firstLines: string[], format: DocumentFormat): LineFormat {
   if (format !== 'auto') return format as LineFormat
-  if (/\.(?:jsonl|ndjson)(?:\.gz)?$/i.test(source)) return 'jsonl'
+  if (formatByName(source) === 'jsonl') return 'jsonl'
   const first = firstLines.find((line) => !BLANK.test(line))
   if (first === undefined) return 'plain'
   if (TITLE.test(first)) return 'titled'

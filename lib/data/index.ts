@@ -7,6 +7,7 @@ export { readConllu, readConlluBlocks } from './conllu-file.js'
 export { type ConlluColumn, readConlluSentences, readConlluTags, type TaggedWords } from './conllu-tags.js'
 export { type CorpusOptions, defaultCorpusDirectory, type OpenedCorpus, openCorpus } from './corpus-builder.js'
 export { type CorpusStatistics, hashFile, MANIFEST_FILE, writeManifest } from './corpus-files.js'
+export { unpackedBytes } from './corpus-line-reader.js'
 export type { ChunkOptions } from './corpus-sentences.js'
 export {
   type CorpusView,

@@ -2,6 +2,7 @@
 import { statSync } from 'node:fs'
 import { basename } from 'node:path'
 import { fileError, StrataError } from '../errors.js'
+import { formatByName } from './conllu-input.js'
 import { type CorpusInput, hashFile } from './corpus-files.js'
 
 /** Reads all files once. `stopped` is asked between blocks. Throws what {@link hashFile} throws. */
@@ -36,12 +37,6 @@ function modificationOf(path: string): string {
 }
 
 /** For a key. */
-export function inputsKey(inputs: readonly CorpusInput[]): [sha256: string, format: boolean | 'conllu'][] {
-  return inputs.map(({ name, sha256 }) => [sha256, formatByName(name)])
-}
-
-/** What a name says of the format. */
-function formatByName(name: string): boolean | 'conllu' {
-  if (/\.conllu(?:\.gz)?$/i.test(name)) return 'conllu'
-  return /\.(?:jsonl|ndjson)(?:\.gz)?$/i.test(name)
+export function inputsKey(inputs: readonly CorpusInput[]): [sha256: string, format: string][] {
+  return inputs.map(({ name, sha256 }) => [sha256, formatByName(name) ?? 'auto'])
 }

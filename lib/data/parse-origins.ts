@@ -1,7 +1,8 @@
 /** Which parser made the trees of CoNLL-U files, as far as the files say it. */
 import { commentValue } from '../text/conllu.js'
 import { readConllu } from './conllu-file.js'
-import { type DocumentFormat, isConllu } from './document-reader.js'
+import { isConlluInput } from './conllu-input.js'
+import type { DocumentFormat } from './document-reader.js'
 
 export interface ParseOrigin {
   /** The comment `# generator` of the files' first sentences; `not stated` where there is none. */
@@ -14,7 +15,8 @@ const LONGEST_GENERATOR = 200
 /** The CoNLL-U files among the inputs by their generator. Of each the first sentence is read. Throws the errors of {@link readConllu}. */
 export async function parseOrigins(inputs: readonly string[], format?: DocumentFormat): Promise<ParseOrigin[]> {
   const files = new Map<string, string[]>()
-  for (const file of inputs.filter((input) => isConllu(input, format))) {
+  for (const file of inputs) {
+    if (!(await isConlluInput(file, format))) continue
     const generator = await generatorOf(file)
     files.set(generator, [...(files.get(generator) ?? []), file])
   }

@@ -7,7 +7,7 @@ import { writeOutput } from '../output-file.js'
 import type { TokenizerTrainingStatistics } from './corpus-tokenizer-worker.js'
 
 /** Changes when the same text and options would give another vocabulary. */
-const VOCABULARY_VERSION = 1
+const VOCABULARY_VERSION = 2
 
 export interface LearnedVocabulary {
   tokens: string[]

@@ -2,10 +2,6 @@
 import { RowTally, readTable, tableFormatOf } from '../data/index.js'
 import type { TaggingTaskDefinition } from './tagging-task.js'
 
-export function isConllu(file: string): boolean {
-  return /\.conllu?(\.gz)?$/i.test(file)
-}
-
 export interface WordList {
   line: number
   words: string[]

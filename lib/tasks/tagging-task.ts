@@ -5,10 +5,11 @@
 import { type ColumnChoice, type ConlluColumn, RowTally, readConlluTags } from '../data/index.js'
 import type { HeadLabels } from '../data/packed-batch.js'
 import { StrataError } from '../errors.js'
+import { isConlluName } from '../text/index.js'
 import { pick, splitBySeed, trainingShare } from './data-share.js'
 import { SequencePacker, SequenceSet, type SequenceSetOptions } from './sequence-set.js'
 import { firstSequence, type TaggedWord, windows } from './tagged-sequences.js'
-import { isConllu, readWordLists } from './tagged-words.js'
+import { readWordLists } from './tagged-words.js'
 import { isPredictionSplit, resolveTaskFiles } from './task-files.js'
 import { TaskNotes } from './task-notes.js'
 import { checkLabels } from './text-definition.js'
@@ -164,7 +165,7 @@ class Opening {
     const { maxBadShare = 0.05, signal, definition } = this.#options
     const tally = new RowTally(file)
     const sentences: Read[] = []
-    const blocks = isConllu(file)
+    const blocks = isConlluName(file)
       ? readConlluTags(file, { column: definition.column, tally, maxBadShare, signal })
       : readWordLists(file, definition, { unlabelled, tally, maxBadShare, signal })
     for await (const block of blocks) {

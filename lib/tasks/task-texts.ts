@@ -1,13 +1,13 @@
 /** The texts of labelled tasks, kind by kind, without their labels. */
 import { RowTally, readConlluSentences, readSquad } from '../data/index.js'
 import { StrataError } from '../errors.js'
-import { sentenceText } from '../text/index.js'
+import { isConlluName, sentenceText } from '../text/index.js'
 import { splitBySeed } from './data-share.js'
 import { LabelReader } from './label-reader.js'
 import { rankingEndings, readRankingQuestions, splitQuestions } from './ranking-questions.js'
 import type { RankingTaskDefinition } from './ranking-task.js'
 import { type SpanTaskDefinition, SQUAD_ENDINGS } from './span-task.js'
-import { isConllu, readWordLists } from './tagged-words.js'
+import { readWordLists } from './tagged-words.js'
 import { TAGGING_ENDINGS, type TaggingTaskDefinition } from './tagging-task.js'
 import { type ResolvedFiles, resolveTaskFiles } from './task-files.js'
 import { describeTally, endingsOf, readTaskRows, type TaskRow } from './task-rows.js'
@@ -166,7 +166,7 @@ async function* sentencesOf(
   const stop = (): void => {
     if (signal?.aborted) throw new StrataError('ABORTED', `reading the texts of task ${name} was stopped`)
   }
-  if (isConllu(file)) {
+  if (isConlluName(file)) {
     let inDocument = false
     for await (const block of readConlluSentences(file, options)) {
       stop()

@@ -1,14 +1,14 @@
 /** CoNLL-U text to sentences, line by line. What is wrong with a sentence is told with file and line. */
 import { StrataError } from '../errors.js'
-import { type ConlluRow, type ConlluSentence, commentValue, findCycle } from './conllu.js'
+import { type ConlluRow, type ConlluSentence, commentValue, findCycle, type LineEnd } from './conllu.js'
 import { isRelation, type LabelScheme } from './dependency-labels.js'
 
 export interface ConlluOptions {
   /** Every word has a head, exactly one of a sentence is the root. Default false: `_` and several roots pass; a cycle never does. */
   strict?: boolean
   /**
-   * Lets pass what other tools write, although the format forbids it: CR LF at line ends (the writer puts them back), further blank
-   * lines and a missing blank line at the end of the file (both lost in writing). Default false.
+   * Lets pass what other tools write, although the format forbids it: CR LF at line ends, of all lines or of some (the writer puts them
+   * back), a byte-order mark, further blank lines and a missing blank line at the end of the file (all lost in writing). Default false.
    */
   tolerant?: boolean
   /** Refuse relations that are not of this scheme. Default: any label passes. */
@@ -32,7 +32,8 @@ export class ConlluParser {
   #firstLine = 0
   #open = false
   #line = 0
-  #crlf = false
+  /** Of the sentence's lines. */
+  #lineEnds: LineEnd[] = []
   /** The open multi-word token's last word, 0 without one. */
   #rangeEnd = 0
   #rangeLine = 0
@@ -68,6 +69,8 @@ export class ConlluParser {
           'the file ends inside a sentence; a blank line was expected (the file may be cut; a whole one is read with tolerant: true)',
         )
       }
+      // The last line may lack its end: the others' holds for it too.
+      if (this.#lineEnds.length > 1) this.#lineEnds.pop()
       return this.#end()
     } catch (error) {
       this.#report(error)
@@ -76,20 +79,21 @@ export class ConlluParser {
   }
 
   #take(raw: string): ConlluSentence | undefined {
-    let line = raw
-    if (line.endsWith('\r')) {
-      line = line.slice(0, -1)
-      if (!this.#options.tolerant && !this.#bad) {
-        this.#begin()
-        if (line === '') this.#reset()
-        throw this.#error(
-          this.#line,
-          "the line ends in CR LF; LF was expected: convert the file (sed -i 's/\\r$//' FILE) or read it with tolerant: true",
-        )
-      }
-      // A blank line in front belongs to no sentence.
-      if (!this.#open && line !== '') this.#crlf = true
+    const marked = this.#line === 1 && raw.startsWith('\ufeff')
+    const crlf = raw.endsWith('\r')
+    const line = raw.slice(marked ? 1 : 0, crlf ? -1 : undefined)
+    if ((marked || crlf) && !this.#options.tolerant && !this.#bad) {
+      this.#begin()
+      if (line === '') this.#reset()
+      throw this.#error(
+        this.#line,
+        marked
+          ? "a byte-order mark stands in front; remove it (sed -i '1s/^\\xef\\xbb\\xbf//' FILE) or read the file with tolerant: true"
+          : "the line ends in CR LF; LF was expected: convert the file (sed -i 's/\\r$//' FILE) or read it with tolerant: true",
+      )
     }
+    // A blank line in front belongs to no sentence.
+    if (this.#open || line !== '') this.#lineEnds.push(crlf ? '\r\n' : '\n')
     if (line === '') {
       if (this.#open) return this.#end()
       if (this.#options.tolerant) return undefined
@@ -97,6 +101,7 @@ export class ConlluParser {
     }
     this.#begin()
     if (this.#bad) return undefined
+    if (line.includes('\0')) throw this.#error(this.#line, 'a NUL character stands in the line; is it a binary file?')
     if (line.includes('\r')) throw this.#error(this.#line, 'a carriage return stands inside the line; remove it')
     if (line.startsWith('#')) {
       if (this.#rows.length > 0) {
@@ -202,8 +207,9 @@ export class ConlluParser {
       rows: this.#rows,
       words,
       heads,
-      lineEnd: this.#crlf ? '\r\n' : '\n',
+      lineEnd: this.#lineEnds[0],
     }
+    if (this.#lineEnds.some((end) => end !== sentence.lineEnd)) sentence.lineEnds = this.#lineEnds
     const newDocument = this.#mark('newdoc')
     const newParagraph = this.#mark('newpar')
     if (newDocument) sentence.newDocument = newDocument
@@ -256,7 +262,7 @@ export class ConlluParser {
     this.#comments = []
     this.#rows = []
     this.#words = []
-    this.#crlf = false
+    this.#lineEnds = []
     this.#rangeEnd = 0
     this.#emptyNodes = 0
     this.#bad = false

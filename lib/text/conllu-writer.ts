@@ -1,36 +1,37 @@
 /** Sentences to CoNLL-U text: what was read is written back byte for byte. */
-import { Readable } from 'node:stream'
-import { pipeline } from 'node:stream/promises'
-import { createGzip } from 'node:zlib'
 import { StrataError } from '../errors.js'
-import { writeOutput } from '../output-file.js'
+import { writePackedOutput } from '../packed-output.js'
 import { CONLLU_COLUMNS, type ConlluRow, type ConlluSentence } from './conllu.js'
 
 /** The sentence with its comments and the blank line that ends it. Throws BAD_DATA for a cell that no column can hold. */
-export function formatConllu(sentence: Pick<ConlluSentence, 'comments' | 'rows'> & { lineEnd?: string }): string {
-  const { lineEnd = '\n' } = sentence
+export function formatConllu(
+  sentence: Pick<ConlluSentence, 'comments' | 'rows'> & Partial<Pick<ConlluSentence, 'lineEnd' | 'lineEnds'>>,
+): string {
+  const { lineEnd = '\n', lineEnds } = sentence
   let text = ''
+  let line = 0
+  const end = (): string => lineEnds?.[line++] ?? lineEnd
   for (const comment of sentence.comments) {
-    if (!comment.startsWith('#') || /[\r\n]/.test(comment)) {
+    if (!comment.startsWith('#') || /[\r\n]/.test(comment) || comment.includes('\0')) {
       throw new StrataError(
         'BAD_DATA',
         `comment ${JSON.stringify(comment.slice(0, 60))} cannot be written; one line that begins with # was expected`,
       )
     }
-    text += comment + lineEnd
+    text += comment + end()
   }
   for (const row of sentence.rows) {
     const cells = CONLLU_COLUMNS.map((column) => row[column])
-    const bad = cells.findIndex((cell) => cell === '' || /[\t\r\n]/.test(cell))
+    const bad = cells.findIndex((cell) => cell === '' || /[\t\r\n]/.test(cell) || cell.includes('\0'))
     if (bad >= 0) {
       throw new StrataError(
         'BAD_DATA',
-        `row ${row.id}: ${CONLLU_COLUMNS[bad]} is ${JSON.stringify(cells[bad].slice(0, 60))}; text without tabs and line ends, or "_", was expected`,
+        `row ${row.id}: ${CONLLU_COLUMNS[bad]} is ${JSON.stringify(cells[bad].slice(0, 60))}; text without tabs, line ends and NUL, or "_", was expected`,
       )
     }
-    text += cells.join('\t') + lineEnd
+    text += cells.join('\t') + end()
   }
-  return text + lineEnd
+  return text + end()
 }
 
 /** A word to be written. */
@@ -103,18 +104,11 @@ export async function writeConllu(
   sentences: Iterable<ConlluSentence> | AsyncIterable<ConlluSentence>,
 ): Promise<number> {
   let count = 0
-  const texts = async function* (): AsyncGenerator<string> {
+  await writePackedOutput(path, 'write the CoNLL-U file', async (write) => {
     for await (const sentence of sentences) {
       count++
-      yield formatConllu(sentence)
+      await write(formatConllu(sentence))
     }
-  }
-  await writeOutput(path, 'write the CoNLL-U file', async (write) => {
-    const take = async (pieces: AsyncIterable<string | Uint8Array>): Promise<void> => {
-      for await (const piece of pieces) await write(piece)
-    }
-    if (/\.gz$/i.test(path)) await pipeline(Readable.from(texts()), createGzip(), take)
-    else await take(texts())
   })
   return count
 }

@@ -42,8 +42,13 @@ export interface ConlluSentence {
   /** Set when the sentence begins a document or a paragraph (`# newdoc`, `# newpar`). */
   newDocument?: { id?: string }
   newParagraph?: { id?: string }
-  lineEnd: '\n' | '\r\n'
+  /** Of the first line. */
+  lineEnd: LineEnd
+  /** Of every line where they are not all alike: comments, rows, and the blank line at the end. */
+  lineEnds?: readonly LineEnd[]
 }
+
+export type LineEnd = '\n' | '\r\n'
 
 /** The value of a comment `# name = value`; undefined without it. */
 export function commentValue(sentence: Pick<ConlluSentence, 'comments'>, name: string): string | undefined {
@@ -51,12 +56,22 @@ export function commentValue(sentence: Pick<ConlluSentence, 'comments'>, name: s
   return comment?.slice(comment.indexOf('=') + 1).trim()
 }
 
-/** A copy with the comment `# name = value`: in the place of the first of this name, else in front of all. */
+/**
+ * A copy with the comment `# name = value`: in the place of the first of this name, else in front of all but `# global.columns`, which
+ * CoNLL-U Plus has as a file's first line.
+ */
 export function withComment(sentence: ConlluSentence, name: string, value: string): ConlluSentence {
   const comments = [...sentence.comments]
+  const comment = `# ${name} = ${value}`
   const place = comments.findIndex((line) => commentName(line) === name)
-  comments.splice(Math.max(0, place), place < 0 ? 0 : 1, `# ${name} = ${value}`)
-  return { ...sentence, comments }
+  if (place >= 0) {
+    comments[place] = comment
+    return { ...sentence, comments }
+  }
+  const front = comments.length > 0 && commentName(comments[0]) === 'global.columns' ? 1 : 0
+  comments.splice(front, 0, comment)
+  const lineEnds = sentence.lineEnds?.toSpliced(front, 0, sentence.lineEnd)
+  return { ...sentence, comments, ...(lineEnds && { lineEnds }) }
 }
 
 function commentName(comment: string): string | undefined {

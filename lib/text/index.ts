@@ -39,6 +39,7 @@ export {
   spaceAfter,
   withComment,
 } from './conllu.js'
+export { isConlluName, lineOfConllu, MOST_UNDECIDED_LINES } from './conllu-detection.js'
 export { type ConlluOptions, ConlluParser, parseConllu } from './conllu-reader.js'
 export { formatConllu, makeSentence, type NewWord, writeConllu } from './conllu-writer.js'
 export {
