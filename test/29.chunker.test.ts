@@ -204,6 +204,9 @@ describe('Chunker', () => {
     // Every second word cuts the group.
     const cut = words.upos.map((_, word) => (word % 2 === 1 ? 'compound' : 'punct'))
     checkCover(chunkWords({ ...words, deprels: cut }), count)
+    // Two chains that cross at every word: each word is a chunk.
+    const crossing = heads.map((_, word) => (word + 2 < count ? word + 3 : 0))
+    assert.equal(chunkWords({ ...words, deprels: Array(count).fill('amod'), heads: crossing }).chunks.length, count)
     assert.ok(performance.now() - started < 2000)
   })
 

@@ -182,78 +182,100 @@ function joinsNoun(sentence: SentenceShape, word: number, head: number): boolean
 }
 
 /**
- * Cuts the groups of joined words into runs. Each pass makes chunks of the runs around the groups' heads and frees the rest; a freed
- * word leads its own group if the word that it joins is gone.
+ * Cuts the groups of joined words into runs: the run around a group's head becomes a chunk, and a word outside of it that joins one of
+ * the run's leads its own group.
  */
 function cutIntoRuns(sentence: SentenceShape, joins: Int32Array): Chunks {
-  const count = joins.length
-  const leader = new Int32Array(count)
-  const chunkOfWord = new Int32Array(count).fill(-1)
+  const forest = new JoinForest(joins)
   const chunks: Chunk[] = []
-  let left = Array.from({ length: count }, (_, word) => word)
-  while (left.length > 0) {
-    for (const word of left) leader[word] = -1
-    for (const word of left) settleLeader(word, joins, leader, chunkOfWord)
-    const [start, end] = [new Map<number, number>(), new Map<number, number>()]
-    for (const word of left) {
-      if (leader[word] !== word) continue
-      let [from, to] = [word, word + 1]
-      while (from > 0 && chunkOfWord[from - 1] < 0 && leader[from - 1] === word) from--
-      while (to < count && chunkOfWord[to] < 0 && leader[to] === word) to++
-      start.set(word, from)
-      end.set(word, to)
+  const leaders = [...forest.roots()]
+  // Grows while it is gone through.
+  for (const head of leaders) {
+    const { start, end } = forest.run(head)
+    chunks.push(sentence.chunk(head, start, end))
+    for (let word = start; word < end; word++) {
+      for (const member of forest.members(word)) if (member < start || member >= end) leaders.push(member)
     }
-    const rest: number[] = []
-    for (const [head, from] of start) {
-      // A member stays only if it is joined through words of the run.
-      const [low, high] = shrink(head, from, end.get(head)!, joins)
-      for (let word = low; word < high; word++) chunkOfWord[word] = chunks.length
-      chunks.push(sentence.chunk(head, low, high))
-    }
-    for (const word of left) if (chunkOfWord[word] < 0) rest.push(word)
-    left = rest
   }
-  const order = chunks.map((_, index) => index).sort((a, b) => chunks[a].start - chunks[b].start)
-  order.forEach((old, index) => {
-    chunkOfWord.fill(index, chunks[old].start, chunks[old].end)
+  chunks.sort((a, b) => a.start - b.start)
+  const chunkOfWord = new Int32Array(joins.length)
+  chunks.forEach(({ start, end }, index) => {
+    chunkOfWord.fill(index, start, end)
   })
-  return { chunks: order.map((index) => chunks[index]), chunkOfWord }
+  return { chunks, chunkOfWord }
 }
 
-function settleLeader(word: number, joins: Int32Array, leader: Int32Array, chunkOfWord: Int32Array): void {
-  const path: number[] = []
-  let at = word
-  while (leader[at] < 0) {
-    path.push(at)
-    const next = joins[at]
-    if (next < 0 || chunkOfWord[next] >= 0) {
-      leader[at] = at
-      break
-    }
-    at = next
-  }
-  for (const member of path) leader[member] = leader[at]
-}
+/** Words and those that join them, as trees. */
+class JoinForest {
+  readonly #joins: Int32Array
+  /** (W): the first word that joins each, and the next that joins the same; -1 for none. */
+  readonly #first: Int32Array
+  readonly #next: Int32Array
+  /** (W): place in an order in which a word's group, itself in front, stands in one piece, and the group's size. */
+  readonly #place: Int32Array
+  readonly #size: Int32Array
 
-/** The largest part of [from, to) around the head whose members are joined to it inside that part. */
-function shrink(head: number, from: number, to: number, joins: Int32Array): [number, number] {
-  let [low, high] = [from, to]
-  for (let changed = true; changed; ) {
-    changed = false
-    for (let word = head - 1; word >= low; word--) {
-      if (joins[word] < low || joins[word] >= high) {
-        low = word + 1
-        changed = true
-      }
+  constructor(joins: Int32Array) {
+    const count = joins.length
+    this.#joins = joins
+    this.#first = new Int32Array(count).fill(-1)
+    this.#next = new Int32Array(count).fill(-1)
+    for (let word = count - 1; word >= 0; word--) {
+      if (joins[word] < 0) continue
+      this.#next[word] = this.#first[joins[word]]
+      this.#first[joins[word]] = word
     }
-    for (let word = head + 1; word < high; word++) {
-      if (joins[word] < low || joins[word] >= high) {
-        high = word
-        changed = true
+    const downwards = [...this.roots()]
+    for (const word of downwards) for (const member of this.members(word)) downwards.push(member)
+    this.#size = new Int32Array(count).fill(1)
+    for (const word of downwards.toReversed()) if (joins[word] >= 0) this.#size[joins[word]] += this.#size[word]
+    this.#place = new Int32Array(count)
+    let free = 0
+    for (const word of this.roots()) {
+      this.#place[word] = free
+      free += this.#size[word]
+    }
+    for (const word of downwards) {
+      let place = this.#place[word] + 1
+      for (const member of this.members(word)) {
+        this.#place[member] = place
+        place += this.#size[member]
       }
     }
   }
-  return [low, high]
+
+  /** The words that join none. */
+  *roots(): Generator<number> {
+    for (let word = 0; word < this.#joins.length; word++) if (this.#joins[word] < 0) yield word
+  }
+
+  /** The words that join the word itself. */
+  *members(word: number): Generator<number> {
+    for (let member = this.#first[word]; member >= 0; member = this.#next[member]) yield member
+  }
+
+  /** The longest run around the head whose other words each join a word of the run. Takes time in proportion to the neighbours in its group. */
+  run(head: number): { start: number; end: number } {
+    let [from, to] = [head, head + 1]
+    while (from > 0 && this.#leads(head, from - 1)) from--
+    while (to < this.#joins.length && this.#leads(head, to)) to++
+    let [start, end] = [from, to]
+    const leaveOut = (word: number): void => {
+      if (word < head) start = Math.max(start, word + 1)
+      else if (word > head) end = Math.min(end, word)
+    }
+    for (let word = from; word < to; word++) if (this.#joins[word] < from || this.#joins[word] >= to) leaveOut(word)
+    // Whoever joins a word that is left out is left out too.
+    while (from < start || to > end) {
+      for (const member of this.members(from < start ? from++ : --to)) leaveOut(member)
+    }
+    return { start, end }
+  }
+
+  #leads(head: number, word: number): boolean {
+    const place = this.#place[word] - this.#place[head]
+    return place >= 0 && place < this.#size[head]
+  }
 }
 
 function checkWords({ upos, deprels, heads }: ParsedWords): void {
