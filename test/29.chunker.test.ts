@@ -323,6 +323,8 @@ describe('Word splitter', () => {
   const cases: [string, string][] = [
     ["I can't say we're John's friends; it won't do.", "I ca|n't say we|'re John|'s friends ; it wo|n't do ."],
     ['You cannot, I’ll not, parents’ dont.', 'You can|not , I|’ll not , parents|’ do|nt .'],
+    ["I'd've gone; she can't’ve.", "I|'d|'ve gone ; she ca|n't|’ve ."],
+    ['Im on IM, IVE seen the HES; hes late.', 'I|m on IM , I|VE seen the HES ; he|s late .'],
     ["'The boys' said 'no'.", "' The boys ' said ' no ' ."],
     ['A state-of-the-art e-mail and/or 9/11/2001', 'A state - of - the - art e-mail and / or 9/11/2001'],
     [

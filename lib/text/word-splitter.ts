@@ -92,6 +92,8 @@ const GROWN_TOGETHER = new Map<string, number>([
   ['hes', 2],
   ['shes', 3],
 ])
+/** In capitals these are abbreviations, not two words that have grown together. */
+const NOT_GROWN_TOGETHER = new Set(['IM', 'HES'])
 /** "5pm" and "10km" are two words, "3D" and "20th" are one. */
 const UNIT =
   /^(?:[ap]\.?m\.?|hrs?|hours?|mins?|k|kg|g|mg|km|cm|mm|m|ft|lbs?|oz|mb|gb|mph|yrs?|years?|days?|pm|bn|mm?btu|x)$/i
@@ -173,10 +175,12 @@ class Splitter {
   }
 
   #word(piece: string, start: number, text: string, room: number): number {
-    const clitic = CLITIC.exec(piece)
-    const cut = clitic ? clitic[1].length : GROWN_TOGETHER.get(piece.toLowerCase())
+    const cut = cutOf(piece)
     if (cut !== undefined) {
-      this.#push(piece.slice(0, cut), start)
+      // "I'd've" has two clitics.
+      const before = CLITIC.exec(piece.slice(0, cut))?.[1].length
+      if (before !== undefined) this.#push(piece.slice(0, before), start)
+      this.#push(piece.slice(before ?? 0, cut), start + (before ?? 0))
       this.#token += this.#push(piece.slice(cut), start + cut)
       return piece.length
     }
@@ -198,4 +202,11 @@ class Splitter {
     this.#words.push({ form, start, end: start + form.length, token: this.#token })
     return 1
   }
+}
+
+/** Where the last of a token's words begins, undefined for a token that is one word. */
+function cutOf(piece: string): number | undefined {
+  const clitic = CLITIC.exec(piece)
+  if (clitic) return clitic[1].length
+  return NOT_GROWN_TOGETHER.has(piece) ? undefined : GROWN_TOGETHER.get(piece.toLowerCase())
 }
