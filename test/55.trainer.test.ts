@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { existsSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import type { BatchSource } from '../lib/data/index.js'
 import type { Model } from '../lib/model/index.js'
 import {
   checkWatched,
@@ -241,6 +242,31 @@ describe('trainer', function () {
         model.config,
       )
     }
+  })
+
+  it('passes over batches without a label, and refuses data that have none', async () => {
+    const task = tinyTask()
+    const batches = task.source.batchCount(0)
+    const without = (isLabelled: (index: number) => boolean) => {
+      const labelsOf = (index: number) => (isLabelled(index) ? {} : { labels: {} })
+      const part = (source: BatchSource): BatchSource => ({
+        batchCount: (epoch) => source.batchCount(epoch),
+        build: (epoch, index) => ({ ...source.build(epoch, index), ...labelsOf(index) }),
+      })
+      return tinyStage({
+        tasks: [{ ...task, source: part(task.source), evaluation: part(task.evaluation!) }],
+        budget: { steps: 2 },
+      })
+    }
+    const { result, seen } = await trained({ stages: [without((index) => index % 3 === 1)], homeless: true })
+    const { joint } = result.state.stage.tasks
+    assert.deepEqual([result.state.step, joint.epoch * batches + joint.index, joint.unlabelled], [2, 5, 3])
+    assert.match(ofType(seen, 'warning')[0].message, /^stage main: 3 of 5 batches of joint had no label for its heads/)
+    assert.ok(result.scores.mlm.count > 0)
+    await assert.rejects(trained({ stages: [without(() => false)], homeless: true }), {
+      code: 'BAD_DATA',
+      message: new RegExp(`^task joint: ${batches} batches in a row, .* hold no label for mlm, nsp`),
+    })
   })
 
   it('an abort ends after the step with a checkpoint', async () => {

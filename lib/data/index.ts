@@ -35,6 +35,7 @@ export {
   type BatchChunks,
   type BatchSource,
   type HeadLabels,
+  hasLabels,
   labelCount,
   NO_LABEL,
   type PackedBatch,

@@ -1,5 +1,5 @@
 /** Held-out figures of every head, each at its own layer. */
-import type { BatchSource } from '../data/packed-batch.js'
+import { type BatchSource, hasLabels } from '../data/packed-batch.js'
 import { StrataError } from '../errors.js'
 import { type HeadConfig, type HeadEvaluation, type Model, tapLayer } from '../model/index.js'
 import { AgreementFigures } from './agreement-scores.js'
@@ -54,7 +54,10 @@ export interface EvaluateOptions {
 /** Most classes that the core counts a confusion of (native/core/training/model.cc). */
 const CONFUSION_CLASSES = 16
 
-/** Runs pass 0 of a source through the model, without dropout, and scores each head over all its labels. */
+/**
+ * Runs pass 0 of a source through the model, without dropout, and scores each head over all its labels. A batch without any is passed
+ * over, a head without any has no scores.
+ */
 export async function evaluateHeads(
   model: Model,
   source: BatchSource,
@@ -71,7 +74,9 @@ export async function evaluateHeads(
       throw new StrataError('ABORTED', `evaluation stopped after ${index} of ${total} batches`)
     const current = batch
     const { labels } = current
-    const running = model.evaluate(current)
+    const running: Promise<Record<string, HeadEvaluation>> = hasLabels(current)
+      ? model.evaluate(current)
+      : Promise.resolve({})
     // The next batch is built here while the model's own thread works; if that throws, its error is the one to show.
     running.catch(() => {})
     if (index + 1 < total) batch = source.build(0, index + 1)

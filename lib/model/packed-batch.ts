@@ -84,6 +84,11 @@ export function labelCount({ labels, groups }: HeadLabels): number {
   return count
 }
 
+/** Whether any head gets a label that counts: without one a batch can neither be trained on nor scored. */
+export function hasLabels({ labels }: Pick<PackedBatch, 'labels'>): boolean {
+  return Object.values(labels).some((head) => head.labels.some((label) => label !== NO_LABEL))
+}
+
 /** The batch's own buffers, for a transfer between threads. */
 export function transferList(batch: PackedBatch): ArrayBuffer[] {
   const arrays: (Int32Array | Float32Array | Uint8Array)[] = [batch.tokenIds, batch.segmentIds, batch.sequenceOffsets]

@@ -39,6 +39,7 @@ async function trainStage(run: TrainingRun): Promise<void> {
   const sampler = stageSampler(stage, settings.seed + place.index)
   const watch = createStepWatch(run)
   await using batches = openBatchStreams(place, settings.prefetchWorkers)
+  if (run.stageOver && place.step === 0) await run.warnOfNothingLeft()
   let ends = run.stageOver || run.stopping
   if (ends && !state.evaluationDue) return
   let progress = run.progress()

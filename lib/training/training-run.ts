@@ -3,7 +3,8 @@ import { join } from 'node:path'
 import { performance } from 'node:perf_hooks'
 import type { StrataError } from '../errors.js'
 import type { Model, Optimizer } from '../model/index.js'
-import { budgetProgress } from './budgets.js'
+import { batchesTaken } from './accumulation.js'
+import { budgetProgress, budgetUnit } from './budgets.js'
 import { type CheckpointReference, checkpointOfStep, newestCheckpoint } from './checkpoints.js'
 import type { TrainingEvent } from './events.js'
 import { isEmpty, scoreStage } from './held-out.js'
@@ -123,6 +124,15 @@ export class TrainingRun {
     if (this.settings.onNonFinite === 'rollback' && !this.newest) await this.save()
   }
 
+  /** A stage that shares a budget may find nothing left of it. */
+  async warnOfNothingLeft(): Promise<void> {
+    const { name, budget } = this.stage
+    const { unit, amount } = budgetUnit(budget)
+    await this.warn(
+      `stage ${name}: the stages before it have spent the whole budget of ${budget.total ?? amount} ${unit}, it takes no step; give a larger budget, or them a smaller share`,
+    )
+  }
+
   /** Moves on to the next stage; false when the running one was the last. */
   nextStage(): boolean {
     const index = this.state.stage.index + 1
@@ -240,6 +250,13 @@ export class TrainingRun {
 
   async announceStageEnd(): Promise<void> {
     const { state, stage, settings } = this
+    for (const [task, place] of Object.entries(state.stage.tasks)) {
+      if (place.unlabelled === undefined) continue
+      const taken = batchesTaken({ tasks: { [task]: place } })
+      await this.warn(
+        `stage ${stage.name}: ${place.unlabelled} of ${taken} batches of ${task} had no label for its heads and were passed over`,
+      )
+    }
     const { endedBy, reason } = stageEnd(stage, state.stage, settings.earlyStopping)
     await this.emit({ type: 'stageEnd', step: state.step, stage: stage.name, endedBy, reason })
   }

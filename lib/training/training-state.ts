@@ -42,7 +42,16 @@ const stateSchema = z.strictObject({
     tokens: count,
     elapsedSeconds: seconds,
     draws: count,
-    tasks: z.record(z.string(), z.strictObject({ epoch: count, index: count, batches: z.int().min(1), steps: count })),
+    tasks: z.record(
+      z.string(),
+      z.strictObject({
+        epoch: count,
+        index: count,
+        batches: z.int().min(1),
+        steps: count,
+        unlabelled: count.optional(),
+      }),
+    ),
     scores: scoresSchema.optional(),
     patience: z.strictObject({ score: z.number().optional(), misses: count }).optional(),
     endedBy: z.literal('earlyStopping').optional(),

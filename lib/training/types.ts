@@ -100,6 +100,7 @@ export interface TrainingTask {
   name: string
   /** Heads that get labels from this source. */
   heads: string[]
+  /** Batches without a label for any head are passed over and counted; a pass of nothing else is refused. */
   source: BatchSource
   /** Held-out batches; the whole pass 0 is evaluated, head by head. */
   evaluation?: BatchSource
@@ -299,8 +300,8 @@ export interface StageState {
   elapsedSeconds: number
   /** Tasks drawn so far. Runs ahead of `step` after a rollback, which goes on with the following data. */
   draws: number
-  /** Next batch of each task, and how many batches its first pass has (to notice other data). */
-  tasks: Record<string, BatchPosition & { batches: number; steps: number }>
+  /** Next batch of each task, how many batches its first pass has (to notice other data), and those that were passed over. */
+  tasks: Record<string, BatchPosition & { batches: number; steps: number; unlabelled?: number }>
   /** The last evaluation. */
   scores?: StageScores
   /** Score that early stopping compares with, and the evaluations in a row that did not beat it. */
