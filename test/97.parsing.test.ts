@@ -11,7 +11,7 @@ import { type ReadSentences, readSentences } from '../lib/inference/parse.js'
 import { Turns } from '../lib/inference/pause.js'
 import { windowsOfWords } from '../lib/inference/word-windows.js'
 import { Model } from '../lib/model/index.js'
-import { evaluateCheckpoint, openRecipe, type RunResult, runRecipe } from '../lib/recipes/index.js'
+import { evaluateCheckpoint, openRecipe, openRunData, type RunResult, runRecipe } from '../lib/recipes/index.js'
 import {
   findDefinition,
   openParsingTask,
@@ -242,6 +242,19 @@ describe('parsing tasks', function () {
       for (const [name, value] of Object.entries(tasks[0].metrics)) assert.ok(value > 0.9, `${name} ${value}`)
       const { stdout } = await runCli(['evaluate', join(folder, 'run')])
       assert.match(stdout, /parsing +dev +\d+ +[\d.]+ +LAS [\d.]+ {2}UAS [\d.]+ {2}UPOS [\d.]+ {2}CLAS [\d.]+/)
+    })
+
+    it('sequences are no longer than the encoder has positions, unless they are asked for', async () => {
+      const overlay = { init: join(folder, 'init'), data: { parsing: treebank } }
+      const recipe = await openRecipe('parser', { overlay })
+      assert.equal(recipe.batch.sequenceTokens, 64)
+      const { notes } = await openRunData(recipe)
+      assert.match(notes[0], /^batch\.sequenceTokens is 64, the recipe's own 512: the checkpoint/)
+      assert.ok(!result.notes.some((note) => note.includes('sequenceTokens')), 'shorter ones were asked for')
+      await assert.rejects(
+        openRecipe('parser', { overlay: { ...overlay, batch: { sequenceTokens: 65 } } }),
+        refuses('BAD_RECIPE', 'batch.sequenceTokens: came 65', 'at most encoder.maxPositions = 64'),
+      )
     })
 
     it('the checkpoint keeps names, sizes and mix', () => {

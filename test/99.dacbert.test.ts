@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process'
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
+import { setTimeout } from 'node:timers/promises'
 import { gzipSync } from 'node:zlib'
 import { type CorpusOptions, openCorpus, type PackedBatch, parseOrigins, type TokenCorpus } from '../lib/data/index.js'
 import { AttachmentTally } from '../lib/evaluation/index.js'
@@ -181,6 +182,43 @@ describe('DACBERT', function () {
       assert.equal(corpus.statistics.unparsedSentences, corpus.statistics.sentences - corpus.statistics.cutSentences!)
       assert.ok(corpus.chunks!.ids.every((id) => id >= 0))
       assert.ok(corpus.chunks!.targets.every((target) => target === -100))
+    })
+  })
+
+  describe('words without a head', () => {
+    const partly = [
+      '1\tDogs\t_\tNOUN\t_\t_\t2\tnsubj\t_\t_',
+      '2\tsee\t_\tVERB\t_\t_\t_\t_\t_\t_',
+      '3\tthe\t_\tDET\t_\t_\t4\tdet\t_\t_',
+      '4\tcafeteria\t_\tNOUN\t_\t_\t_\tobj\t_\t_',
+      '5\tin\t_\tADP\t_\t_\t_\tcase\t_\t_',
+      '6\ttown\t_\tNOUN\t_\t_\t5\tpobj\t_\t_',
+      '',
+      '',
+    ].join('\n')
+
+    it('have no target, nor has what hangs on them through a marker; their sentences are counted', async () => {
+      const { chunks, statistics } = await open(file('partly.conllu', partly))
+      const { relations, targets } = chunks!
+      const columns = relations.map((_, r) => [...targets].filter((_, place) => place % relations.length === r))
+      // Chunks: dogs, see, the cafeteria, in, town. The marker takes part in nothing.
+      assert.deepEqual(columns[0], [1, -100, -100, -1, -100])
+      for (const column of columns.slice(1)) assert.deepEqual(column, [-1, -100, -100, -1, -100])
+      assert.deepEqual([statistics.unparsedSentences, statistics.partlyParsedSentences], [0, 1])
+      assert.deepEqual(statistics.relatedChunks, { subj: 1, obj: 0, nmod: 0, obl: 0 })
+      assert.deepEqual(statistics.parseLabels, { nsubj: 1, _: 1, det: 1, obj: 1, case: 1, pobj: 1 })
+    })
+
+    it('leave agreements open that take several arcs, but for those that are there', async () => {
+      const bacon = { ...RELATION_PRESETS.bacon, longestSentence: LENGTH }
+      const { chunks } = await open(join(folder, 'partly.conllu'), { chunks: bacon })
+      const column = (relation: string) => {
+        const { relations, targets } = chunks!
+        return [...targets].filter((_, place) => place % relations.length === relations.indexOf(relation))
+      }
+      assert.deepEqual(column('subject'), [1, -100, -100, -100, -100, -100])
+      assert.deepEqual(column('predicate'), Array(6).fill(-100))
+      assert.deepEqual(column('determiner'), [-1, -100, 3, -100, -1, -100])
     })
   })
 
@@ -393,6 +431,26 @@ describe('DACBERT', function () {
       assert.equal(first.optimizer.rateFactors, undefined)
       assert.equal(second.optimizer.rateFactors!['agreements.obl.'], 0.1)
       assert.equal(second.optimizer.rateFactors!['agreements.obl.projection'], 1)
+      // Where both are trained at once, and in stages of one's own, the submodels have their rate as well.
+      const stage = { optimizer: { learningRate: 1e-3 }, budget: { steps: 1 } }
+      const rate = { submodelRate: 0.1 }
+      for (const [overlay, expected] of [
+        [{ agreements: { ...rate, budgetShare: 0 } }, [0.1]],
+        [{ agreements: rate, stages: [{ ...stage, heads: groups }, stage] }, [undefined, 0.1]],
+      ] as const) {
+        const rates = stagesOf(await resolved(overlay)).map(
+          ({ optimizer }) => optimizer.rateFactors?.['agreements.obl.'],
+        )
+        assert.deepEqual(rates, expected)
+      }
+      await assert.rejects(
+        resolved({ agreements: { budgetShare: 0.2, learningRate: 1e-3 }, stages: [stage] }),
+        /2 problems\n {2}agreements\.budgetShare: is of the stage that .*\n {2}agreements\.learningRate: is of the stage/,
+      )
+      await assert.rejects(
+        resolved({ agreements: { groups: { gates: ['nsubj'] } } }),
+        /agreements\.groups: names "gates", which the model keeps/,
+      )
       const bacon = modelConfigOf(await resolved({ preset: 'bacon' }), 100).agreements!
       assert.deepEqual([bacon.unit, bacon.relations], ['word', ['determiner', 'attributive', 'predicate', 'subject']])
       await assert.rejects(
@@ -454,11 +512,21 @@ describe('DACBERT', function () {
           more,
         ),
       })
-    const run = async (name: string, { stopAfter, ...more }: Values & { stopAfter?: number } = {}) => {
+    interface Watched {
+      /** Stops the run behind this step, or at the end of the first stage. */
+      stopAfter?: number | 'agreements'
+      listen?: (events: TrainingEvents) => void
+    }
+    const run = async (name: string, { stopAfter, listen, ...more }: Values & Watched = {}) => {
       const controller = new AbortController()
-      const events = new TrainingEvents().on('step', ({ step }) => {
-        if (step === stopAfter) controller.abort()
-      })
+      const events = new TrainingEvents()
+        .on('step', ({ step }) => {
+          if (step === stopAfter) controller.abort()
+        })
+        .on('stageEnd', ({ stage }) => {
+          if (stage === stopAfter) controller.abort()
+        })
+      listen?.(events)
       const output = join(folder, name)
       const cacheDirectory = join(folder, 'cache')
       return runRecipe(await recipe(more), { output, cacheDirectory, resume: true, events, signal: controller.signal })
@@ -554,6 +622,88 @@ describe('DACBERT', function () {
       const end = await run('stopped')
       assert.equal(end.status, 'completed')
       assert.ok(weights(end.checkpoint!).equals(weights(whole.checkpoint!)))
+    })
+
+    it('passes over what no parse says anything of, while it trains and where it is scored', async () => {
+      const plain = file('beside.txt', `${sentences.map(({ text }) => text).join('\n')}\n`)
+      const warnings: string[] = []
+      const mixed = (name: string, stopAfter?: number) =>
+        run(name, {
+          data: { corpus: [plain, join(corpus, 'train.conllu.gz')], heldOut: plain },
+          inputs: { order: 'text' },
+          stopAfter,
+          listen: (events) => events.on('warning', ({ message }) => void warnings.push(message)),
+        })
+      const end = await mixed('mixed')
+      assert.equal(end.status, 'completed')
+      assert.deepEqual(Object.keys(end.stages[0].scores), [])
+      assert.deepEqual(
+        end.heldOut.map(({ head }) => head),
+        ['mlm'],
+      )
+      const told = warnings.map((warning) =>
+        /^stage agreements: (\d+) of (\d+) batches of pretraining had no label/.exec(warning)?.slice(1).map(Number),
+      )
+      assert.equal(told.length, 1)
+      const [[unlabelled, taken]] = told as number[][]
+      // Four steps of a growing batch, 1 + 1 + 2 + 2, behind the plain text.
+      assert.deepEqual([unlabelled > 3, taken - unlabelled], [true, 6])
+      assert.ok(
+        end.notes.some((note) => /^no sentence of the held-out text has a parse: no relation is scored/.test(note)),
+      )
+      assert.ok(end.notes.some((note) => /^of \d+ chunks stand in a relation: subj \d+, obj \d+/.test(note)))
+      assert.equal((await mixed('mixed-cut', 2)).state.step, 2)
+      const resumed = await mixed('mixed-cut')
+      assert.ok(weights(resumed.checkpoint!).equals(weights(end.checkpoint!)))
+    })
+
+    it('refuses a relation that never holds, with the labels that there are', async () => {
+      await assert.rejects(run('typo', { agreements: { groups: { subj: ['SBJ'], obj: ['obj'] } } }), {
+        code: 'BAD_DATA',
+        message:
+          /no chunk stands in the relation subj \(SBJ\); the parses have the labels .*\bnsubj\b.*: give agreements\.groups/,
+      })
+    })
+
+    it('says when the first stage leaves the second nothing', async () => {
+      const warnings: string[] = []
+      const budget = { tokens: 90 }
+      const { status, state } = await run('nothing-left', {
+        budget,
+        listen: (events) => events.on('warning', ({ message }) => void warnings.push(message)),
+      })
+      assert.deepEqual([status, state.step], ['completed', 1])
+      assert.equal(warnings.length, 1)
+      assert.match(warnings[0], /^stage pretrain: the stages before it have spent the whole budget of 90 tokens/)
+      const short = await recipe({ budget })
+      const { notes } = planRun(short, await openRunData(short, { cacheDirectory: join(folder, 'cache') }))
+      assert.match(notes.at(-1)!, /^stage pretrain will take no step: the stages before it take 96 tokens, of a budget/)
+    })
+
+    it('keeps to its hours when it is stopped in the first stage and between the stages', async () => {
+      const seconds = 1.8
+      const times: number[] = []
+      const part = (stopAfter?: Watched['stopAfter']) =>
+        run('hours', {
+          budget: { hours: seconds / 3600 },
+          stopAfter,
+          listen: (events) =>
+            events
+              .on('step', ({ elapsedSeconds }) => void times.push(elapsedSeconds))
+              // The first stage takes more than its share.
+              .on('evaluation', ({ stage }) => (stage === 'agreements' ? setTimeout(400) : undefined)),
+        })
+      const first = await part(2)
+      assert.deepEqual([first.state.step, first.state.stage.name], [2, 'agreements'])
+      const { state } = await part('agreements')
+      assert.equal(state.stage.name, 'agreements')
+      assert.ok(state.elapsedSeconds >= 0.4 * seconds)
+      const end = await part()
+      assert.equal(end.status, 'completed')
+      assert.ok(end.state.stage.name === 'pretrain' && end.state.stage.step >= 1)
+      // The last step began within the whole time, and no other after it.
+      assert.ok(end.state.elapsedSeconds >= seconds && times.at(-2)! < seconds, `${times.at(-2)} s`)
+      assert.ok(times.every((time, index) => index === 0 || time > times[index - 1]))
     })
 
     const long = process.env.STRATABERT_LONG === '1' ? it : it.skip

@@ -1,5 +1,5 @@
 /** Chunks of sentences as the columns of a corpus: by word pieces, in sentences of bounded length. */
-import { CHUNK_KINDS, chunksOfPieces, cutAtChunks, wordsOfPieces } from '../text/index.js'
+import { CHUNK_KINDS, chunksOfPieces, cutAtChunks, UNKNOWN_TARGET, wordsOfPieces } from '../text/index.js'
 import type { CorpusSentence } from './corpus-sentences.js'
 import { NO_LABEL } from './packed-batch.js'
 
@@ -21,6 +21,19 @@ interface SentencePieces {
   ends: Int32Array
 }
 
+/** A treebank's labels are some dozens; what has more is none, and is not remembered whole. */
+const MOST_LABELS = 200
+
+/** What was met on the way. */
+export interface ChunkFacts {
+  /** Sentences that were longer, those that came without a parse, and those of which words that relations need have no head. */
+  cutSentences: number
+  unparsedSentences: number
+  partlyParsedSentences: number
+  /** How often each label of the parses came; of the first {@link MOST_LABELS}. */
+  parseLabels: Record<string, number>
+}
+
 /** Gathers sentence after sentence. */
 export class ChunkColumnsBuilder {
   readonly #relations: number
@@ -29,21 +42,50 @@ export class ChunkColumnsBuilder {
   #counts: number[] = []
   #kinds: number[] = []
   #targets: number[] = []
-  /** Sentences that were longer, and those that came without a parse. */
-  cutSentences = 0
-  unparsedSentences = 0
+  #cutSentences = 0
+  #unparsedSentences = 0
+  #partlyParsedSentences = 0
+  #labels = new Map<string, number>()
 
   constructor(relations: number, longestSentence: number) {
     this.#relations = relations
     this.#longest = longestSentence
   }
 
+  /** Of all that was added. */
+  get facts(): ChunkFacts {
+    return {
+      cutSentences: this.#cutSentences,
+      unparsedSentences: this.#unparsedSentences,
+      partlyParsedSentences: this.#partlyParsedSentences,
+      parseLabels: Object.fromEntries(this.#labels),
+    }
+  }
+
+  /** Begins with what another build has added. */
+  restore({
+    cutSentences = 0,
+    unparsedSentences = 0,
+    partlyParsedSentences = 0,
+    parseLabels = {},
+  }: Partial<ChunkFacts>) {
+    this.#cutSentences = cutSentences
+    this.#unparsedSentences = unparsedSentences
+    this.#partlyParsedSentences = partlyParsedSentences
+    this.#labels = new Map(Object.entries(parseLabels))
+  }
+
   /** Adds a sentence with its pieces; returns the tokens of the sentences that it became. */
   add({ chunked }: CorpusSentence, pieces: SentencePieces): number[] {
     const ids = chunksOfPieces(wordsOfPieces(pieces, chunked!), chunked!.chunkOfWord)
     const ends = cutAtChunks(ids, this.#longest)
-    if (ends.length > 1) this.cutSentences++
-    if (!chunked!.parsed) this.unparsedSentences++
+    if (ends.length > 1) this.#cutSentences++
+    if (!chunked!.parsed) this.#unparsedSentences++
+    else if (chunked!.targets.includes(UNKNOWN_TARGET)) this.#partlyParsedSentences++
+    for (const label of chunked!.labels) {
+      const count = this.#labels.get(label)
+      if (count !== undefined || this.#labels.size < MOST_LABELS) this.#labels.set(label, (count ?? 0) + 1)
+    }
     ends.forEach((end, part) => {
       this.#addPart(ids.subarray(ends[part - 1] ?? 0, end), chunked!)
     })
@@ -76,8 +118,8 @@ export class ChunkColumnsBuilder {
     for (const id of numbers.keys()) {
       this.#kinds.push(CHUNK_KINDS.indexOf(chunks[id].kind))
       for (let relation = 0; relation < this.#relations; relation++) {
-        const head = parsed ? targets[relation * chunks.length + id] : NO_LABEL
-        this.#targets.push(head < 0 ? head : (numbers.get(head) ?? NO_LABEL))
+        const head = parsed ? targets[relation * chunks.length + id] : UNKNOWN_TARGET
+        this.#targets.push(head === UNKNOWN_TARGET ? NO_LABEL : head < 0 ? head : (numbers.get(head) ?? NO_LABEL))
       }
     }
   }

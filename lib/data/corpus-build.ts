@@ -71,13 +71,15 @@ export class CorpusBuild {
       tokenlessDocuments: 0,
       seconds: 0,
       ...(dropDuplicates && { duplicateDocuments: 0, duplicateCharacters: 0 }),
+      ...(chunks && { relatedChunks: Object.fromEntries(Object.keys(chunks.groups).map((name) => [name, 0])) }),
     }
     this.#encoder = new WordPieceEncoder(definition, 'plain', { placed: chunks !== undefined })
     if (chunks) this.#chunks = new ChunkColumnsBuilder(Object.keys(chunks.groups).length, chunks.longestSentence)
     this.#writer = new CorpusWriter(directory, { chunks: chunks !== undefined })
-    this.#kept = new FilteringWriter(this.#writer, maxTokensPerCharacter, this.statistics, (ids, flags) =>
-      this.#countTokens(ids, flags),
-    )
+    this.#kept = new FilteringWriter(this.#writer, maxTokensPerCharacter, this.statistics, (ids, flags, columns) => {
+      this.#countTokens(ids, flags)
+      if (columns) this.#countRelated(columns)
+    })
     const files = this.#writer.writers
     if (dropDuplicates) {
       this.#seen = { texts: new TextSet(), writer: new ArrayWriter(join(directory, SEEN_FILE)) }
@@ -103,10 +105,7 @@ export class CorpusBuild {
     this.#writer.restore(past.counts)
     Object.assign(this.statistics, past.statistics)
     this.#earlierSeconds = past.statistics.seconds
-    if (this.#chunks) {
-      const { cutSentences = 0, unparsedSentences = 0 } = past.statistics
-      Object.assign(this.#chunks, { cutSentences, unparsedSentences })
-    }
+    this.#chunks?.restore(past.statistics)
     this.#seen?.texts.restore(this.#seen.writer.path)
   }
 
@@ -151,9 +150,8 @@ export class CorpusBuild {
 
   /** Statistics that are kept elsewhere until they are asked for. */
   #facts(): Partial<CorpusStatistics> {
-    const chunks = this.#chunks
     return {
-      ...(chunks && { cutSentences: chunks.cutSentences, unparsedSentences: chunks.unparsedSentences }),
+      ...this.#chunks?.facts,
       seconds: (performance.now() - this.#started) / 1000 + this.#earlierSeconds,
     }
   }
@@ -208,6 +206,14 @@ export class CorpusBuild {
       }
       start = stop
       this.#checks.checkStopped()
+    }
+  }
+
+  #countRelated({ targets }: ChunkColumns): void {
+    const related = this.statistics.relatedChunks!
+    const names = Object.keys(related)
+    for (let place = 0; place < targets.length; place++) {
+      if (targets[place] >= 0) related[names[place % names.length]]++
     }
   }
 

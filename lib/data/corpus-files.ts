@@ -48,6 +48,11 @@ export interface CorpusStatistics extends ReadStatistics, RemovedDocuments {
   chunks?: number
   cutSentences?: number
   unparsedSentences?: number
+  /** Sentences of which some words have no head: chunks that hang on them have no target. */
+  partlyParsedSentences?: number
+  /** By relation the chunks that stand in it, and how often each label of the parses comes (of the first 200 labels). */
+  relatedChunks?: Record<string, number>
+  parseLabels?: Record<string, number>
   /** Wall-clock seconds of building. */
   seconds: number
 }

@@ -20,8 +20,8 @@ export interface ChunkOptions extends RelationOptions {
 
 export interface CorpusSentence {
   text: string
-  /** W words, their places in the text, and their chunks. */
-  chunked?: ChunkedSentence & { starts: Int32Array; ends: Int32Array }
+  /** W words, their places in the text, their chunks, and the labels of their parse. */
+  chunked?: ChunkedSentence & { starts: Int32Array; ends: Int32Array; labels: readonly string[] }
 }
 
 export interface CorpusDocument {
@@ -60,7 +60,9 @@ function chunkedSentences(
 
 function parsedSentence(sentence: ConlluSentence, chunks: ChunkOptions): Required<CorpusSentence> {
   const { text, starts, ends } = sentenceText(sentence)
-  return { text, chunked: { ...chunkSentence(sentence, chunks), starts, ends } }
+  const chunked = chunkSentence(sentence, chunks)
+  const labels = chunked.parsed ? sentence.words.map(({ deprel }) => deprel) : []
+  return { text, chunked: { ...chunked, starts, ends, labels } }
 }
 
 function plainSentence(text: string, { unit }: ChunkOptions): Required<CorpusSentence> {
@@ -69,7 +71,8 @@ function plainSentence(text: string, { unit }: ChunkOptions): Required<CorpusSen
   const each = unit === 'word' ? chunkOfEachWord(found) : found
   const starts = Int32Array.from(words, ({ start }) => start)
   const ends = Int32Array.from(words, ({ end }) => end)
-  return { text, chunked: { ...each, parsed: false, groups: [], targets: new Int32Array(0), starts, ends } }
+  const chunked = { ...each, parsed: false, groups: [], targets: new Int32Array(0) }
+  return { text, chunked: { ...chunked, starts, ends, labels: [] } }
 }
 
 function chunkOfEachWord({ chunks, chunkOfWord }: ReturnType<typeof chunkWithoutParse>) {

@@ -13,7 +13,7 @@ interface Part {
 export class FilteringWriter {
   readonly #writer: CorpusWriter
   readonly #limit: number | undefined
-  readonly #onKept: (tokenIds: Int32Array, tokenFlags: Uint8Array) => void
+  readonly #onKept: (tokenIds: Int32Array, tokenFlags: Uint8Array, chunks?: ChunkColumns) => void
   readonly #removed: RemovedDocuments
   #parts: Part[] = []
 
@@ -21,7 +21,7 @@ export class FilteringWriter {
     writer: CorpusWriter,
     limit: number | undefined,
     removed: RemovedDocuments,
-    onKept: (tokenIds: Int32Array, tokenFlags: Uint8Array) => void,
+    onKept: (tokenIds: Int32Array, tokenFlags: Uint8Array, chunks?: ChunkColumns) => void,
   ) {
     this.#writer = writer
     this.#limit = limit
@@ -53,7 +53,7 @@ export class FilteringWriter {
   }
 
   #write({ tokenIds, tokenFlags, lengths, chunks }: Part): void {
-    this.#onKept(tokenIds, tokenFlags)
+    this.#onKept(tokenIds, tokenFlags, chunks)
     this.#writer.addSentences(tokenIds, tokenFlags, lengths, chunks)
   }
 }

@@ -31,8 +31,8 @@ export interface CorpusChunks {
   /** Index into CHUNK_KINDS, shape (C). */
   readonly kinds: Uint8Array
   /**
-   * Chunk of the same sentence, counted within it, that each attaches to; -1 = none, -100 = not known (no parse, or the head stands
-   * in another part of a sentence that was cut). Shape (C, R) row-major.
+   * Chunk of the same sentence, counted within it, that each attaches to; -1 = none, -100 = not known (no parse, a word
+   * without a head, or the head stands in another part of a sentence that was cut). Shape (C, R) row-major.
    */
   readonly targets: Int32Array
 }

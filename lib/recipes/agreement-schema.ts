@@ -23,9 +23,9 @@ export const agreements = z.strictObject({
   off: z.array(name).default([]),
   /** True: the gates stay as they begin. */
   fixedGates: z.boolean().default(false),
-  /** Share of the budget in which the submodels are trained, before the encoder; 0 = no stage of their own. */
-  budgetShare: z.number().min(0).lt(1).default(0.1),
-  /** Learning rate of that stage; default: the recipe's. */
+  /** Share of the budget in which the submodels are trained, before the encoder; 0 = no stage of their own. Default 0.1; not beside `stages`. */
+  budgetShare: z.number().min(0).lt(1).optional(),
+  /** Learning rate of that stage; default: the recipe's. Not beside `stages`. */
   learningRate: z.number().positive().optional(),
   /** Factor of each head's mean loss there. */
   weight: z.number().min(0).default(1),

@@ -4,6 +4,7 @@ import type { AgreementConfig, AgreementHeadConfig } from '../model/index.js'
 import { RELATION_PRESETS, type RelationOptions } from '../text/index.js'
 import type { RecipeProblem } from './recipe-problems.js'
 import type { ResolvedRecipe, ResolvedStage } from './resolve-recipe.js'
+import type { ParsedRecipe } from './schema.js'
 
 /** Names of the relations, which are those of their heads; none without agreements. */
 export function relationNames({ agreements }: Pick<ResolvedRecipe, 'agreements'>): string[] {
@@ -57,34 +58,51 @@ export function agreementParts(recipe: Pick<ResolvedRecipe, 'agreements'>): {
   }
 }
 
+const DEFAULT_BUDGET_SHARE = 0.1
+
+/** The share of the submodels' own stage filled in; a recipe that writes its stages has no such stage. */
+export function withBudgetShare(
+  agreements: NonNullable<ParsedRecipe['agreements']>,
+  { stages }: Pick<ParsedRecipe, 'stages'>,
+): NonNullable<ParsedRecipe['agreements']> {
+  const { budgetShare = stages ? undefined : DEFAULT_BUDGET_SHARE } = agreements
+  return { ...agreements, ...(budgetShare !== undefined && { budgetShare }) }
+}
+
 /**
  * The two stages of DACBERT inside the budget of one: `agreements` trains the submodels, `pretrain` the encoder with them. Each has the
  * whole of the schedule in its own share; what the first takes longer than its share, the second has less.
  */
 export function agreementStages(recipe: ResolvedRecipe, whole: ResolvedStage): ResolvedStage[] {
   const { agreements } = recipe
-  if (!agreements || agreements.budgetShare === 0) return [whole]
-  const { budgetShare, learningRate, submodelRate } = agreements
-  const relations = relationNames(recipe)
+  if (!agreements?.budgetShare) return [whole]
+  const { budgetShare, learningRate } = agreements
   const budgets = sharedBudget(whole.budget, budgetShare)
-  // Gates and projections are the encoder's own: the factor is for the submodels below them.
-  const slow = relations.flatMap((relation): [string, number][] => [
-    [`agreements.${relation}.`, submodelRate],
-    [`agreements.${relation}.projection`, 1],
-  ])
-  const rateFactors = { ...whole.optimizer.rateFactors, ...(submodelRate > 0 && Object.fromEntries(slow)) }
-  const optimizer = { ...whole.optimizer, ...(Object.keys(rateFactors).length > 0 && { rateFactors }) }
   return [
     {
       ...whole,
       name: 'agreements',
-      heads: relations,
+      heads: relationNames(recipe),
       tasks: [],
       budget: budgets[0],
       optimizer: { ...whole.optimizer, learningRate: learningRate ?? whole.optimizer.learningRate },
     },
-    { ...whole, name: 'pretrain', heads: Object.keys(recipe.heads), budget: budgets[1], optimizer },
+    { ...whole, name: 'pretrain', heads: Object.keys(recipe.heads), budget: budgets[1] },
   ]
+}
+
+/** A stage that trains the encoder moves the submodels at their own rate. */
+export function withSubmodelRate(recipe: ResolvedRecipe, stage: ResolvedStage): ResolvedStage {
+  const { submodelRate = 0 } = recipe.agreements ?? {}
+  const readsEncoder = stage.tasks.length > 0 || stage.heads.some((head) => Object.hasOwn(recipe.heads, head))
+  if (submodelRate === 0 || !readsEncoder) return stage
+  // Gates and projections are the encoder's own: the factor is for the submodels below them.
+  const slow = relationNames(recipe).flatMap((relation): [string, number][] => [
+    [`agreements.${relation}.`, submodelRate],
+    [`agreements.${relation}.projection`, 1],
+  ])
+  const rateFactors = { ...stage.optimizer.rateFactors, ...Object.fromEntries(slow) }
+  return { ...stage, optimizer: { ...stage.optimizer, rateFactors } }
 }
 
 type StageBudget = ResolvedStage['budget']
@@ -108,6 +126,10 @@ function sharedBudget({ steps, tokens, epochs, hours }: StageBudget, share: numb
   return [{ epochs: first }, { epochs: second }]
 }
 
+/** Of the parameters beside the relations' own, `agreements.gates`. */
+const GATES = 'gates'
+const STAGE_KEYS = ['budgetShare', 'learningRate'] as const
+
 /** Faults of `agreements` that no single key shows. */
 export function agreementFaults(recipe: ResolvedRecipe): RecipeProblem[] {
   const { agreements, inputs } = recipe
@@ -123,12 +145,21 @@ export function agreementFaults(recipe: ResolvedRecipe): RecipeProblem[] {
     (relation) => Object.hasOwn(recipe.heads, relation) || Object.hasOwn(recipe.tasks, relation),
   )
   if (taken !== undefined) add('groups', `names "${taken}" like a head or task, expected another name`)
+  if (relations.includes(GATES))
+    add('groups', `names "${GATES}", which the model keeps its gates under, expected another name`)
   if (size % heads !== 0) add('size', `came ${size}, expected a multiple of agreements.heads = ${heads}`)
   if (intermediateSize !== undefined && intermediateSize % 2 !== 0)
     add('intermediateSize', `came ${intermediateSize}, expected an even number: half of it are gates`)
   if (inputs.kind !== 'packed')
     problems.push({ key: 'inputs.kind', message: `came "${inputs.kind}", expected "packed" with agreements` })
-  if (!recipe.stages && agreements.budgetShare > 0 && (recipe.budget?.steps ?? 2) < 2)
+  for (const key of STAGE_KEYS) {
+    if (recipe.stages && agreements[key] !== undefined)
+      add(
+        key,
+        'is of the stage that the submodels get in a recipe without `stages`; remove it, and give the stages their own',
+      )
+  }
+  if (!recipe.stages && agreements.budgetShare && (recipe.budget?.steps ?? 2) < 2)
     problems.push({ key: 'budget.steps', message: 'came 1, expected at least 2: one for each stage' })
   return problems
 }

@@ -1,12 +1,13 @@
 import { nearest } from '../edit-distance.js'
 import type { EncoderConfig } from '../model/config.js'
 import { activeTasks } from './active-tasks.js'
-import { agreementStages, relationNames } from './agreements-of-recipe.js'
+import { agreementStages, relationNames, withBudgetShare, withSubmodelRate } from './agreements-of-recipe.js'
 import { checkAcrossKeys } from './cross-checks.js'
 import { isValues, mergeValues, type Values } from './merge.js'
 import { findNamedRecipe, type NamedRecipe, unknownRecipe } from './named-recipes.js'
 import { type Locate, type RecipeProblem, recipeError, schemaProblems } from './recipe-problems.js'
 import { type LayerPlace, type ParsedRecipe, type RecipeHead, type RecipeTask, recipeSchema } from './schema.js'
+import { fittingSequences } from './sequence-length.js'
 
 type Resolved<Head> = Head extends { layer: LayerPlace } ? Omit<Head, 'layer'> & { layer: number } : never
 export type ResolvedHead = Resolved<RecipeHead>
@@ -67,7 +68,7 @@ export function resolveRecipe(values: Values, options: ResolveOptions = {}): Res
 
 /** The stages of a recipe; a one-stage recipe has its keys at the top. */
 export function stagesOf(recipe: ResolvedRecipe): ResolvedStage[] {
-  return writtenStages(recipe).map((stage) => ({ ...stage, sampler: ownSampler(stage) }))
+  return writtenStages(recipe).map((stage) => withSubmodelRate(recipe, { ...stage, sampler: ownSampler(stage) }))
 }
 
 /** What a stage draws from: the self-supervised heads together, and each labelled task. */
@@ -131,7 +132,7 @@ function layersOf(values: Values, options: ResolveOptions, label: string): Value
   }
   if (options.init) {
     const { vocabSize: _, hiddenDropout: __, attentionDropout: ___, ...shape } = options.init.encoder
-    layers.push({ encoder: shape, tokenizer: options.init.folder })
+    layers.push({ encoder: shape, tokenizer: options.init.folder, ...fittingSequences(layers, shape.maxPositions) })
   }
   return [...layers, values, options.overlay ?? {}]
 }
@@ -224,6 +225,7 @@ function resolveRelative(recipe: ParsedRecipe): ResolvedRecipe {
   return {
     ...rest,
     resolved: true,
+    ...(recipe.agreements && { agreements: withBudgetShare(recipe.agreements, recipe) }),
     bigramShift: { ...recipe.bigramShift, level: levelOf(recipe), layer: resolve(recipe.bigramShift.layer) },
     encoder: {
       ...recipe.encoder,

@@ -7,6 +7,7 @@ import type { Tokenizer } from '../text/index.js'
 import { openRecipeTasks, writeCorpusOfTasks } from './recipe-tasks.js'
 import type { ResolvedRecipe } from './resolve-recipe.js'
 import { expandFiles, openText, openTokenizer, type RunText } from './run-text.js'
+import { sequenceNotes } from './sequence-length.js'
 
 /** A recipe's data, tokenised and divided. */
 export interface RunData {
@@ -35,7 +36,7 @@ export interface OpenDataOptions {
 
 /** Opens (tokenises once and caches) the recipe's data slots. Throws BAD_RECIPE when a slot that is needed is missing. */
 export async function openRunData(recipe: ResolvedRecipe, options: OpenDataOptions = {}): Promise<RunData> {
-  const notes: string[] = []
+  const notes: string[] = sequenceNotes(recipe)
   const { corpus } = recipe.data
   const needsText = Object.keys(recipe.heads).length > 0
   if (needsText && corpus === undefined) {

@@ -90,6 +90,8 @@ export function planRun(recipe: ResolvedRecipe, data: RunData, speeds: StageSpee
   // Which splits are scored shows the data.
   if (withoutData.length === 0) checkWatched(trainingStages(recipe, data), recipe, config)
   const parameters = parameterPlan(config)
+  const stages = stagesOf(recipe)
+  const plans = stages.map((stage) => stagePlan(recipe, stage, data, speedOf(recipe, stage, speeds)))
   return {
     recipe,
     tokenizer: { source: data.tokenizerSource, vocabSize: data.tokenizer.vocabSize },
@@ -97,7 +99,7 @@ export function planRun(recipe: ResolvedRecipe, data: RunData, speeds: StageSpee
       ? { training: counts(data.text.training), ...(data.text.heldOut && { heldOut: counts(data.text.heldOut) }) }
       : {},
     tasks: shapes.map((shape) => taskPlan(shape, config, data)),
-    stages: stagesOf(recipe).map((stage) => stagePlan(recipe, stage, data, speedOf(recipe, stage, speeds))),
+    stages: plans,
     ...(config.agreements && {
       agreements: {
         relations: config.agreements.relations,
@@ -106,7 +108,7 @@ export function planRun(recipe: ResolvedRecipe, data: RunData, speeds: StageSpee
     }),
     parameters,
     memoryBytes: estimateMemory(recipe, config, parameters.total),
-    notes: data.notes,
+    notes: [...data.notes, ...emptyStageNotes(stages, plans)],
   }
 }
 
@@ -159,6 +161,15 @@ function stagePlan(
     epochs: planned.batches === null || batches === 0 ? null : planned.batches / batches,
     hours: hours ?? forecast,
   }
+}
+
+/** Stages that will find nothing left of a budget in tokens that they share: batches are whole. */
+function emptyStageNotes(stages: readonly ResolvedStage[], plans: readonly StagePlan[]): string[] {
+  return stages.flatMap(({ name, budget: { tokens, total } }, index) => {
+    const before = plans.slice(0, index).reduce((sum, plan) => sum + (plan.tokens ?? 0), 0)
+    if (tokens === undefined || total === undefined || before < total) return []
+    return `stage ${name} will take no step: the stages before it take ${before} tokens, of a budget of ${total}`
+  })
 }
 
 function speedOf(recipe: ResolvedRecipe, { name, heads, tasks }: ResolvedStage, speeds: StageSpeeds) {

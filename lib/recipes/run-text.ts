@@ -58,8 +58,11 @@ export async function openText(
   const corpus = await open(inputs, { maxTokensPerCharacter, dropDuplicates })
   const parses = recipe.agreements ? await parsesOf(recipe, inputs, corpus.statistics, notes) : undefined
   if (recipe.data.heldOut !== undefined) {
-    const heldOut = wholeCorpus(await open(await expandFiles(recipe.data.heldOut)))
-    return { training: wholeCorpus(corpus), heldOut, parses }
+    const files = await expandFiles(recipe.data.heldOut)
+    const heldOut = await open(files)
+    if (learnedRelations(recipe).length > 0 && isUnparsed(heldOut.statistics))
+      notes.push(`no sentence of the held-out text has a parse: no relation is scored (${files.join(', ')})`)
+    return { training: wholeCorpus(corpus), heldOut: wholeCorpus(heldOut), parses }
   }
   const heldOutDocuments = heldOutCount(recipe, corpus.documentCount, notes)
   if (heldOutDocuments === 0) return { training: wholeCorpus(corpus), parses }
@@ -162,24 +165,50 @@ async function parsesOf(
   return parses
 }
 
-/** Submodels learn from parses alone. */
-function checkParsed(
-  recipe: ResolvedRecipe,
-  files: string[],
-  { sentences, unparsedSentences = 0 }: CorpusStatistics,
-): void {
-  const relations = relationNames(recipe)
-  const learns = stagesOf(recipe).some(({ heads }) => heads.some((head) => relations.includes(head)))
-  if (!learns || unparsedSentences < sentences) return
+/** Relations that some stage learns. */
+function learnedRelations(recipe: ResolvedRecipe): string[] {
+  const stages = stagesOf(recipe)
+  return relationNames(recipe).filter((relation) => stages.some(({ heads }) => heads.includes(relation)))
+}
+
+/** Every parsed sentence has labels; numbers of sentences do not tell, as long ones become several. */
+const isUnparsed = ({ parseLabels = {} }: CorpusStatistics): boolean => Object.keys(parseLabels).length === 0
+
+/** Submodels learn from parses alone, and a relation that never holds would be learned as "none" everywhere. */
+function checkParsed(recipe: ResolvedRecipe, files: string[], statistics: CorpusStatistics): void {
+  const learned = learnedRelations(recipe)
+  if (learned.length === 0) return
+  if (isUnparsed(statistics)) {
+    throw new StrataError(
+      'BAD_DATA',
+      `${files.join(', ')}: no sentence has a parse, which the relations are learned from; give CoNLL-U (stratabert parse makes it), or train without submodels (agreements=null)`,
+    )
+  }
+  const { relatedChunks = {} } = statistics
+  const missing = learned.filter((relation) => relatedChunks[relation] === 0)
+  if (missing.length === 0) return
+  const { groups } = chunkOptions(recipe)!
+  const expected = missing.map((relation) => `${relation} (${groups[relation].join(', ')})`)
   throw new StrataError(
     'BAD_DATA',
-    `${files.join(', ')}: no sentence has a parse, which the relations are learned from; give CoNLL-U (stratabert parse makes it), or train without submodels (agreements=null)`,
+    `${files.join(', ')}: no chunk stands in the relation ${expected.join(', ')}; the parses have the labels ${parseLabels(statistics)}: give agreements.groups some of these, or other text`,
+    { details: { missing } },
   )
 }
 
+/** Some dozens of labels, the frequent ones first; plain text, whatever the files hold. */
+function parseLabels({ parseLabels = {} }: CorpusStatistics): string {
+  const labels = Object.entries(parseLabels).sort(([, left], [, right]) => right - left)
+  const shown = labels.slice(0, MOST_LABELS).map(([label]) => label.replaceAll(/\p{C}/gu, ' ').slice(0, LONGEST_LABEL))
+  return shown.join(', ') + (labels.length > MOST_LABELS ? ' …' : '')
+}
+
+const MOST_LABELS = 60
+const LONGEST_LABEL = 40
+
 const FILTERS: ReadonlySet<string> = new Set(['duplicateDocuments', 'incompressibleDocuments'])
 
-/** Every count of a corpus that tells of skipped or changed text. */
+/** Every count of a corpus that tells of skipped or changed text, and how often each relation holds. */
 function corpusNotes(files: string[], statistics: CorpusStatistics): string[] {
   const told = {
     emptyDocuments: 'documents without text were skipped',
@@ -189,14 +218,21 @@ function corpusNotes(files: string[], statistics: CorpusStatistics): string[] {
     cutDocuments: 'very long documents were cut',
     cutSentences: 'sentences longer than a sequence were cut between chunks',
     unparsedSentences: 'sentences have no parse: their chunks come from a lexicon and teach no relation',
+    partlyParsedSentences: 'sentences have words without a head: chunks that hang on these teach no relation',
     duplicateDocuments: `documents were exact copies of others, removed (${statistics.duplicateCharacters} characters)`,
     incompressibleDocuments: `documents had too many tokens a character, removed (${statistics.incompressibleCharacters} characters in ${statistics.incompressibleTokens} tokens)`,
   } as const
-  return Object.entries(told).flatMap(([key, what]) => {
+  const lines = Object.entries(told).flatMap(([key, what]) => {
     const count = statistics[key as keyof typeof told] ?? -1
     // A filter that found nothing says so.
-    return count > 0 || (count === 0 && FILTERS.has(key)) ? [`${count} ${what} (${files.join(', ')})`] : []
+    return count > 0 || (count === 0 && FILTERS.has(key)) ? [`${count} ${what}`] : []
   })
+  const { relatedChunks, chunks } = statistics
+  if (relatedChunks && !isUnparsed(statistics)) {
+    const counts = Object.entries(relatedChunks).map(([relation, count]) => `${relation} ${count}`)
+    lines.push(`of ${chunks} chunks stand in a relation: ${counts.join(', ')}`)
+  }
+  return lines.map((line) => `${line} (${files.join(', ')})`)
 }
 
 function corpusProgress(files: string[], progress: CorpusProgress): string {

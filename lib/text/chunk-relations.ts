@@ -44,14 +44,17 @@ export const RELATION_PRESETS = {
   },
 } as const satisfies Record<string, RelationOptions>
 
+/** In place of a target: the parse does not say what the chunk attaches to. */
+export const UNKNOWN_TARGET = -100
+
 export interface ChunkRelations {
   /** Names of the R groups. */
   groups: string[]
-  /** (R, C) row-major: the chunk that chunk c attaches to in group r, -1 for none. */
+  /** (R, C) row-major: the chunk that chunk c attaches to in group r, -1 for none, UNKNOWN_TARGET where a word on the way has no head. */
   targets: Int32Array
 }
 
-/** The relations between the chunks of a sentence. Throws BAD_ARGUMENT for groups without a name or label. */
+/** The relations between the chunks of a sentence, of which some words may have no head. Throws BAD_ARGUMENT for groups without a name or label. */
 export function chunkRelations(
   words: ParsedWords,
   { chunks, chunkOfWord }: Chunks,
@@ -61,6 +64,12 @@ export function chunkRelations(
   const accepts = names.map((name) => labelTest(name, groups[name]))
   const derived = names.map((name) => groups[name].some((label) => DERIVED.has(label)))
   const targets = new Int32Array(names.length * chunks.length).fill(-1)
+  // A derived label takes several arcs: any that is missing may be one of them.
+  if (derived.includes(true) && Array.from(words.heads).some((head) => head < 0)) {
+    derived.forEach((isDerived, group) => {
+      if (isDerived) targets.fill(UNKNOWN_TARGET, group * chunks.length, (group + 1) * chunks.length)
+    })
+  }
   const put = (group: number, dependent: number, head: number): void => {
     const [from, to] = [chunkOfWord[dependent], chunkOfWord[head]]
     if (from !== to && chunks[to].kind !== 'marker') targets[group * chunks.length + from] = to
@@ -68,6 +77,10 @@ export function chunkRelations(
   chunks.forEach((chunk, index) => {
     if (chunk.kind === 'marker') return
     const arc = attachment(words, chunk.head, (word) => chunks[chunkOfWord[word]].kind === 'nominal')
+    if (arc === UNKNOWN_TARGET) {
+      for (let group = 0; group < names.length; group++) targets[group * chunks.length + index] = UNKNOWN_TARGET
+      return
+    }
     if (arc === undefined || chunkOfWord[arc.head] === index) return
     accepts.forEach((accepted, group) => {
       if (accepted(arc.label)) put(group, chunk.head, arc.head)
@@ -89,8 +102,12 @@ interface Attachment {
   head: number
 }
 
-/** Where a word attaches, markers in between left out; undefined for a root. */
-function attachment(words: ParsedWords, word: number, isNominal: (word: number) => boolean): Attachment | undefined {
+/** Where a word attaches, markers in between left out; undefined for a root, UNKNOWN_TARGET where it or a marker has no head. */
+function attachment(
+  words: ParsedWords,
+  word: number,
+  isNominal: (word: number) => boolean,
+): Attachment | typeof UNKNOWN_TARGET | undefined {
   let label = words.deprels[word]
   let head = words.heads[word] - 1
   let collapsed = label === 'pobj' || label === 'pcomp' ? label : undefined
@@ -98,6 +115,7 @@ function attachment(words: ParsedWords, word: number, isNominal: (word: number) 
     if (collapsed === 'pobj' && words.deprels[head] === 'dative') collapsed = 'dative'
     head = words.heads[head] - 1
   }
+  if (head < -1) return UNKNOWN_TARGET
   if (head < 0) return undefined
   if (collapsed === 'pobj') label = isNominal(head) ? 'nmod' : 'obl'
   else if (collapsed === 'pcomp') label = isNominal(head) ? 'acl' : 'advcl'

@@ -10,7 +10,7 @@ export interface ChunkedSentence extends Chunks {
   parsed: boolean
   /** Names of the R groups of relations; none without a parse. */
   groups: string[]
-  /** (R, C) row-major: the chunk that chunk c attaches to in group r, -1 for none. */
+  /** (R, C) row-major: the chunk that chunk c attaches to in group r, -1 for none, UNKNOWN_TARGET where the parse does not say. */
   targets: Int32Array
 }
 

@@ -23,7 +23,7 @@ export type ChunkKind = (typeof CHUNK_KINDS)[number]
 export interface ParsedWords {
   upos: readonly string[]
   deprels: readonly string[]
-  /** Word numbers from 1, 0 for a root; a negative number has no head and counts as one. */
+  /** Word numbers from 1, 0 for a root; a negative number has no head and makes chunks as a root does. */
   heads: ArrayLike<number>
 }
 

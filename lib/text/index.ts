@@ -6,6 +6,7 @@ export {
   RELATION_PRESETS,
   type RelationGroups,
   type RelationOptions,
+  UNKNOWN_TARGET,
 } from './chunk-relations.js'
 export {
   type ChunkedSentence,
