@@ -166,6 +166,11 @@ describe('named recipes', () => {
     const same = await resolved('pals', 'preset=tasks', 'sampler.kind=annealed', 'adapter.size=96')
     assert.deepEqual(same.sampler, { kind: 'annealed', epochs: 25 })
     assert.deepEqual(same.adapter, { kind: 'pal', size: 96, heads: 6, outputGelu: true })
+    const settings = ['method=soft-movement', 'penalty=10', 'threshold=0.2'].map((one) => `pruning.${one}`)
+    const { pruning } = await resolved('fine-tune', 'tasks.rte={}', ...settings)
+    const above = { overlay: { pruning: { method: 'movement', finalDensity: 0.3 } } }
+    const other = resolveRecipe({ extends: 'fine-tune', tasks: { rte: {} }, pruning }, above)
+    assert.deepEqual([other.pruning?.method, 'penalty' in other.pruning!], ['movement', false])
   })
 
   it("a known task has the paper's settings however its slot is spelt", async () => {

@@ -4,6 +4,7 @@ import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, 
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import { type RandomStream, stream } from '../lib/data/index.js'
+import { wilsonInterval } from '../lib/evaluation/index.js'
 import { checkMeasures } from '../lib/experiments/check-measures.js'
 import { convergenceOf } from '../lib/experiments/curves.js'
 import { bootstrapOf } from '../lib/experiments/example-bootstrap.js'
@@ -688,12 +689,41 @@ describe('stratabert compare', function () {
     )
   })
 
+  it('a variant may prune by another method than the others', async () => {
+    const set = { ...experiment.common.set, 'pruning.method': 'soft-movement', 'pruning.penalty': 10 }
+    const variants = {
+      base: {},
+      movement: { set: { pruning: { finalDensity: 0.3, method: 'movement' } } },
+      softer: { set: { 'pruning.penalty': 5 } },
+    }
+    const pruned = { ...experiment, seeds: [1, 2], common: { ...experiment.common, set }, variants }
+    const plan = await planExperiment(await loadExperiment(pruned, paths()), { runsPath: folder, existing: [] })
+    const told = plan.jobs.slice(0, 3).map((job) => (job as TrainJob).recipe.pruning as any)
+    assert.deepEqual(
+      told.map(({ method, penalty, finalDensity }) => [method, penalty, finalDensity]),
+      [
+        ['soft-movement', 10, undefined],
+        ['movement', undefined, 0.3],
+        ['soft-movement', 5, undefined],
+      ],
+    )
+  })
+
   it('--dry-run measures real steps of what is missing and leaves nothing behind', async () => {
     const fresh = join(folder, 'fresh')
-    const estimate = await estimateExperiment(file, { output: fresh, paths: paths(), only: ['base'] })
+    // Tokens of labelled tasks are counted, pauses of pruning are longer than the measurement, and runs search for a penalty.
+    const pruning = { method: 'soft-movement', finalDensity: 0.5, search: { runs: 6, share: 0.5 } }
+    const set = { ...experiment.common.set, schedule: { warmup: 5 }, pruning }
+    const asked = { ...experiment, common: { ...experiment.common, set }, budget: { tokens: 5000 } }
+    const estimate = await estimateExperiment(asked, { output: fresh, paths: paths(), only: ['base'] })
     assert.deepEqual([estimate.missing, estimate.unknown, estimate.steps.length], [2, 0, 1])
     const [step] = estimate.steps
-    assert.match(step.from, /^4 measured steps: 40 steps of \d+ ms, 5 evaluations of \d+\.\d s; start \d+\.\d s$/)
+    const told =
+      /^4 measured steps: (\d+) steps of (\d+) ms, 3 evaluations of \d+\.\d s, up to 3 times these steps to find the penalty of pruning; start \d+\.\d s$/
+    const [, count, milliseconds] = (told.exec(step.from) ?? assert.fail(step.from)).map(Number)
+    const { tokens, step: steps } = runs['base 1'].state
+    assert.ok(Math.abs(count - 5000 / (tokens / steps)) < 2, step.from)
+    assert.ok(step.secondsPerRun! > (4 * count * (milliseconds - 1)) / 1000)
     assert.ok(Math.abs(estimate.seconds - 2 * step.secondsPerRun!) < 1e-9)
     assert.deepEqual(existsSync(fresh) ? readdirSync(fresh) : [], [])
   })
@@ -803,6 +833,106 @@ describe('stratabert compare', function () {
       assert.ok(floor.score > 0.4)
     })
 
+    /** A finished run of the recipe with these scores of `mood`, held against a criterion. */
+    const floors = new Majorities()
+    const verdict = async (own: TrainJob['recipe'], scores: Record<string, number>, criterion = {}) => {
+      const job = { ...trained(own), folder: join(folder, 'verdict') }
+      // Its tokenizer.
+      if (!existsSync(job.folder))
+        cpSync(join(trained().folder, 'latest/'), join(job.folder, 'latest'), { recursive: true })
+      const values = Object.fromEntries(Object.entries(scores).map(([name, value]) => [`mood.${name}`, value]))
+      await writeResult(job.folder, result(values))
+      const learned = [{ step: 'tune', task: 'mood', nats: 0.5, ...criterion }]
+      const plan = { runs: [{ jobs: { tune: job } }] } as any as ExperimentPlan
+      const { reasons, judged } = await findLearned({ learned } as any, plan, floors)
+      assert.equal(judged.size, 1)
+      return reasons.get(job)?.join() ?? 'learned'
+    }
+
+    it("is judged by the task's main metric, or by the one that the criterion names", async () => {
+      const definition = { ...SMALL_DEFINITIONS.mood.definition, labels: ['sad', 'happy'], kind: 'classification' }
+      const withMain = (metrics: string[]) =>
+        tuned({
+          tasks: { mood: { definition: { ...definition, metrics } } },
+          data: { mood: join(folder, 'skewed-mood.csv') },
+          budget: { steps: 1 },
+        } as Values)
+      const rows = Array.from({ length: 200 }, (_, index) => `the river ${index},${index % 10 < 7 ? 'happy' : 'sad'}`)
+      writeFileSync(join(folder, 'skewed-mood.csv'), `text,mood\n${rows.join('\n')}\n`)
+      const correlated = await withMain(['matthews', 'accuracy'])
+      assert.equal(await verdict(correlated, { matthews: 0.27, accuracy: 0.7, count: 1043 }), 'learned')
+      const stuck = await verdict(correlated, { matthews: 0.03, accuracy: 0.99, count: 1043 })
+      assert.match(
+        stuck,
+        /^mood\.matthews 0\.0300 is not above a correlation of 0 \(95 % up to 0\.0607, 1043 examples\)$/,
+      )
+      const named = await verdict(correlated, { matthews: 0.9, accuracy: 0.7, count: 20 }, { metric: 'accuracy' })
+      assert.match(named, /^mood\.accuracy 0\.7000 is not above the majority's 0\.\d+ /)
+      // Of class 1 everywhere: 2p / (1 + p) of its share, and of the share's upper bound.
+      const f1 = await withMain(['f1', 'accuracy'])
+      const found = await new Majorities().floorOf(
+        trained(f1),
+        result({ 'mood.f1': 0.8, 'mood.accuracy': 0.9 }),
+        'mood',
+      )
+      const [, share, count] = /^class 1 everywhere: (\S+) .* (\d+) examples\)$/.exec(
+        ('what' in found && found.what) || '',
+      )!
+      const p = Number(share) / (2 - Number(share))
+      const [, upper] = wilsonInterval(p * Number(count), Number(count))
+      assert.ok('score' in found && Math.abs(found.score - (2 * upper) / (1 + upper)) < 1e-4)
+      assert.match(await verdict(f1, { f1: 0.8, accuracy: 0.9 }), /^mood\.f1 0\.8000 is not above class 1 everywhere/)
+      const macro = await floors.floorOf(trained(f1), result({ 'mood.f1Macro': 0.5 }), 'mood', 'f1Macro')
+      assert.match('what' in macro ? macro.what : macro.unknown, /^classes drawn by their shares: 0\.5000 /)
+      await assert.rejects(
+        verdict(f1, { f1: 0.8 }, { metric: 'matthews' }),
+        refuses('BAD_RECIPE', 'step tune gives no mood.matthews, expected a metric of the task: f1'),
+      )
+    })
+
+    it('of answers it is to answer nothing, of which SQuAD 2.0 has a share', async () => {
+      const file = join(folder, 'questions.json')
+      const qas = Array.from({ length: 40 }, (_, index) => {
+        const hasAnswer = index % 4 === 0
+        const answers = hasAnswer ? [{ text: 'river', answer_start: 4 }] : []
+        return { id: `q${index}`, question: 'what is it', is_impossible: !hasAnswer, answers }
+      })
+      const paragraphs = [{ context: 'the river runs', qas }]
+      writeFileSync(file, JSON.stringify({ version: 'v2.0', data: [{ title: 'one', paragraphs }] }))
+      const questions = await tuned({
+        tasks: { squad2: { definition: { questionTokens: 16 } } },
+        data: { squad2: { train: file, dev: file } },
+        budget: { steps: 1 },
+      } as Values)
+      const scored = result({ 'squad2.f1': 0.8, 'squad2.exactMatch': 0.8 }, 'squad2')
+      const floor = await new Majorities().floorOf(trained(questions), scored, 'squad2')
+      assert.ok('value' in floor, JSON.stringify(floor))
+      assert.equal(floor.value, 'squad2.f1')
+      assert.match(floor.what, /^no answer anywhere: 0\.7500 .* 40 examples\)$/)
+      assert.ok(floor.score > 0.8)
+    })
+
+    it('convergence leaves a run out that never left the floor of the measured score', async () => {
+      const job = (name: string, score: (step: number) => number) => {
+        const place = join(folder, `level-${name}`)
+        mkdirSync(place)
+        const lines = [1, 2, 3, 4, 5].map((step) => {
+          const dev = { main: score(step), loss: 1, count: 1043, metrics: { matthews: score(step), accuracy: 0.69 } }
+          return { type: 'evaluation', stage: 'finetune', step: 10 * step, seconds: 1, tasks: { mood: { dev } } }
+        })
+        writeFileSync(join(place, 'metrics.jsonl'), lines.map((line) => JSON.stringify(line)).join('\n'))
+        const values = { 'mood.matthews': score(5), 'mood.accuracy': 0.69, 'mood.count': 1043 }
+        writeFileSync(join(place, 'result.json'), JSON.stringify(result(values)))
+        return { ...trained(), folder: place }
+      }
+      const pair = { seed: 1, own: job('climbs', (step) => step / 20), baseline: job('stays', () => 0) }
+      const values = { own: 'mood.matthews', baseline: 'mood.matthews' }
+      const outcome = await convergenceOf({ better: 'higher' } as Measure, values, [pair], new Majorities())
+      assert.ok('found' in outcome, JSON.stringify(outcome))
+      assert.deepEqual([outcome.found.notComparable, outcome.found.pairs[0].stuck], [1, ['baseline']])
+      assert.deepEqual(outcome.notes, [])
+    })
+
     it('where none is known it is said, and nobody is called learned for it', async () => {
       const job = { ...trained(), folder: join(folder, 'floors') }
       const learned = async (values: Record<string, number>, notFinite: string[] = []) => {
@@ -812,9 +942,9 @@ describe('stratabert compare', function () {
         const plan = { runs: [{ jobs: { tune: job } }] } as any as ExperimentPlan
         return findLearned(criteria, plan, new Majorities())
       }
-      const spans = await learned({ 'mood.f1': 0.1, 'mood.exactMatch': 0.1 })
+      const spans = await learned({ 'mood.LAS': 0.1 })
       assert.deepEqual([spans.judged.size, spans.reasons.size], [0, 0])
-      assert.deepEqual(spans.notes, ['whether step tune learned mood is not told: no floor is known for its scores'])
+      assert.deepEqual(spans.notes, ['whether step tune learned mood is not told: no floor of LAS is known'])
       // A constant answer has no correlation: that is no more than a guess.
       const constant = await learned({ 'mood.count': 50 }, ['mood.pearson'])
       assert.deepEqual([[...constant.reasons.values()], constant.notes], [[['mood.pearson is not finite']], []])

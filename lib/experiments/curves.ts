@@ -59,13 +59,14 @@ async function levelOf(
   majorities: Majorities,
 ): Promise<{ level: number; note?: string }> {
   const result = readResult(job)!
-  const [name, figure] = value.split('.')
+  const [name, ...rest] = value.split('.')
+  const figure = rest.at(-1)
   if (better === 'lower') {
     const unigram = result.values[`${name}.unigramLoss`]
     if (unigram !== undefined && figure === 'loss') return { level: -unigram }
-  } else if (name in result.splits) {
-    const floor = await majorities.floorOf(job, result, name)
-    if ('value' in floor && floor.value === value) return { level: floor.score }
+  } else if (name in result.splits && (rest.length === 1 || rest[0] === result.splits[name][0])) {
+    const floor = await majorities.floorOf(job, result, name, figure)
+    if ('value' in floor) return { level: floor.score }
   } else if (result.values[`${name}.chance`] !== undefined && figure === 'accuracy')
     return { level: result.values[`${name}.chance`] }
   return { level: -Number.MAX_VALUE, note: `no majority score of ${value} is known: every pair counts as comparable` }

@@ -3,7 +3,15 @@ import { mkdir, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { StrataError } from '../errors.js'
 import { median } from '../evaluation/index.js'
-import { openRunData, planRun, type ResolvedRecipe, type RunResult, stagesOf } from '../recipes/index.js'
+import {
+  openRunData,
+  penaltyOf,
+  planRun,
+  type ResolvedRecipe,
+  type RunResult,
+  searchesPenalty,
+  stagesOf,
+} from '../recipes/index.js'
 import { replaceFile, type TrainingEvent } from '../training/index.js'
 import { checkpointFolder } from './checkpoint-folder.js'
 import { hasCheckpoint } from './job-command.js'
@@ -97,25 +105,34 @@ async function measure(
   measured.set(job, output)
   options.onMeasured?.(job, await readJobNumbers({ ...job, folder: output }, `${output}.out`, seconds))
   const events = await readLines<TrainingEvent>(join(output, 'metrics.jsonl'))
-  let total = 0
+  let total: number | null = 0
   const told: string[] = []
   plan.stages.forEach((stage, index) => {
     const own = events.filter((event) => 'stage' in event && event.stage === stage.name)
     const times = own.flatMap((event) => (event.type === 'step' ? event.millisecondsPerStep : []))
     const step = median(times.slice(times.length > 1 ? 1 : 0)) / 1000
     const evaluation = median(own.flatMap((event) => (event.type === 'evaluation' ? event.seconds : []))) || 0
-    const { budget } = stagesOf(recipe)[index]
+    const { hours } = stagesOf(recipe)[index].budget
     const evaluations = evaluationCount(recipe, stage.steps, stage.epochs)
-    total += budget.hours === undefined ? (stage.steps ?? 0) * step + evaluations * evaluation : budget.hours * 3600
+    const training = hours !== undefined ? hours * 3600 : stage.steps === null ? null : stage.steps * step
+    const scoring = hours === undefined ? evaluations * evaluation : 0
+    const searching = index === 0 ? searchShare(recipe) : 0
+    total = total === null || training === null ? null : total + (1 + searching) * training + scoring
+    const amount = hours !== undefined ? `${hours} hours` : `${stage.steps ?? 'an unknown number of'} steps`
     told.push(
-      `${plan.stages.length > 1 ? `${stage.name}: ` : ''}${budget.hours === undefined ? `${stage.steps} steps` : `${budget.hours} hours`} of ${(1000 * step).toFixed(0)} ms, ${evaluations} evaluations of ${evaluation.toFixed(1)} s`,
+      `${plan.stages.length > 1 ? `${stage.name}: ` : ''}${amount} of ${(1000 * step).toFixed(0)} ms, ${evaluations} evaluations of ${evaluation.toFixed(1)} s${searching > 0 ? `, up to ${searching} times these steps to find the penalty of pruning` : ''}`,
     )
   })
   const start = Math.max(0, seconds - result.state.elapsedSeconds)
   return {
-    secondsPerRun: total + start,
+    secondsPerRun: total === null ? null : total + start,
     from: `${MEASURED_STEPS} measured steps: ${told.join('; ')}; start ${start.toFixed(1)} s`,
   }
+}
+
+/** What the search for a penalty trains at most, in budgets of the first stage. */
+function searchShare({ pruning }: ResolvedRecipe): number {
+  return searchesPenalty(pruning) ? pruning.search.runs * pruning.search.share : 0
 }
 
 function evaluationCount({ evaluation }: ResolvedRecipe, steps: number | null, epochs: number | null): number {
@@ -139,13 +156,27 @@ async function startable(job: TrainJob, measured: Map<Job, string>, options: Est
   return { ...recipe, init: folder, ...(recipe.tokenizer === recipe.init && { tokenizer: folder }) }
 }
 
+/** A warm-up that is longer than the measurement, of which pruning counts its pauses, has no place in it; a step takes as long without. */
+function withoutWarmupSteps(schedule: ResolvedRecipe['schedule']): ResolvedRecipe['schedule'] {
+  return { ...schedule, warmup: schedule.warmup < 1 ? schedule.warmup : 0 }
+}
+
 async function fewSteps(recipe: ResolvedRecipe, output: string, { folder, threads, signal }: EstimateOptions) {
   await mkdir(folder, { recursive: true })
   const few = { steps: MEASURED_STEPS }
+  const { schedule, pruning } = recipe
   const short = {
     ...recipe,
     ...(recipe.budget && { budget: few }),
-    ...(recipe.stages && { stages: recipe.stages.map((stage) => ({ ...stage, budget: few })) }),
+    schedule: withoutWarmupSteps(schedule),
+    ...(recipe.stages && {
+      stages: recipe.stages.map((stage) => ({
+        ...stage,
+        budget: few,
+        ...(stage.schedule && { schedule: withoutWarmupSteps(stage.schedule) }),
+      })),
+    }),
+    ...(searchesPenalty(pruning) && { pruning: { ...pruning, penalty: penaltyOf(pruning) } }),
     evaluation: { ...recipe.evaluation, everySteps: 0, everyEpochs: 0 },
     checkpoint: { everySteps: 0, keep: 1, keepStages: recipe.checkpoint.keepStages },
     log: { everySteps: 1 },

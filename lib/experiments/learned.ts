@@ -5,6 +5,7 @@ import type { LoadedExperiment } from './load-experiment.js'
 import type { Majorities } from './majority.js'
 import { isNotFinite, NOT_FINITE } from './not-finite.js'
 import type { ExperimentPlan, Job } from './plan.js'
+import type { LearnedCriterion } from './schema.js'
 
 /** Finished jobs beside the criteria of their steps. */
 export interface Learned {
@@ -33,7 +34,7 @@ export async function findLearned(
       const found =
         criterion.head !== undefined
           ? headVerdict(result, criterion.head, criterion.nats, index)
-          : await taskVerdict(job, result, criterion.task!, majorities)
+          : await taskVerdict(job, result, criterion, majorities)
       if ('unknown' in found) {
         notes.add(`whether step ${criterion.step} learned ${criterion.task} is not told: ${found.unknown}`)
         continue
@@ -65,8 +66,13 @@ function headVerdict(result: JobResult, head: string, nats: number, index: numbe
   }
 }
 
-async function taskVerdict(job: Job, result: JobResult, task: string, majorities: Majorities): Promise<Verdict> {
-  const floor = await majorities.floorOf(job, result, task)
+async function taskVerdict(
+  job: Job,
+  result: JobResult,
+  { task, metric }: LearnedCriterion,
+  majorities: Majorities,
+): Promise<Verdict> {
+  const floor = await majorities.floorOf(job, result, task!, metric)
   if ('unknown' in floor) return floor
   const { value, score, what } = floor
   if (isNotFinite(result, value)) return { reason: `${value} is ${NOT_FINITE}` }

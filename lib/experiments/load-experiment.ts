@@ -179,6 +179,8 @@ function crossProblems(experiment: Experiment, paths: Readonly<Record<string, st
     needStep(`learned.${index}`, criterion.step)
     if ((criterion.head === undefined) === (criterion.task === undefined))
       add(`learned.${index}`, 'expected a head (masked LM) or a task, one of both')
+    if (criterion.metric !== undefined && criterion.task === undefined)
+      add(`learned.${index}.metric`, 'is of a task, expected task beside it')
   })
   problems.push(...variableProblems(experiment, paths))
   return problems

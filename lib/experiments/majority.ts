@@ -1,8 +1,7 @@
-/** What a guess would reach on a task's held-out set: always the most frequent class, or any of a question's candidates. */
+/** The score of a task that a run must be above to have learned anything. */
 
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import { NO_LABEL } from '../data/index.js'
 import { StrataError } from '../errors.js'
 import { wilsonInterval } from '../evaluation/index.js'
 import {
@@ -11,9 +10,10 @@ import {
   type ResolvedRecipe,
   type TaskSlot,
   TOKENIZER_FOLDER,
+  taskDefinition,
 } from '../recipes/index.js'
-import { RankingSet } from '../tasks/index.js'
 import { Tokenizer } from '../text/index.js'
+import { CORRELATIONS, FLOORED_METRICS, GUESSED_METRICS, type Guess, type Guesses, guessesOf } from './guesses.js'
 import type { JobResult } from './job-folder.js'
 import { isNotFinite } from './not-finite.js'
 import type { CheckpointJob, Job, TrainJob } from './plan.js'
@@ -33,59 +33,40 @@ export interface NoFloor {
   unknown: string
 }
 
-/** Share of the examples that a guess gets right. */
-interface Guess {
-  share: number
-  count: number
-}
-
 /** Bound of a correlation of n pairs that have nothing to do with each other (Fisher's z): our choice for Matthews as well. */
 const chanceCorrelation = (count: number): number => Math.tanh(1.959963984540054 / Math.sqrt(Math.max(1, count - 3)))
 
-/** Scores that are a share of right answers, and who guesses. */
-const GUESSES = [
-  { metric: 'accuracy', guesser: 'the majority' },
-  { metric: 'accuracyAt1', guesser: 'a random candidate' },
-]
-
 /** Reads each held-out set once. */
 export class Majorities {
-  readonly #known = new Map<string, Promise<Guess>>()
+  readonly #known = new Map<string, Promise<Guesses>>()
 
   /**
-   * The floor of a task in a finished job: above the interval (Wilson) of what a guess gets right, the majority's accuracy or that of a
-   * ranking's random candidate; where there is neither, of a correlation of 0. Spans, parses and F1 alone have none. Throws
-   * BAD_RECIPE for a task that the job does not have.
+   * The floor of a task in a finished job under `metric`, by default the task's main one: the upper end of the interval (Wilson) of what
+   * the best guess without the text reaches, or of a correlation of 0. Parses and F1 of tagged spans have none. Throws BAD_RECIPE for a
+   * task or a given metric that the job does not have.
    */
-  async floorOf(job: Job, result: JobResult, task: string): Promise<Floor | NoFloor> {
+  async floorOf(job: Job, result: JobResult, task: string, metric?: string): Promise<Floor | NoFloor> {
     checkTask(job, result, task)
-    const has = (name: string) => hasNumber(result, `${task}.${name}`)
-    if (job.kind === 'probe') return probeFloor(result, task)
-    const guess = GUESSES.find(({ metric }) => has(metric))
-    if (guess) {
-      const training = trainingOf(job)
-      if (!training) return { unknown: `step ${job.step} looks at a checkpoint that no step trained` }
-      try {
-        return floorOfGuess(await this.#guess(job, training, result, task), `${task}.${guess.metric}`, guess.guesser)
-      } catch (error) {
-        if (!(error instanceof StrataError)) throw error
-        return { unknown: `its held-out set could not be read: ${error.message}` }
-      }
+    if (job.kind === 'probe') return probeFloor(job, result, task, metric)
+    const judged = metric ?? mainMetric(job, result, task)
+    const value = `${task}.${judged}`
+    if (!hasNumber(result, value)) throw noSuchMetric(job, result, task, value)
+    if (CORRELATIONS.some((one) => one === judged)) return floorOfCorrelation(result, task, value)
+    const guessed = GUESSED_METRICS.find((one) => one === judged)
+    if (!guessed) return { unknown: `no floor of ${judged} is known` }
+    const training = trainingOf(job, task)
+    if (!training) return { unknown: `step ${job.step} looks at a checkpoint that no step trained` }
+    try {
+      const { count, byMetric } = await this.#guesses(job, training, result, task)
+      const guess = byMetric[guessed]
+      return guess ? floorOfGuess(guess, count, value) : { unknown: `no floor of ${judged} is known for such a task` }
+    } catch (error) {
+      if (!(error instanceof StrataError)) throw error
+      return { unknown: `its held-out set could not be read: ${error.message}` }
     }
-    const correlation = ['matthews', 'pearson', 'spearman'].find(has)
-    const count = result.values[`${task}.count`]
-    if (correlation && count !== undefined) {
-      const score = chanceCorrelation(count)
-      return {
-        value: `${task}.${correlation}`,
-        score,
-        what: `a correlation of 0 (95 % up to ${score.toFixed(4)}, ${count} examples)`,
-      }
-    }
-    return { unknown: 'no floor is known for its scores' }
   }
 
-  async #guess(job: Job, training: TrainJob, result: JobResult, task: string): Promise<Guess> {
+  async #guesses(job: Job, training: TrainJob, result: JobResult, task: string): Promise<Guesses> {
     const { recipe } = training
     const [split = 'dev'] = result.splits[task] ?? []
     const own = recipe.data[task]
@@ -95,7 +76,7 @@ export class Majorities {
     const key = JSON.stringify([data, split, devShare, typeof data === 'string' ? recipe.seed : 0, task])
     let found = this.#known.get(key)
     if (!found) {
-      found = readGuess(training, task, split, data)
+      found = readGuesses(training, task, split, data)
       this.#known.set(key, found)
     }
     return found
@@ -116,29 +97,71 @@ function checkTask(job: Job, result: JobResult, task: string): void {
   )
 }
 
-function floorOfGuess({ share, count }: Guess, value: string, guesser: string): Floor {
-  const [, score] = wilsonInterval(share * count, count)
-  return { value, score, what: `${guesser}'s ${share.toFixed(4)} (95 % up to ${score.toFixed(4)}, ${count} examples)` }
+/** The task's own, where a step trained it; else the first score of the result, which keeps the order of the metrics. */
+function mainMetric(job: Job, result: JobResult, task: string): string {
+  const training = trainingOf(job, task)
+  const found = metricsIn(result, task)
+  const main = training && taskDefinition(training.recipe, task).metrics[0]
+  // A result may lack it, as one of an earlier version: then what it has is judged, scores with a floor first.
+  if (main !== undefined && hasNumber(result, `${task}.${main}`)) return main
+  return FLOORED_METRICS.find((metric) => found.includes(metric)) ?? found[0] ?? 'accuracy'
+}
+
+/** Scores of the task on its leading split. */
+function metricsIn(result: JobResult, task: string): string[] {
+  const names = [...Object.keys(result.values), ...(result.notFinite?.values ?? [])]
+  const own = names.flatMap((name) => (name.startsWith(`${task}.`) ? [name.slice(task.length + 1)] : []))
+  return own.filter((name) => !name.includes('.') && name !== 'loss' && name !== 'count')
+}
+
+function noSuchMetric(job: Job, result: JobResult, task: string, value: string): StrataError {
+  const known = metricsIn(result, task).join(', ')
+  return new StrataError(
+    'BAD_RECIPE',
+    `learned: step ${job.step} gives no ${value}, expected a metric of the task: ${known || 'it has none'}`,
+  )
+}
+
+function floorOfCorrelation(result: JobResult, task: string, value: string): Floor | NoFloor {
+  const count = result.values[`${task}.count`]
+  if (count === undefined) return { unknown: 'the result does not say of how many examples it is' }
+  const score = chanceCorrelation(count)
+  return { value, score, what: `a correlation of 0 (95 % up to ${score.toFixed(4)}, ${count} examples)` }
+}
+
+function floorOfGuess({ who, share, scoreOf = (one) => one }: Guess, count: number, value: string): Floor {
+  const [, upper] = wilsonInterval(share * count, count)
+  const score = scoreOf(upper)
+  const what = `${who} ${scoreOf(share).toFixed(4)} (95 % up to ${score.toFixed(4)}, ${count} examples)`
+  return { value, score, what }
 }
 
 /** A probe tells its majority itself, where it was asked for; the layer that dev chooses stands for the task. */
-function probeFloor(result: JobResult, task: string): Floor | NoFloor {
+function probeFloor(job: Job, result: JobResult, task: string, metric = 'accuracy'): Floor | NoFloor {
   const { [`${task}.majority`]: share, [`${task}.count`]: count } = result.values
   const value = `${task}.best.accuracy`
+  if (metric !== 'accuracy') {
+    throw new StrataError('BAD_RECIPE', `learned: step ${job.step} probes, which gives accuracy alone, not ${metric}`)
+  }
   if (share === undefined) return { unknown: 'its probes have no majority control (options: { controls: majority })' }
   if (!hasNumber(result, value)) return { unknown: 'its probes read a mix alone, and no layer' }
-  return floorOfGuess({ share, count }, value, 'the majority')
+  return floorOfGuess({ who: "the majority's", share }, count, value)
 }
 
 const givenData = ({ data }: CheckpointJob, task: string): TaskSlot | undefined => data[task] as TaskSlot | undefined
 
-/** The training run whose model the job looks at; undefined where no step trained it. */
-function trainingOf(job: Job): TrainJob | undefined {
-  if (job.kind === 'train') return job
-  return job.parent?.kind === 'train' ? job.parent : undefined
+/** The training run whose model the job looks at; undefined where no step trained it on the task. */
+function trainingOf(job: Job, task: string): TrainJob | undefined {
+  const training = job.kind === 'train' ? job : job.parent
+  return training?.kind === 'train' && task in training.recipe.tasks ? training : undefined
 }
 
-async function readGuess({ recipe, folder }: TrainJob, name: string, split: string, data: TaskSlot): Promise<Guess> {
+async function readGuesses(
+  { recipe, folder }: TrainJob,
+  name: string,
+  split: string,
+  data: TaskSlot,
+): Promise<Guesses> {
   const kept = join(folder, TOKENIZER_FOLDER)
   const tokenizer = await Tokenizer.load(existsSync(kept) ? kept : join(folder, 'latest'))
   const open = async (files: TaskSlot, settings: ResolvedRecipe['tasks'][string], splits: string[]) => {
@@ -151,17 +174,5 @@ async function readGuess({ recipe, folder }: TrainJob, name: string, split: stri
   const labels = data === recipe.data[name] ? undefined : (await open(recipe.data[name], settings, [])).labels
   const known = labels && { definition: { ...settings.definition, labels: [...labels] } }
   const task = await open(data, { ...settings, ...known }, [split])
-  const set = task.evaluation[split]
-  if (set instanceof RankingSet) {
-    const { length: count } = set.questions
-    return { share: set.questions.reduce((sum, { candidates }) => sum + 1 / candidates.length, 0) / count, count }
-  }
-  const counts = new Map<number, number>()
-  for (let index = 0; index < set.batchCount(0); index++) {
-    for (const label of set.build(0, index).labels[task.head].labels) {
-      if (label !== NO_LABEL) counts.set(label, (counts.get(label) ?? 0) + 1)
-    }
-  }
-  const count = [...counts.values()].reduce((sum, one) => sum + one, 0)
-  return { share: Math.max(...counts.values()) / count, count }
+  return guessesOf(task, task.evaluation[split])
 }

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { FLOORED_METRICS } from './guesses.js'
 
 /**
  * The schema of experiments: what a TypeScript value, a YAML or JSON file may say. Variants of one recipe, or of a chain of
@@ -107,8 +108,10 @@ const criterion = z.strictObject({
   /** Masked LM: the held-out loss must lie `nats` below the entropy of the tokens' frequencies. */
   head: z.string().min(1).optional(),
   nats: z.number().min(0).default(0.5),
-  /** Labelled task or probe: the score must lie above the 95 % interval of always naming the most frequent class. */
+  /** Labelled task or probe: the score must lie above the 95 % interval of the best guess without the text. */
   task: z.string().min(1).optional(),
+  /** Which of the task's scores; default its main metric. */
+  metric: z.enum(FLOORED_METRICS).optional(),
 })
 
 export const experimentSchema = z.strictObject({

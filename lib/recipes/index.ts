@@ -20,10 +20,12 @@ export { findNamedRecipe, type NamedRecipe, namedRecipes } from './named-recipes
 export { checkResumedRecipe, type OpenRecipeOptions, openRecipe } from './open-recipe.js'
 export { recipeSource, type SourceOptions } from './pretraining-sources.js'
 export { probeCheckpoint } from './probe-checkpoint.js'
+export { penaltyOf, searchesPenalty } from './pruning-of-recipe.js'
 export { pruningTable } from './pruning-table.js'
 export { type Locate, type RecipeProblem, recipeError, schemaProblems } from './recipe-problems.js'
-export { openRecipeTasks, shapesWithoutData } from './recipe-tasks.js'
+export { openRecipeTasks, shapesWithoutData, taskDefinition } from './recipe-tasks.js'
 export {
+  KIND_KEYS,
   type ResolvedHead,
   type ResolvedRecipe,
   type ResolvedStage,

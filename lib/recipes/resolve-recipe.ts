@@ -168,19 +168,19 @@ function expandShorthands(layers: readonly Values[]): Values {
   return { ...merged, heads: own.reduce(mergeValues, heads) }
 }
 
-/** What a layer replaces as a whole: budget by stages, a sampler or an adapter by one of another kind. */
+/** What a layer replaces as a whole: budget by stages, and a sampler, an adapter or pruning by one of another kind. */
 function withoutReplaced(below: Values, layer: Values): Values {
-  const { sampler, adapter, ...rest } = withoutOtherBudget(below, layer)
-  return {
-    ...rest,
-    ...(sampler !== undefined && !isOtherKind(sampler, layer.sampler) && { sampler }),
-    ...(adapter !== undefined && !isOtherKind(adapter, layer.adapter) && { adapter }),
-  }
+  const kept = Object.entries(withoutOtherBudget(below, layer))
+  return Object.fromEntries(kept.filter(([key, value]) => !isOtherKind(key, value, layer[key])))
 }
 
-/** The fields of one kind mean nothing to another. */
-function isOtherKind(below: unknown, above: unknown): boolean {
-  return isValues(below) && isValues(above) && above.kind !== undefined && above.kind !== below.kind
+/** What tells the kinds of a key's value apart: the fields of one mean nothing to another. */
+export const KIND_KEYS: Readonly<Record<string, string>> = { sampler: 'kind', adapter: 'kind', pruning: 'method' }
+
+function isOtherKind(key: string, below: unknown, above: unknown): boolean {
+  const kind = KIND_KEYS[key]
+  if (kind === undefined || !isValues(below) || !isValues(above)) return false
+  return above[kind] !== undefined && above[kind] !== below[kind]
 }
 
 /** Budget and stages exclude each other: what a layer says replaces the other one below it. */

@@ -1,6 +1,7 @@
 import type { CorpusView, PlanStatistics } from '../data/index.js'
 import { StrataError } from '../errors.js'
 import { type ModelConfig, modelParameterShapes, prunedWeights, pruningScores } from '../model/index.js'
+import type { TaskSet } from '../tasks/index.js'
 import { checkWatched, forecastOfBatches, forecastOfSteps } from '../training/index.js'
 import { relationNames } from './agreements-of-recipe.js'
 import { modelConfigOf, type TaskShape } from './model-of-recipe.js'
@@ -61,7 +62,10 @@ export interface StagePlan {
   budget: Record<string, number>
   batchesPerEpoch: number
   inputsPerEpoch: number
-  /** Special tokens included; unknown (null) with labelled tasks. */
+  /**
+   * Special tokens included; of a task with more than 2,000 batches told from so many of them. What follows from it takes each set's share
+   * of a pass, whatever the sampler. Unknown (null) where a task was planned without its data.
+   */
   tokensPerEpoch: number | null
   /** How the inputs of raw text come out in the first pass, what they leave out among it; absent where the stage reads none. */
   textInputs?: PlanStatistics
@@ -119,11 +123,11 @@ function stagePlan(
   tokensPerSecond: number | undefined,
 ): StagePlan {
   const { steps, epochs, hours } = stage.budget
-  const tokens = stage.budget.tokens ?? (hours && tokensPerSecond ? hours * 3600 * tokensPerSecond : undefined)
-  const tasks = data.tasks.filter(({ name }) => stage.tasks.includes(name))
-  let batches = tasks.reduce((sum, task) => sum + (task.train?.batchCount(0) ?? 0), 0)
-  let inputs = tasks.reduce((sum, task) => sum + (task.train?.examples ?? 0), 0)
-  let tokensPerEpoch: number | null = null
+  const askedTokens = stage.budget.tokens ?? (hours && tokensPerSecond ? hours * 3600 * tokensPerSecond : undefined)
+  const sets = data.tasks.flatMap(({ name, train }) => (train && stage.tasks.includes(name) ? [train] : []))
+  let batches = sets.reduce((sum, set) => sum + set.batchCount(0), 0)
+  let inputs = sets.reduce((sum, set) => sum + set.examples, 0)
+  let tokens = sets.reduce((sum, set) => sum + tokensOf(set), 0)
   let textInputs: PlanStatistics | undefined
   if (data.text && stage.heads.length > 0) {
     const source = recipeSource(recipe, {
@@ -136,10 +140,12 @@ function stagePlan(
     textInputs = source.statistics(0)
     batches += source.batchCount(0)
     inputs += textInputs.inputs
-    if (stage.tasks.length === 0) tokensPerEpoch = textInputs.tokens
+    tokens += textInputs.tokens
   }
-  const tokensPerBatch = tokensPerEpoch === null ? null : tokensPerEpoch / batches
-  const budget = tokens && tokensPerBatch ? tokens / tokensPerBatch : epochs ? epochs * batches : null
+  const isWhole = sets.length === stage.tasks.length && batches > 0
+  const tokensPerEpoch = isWhole ? tokens : null
+  const tokensPerBatch = isWhole ? tokens / batches : null
+  const budget = askedTokens && tokensPerBatch ? askedTokens / tokensPerBatch : epochs ? epochs * batches : null
   const planned = steps
     ? forecastOfSteps(stage.batch, steps)
     : budget !== null
@@ -170,6 +176,18 @@ function emptyStageNotes(stages: readonly ResolvedStage[], plans: readonly Stage
     if (tokens === undefined || total === undefined || before < total) return []
     return `stage ${name} will take no step: the stages before it take ${before} tokens, of a budget of ${total}`
   })
+}
+
+/** Batches of a task whose tokens are counted; those of more follow from so many, which the order of a pass has mixed. */
+const COUNTED_BATCHES = 2000
+
+/** Real tokens of a pass. */
+function tokensOf(set: TaskSet): number {
+  const batches = set.batchCount(0)
+  const counted = Math.min(batches, COUNTED_BATCHES)
+  let tokens = 0
+  for (let index = 0; index < counted; index++) tokens += set.build(0, index).tokenIds.length
+  return counted === batches ? tokens : Math.round((tokens * batches) / counted)
 }
 
 function speedOf(recipe: ResolvedRecipe, { name, heads, tasks }: ResolvedStage, speeds: StageSpeeds) {
