@@ -5,6 +5,7 @@ import { join, resolve } from 'node:path'
 import type { Command } from 'commander'
 import { parse } from 'yaml'
 import { spreadSettings } from '../lib/cli/arguments.js'
+import { ownCommandLine } from '../lib/cli/command-line.js'
 import { createProgram, main } from '../lib/cli/main.js'
 import { namedRecipes } from '../lib/recipes/index.js'
 import { runHere as runInProcess } from './helpers/cli-here.js'
@@ -289,5 +290,12 @@ describe('command line', function () {
     assert.equal(code, 0)
     assert.equal(JSON.parse(stdout).vocabSize, 600)
     assert.equal(readFileSync(join(folder, 'pieces/vocab.txt'), 'utf8').trimEnd().split('\n').length, 600)
+  })
+
+  it('the command that a document names can be copied into a shell', () => {
+    assert.equal(
+      ownCommandLine(['compare', 'my runs/a.yaml', '--data', 'glue=data/GLUE', "it's"]),
+      "stratabert compare 'my runs/a.yaml' --data glue=data/GLUE 'it'\\''s'",
+    )
   })
 })

@@ -985,7 +985,9 @@ describe('stratabert compare', function () {
         notFinite: { values: ['mood.f1', ...(isLost ? ['mood.pearson'] : [])], stages: {} },
       })
       const device = variant === 'fast' && seed > 1 ? 'cuda' : 'cpu'
-      writeFileSync(join(run, 'environment.json'), JSON.stringify([{ device, precision: 'fp32' }]))
+      const versions = { stratabert: variant === 'fast' && seed === 3 ? '0.2.0' : '0.1.0' }
+      const git = { commit: variant === 'fast' && seed === 1 ? 'b234567890' : 'a234567890', dirty: false }
+      writeFileSync(join(run, 'environment.json'), JSON.stringify([{ device, precision: 'fp32', versions, git }]))
     }
     const { comparison } = await compareExperiment(broken, { output: place, paths: paths(), tableOnly: true })
     const row = (variant: string, measure: string) =>
@@ -1004,6 +1006,8 @@ describe('stratabert compare', function () {
         'not finite: mood.pearson of fast, seed 2: in no mean and no test of the table',
         'not finite: never of fast (mood.f1), seeds 1, 2, 3: in no mean and no test of the table',
         'fast, step tune, ran on cuda fp32, base on cpu fp32 (seeds 2, 3): that may be part of their difference',
+        'fast, step tune, was made by stratabert 0.1.0, commit b234567, base by stratabert 0.1.0, commit a234567 (seed 1): that may be part of their difference',
+        'fast, step tune, was made by stratabert 0.2.0, commit a234567, base by stratabert 0.1.0, commit a234567 (seed 3): that may be part of their difference',
       ],
     )
     const page = readFileSync(join(place, 'comparison.md'), 'utf8')

@@ -146,14 +146,14 @@ describe('stratabert report', function () {
         row('a'),
         row('b', {
           pairs: 2,
-          bootstrap: { difference: 0.1, low: 0.05, high: 0.15, p: 0.02, draws: 10, layers: 'both' },
+          bootstrap: { difference: 0.1, low: 0.05, high: 0.15, draws: 10, layers: 'both' },
           smallestByExamples: 0.08,
           examples: 1043,
           convergenceFactor: 1.5,
           convergence: { interval: [1.2, 2], coverage: 0.5, comparable: 2, notComparable: 1, enoughSeeds: false },
         }),
         row('c', {
-          bootstrap: { difference: 0.1, low: 0.05, high: 0.15, p: 0.02, draws: 10, layers: 'examples' },
+          bootstrap: { difference: 0.1, low: 0.05, high: 0.15, draws: 10, layers: 'examples' },
           convergence: { comparable: 0, notComparable: 3, enoughSeeds: false },
         }),
       ]
@@ -162,7 +162,7 @@ describe('stratabert report', function () {
       const labels = [
         'pairs',
         'smallest that the set could show (examples)',
-        'bootstrap 95 %, p',
+        'bootstrap 95 %',
         'convergence factor',
         'comparable seeds',
       ]
@@ -171,8 +171,8 @@ describe('stratabert report', function () {
         rows.map((cells) => places.map((place) => cells[place])),
         [
           ['–', '–', '–', '–', '–'],
-          [2, '0.08 (1,043)', '0.05 … 0.15, p 0.02', '1.5 (1.2 … 2, 50 %)', '2 of 3'],
-          ['–', '–', '0.05 … 0.15, p 0.02, examples alone', 'not comparable', '0 of 3'],
+          [2, '0.08 (1,043)', '0.05 … 0.15', '1.5 (1.2 … 2, 50 %)', '2 of 3'],
+          ['–', '–', '0.05 … 0.15, examples alone', 'not comparable', '0 of 3'],
         ],
       )
     })

@@ -12,6 +12,7 @@ import {
 import { alignedTable } from '../recipes/index.js'
 import { interruptedExitCode } from '../training/index.js'
 import { dataSlots, example, gather, wholeNumber } from './arguments.js'
+import { ownCommandLine } from './command-line.js'
 import { printJson, printLines, progressNotes } from './output.js'
 
 interface CompareFlags {
@@ -63,7 +64,7 @@ async function compare(experiment: string, flags: CompareFlags): Promise<void> {
     tableOnly: flags.table,
     signal: stop.signal,
     kill: stop.kill,
-    command: ['stratabert', ...process.argv.slice(2)].join(' '),
+    command: ownCommandLine(),
   }
   const progress = progressNotes()
   try {

@@ -4,6 +4,7 @@ import { fileError, StrataError } from '../errors.js'
 import { analyzeLayers, layerPage, layerTable } from '../recipes/index.js'
 import { makeFolder, replaceFile } from '../training/index.js'
 import { dataSlots, example, gather, precisionOption, wholeNumber } from './arguments.js'
+import { ownCommandLine } from './command-line.js'
 import { note, plainJson, printJson, printLines, progressNotes } from './output.js'
 
 interface LayersFlags {
@@ -56,7 +57,7 @@ async function layers(checkpoint: string, flags: LayersFlags): Promise<void> {
     onProgress: progress.say,
   })
   progress.done()
-  const command = ['stratabert', ...process.argv.slice(2)].map(quoted).join(' ')
+  const command = ownCommandLine()
   const document = { ...analysis, command }
   await writeFiles(output, { 'layers.json': plainJson(document), 'layers.md': layerPage(analysis, command) })
   for (const text of analysis.notes) note(text)
@@ -90,5 +91,3 @@ async function writeFiles(folder: string, files: Record<string, string>): Promis
     throw fileError(error, folder, 'write the analysis')
   }
 }
-
-const quoted = (word: string): string => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`)

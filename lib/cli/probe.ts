@@ -14,6 +14,7 @@ import { expandFiles, probeCheckpoint, runtimeChoice } from '../recipes/index.js
 import { DEFAULT_PROBE_SIZES, openProbeSets } from '../tasks/index.js'
 import { softwareVersions } from '../training/index.js'
 import { example, gather, precisionOption, wholeNumber } from './arguments.js'
+import { ownCommandLine } from './command-line.js'
 import { note, printJson, printLines, progressNotes } from './output.js'
 import { probeSlots, taskNames } from './probe-slots.js'
 
@@ -124,7 +125,7 @@ async function probe(checkpoint: string, flags: ProbeFlags): Promise<void> {
     format: 1,
     ...figures,
     date: new Date().toISOString(),
-    command: ['stratabert', ...process.argv.slice(2)].join(' '),
+    command: ownCommandLine(),
     versions: softwareVersions(),
     leftOut,
   }

@@ -66,7 +66,7 @@ export function tableCells(row: ComparisonTableRow): string[] {
     probability(row.adjustedPValue),
     figure(row.smallestDetectable),
     row.examples === undefined ? '' : `${figure(row.smallestByExamples)} (${row.examples.toLocaleString('en-US')})`,
-    row.bootstrap ? `${range([row.bootstrap.low, row.bootstrap.high])}, p ${probability(row.bootstrap.p)}` : '',
+    row.bootstrap ? range([row.bootstrap.low, row.bootstrap.high]) : '',
     convergenceCell(row),
   ]
 }

@@ -31,7 +31,6 @@ const TABLE: Columns<ComparisonTableRow> = {
   smallestDetectable: (row) => row.smallestDetectable,
   bootstrapLow: (row) => row.bootstrap?.low,
   bootstrapHigh: (row) => row.bootstrap?.high,
-  bootstrapP: (row) => row.bootstrap?.p,
   convergenceFactor: (row) => row.convergenceFactor,
   convergenceLow: (row) => row.convergence?.interval?.[0],
   convergenceHigh: (row) => row.convergence?.interval?.[1],

@@ -26,19 +26,31 @@ export function environmentsOf(jobs: readonly Job[]): string[] {
 }
 
 /**
- * One note a variant and step whose runs had another device or precision than those that they are compared with, seed by seed: the
- * difference may be of these. Evaluations do not tell theirs.
+ * One note a variant and step whose runs had another device or precision, or were made by other versions, than those that they are compared
+ * with, seed by seed: the difference may be of these. Evaluations do not tell theirs.
  */
-export function differentPlaces({ baseline, variants }: LoadedExperiment, { runs }: ExperimentPlan): string[] {
+export function differentPlaces(experiment: LoadedExperiment, plan: ExperimentPlan): string[] {
+  return [
+    ...differences(experiment, plan, 'ran on', placeOf),
+    ...differences(experiment, plan, 'was made by', versionsOf),
+  ]
+}
+
+function differences(
+  { baseline, variants }: LoadedExperiment,
+  { runs }: ExperimentPlan,
+  verb: string,
+  factOf: (job: Job) => string | undefined,
+): string[] {
   const seeds = new Map<string, number[]>()
   for (const { variant, seed, jobs } of runs) {
     const { against = baseline } = variants[variant]
     const other = runs.find((run) => run.variant === against && run.seed === seed)
     if (variant === against || !other) continue
     for (const [step, job] of Object.entries(jobs)) {
-      const [own, theirs] = [placeOf(job), placeOf(other.jobs[step])]
+      const [own, theirs] = [factOf(job), factOf(other.jobs[step])]
       if (own === undefined || theirs === undefined || own === theirs) continue
-      const what = `${variant}, step ${step}, ran on ${own}, ${against} on ${theirs}`
+      const what = `${variant}, step ${step}, ${verb} ${own}, ${against} ${verb.split(' ').at(-1)} ${theirs}`
       seeds.set(what, [...(seeds.get(what) ?? []), seed])
     }
   }
@@ -49,23 +61,38 @@ export function differentPlaces({ baseline, variants }: LoadedExperiment, { runs
 }
 
 /** Device and precision of a finished run, all of them where it went on elsewhere; undefined where it does not say. */
-function placeOf(job: Job): string | undefined {
-  if (!readResult(job)) return undefined
-  const found =
-    job.kind === 'train'
-      ? (readJson<EnvironmentEntry[]>(join(job.folder, 'environment.json')) ?? [])
-      : job.kind === 'probe'
-        ? [readJson<EnvironmentEntry>(join(job.folder, PROBES_FILE)) ?? {}]
-        : []
-  const places = found.flatMap(({ device, precision }) => (device && precision ? `${device} ${precision}` : []))
-  return places.length > 0 ? [...new Set(places)].sort().join(' and ') : undefined
+const placeOf = (job: Job): string | undefined =>
+  joined(entriesOf(job).map(({ device, precision }) => (device && precision ? `${device} ${precision}` : undefined)))
+
+/** What computed a finished run, likewise. */
+const versionsOf = (job: Job): string | undefined =>
+  joined(
+    entriesOf(job).map(({ versions, git }) => {
+      if (versions?.stratabert === undefined) return undefined
+      return `stratabert ${versions.stratabert}${git ? `, ${commitOf(git)}` : ''}`
+    }),
+  )
+
+const joined = (facts: readonly (string | undefined)[]): string | undefined => {
+  const known = facts.filter((fact) => fact !== undefined)
+  return known.length > 0 ? [...new Set(known)].sort().join(' and ') : undefined
 }
+
+/** Starts of a finished run. */
+function entriesOf(job: Job): EnvironmentEntry[] {
+  if (!readResult(job) || job.kind === 'evaluate') return []
+  if (job.kind === 'probe') return [readJson<EnvironmentEntry>(join(job.folder, PROBES_FILE)) ?? {}]
+  return readJson<EnvironmentEntry[]>(join(job.folder, 'environment.json')) ?? []
+}
+
+const commitOf = ({ commit, dirty }: { commit: string; dirty: boolean }): string =>
+  `commit ${commit.slice(0, 7)}${dirty ? ' with changes' : ''}`
 
 function describe({ versions, machine, git, device, precision }: EnvironmentEntry): string {
   return [
     `${machine?.processor ?? 'unknown processor'} (${machine?.processors ?? '?'} threads)`,
     `${device ?? '?'} ${precision ?? '?'}`,
     `stratabert ${versions?.stratabert ?? '?'}, Node ${versions?.node ?? '?'}`,
-    ...(git ? [`commit ${git.commit.slice(0, 7)}${git.dirty ? ' with changes' : ''}`] : []),
+    ...(git ? [commitOf(git)] : []),
   ].join(', ')
 }

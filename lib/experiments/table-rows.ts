@@ -47,8 +47,8 @@ export interface ComparisonTableRow {
   /** Of an accuracy: held-out examples, and the smallest difference that so many could have shown. */
   examples?: number
   smallestByExamples?: number
-  /** Over seeds and examples, where predictions were kept. */
-  bootstrap?: Pick<PairedBootstrap, 'difference' | 'low' | 'high' | 'p' | 'draws' | 'layers'>
+  /** Over seeds and examples, where predictions were kept. No p: it would stand uncorrected beside Holm's. */
+  bootstrap?: Pick<PairedBootstrap, 'difference' | 'low' | 'high' | 'draws' | 'layers'>
   /** Median over the comparable seeds of: first step of the baseline at the target / that of the variant. */
   convergenceFactor?: number
   convergence?: {
@@ -128,8 +128,8 @@ export async function tableRows(
     if (bootstrap && 'problem' in bootstrap) {
       notes.push(`no bootstrap of ${measure.name}, ${variant}: ${bootstrap.problem}`)
     } else if (bootstrap) {
-      const { difference, low, high, p, draws, layers } = bootstrap
-      row.bootstrap = { difference, low, high, p, draws, layers }
+      const { difference, low, high, draws, layers } = bootstrap
+      row.bootstrap = { difference, low, high, draws, layers }
     }
     if (measure.convergence) {
       // A run that never left the majority score is this one's own matter: it makes its pair "not comparable".

@@ -133,7 +133,7 @@ export function comparisonTable(input: ComparisonInput): Table {
     { label: 'p after Holm', numeric: true, read: ({ adjustedPValue }) => brief(adjustedPValue) },
     { label: 'smallest effect it could show', numeric: true, read: (row) => brief(row.smallestDetectable) },
     { label: 'smallest that the set could show (examples)', numeric: true, read: byExamplesCell },
-    { label: 'bootstrap 95 %, p', numeric: true, read: ({ bootstrap }) => bootstrapCell(bootstrap) },
+    { label: 'bootstrap 95 %', numeric: true, read: ({ bootstrap }) => bootstrapCell(bootstrap) },
     { label: 'convergence factor', numeric: true, read: convergenceCell },
     { label: 'comparable seeds', numeric: true, read: ({ convergence }) => comparableCell(convergence) },
     { label: 'known figure', numeric: true, read: ({ reference }) => brief(reference) },
@@ -170,9 +170,7 @@ function byExamplesCell({ examples, smallestByExamples }: ComparisonTableRow): s
 
 /** With one seed only examples are drawn: the interval says nothing of other seeds. */
 const bootstrapCell = (found: ComparisonTableRow['bootstrap']): string =>
-  found
-    ? `${span([found.low, found.high])}, p ${brief(found.p)}${found.layers === 'examples' ? ', examples alone' : ''}`
-    : '–'
+  found ? `${span([found.low, found.high])}${found.layers === 'examples' ? ', examples alone' : ''}` : '–'
 
 /** The range of few factors is no interval: of one none is shown. */
 function convergenceCell({ convergence, convergenceFactor }: ComparisonTableRow): string {

@@ -32,7 +32,7 @@ const row = z.looseObject({
   examples: number,
   smallestByExamples: number,
   /** Over seeds and examples; `layers` says which of them were drawn. */
-  bootstrap: z.looseObject({ low: number, high: number, p: number, layers: z.string().optional() }).nullish(),
+  bootstrap: z.looseObject({ low: number, high: number, layers: z.string().optional() }).nullish(),
   convergenceFactor: number,
   /** `coverage` is that of the interval, which so few seeds do not bring to 95 %. */
   convergence: z
