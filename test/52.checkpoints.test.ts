@@ -157,7 +157,10 @@ describe('checkpoints', () => {
     })
 
     it('refuses what is not there, not whole or no model, and says what was expected', async () => {
-      await assert.rejects(resolveCheckpoint(join(runPath, 'nowhere')), { code: 'NOT_FOUND', message: /nowhere.*a local folder was expected/ })
+      await assert.rejects(resolveCheckpoint(join(runPath, 'nowhere')), {
+        code: 'NOT_FOUND',
+        message: /nowhere.*a local folder was expected/,
+      })
       await assert.rejects(resolveCheckpoint(runPath), { code: 'BAD_CHECKPOINT', message: /Hugging Face folder/ })
       await assert.rejects(resolveCheckpoint(__filename), { code: 'BAD_CHECKPOINT', message: /is a file/ })
       const { path } = await save(runPath, 5)
