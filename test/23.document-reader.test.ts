@@ -167,6 +167,7 @@ describe('Document reader', () => {
       assert.ok(documents.length > 0 && documents.every(({ sentences }) => sentences === undefined), name)
       assert.deepEqual(await parseOrigins([path], options?.format), [], name)
     }
+    assert.deepEqual(await parseOrigins([folder]), [], 'a folder is no file')
     await refused(write('ner.conll', 'EU NNP B-NP B-ORG\n'), 'BAD_DATA', /1 columns, 10 were expected/)
   })
 

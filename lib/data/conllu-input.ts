@@ -1,12 +1,15 @@
 /** Which of a corpus's files are CoNLL-U: by the format that was asked for, by their names, else by their first lines. */
+import { stat } from 'node:fs/promises'
 import { isConlluName, lineOfConllu, MOST_UNDECIDED_LINES } from '../text/conllu-detection.js'
 import { type FileLines, readLines } from './corpus-line-reader.js'
 import type { DocumentFormat } from './document-reader.js'
 
-/** Does {@link readDocuments} take the file for CoNLL-U? Throws the errors of {@link readLines}. */
+/** Does {@link readDocuments} take the file for CoNLL-U? Nothing is read of a pipe, which tells it once only. Throws the errors of {@link readLines}. */
 export async function isConlluInput(source: string, format: DocumentFormat = 'auto'): Promise<boolean> {
   const named = conlluByName(source, format)
   if (named !== undefined) return named
+  const found = await stat(source).catch(() => undefined)
+  if (found && !found.isFile()) return false
   for await (const { lines } of readLines(source)) return beginsAsConllu(lines)
   return false
 }
