@@ -1,6 +1,19 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { createHash } from 'node:crypto'
+import {
+  appendFileSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import { type RandomStream, stream } from '../lib/data/index.js'
@@ -9,6 +22,7 @@ import { checkMeasures } from '../lib/experiments/check-measures.js'
 import { convergenceOf } from '../lib/experiments/curves.js'
 import { bootstrapOf } from '../lib/experiments/example-bootstrap.js'
 import { type ExampleScores, exampleScores } from '../lib/experiments/example-scores.js'
+import { fileHash } from '../lib/experiments/file-hash.js'
 import { Fingerprints } from '../lib/experiments/fingerprint.js'
 import {
   type Comparison,
@@ -678,6 +692,60 @@ describe('stratabert compare', function () {
     assert.deepEqual(await ids(() => {}), before)
     const changed = await ids((one) => (one.common.set.tasks.mood.weight = 0.5))
     assert.ok(changed.every((id) => !before.includes(id)))
+  })
+
+  it('a change in the middle of a large file is another file; runs that an earlier version made are found by its hash', async () => {
+    const large = join(folder, 'large.csv')
+    const rows = `${'the river runs,sad\na stone,happy\n'.repeat(1 << 17)}`
+    writeFileSync(large, `text,mood\n${rows}`)
+    const set = { ...experiment.common.set }
+    const given = {
+      ...experiment,
+      variants: { base: {} },
+      common: { ...experiment.common, set, data: { mood: large } },
+      steps: { tune: {}, look: { kind: 'evaluate', init: `${folder}/whole-base-1`, data: { mood: large } } },
+      ...{
+        measures: [{ step: 'look', value: 'mood.accuracy' }],
+        learned: [],
+        paths: { start: experiment.paths.start },
+      },
+    }
+    const runsPath = join(folder, 'by-ends')
+    const planned = async () => {
+      const names = { runsPath, existing: existsSync(runsPath) ? readdirSync(runsPath) : [] }
+      const { jobs } = await planExperiment(await loadExperiment(given), names)
+      return jobs.slice(0, 2).map((job) => job as TrainJob)
+    }
+    const whole = await planned()
+    // What the version before called the first of them.
+    const own = await trainId(whole[0].recipe, whole[0], new Fingerprints().earlier)
+    const name = `base.tune.1.${own.slice(0, 12)}`
+    mkdirSync(join(runsPath, name), { recursive: true })
+    writeFileSync(join(runsPath, name, 'job.recipe.json'), JSON.stringify(whole[0].recipe))
+    const found = await planned()
+    assert.deepEqual(
+      found.map(({ id }) => id),
+      [own, whole[1].id],
+    )
+    const middle = rows.length >> 1
+    writeFileSync(
+      large,
+      `text,mood\n${rows.slice(0, middle)}${rows[middle] === 'r' ? 's' : 'r'}${rows.slice(middle + 1)}`,
+    )
+    rmSync(runsPath, { recursive: true })
+    const changed = await planned()
+    assert.ok(changed.every(({ id }, index) => id !== whole[index].id))
+    // The hash of a large file that stays is read from the cache, until the file is another.
+    const cache = join(folder, 'file-hashes')
+    truncateSync(large, 17 << 20)
+    const before = await fileHash(large, cache)
+    assert.equal(before, createHash('sha256').update(readFileSync(large)).digest('hex'))
+    const { dev, ino, size, mtimeNs, ctimeNs } = statSync(large, { bigint: true })
+    mkdirSync(cache, { recursive: true })
+    writeFileSync(join(cache, [dev, ino, size, mtimeNs, ctimeNs].join('-')), 'a'.repeat(64))
+    assert.equal(await fileHash(large, cache), 'a'.repeat(64))
+    appendFileSync(large, '.')
+    assert.equal(await fileHash(large, cache), createHash('sha256').update(readFileSync(large)).digest('hex'))
   })
 
   it('less is better of every loss, if the measure does not say', async () => {

@@ -1,4 +1,7 @@
-/** Runs of an earlier version of the package: their recipes lack keys that have come since, so that their hashes are others. */
+/**
+ * Runs of an earlier version of the package: their recipes lack keys that have come since, or the middle of large files is not in their
+ * hashes, so that these are others.
+ */
 import { join } from 'node:path'
 import { type ResolvedRecipe, recipeSchema } from '../recipes/index.js'
 import type { Fingerprints } from './fingerprint.js'
@@ -28,9 +31,11 @@ export async function earlierId(
       init: recipe.init,
       tokenizer: typeof tokenizer === 'string' ? recipe.tokenizer : kept.tokenizer,
     }
-    const own = await trainId(found, place, fingerprints)
-    const completed = endsInId(name, own) ? recipeSchema.safeParse(found).data : undefined
-    if (completed && (await trainId({ ...found, ...(completed as object) }, place, fingerprints)) === id) return own
+    for (const files of [fingerprints, fingerprints.earlier]) {
+      const own = await trainId(found, place, files)
+      const completed = endsInId(name, own) ? recipeSchema.safeParse(found).data : undefined
+      if (completed && (await trainId({ ...found, ...(completed as object) }, place, fingerprints)) === id) return own
+    }
   }
   return undefined
 }

@@ -1,24 +1,34 @@
-/**
- * What makes two runs the same: their settings and the content of their files, wherever these lie. A file counts by its size and
- * the SHA-256 of its first and last MiB: a change in the middle of a larger file that keeps the size is not seen.
- */
+/** What makes two runs the same: their settings and the content of their files, wherever these lie. */
 import { createHash } from 'node:crypto'
 import { type FileHandle, open, readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileError } from '../errors.js'
 import { isValues } from '../recipes/index.js'
+import { fileHash } from './file-hash.js'
 
 const END_BYTES = 1 << 20
 
 /** Remembers what it has read: one experiment names the same file in many runs. */
 export class Fingerprints {
   readonly #known = new Map<string, Promise<unknown>>()
+  readonly #ofFile: (path: string) => Promise<string>
+  #earlier: Fingerprints | undefined
+
+  constructor(ofFile = sizeAndHash) {
+    this.#ofFile = ofFile
+  }
+
+  /** As an earlier version took them, under which its runs are found: a file above 2 MiB by its size, first and last MiB. */
+  get earlier(): Fingerprints {
+    this.#earlier ??= new Fingerprints(sizeAndHashOfEnds)
+    return this.#earlier
+  }
 
   /** Of a file, or of every file in a folder. Throws what reading throws. */
   ofPath(path: string): Promise<unknown> {
     let found = this.#known.get(path)
     if (!found) {
-      found = fingerprint(path)
+      found = fingerprint(path, this.#ofFile)
       this.#known.set(path, found)
     }
     return found
@@ -34,21 +44,26 @@ export class Fingerprints {
   }
 }
 
-async function fingerprint(path: string): Promise<unknown> {
+async function fingerprint(path: string, ofFile: (path: string) => Promise<string>): Promise<unknown> {
   try {
-    if (!(await stat(path)).isDirectory()) return await fingerprintOfFile(path)
+    if (!(await stat(path)).isDirectory()) return await ofFile(path)
     const entries = await readdir(path, { recursive: true, withFileTypes: true })
     const names = entries
       .filter((entry) => entry.isFile() && entry.name !== 'README.md')
       .map((entry) => join(entry.parentPath, entry.name))
       .sort()
-    return await Promise.all(names.map(async (name) => [name.slice(path.length + 1), await fingerprintOfFile(name)]))
+    return await Promise.all(names.map(async (name) => [name.slice(path.length + 1), await ofFile(name)]))
   } catch (error) {
     throw fileError(error, path, 'read the data')
   }
 }
 
-async function fingerprintOfFile(path: string): Promise<string> {
+async function sizeAndHash(path: string): Promise<string> {
+  const { size } = await stat(path)
+  return `${size} ${await fileHash(path)}`
+}
+
+async function sizeAndHashOfEnds(path: string): Promise<string> {
   const file = await open(path)
   try {
     const { size } = await file.stat()

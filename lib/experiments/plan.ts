@@ -116,15 +116,18 @@ async function planJob(
       predictions: whole.predictions ?? false,
     }
     const task = onlyTask({ ...settings, ...base })
-    const start = parent?.id ?? (await fingerprints.ofPath(await checkpointFolder(settings.init!, task)))
-    const files = Object.fromEntries(
-      await Promise.all(Object.entries(data).map(async ([slot, value]) => [slot, await fingerprints.ofSlot(value)])),
-    )
+    const checkpoint = parent ? undefined : await checkpointFolder(settings.init!, task)
     // A probe draws its start from the seed; an evaluation draws nothing.
     const drawn = whole.kind === 'probe' ? seed : undefined
     // An earlier version took the newest checkpoint for every task: what it found of such runs does not count.
     const taken = task !== undefined && hasStages(parent) ? { checkpoint: 'own' } : {}
-    const id = hashOf([settings, { init: start, best: base.fromBest, data: files, seed: drawn, ...taken }])
+    const idBy = async (files: Fingerprints) => {
+      const start = parent?.id ?? (await files.ofPath(checkpoint!))
+      const slots = Object.entries(data).map(async ([slot, value]) => [slot, await files.ofSlot(value)] as const)
+      const content = Object.fromEntries(await Promise.all(slots))
+      return hashOf([settings, { init: start, best: base.fromBest, data: content, seed: drawn, ...taken }])
+    }
+    const id = await idThatIsThere(names, await idBy(fingerprints), () => idBy(fingerprints.earlier))
     return { ...base, ...settings, data, id, folder: jobFolder(names, base, id) }
   }
   const common = fillVariables(experiment.common, variables)
@@ -132,9 +135,20 @@ async function planJob(
   const layers = [{ ...common, budget: common.budget ?? experiment.budget }, step, variant, own]
   const recipe = await resolveJobRecipe(layers, { ...base, data: dataOf(layers) })
   const asked = await trainId(recipe, base, fingerprints)
-  const isThere = names.existing.some((name) => endsInId(name, asked))
-  const id = (isThere ? undefined : await earlierId(names, base, recipe, asked, fingerprints)) ?? asked
+  const id = await idThatIsThere(names, asked, () => earlierId(names, base, recipe, asked, fingerprints))
   return { ...base, kind: 'train', recipe, id, folder: jobFolder(names, base, id) }
+}
+
+/** The id of today's version, unless an earlier one made the run. */
+async function idThatIsThere(
+  { existing }: FolderNames,
+  asked: string,
+  findEarlier: () => Promise<string | undefined>,
+): Promise<string> {
+  const isThere = (id: string) => existing.some((name) => endsInId(name, id))
+  if (existing.length === 0 || isThere(asked)) return asked
+  const earlier = await findEarlier()
+  return earlier !== undefined && isThere(earlier) ? earlier : asked
 }
 
 /** What `${name}` stands for in the settings and measures of one run. */
