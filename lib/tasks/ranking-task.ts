@@ -71,8 +71,7 @@ type Options = OpenTaskOptions<RankingTaskDefinition>
 /**
  * Opens a ranking task. A candidate is [CLS] question [SEP] candidate [SEP]; all candidates of a question stand in one batch, which holds
  * at most `sequences` candidates unless one question has more. Tables are tokenised row by row and kept in memory or, from `memoryBytes`
- * on, in files (see ExampleStore). Questions without exactly one right and one wrong candidate are counted
- * in the notes and left out.
+ * on, in files (see ExampleStore). Questions without exactly one right and one wrong candidate are counted in the notes and left out.
  *
  * Throws what `readSquad` and `readTable` throw, and BAD_DATA when no question is left.
  */

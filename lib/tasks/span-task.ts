@@ -79,7 +79,8 @@ type Options = OpenTaskOptions<SpanTaskDefinition>
  * without the whole answer points at [CLS]. One file is split by its contexts, so that no context stands on both sides.
  *
  * Training questions whose answer stands elsewhere than the file says, gives no token or fits into no window are bad questions: counted,
- * shown, refused beyond `maxBadShare` as BAD_DATA. Of held-out ones the text alone counts, as in the official scripts: they are scored. Throws also what `readSquad` throws, and BAD_RECIPE on sizes that leave no room.
+ * shown, refused beyond `maxBadShare` as BAD_DATA. Of held-out ones the text alone counts, as in the official scripts: they are scored.
+ * Throws also what `readSquad` throws, and BAD_RECIPE on sizes that leave no room.
  */
 export async function openSpanTask(options: Options): Promise<OpenedTask> {
   return new Opening(options).open()
