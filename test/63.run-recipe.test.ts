@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import {
   cpSync,
   existsSync,
+  mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
@@ -15,6 +16,7 @@ import { Encoder } from '../lib/inference/index.js'
 import { productRates, readModelFolder } from '../lib/model/index.js'
 import {
   evaluateCheckpoint,
+  expandFiles,
   mergeValues,
   openRecipe,
   openRunData,
@@ -306,5 +308,12 @@ describe('running a recipe', function () {
       openRunData(await recipe({ data: { corpus: join(folder, 'none.txt') } }), { cacheDirectory }),
       { code: 'NOT_FOUND' },
     )
+    const mixed = join(folder, 'mixed')
+    mkdirSync(mixed)
+    await assert.rejects(expandFiles([mixed]), { code: 'BAD_DATA', message: /no \.txt, .*\.conll file/ })
+    for (const name of ['b.conll', 'a.conllu.gz', 'c.txt', 'notes.md', 'd.conlluu'])
+      writeFileSync(join(mixed, name), '')
+    const found = ['a.conllu.gz', 'b.conll', 'c.txt'].map((name) => join(mixed, name))
+    assert.deepEqual(await expandFiles([mixed]), found)
   })
 })

@@ -82,9 +82,12 @@ export async function expandFiles(slot: string | readonly string[]): Promise<str
       files.push(path)
       continue
     }
-    const names = (await readdir(path)).filter((name) => /\.(txt|text|jsonl|ndjson|conllu)(\.gz)?$/i.test(name)).sort()
+    const names = (await readdir(path)).filter((name) => /\.(txt|text|jsonl|ndjson|conllu?)(\.gz)?$/i.test(name)).sort()
     if (names.length === 0)
-      throw new StrataError('BAD_DATA', `${path} has no .txt, .jsonl or .conllu file (also .gz), expected at least one`)
+      throw new StrataError(
+        'BAD_DATA',
+        `${path} has no .txt, .jsonl, .conllu or .conll file (also .gz), expected at least one`,
+      )
     files.push(...names.map((name) => join(path, name)))
   }
   return files
