@@ -3,10 +3,10 @@
  * [--rounds 9] [--steps 8] [--json]`.
  *
  * A comparison at equal time is unfair where each run is timed by itself on a machine that is not quiet all day. Here every stage of every
- * variant of one training step, whose budget is in hours, runs a few real steps (its own model, objective, batch and optimiser) by turns
- * in one process; the hours become steps by the median time of a step, and the experiment is written anew with them. What the trainer does
- * beside steps (evaluations, checkpoints) takes its time on top, alike for all variants. Batches are built before the clock starts, since
- * prefetching does that in other threads.
+ * variant of one training step, whose budget is in hours, runs a few real steps (its own model, objective, batch, optimiser and precision)
+ * by turns in one process; the hours become steps by the median time of a step, and the experiment is written anew with them. What the
+ * trainer does beside steps (evaluations, checkpoints) takes its time on top: it weighs little where it is seldom, but an evaluation with
+ * submodels takes longer than one without. Batches are built before the clock starts, since prefetching does that in other threads.
  */
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -23,6 +23,7 @@ import {
   type ResolvedStage,
   type RunData,
   recipeSource,
+  runtimeChoice,
   stagesOf,
 } from '../lib/recipes/index.js'
 import { optimizerOptions, parameterGroups, reachedParameters } from '../lib/training/index.js'
@@ -41,9 +42,9 @@ interface Arm {
 async function openArm(variant: string, recipe: ResolvedRecipe, stage: ResolvedStage, data: RunData): Promise<Arm> {
   const { tokenizer, text } = data
   const config = modelConfigOf(recipe, tokenizer.vocabSize)
-  const model = await Model.create(config, { device: 'cpu', precision: 'fp32', seed: 1 })
+  const model = await Model.create(config, { ...runtimeChoice(recipe), seed: 1 })
   const parameters = reachedParameters(model.parameters(), config, stage.heads)
-  const groups = parameterGroups(parameters, stage.optimizer, [], 'all', model.parameters())
+  const groups = parameterGroups(parameters, stage.optimizer, stage.freeze, stage.train, model.parameters())
   const optimizer = await Optimizer.create(model, optimizerOptions(stage.optimizer, groups))
   const { accumulation } = stage.batch
   const source = recipeSource(recipe, {
