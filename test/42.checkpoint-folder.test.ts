@@ -1,6 +1,5 @@
 /** Model folders: round trips, folders that transformers wrote, folders that transformers must open. */
 import assert from 'node:assert/strict'
-import { spawnSync } from 'node:child_process'
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
@@ -18,6 +17,7 @@ import {
 } from '../lib/model/index.js'
 import { writeFormula } from './golden/golden.js'
 import { pythonPeer } from './golden/peers.js'
+import { PythonScripts } from './golden/python-scripts.js'
 
 const ENCODER: EncoderConfig = encoderConfig({
   vocabSize: 97,
@@ -267,6 +267,7 @@ describe('model folders and transformers', function () {
     it('needs a Python with transformers (STRATABERT_PYTHON)')
     return
   }
+  const scripts = new PythonScripts(python)
   let scratch: string
   let inputs: string
   before(() => {
@@ -275,18 +276,18 @@ describe('model folders and transformers', function () {
     const segmentIds = SEQUENCES.map((ids) => ids.map((_, index) => (index < 2 ? 0 : 1)))
     writeFileSync(inputs, JSON.stringify({ tokenIds: SEQUENCES, segmentIds }))
   })
-  after(() => rmSync(scratch, { recursive: true, force: true }))
+  after(() => {
+    scripts.close()
+    rmSync(scratch, { recursive: true, force: true })
+  })
 
-  function transformers(folder: string, className: string, create?: string): Opened {
+  async function transformers(folder: string, className: string, create?: string): Promise<Opened> {
     const output = path.join(scratch, 'output.json')
-    const script = path.join(__dirname, 'golden/huggingface_open.py')
     const more = create ? ['--create', create] : []
-    const done = spawnSync(
-      python!,
-      [script, '--folder', folder, '--class', className, '--input', inputs, '--output', output, ...more],
-      { encoding: 'utf8' },
-    )
-    assert.equal(done.status, 0, done.stderr)
+    await scripts.run(path.join(__dirname, 'golden/huggingface_open.py'), [
+      ...['--folder', folder, '--class', className, '--input', inputs, '--output', output],
+      ...more,
+    ])
     return JSON.parse(readFileSync(output, 'utf8')) as Opened
   }
 
@@ -295,7 +296,7 @@ describe('model folders and transformers', function () {
       const folder = path.join(scratch, `from-${className}`)
       const config = path.join(scratch, 'config.json')
       writeFileSync(config, JSON.stringify(huggingFaceConfig({ encoder: ENCODER, heads: [] })))
-      const opened = transformers(folder, className, config)
+      const opened = await transformers(folder, className, config)
       const { model: loaded, fresh } = await loadModel(folder, { precision: 'fp32', device: 'cpu' })
       await using model = loaded
       assert.deepEqual(fresh, [])
@@ -310,7 +311,7 @@ describe('model folders and transformers', function () {
     const folder = path.join(scratch, 'pretrain')
     await using model = await newModel(PRETRAIN)
     await saveModelFolder(model, folder)
-    const opened = transformers(folder, 'BertForPreTraining')
+    const opened = await transformers(folder, 'BertForPreTraining')
     assert.deepEqual([opened.missing, opened.unexpected], [[], []])
     await compare(model, opened)
   })
@@ -319,7 +320,7 @@ describe('model folders and transformers', function () {
     const folder = path.join(scratch, 'hierarchy')
     await using model = await newModel(HIERARCHY)
     await saveModelFolder(model, folder)
-    const opened = transformers(folder, 'BertModel')
+    const opened = await transformers(folder, 'BertModel')
     assert.ok(
       opened.missing.every((name) => name.startsWith('pooler.')),
       opened.missing.join(),

@@ -1,6 +1,5 @@
 /** Folders with task heads: our own, those of transformers' task classes, and adapters. */
 import assert from 'node:assert/strict'
-import { spawnSync } from 'node:child_process'
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
@@ -19,6 +18,7 @@ import {
 import { readFloatTensor } from '../lib/model/read-tensor.js'
 import { writeFormula } from './golden/golden.js'
 import { pythonPeer, sharedData } from './golden/peers.js'
+import { PythonScripts } from './golden/python-scripts.js'
 
 const ENCODER: EncoderConfig = encoderConfig({
   vocabSize: 30,
@@ -175,23 +175,24 @@ describe("folders of transformers' task classes", function () {
     batch.segmentIds.set(segments, batch.sequenceOffsets[sequence])
   })
   const python = pythonPeer()
+  const scripts = python ? new PythonScripts(python) : undefined
   let scratch: string
   before(() => {
     computeThreads(1)
     scratch = mkdtempSync(path.join(tmpdir(), 'stratabert-classes-'))
   })
-  after(() => rmSync(scratch, { recursive: true, force: true }))
+  after(() => {
+    scripts?.close()
+    rmSync(scratch, { recursive: true, force: true })
+  })
 
   /** What transformers computes from a folder. */
-  function opened(folder: string) {
+  async function opened(folder: string) {
     const input = path.join(scratch, 'inputs.json')
     const output = path.join(scratch, 'output.json')
     writeFileSync(input, JSON.stringify(inputs))
     const script = path.join(__dirname, 'golden/task_folders.py')
-    const done = spawnSync(python!, [script, '--open', folder, '--input', input, '--output', output], {
-      encoding: 'utf8',
-    })
-    assert.equal(done.status, 0, done.stderr)
+    await scripts!.run(script, ['--open', folder, '--input', input, '--output', output])
     return JSON.parse(readFileSync(output, 'utf8'))
   }
 
@@ -219,8 +220,8 @@ describe("folders of transformers' task classes", function () {
       rmSync(path.join(back, 'stratabert.json'))
       const elsewhere = await readModelFolder(back)
       assert.deepEqual([elsewhere.config.heads, elsewhere.tasks[0].labels], [model.config.heads, labels])
-      if (!python) return
-      const answer = opened(back)
+      if (!scripts) return
+      const answer = await opened(back)
       assert.deepEqual([answer.class, answer.missing, answer.unexpected], [className, [], []])
       if (labels) assert.deepEqual(answer.labels, labels)
       assert.ok(worstDifference(answer.logits.flat(2), expected) <= 1e-5)
@@ -228,7 +229,7 @@ describe("folders of transformers' task classes", function () {
   }
 
   it('a model that we trained opens as the class of its task', async function () {
-    if (!python) this.skip()
+    if (!scripts) this.skip()
     const heads: [HeadConfig, string][] = [
       [classifier('mine', { pooler: 'shared' }), 'BertForSequenceClassification'],
       [
@@ -240,7 +241,7 @@ describe("folders of transformers' task classes", function () {
       const folder = path.join(scratch, className)
       await using model = await newModel([head])
       await saveModelFolder(model, folder)
-      const answer = opened(folder)
+      const answer = await opened(folder)
       assert.deepEqual([answer.class, answer.missing, answer.unexpected], [className, [], []])
       const { values } = await headScores(model, batch, head)
       assert.ok(worstDifference(values, answer.logits.flat(2)) <= 1e-5)
