@@ -421,6 +421,7 @@ describe('agreements: refused', () => {
       [{ ids: ints([0, 1, 2, 2, 4]), sentences: ints([0, 0, 0, 1, 1]) }, 'sequences 0 and 1'],
       [{ ids: ints([0, 1, 2, 3, 3]) }, 'chunk 4 of chunks.sentences has no token'],
       [{ sentences: ints([0, 0, 1, 0, 1]) }, 'chunks.sentences[3] is 0 after 1'],
+      [{ sentences: ints([0, 0, 0, 0, 0]) }, 'sentence 0 of chunks.sentences has chunks in the sequences 0 and 1'],
     ]
     for (const [change, part] of wrong)
       await assert.rejects(

@@ -60,6 +60,10 @@ void check_chunks(const HostBatch& batch) {
   const auto empty = std::find(sequence.begin(), sequence.end(), -1);
   if (empty != sequence.end())
     fail("BAD_ARGUMENT", "chunk ", empty - sequence.begin(), " of chunks.sentences has no token in chunks.ids; at least one was expected");
+  for (size_t c = 1; c < sentences.size(); ++c)
+    if (sentences[c] == sentences[c - 1] && sequence[c] != sequence[c - 1])
+      fail("BAD_ARGUMENT", "sentence ", sentences[c], " of chunks.sentences has chunks in the sequences ", sequence[c - 1], " and ", sequence[c],
+           "; a sentence of one sequence was expected");
 }
 
 SentenceBounds::SentenceBounds(const std::vector<int32_t>& sentences) : begin(sentences.size()), end(sentences.size()) {
