@@ -45,9 +45,8 @@ export async function buildNative(options: BuildNativeOptions = {}): Promise<voi
   }
   checkTools()
   const out = resolve(options.out ?? join(root, 'build', `torch-${tree.minor}`))
+  const cmakeJs = join(dirname(createRequire(__filename).resolve('cmake-js/package.json')), 'bin', 'cmake-js')
   const args = [
-    join(dirname(createRequire(__filename).resolve('cmake-js/package.json')), 'bin', 'cmake-js'),
-    'build',
     ...['--directory', root, '--out', out],
     ...['--parallel', String(options.jobs ?? Math.min(2, availableParallelism()))],
     ...['--log-level', options.verbose ? 'verbose' : 'warn'],
@@ -63,8 +62,10 @@ export async function buildNative(options: BuildNativeOptions = {}): Promise<voi
     async () => {
       console.error(`building the addons against libtorch ${tree.version} in ${tree.directory}`)
       const started = Date.now()
-      if ((await exitCode(args)) !== 0)
-        throw new StrataError('NATIVE_ERROR', 'the addons do not compile: see the messages above')
+      // `build` alone keeps the settings that the folder was first configured with: another place for the addons would be passed over.
+      for (const command of ['configure', 'build'])
+        if ((await exitCode([cmakeJs, command, ...args])) !== 0)
+          throw new StrataError('NATIVE_ERROR', 'the addons do not compile: see the messages above')
       console.error(`addons are up to date (${((Date.now() - started) / 1000).toFixed(1)} s)`)
     },
   )

@@ -4,10 +4,12 @@
  * registry, install over the network and run the same ESM and CommonJS programs.
  */
 import { type SpawnSyncReturns, spawnSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
+import { findLibtorch } from '../lib/runtime/find-libtorch.js'
+import { buildNative } from './build-native.js'
 import { compiledFiles, type InstalledPackage, installPackage } from './installed-package.js'
 import { writeTinyCheckpoint } from './tiny-checkpoint.js'
 
@@ -71,6 +73,18 @@ function compile(project: InstalledPackage, file: string, module: string, resolu
   const args = [join(root, 'node_modules', 'typescript', 'bin', 'tsc'), ...options]
   const { status, stdout } = run(project, [...args, '--module', module, '--moduleResolution', resolution, file])
   check(`${file}: type check with ${resolution} resolution`, status === 0 ? null : stdout)
+}
+
+/** `prebuild` links what `build:native` has compiled once more, into a folder of its own. */
+async function checkAddonsElsewhere(addons: string): Promise<void> {
+  const { tree } = findLibtorch({ device: 'cpu' })
+  await buildNative({ addons })
+  const files = [
+    ['boot', 'stratabert_boot.node'],
+    [`torch-${tree?.minor}`, 'stratabert.node'],
+  ].map(([name, file]) => join(addons, name, 'build', 'Release', file))
+  const absent = files.filter((file) => !existsSync(file))
+  check('addons that are compiled are linked into another folder', absent.length === 0 ? null : `no ${absent.join()}`)
 }
 
 /** Returns what each of them printed: the vector. */
@@ -181,6 +195,7 @@ async function main(): Promise<void> {
     throw new Error(`--managers came with "${unknown}", expected npm, ${Object.keys(MANAGERS).join(', ')}`)
   const folder = mkdtempSync(join(tmpdir(), 'stratabert-installed-'))
   try {
+    await checkAddonsElsewhere(join(folder, 'addons'))
     const checkpoint = join(folder, 'checkpoint')
     await writeTinyCheckpoint(checkpoint)
     const project = installPackage(folder)
