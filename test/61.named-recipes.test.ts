@@ -166,6 +166,9 @@ describe('named recipes', () => {
     const same = await resolved('pals', 'preset=tasks', 'sampler.kind=annealed', 'adapter.size=96')
     assert.deepEqual(same.sampler, { kind: 'annealed', epochs: 25 })
     assert.deepEqual(same.adapter, { kind: 'pal', size: 96, heads: 6, outputGelu: true })
+    const unnamed = { tasks: { rte: {} }, budget: { steps: 1 }, sampler: { temperature: 2 } }
+    const named = resolveRecipe(unnamed, { overlay: { sampler: { kind: 'temperature' } } })
+    assert.deepEqual(named.sampler, { kind: 'temperature', temperature: 2 })
     const settings = ['method=soft-movement', 'penalty=10', 'threshold=0.2'].map((one) => `pruning.${one}`)
     const { pruning } = await resolved('fine-tune', 'tasks.rte={}', ...settings)
     const above = { overlay: { pruning: { method: 'movement', finalDensity: 0.3 } } }

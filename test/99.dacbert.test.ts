@@ -23,7 +23,7 @@ import {
   type Values,
 } from '../lib/recipes/index.js'
 import { modelConfigOf } from '../lib/recipes/model-of-recipe.js'
-import { stagesOf } from '../lib/recipes/resolve-recipe.js'
+import { stagesOf } from '../lib/recipes/recipe-stages.js'
 import { findLibtorch } from '../lib/runtime/index.js'
 import { RELATION_PRESETS, TokenChunker, Tokenizer } from '../lib/text/index.js'
 import { budgetProgress, budgetUnit, secondsLeft, TrainingEvents } from '../lib/training/index.js'

@@ -1,5 +1,5 @@
 /** Joining what an experiment says at several places into the overlay of one recipe. */
-import { isValues, KIND_KEYS, mergeValues, setAt, type Values } from '../recipes/index.js'
+import { isOtherKind, isValues, mergeValues, setAt, type Values } from '../recipes/index.js'
 
 /**
  * `above` over `below`, both overlays of a recipe: unlike in the recipe itself a null stays, since it removes a key of what
@@ -17,13 +17,6 @@ export function joinOverlays(below: Values, above: Values): Values {
     else joined[key] = value
   }
   return joined
-}
-
-/** An overlay that names no kind is of whatever kind the other one says. */
-function isOtherKind(key: string, below: Values, above: Values): boolean {
-  const kind = KIND_KEYS[key]
-  if (kind === undefined || below[kind] === undefined || above[kind] === undefined) return false
-  return below[kind] !== above[kind]
 }
 
 /** `encoder.layers: 4` as `encoder: { layers: 4 }`. Only keys at the top may be dotted. */

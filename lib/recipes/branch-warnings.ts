@@ -3,7 +3,8 @@ import { existsSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import type { ModelFolder } from '../model/index.js'
 import { readTrainingState } from '../training/index.js'
-import { type ResolvedRecipe, stagesOf } from './resolve-recipe.js'
+import { stagesOf } from './recipe-stages.js'
+import type { ResolvedRecipe } from './resolve-recipe.js'
 import { recipeSchema } from './schema.js'
 
 /**

@@ -14,7 +14,7 @@ export { alignedTable, attachmentTable, type HeldOutRow, heldOutRows, heldOutTab
 export { layerPage, layerTable } from './layer-tables.js'
 export { describeLeftOut } from './left-out.js'
 export { loadRecipe, loadSettingsFile, parseRecipeText, type RecipeSource } from './load-recipe.js'
-export { isValues, mergeValues, setAt, type Values } from './merge.js'
+export { isOtherKind, isValues, mergeValues, setAt, type Values } from './merge.js'
 export { modelConfigOf, type TaskShape } from './model-of-recipe.js'
 export { findNamedRecipe, type NamedRecipe, namedRecipes } from './named-recipes.js'
 export { checkResumedRecipe, type OpenRecipeOptions, openRecipe } from './open-recipe.js'
@@ -23,15 +23,14 @@ export { probeCheckpoint } from './probe-checkpoint.js'
 export { penaltyOf, searchesPenalty } from './pruning-of-recipe.js'
 export { pruningTable } from './pruning-table.js'
 export { type Locate, type RecipeProblem, recipeError, schemaProblems } from './recipe-problems.js'
+export { stagesOf } from './recipe-stages.js'
 export { openRecipeTasks, shapesWithoutData, taskDefinition } from './recipe-tasks.js'
 export {
-  KIND_KEYS,
   type ResolvedHead,
   type ResolvedRecipe,
   type ResolvedStage,
   type ResolveOptions,
   resolveRecipe,
-  stagesOf,
 } from './resolve-recipe.js'
 export { type OpenDataOptions, openRunData, type RunData } from './run-data.js'
 export { runtimeChoice } from './run-model.js'

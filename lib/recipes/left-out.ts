@@ -1,7 +1,8 @@
 /** What the inputs of raw text leave out, in words. */
 import type { PlanStatistics } from '../data/index.js'
 import { recipeSource } from './pretraining-sources.js'
-import { type ResolvedRecipe, stagesOf } from './resolve-recipe.js'
+import { stagesOf } from './recipe-stages.js'
+import type { ResolvedRecipe } from './resolve-recipe.js'
 import type { RunData } from './run-data.js'
 
 const number = (value: number): string => value.toLocaleString('en-US')

@@ -5,8 +5,21 @@ export type Values = Record<string, unknown>
 /** Keys whose fields exclude each other: what an overlay says replaces the whole of them. */
 const REPLACED_WHOLE = ['budget']
 
+/** What tells the kinds of a key's value apart: the fields of one mean nothing to another. */
+const KIND_KEYS: Readonly<Record<string, string>> = { sampler: 'kind', adapter: 'kind', pruning: 'method' }
+
 export function isValues(value: unknown): value is Values {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+/**
+ * Whether two values of a key at a recipe's top are of different kinds: the upper one then replaces the lower one whole. A value
+ * that names no kind is of the other one's.
+ */
+export function isOtherKind(key: string, below: unknown, above: unknown): boolean {
+  const kind = KIND_KEYS[key]
+  if (kind === undefined || !isValues(below) || !isValues(above)) return false
+  return below[kind] !== undefined && above[kind] !== undefined && below[kind] !== above[kind]
 }
 
 /**

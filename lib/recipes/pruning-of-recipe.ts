@@ -2,7 +2,8 @@
 import type { PruningSchedule } from '../training/index.js'
 import type { PenaltyPruning, RecipePruning } from './pruning-schema.js'
 import type { RecipeProblem } from './recipe-problems.js'
-import { type ResolvedRecipe, type ResolvedStage, stagesOf } from './resolve-recipe.js'
+import { stagesOf } from './recipe-stages.js'
+import type { ResolvedRecipe, ResolvedStage } from './resolve-recipe.js'
 
 /** What stays as it is while the blocks are pruned, as in the code published with Sanh et al. 2020 (arXiv 2005.07683). */
 export const FROZEN_BY_PRUNING = 'bert.embeddings.'

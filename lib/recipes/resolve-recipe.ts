@@ -1,9 +1,9 @@
 import { nearest } from '../edit-distance.js'
 import type { EncoderConfig } from '../model/config.js'
 import { activeTasks } from './active-tasks.js'
-import { agreementStages, relationNames, withBudgetShare, withSubmodelRate } from './agreements-of-recipe.js'
+import { withBudgetShare } from './agreements-of-recipe.js'
 import { checkAcrossKeys } from './cross-checks.js'
-import { isValues, mergeValues, type Values } from './merge.js'
+import { isOtherKind, isValues, mergeValues, type Values } from './merge.js'
 import { findNamedRecipe, type NamedRecipe, unknownRecipe } from './named-recipes.js'
 import { type Locate, type RecipeProblem, recipeError, schemaProblems } from './recipe-problems.js'
 import { type LayerPlace, type ParsedRecipe, type RecipeHead, type RecipeTask, recipeSchema } from './schema.js'
@@ -66,54 +66,6 @@ export function resolveRecipe(values: Values, options: ResolveOptions = {}): Res
   return resolved
 }
 
-/** The stages of a recipe; a one-stage recipe has its keys at the top. */
-export function stagesOf(recipe: ResolvedRecipe): ResolvedStage[] {
-  return writtenStages(recipe).map((stage) => withSubmodelRate(recipe, { ...stage, sampler: ownSampler(stage) }))
-}
-
-/** What a stage draws from: the self-supervised heads together, and each labelled task. */
-export function drawnNames({ heads, tasks }: Pick<ResolvedStage, 'heads' | 'tasks'>): string[] {
-  return [...(heads.length > 0 ? ['pretraining'] : []), ...tasks]
-}
-
-/** Weights that stand for more tasks than the stage has are those of its own; one task alone has them all. */
-function ownSampler(stage: ResolvedStage): ResolvedStage['sampler'] {
-  const { sampler } = stage
-  if (sampler.kind !== 'weights') return sampler
-  const names = drawnNames(stage)
-  if (names.length === 1) return { kind: 'weights', weights: { [names[0]]: 1 } }
-  const own = Object.entries(sampler.weights).filter(([name]) => names.includes(name))
-  return { kind: 'weights', weights: Object.fromEntries(own) }
-}
-
-function writtenStages(recipe: ResolvedRecipe): ResolvedStage[] {
-  const allHeads = [...relationNames(recipe), ...Object.keys(recipe.heads)]
-  const allTasks = Object.keys(recipe.tasks)
-  const { budget, optimizer, schedule, clip, batch, freeze, sampler, train } = recipe
-  if (!recipe.stages) {
-    const name = allTasks.length === 0 ? 'pretrain' : allHeads.length === 0 ? 'finetune' : 'train'
-    const start = { startFrom: undefined, startFromBest: false }
-    const parts = { heads: allHeads, tasks: allTasks, optimizer, schedule, clip, batch, freeze, sampler, train }
-    return agreementStages(recipe, { name, budget: budget ?? {}, ...parts, ...start })
-  }
-  return recipe.stages.flatMap(({ eachTask, ...stage }, index) => {
-    const name = stage.name ?? `stage${index}`
-    const tasks = stage.tasks ?? allTasks
-    const whole: ResolvedStage = {
-      ...stage,
-      name,
-      heads: stage.heads ?? (eachTask ? [] : allHeads),
-      tasks,
-      sampler: stage.sampler ?? sampler,
-      train: stage.train ?? train,
-      freeze: stage.freeze ?? freeze,
-    }
-    if (!eachTask) return [whole]
-    const before = stage.startFrom ?? recipe.stages?.[index - 1]?.name ?? (index > 0 ? `stage${index - 1}` : undefined)
-    return tasks.map((task) => ({ ...whole, name: `${name}-${task}`, tasks: [task], startFrom: before }))
-  })
-}
-
 /** The values from the lowest to the one with the last word: base, preset, checkpoint, own values, overlay. */
 function layersOf(values: Values, options: ResolveOptions, label: string): Values[] {
   const own = mergeValues(values, options.overlay ?? {})
@@ -172,15 +124,6 @@ function expandShorthands(layers: readonly Values[]): Values {
 function withoutReplaced(below: Values, layer: Values): Values {
   const kept = Object.entries(withoutOtherBudget(below, layer))
   return Object.fromEntries(kept.filter(([key, value]) => !isOtherKind(key, value, layer[key])))
-}
-
-/** What tells the kinds of a key's value apart: the fields of one mean nothing to another. */
-export const KIND_KEYS: Readonly<Record<string, string>> = { sampler: 'kind', adapter: 'kind', pruning: 'method' }
-
-function isOtherKind(key: string, below: unknown, above: unknown): boolean {
-  const kind = KIND_KEYS[key]
-  if (kind === undefined || !isValues(below) || !isValues(above)) return false
-  return above[kind] !== undefined && above[kind] !== below[kind]
 }
 
 /** Budget and stages exclude each other: what a layer says replaces the other one below it. */

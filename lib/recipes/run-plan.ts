@@ -6,8 +6,9 @@ import { checkWatched, forecastOfBatches, forecastOfSteps } from '../training/in
 import { relationNames } from './agreements-of-recipe.js'
 import { modelConfigOf, type TaskShape } from './model-of-recipe.js'
 import { recipeSource } from './pretraining-sources.js'
+import { stagesOf } from './recipe-stages.js'
 import { sequenceTokensOf, shapeOf, shapesWithoutData, taskDefinition } from './recipe-tasks.js'
-import { type ResolvedRecipe, type ResolvedStage, stagesOf } from './resolve-recipe.js'
+import type { ResolvedRecipe, ResolvedStage } from './resolve-recipe.js'
 import type { RunData } from './run-data.js'
 import { trainingStages } from './training-stages.js'
 

@@ -16,7 +16,8 @@ import {
 import { fileError, StrataError } from '../errors.js'
 import { Tokenizer } from '../text/index.js'
 import { chunkOptions, relationNames } from './agreements-of-recipe.js'
-import { type ResolvedRecipe, stagesOf } from './resolve-recipe.js'
+import { stagesOf } from './recipe-stages.js'
+import type { ResolvedRecipe } from './resolve-recipe.js'
 import type { OpenDataOptions } from './run-data.js'
 
 /** Text of the self-supervised heads, tokenised and divided. */

@@ -4,8 +4,9 @@ import { findDefinition, KNOWN_TASKS, type TaskDefinition, type TaskKind } from 
 import { TEXT_SLOTS } from './active-tasks.js'
 import { adapterConfig } from './model-of-recipe.js'
 import type { RecipeProblem } from './recipe-problems.js'
+import { drawnNames, stagesOf } from './recipe-stages.js'
 import { isPair, taskDefinition } from './recipe-tasks.js'
-import { drawnNames, type ResolvedRecipe, stagesOf } from './resolve-recipe.js'
+import type { ResolvedRecipe } from './resolve-recipe.js'
 import type { RecipeTask } from './schema.js'
 
 const KNOWN_NAMES = KNOWN_TASKS.map(({ name }) => name.toLowerCase().replaceAll('.', ''))
