@@ -5,7 +5,6 @@ import { join, resolve } from 'node:path'
 import { openCorpus } from '../lib/data/index.js'
 import {
   type CustomTask,
-  checkTaskNames,
   customDefinition,
   definitionOf,
   glueSubmission,
@@ -415,7 +414,6 @@ describe('Tasks', function () {
         refuses('BAD_ARGUMENT', 'list of 2 files', path, 'files by split'),
       )
       assert.throws(() => definitionOf('cula'), refuses('BAD_ARGUMENT', 'cula', 'CoLA'))
-      assert.throws(() => checkTaskNames(['a', 'b', 'a']), refuses('BAD_RECIPE', '"a"'))
     })
 
     it('a definition that contradicts itself', () => {

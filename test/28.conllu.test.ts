@@ -10,15 +10,13 @@ import {
   annotate,
   type ConlluSentence,
   commentValue,
-  enhancedArcs,
   findCycle,
-  namedValues,
   sentenceText,
   withComment,
 } from '../lib/text/conllu.js'
 import { type ConlluOptions, parseConllu } from '../lib/text/conllu-reader.js'
 import { formatConllu, makeSentence, writeConllu } from '../lib/text/conllu-writer.js'
-import { detectScheme, isRelation } from '../lib/text/dependency-labels.js'
+import { isRelation } from '../lib/text/dependency-labels.js'
 import { SHARED_DATA } from './helpers/shared-data.js'
 
 const TREEBANK = join(SHARED_DATA, 'ud_ewt')
@@ -82,18 +80,6 @@ describe('CoNLL-U', () => {
     assert.deepEqual([second.newDocument, second.newParagraph, second.line], [undefined, undefined, 16])
     assert.equal(commentValue(first, 'sent_id'), '1')
     assert.equal(commentValue(second, 'sent_id'), undefined)
-    assert.deepEqual(
-      [...namedValues(first.words[0].feats)],
-      [
-        ['Mood', 'Imp'],
-        ['VerbForm', 'Fin'],
-      ],
-    )
-    assert.deepEqual([...namedValues(first.words[1].misc)], [['Typo', '']])
-    assert.deepEqual(enhancedArcs(first.words[4]), [
-      { head: '3', deprel: 'obj' },
-      { head: '8.1', deprel: 'x:y' },
-    ])
     assert.equal(second.words[0].form, 'New York')
     assert.equal(format([first, second]), SAMPLE)
   })
@@ -135,13 +121,10 @@ describe('CoNLL-U', () => {
     }
   })
 
-  it('reads a parse with ClearNLP labels and tells the schemes apart', () => {
+  it('reads a parse with ClearNLP labels', () => {
     const text = `${row('1', '2', 'nsubjpass')}${row('2', '0', 'root')}${row('3', '2', 'prep')}\n`
     assert.equal(parseConllu(text, { labels: 'clearnlp' }).length, 1)
     assert.throws(() => parseConllu(text, { labels: 'ud', source: 'f' }), /^StrataError: f:1: relation "nsubjpass"/)
-    assert.equal(detectScheme(['nsubjpass', 'det', 'prep']), 'clearnlp')
-    assert.equal(detectScheme(['nsubj', 'obl', 'case', 'nsubj:pass']), 'ud')
-    assert.equal(detectScheme(['nsubj', 'det']), undefined)
     assert.ok(isRelation('obl:tmod', 'ud') && !isRelation('obl:', 'ud') && !isRelation('ROOTS', 'clearnlp'))
   })
 

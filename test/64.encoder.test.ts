@@ -5,7 +5,6 @@ import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import { StrataError } from '../lib/errors.js'
 import { Encoder } from '../lib/inference/index.js'
-import { packTexts } from '../lib/inference/packed-texts.js'
 import { computeThreads, encoderConfig, Model, saveModelFolder } from '../lib/model/index.js'
 import { Tokenizer } from '../lib/text/index.js'
 import { runHere } from './helpers/cli-here.js'
@@ -65,21 +64,6 @@ describe('Encoder', function () {
   after(async () => {
     await encoder.dispose()
     rmSync(folder, { recursive: true, force: true })
-  })
-
-  it('packs by length, keeps every text and the limit', () => {
-    const texts = [5, 9, 2, 30, 9].map((length) => ({
-      tokenIds: new Int32Array(length).fill(length),
-      segmentIds: new Int32Array(length),
-      truncated: false,
-    }))
-    const packed = packTexts(texts, 16)
-    assert.deepEqual(
-      packed.map(({ indices }) => indices),
-      [[3], [1], [4, 0, 2]],
-    )
-    assert.deepEqual([...packed[2].batch.sequenceOffsets], [0, 9, 14, 16])
-    assert.deepEqual([...packed[2].batch.tokenIds.subarray(9, 16)], [5, 5, 5, 5, 5, 2, 2])
   })
 
   it('a text has the same vector alone, among others and in any batch size', async () => {

@@ -60,28 +60,6 @@ export function macroF1(confusion: ArrayLike<number>, classes: number): number {
 }
 
 /**
- * F1 from hits and misses summed over the classes (`average='micro'`). With one label and one prediction an example this is
- * the accuracy; `of` restricts it to some classes ("all but other"), where it is not. 0 when those neither occur nor are predicted;
- * NaN for an empty set.
- */
-export function microF1(confusion: ArrayLike<number>, classes: number, of?: readonly number[]): number {
-  let hits = 0
-  let occurring = 0
-  let predicted = 0
-  let all = 0
-  for (let i = 0; i < classes * classes; i++) all += confusion[i]
-  for (const c of of ?? Array.from({ length: classes }, (_, i) => i)) {
-    hits += confusion[c * classes + c]
-    for (let other = 0; other < classes; other++) {
-      occurring += confusion[c * classes + other]
-      predicted += confusion[other * classes + c]
-    }
-  }
-  if (all === 0) return Number.NaN
-  return occurring + predicted === 0 ? 0 : (2 * hits) / (occurring + predicted)
-}
-
-/**
  * Matthews correlation for any number of classes (J. Gorodkin, 2004). 0 when all labels or all predictions are of one class, as in
  * scikit-learn; NaN for an empty set.
  */

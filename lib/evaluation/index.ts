@@ -1,25 +1,10 @@
 export { type AgreementMap, agreementMaps } from './agreement-maps.js'
 export { type AttachmentGuess, type AttachmentScores, AttachmentTally } from './attachment.js'
-export {
-  type ComparisonOptions,
-  type ComparisonRow,
-  compareToBaseline,
-  type ScoreTable,
-  type SeedScores,
-} from './baseline-comparison.js'
-export { accuracy, confusionMatrix, macroF1, matthews, microF1 } from './classification-metrics.js'
-export {
-  type Convergence,
-  type ConvergencePair,
-  convergence,
-  ENOUGH_SEEDS,
-  medianInterval,
-  type PairConvergence,
-  type ScoreCurve,
-} from './convergence.js'
+export { compareToBaseline } from './baseline-comparison.js'
+export { accuracy, confusionMatrix, macroF1, matthews } from './classification-metrics.js'
+export { type Convergence, convergence, ENOUGH_SEEDS, type ScoreCurve } from './convergence.js'
 export { averageRanks, pearson, spearman } from './correlation.js'
 export {
-  DEPENDENCY_METRICS,
   type DependencyFigure,
   type DependencyMetric,
   type DependencyScores,
@@ -40,26 +25,10 @@ export {
   type SimilarityOptions,
 } from './layers/index.js'
 export { balancedAccuracy, f1Score, perplexity, wilsonInterval } from './metrics.js'
-export {
-  type BootstrapLayers,
-  type ExampleScore,
-  type PairedBootstrap,
-  type PairedBootstrapOptions,
-  pairedBootstrap,
-  pairedBootstrapOf,
-} from './paired-bootstrap.js'
-export {
-  holm,
-  type PairedTTest,
-  pairedTTest,
-  type SignFlipOptions,
-  type SignFlipTest,
-  signFlipTest,
-} from './paired-tests.js'
+export { type PairedBootstrap, pairedBootstrap, pairedBootstrapOf } from './paired-bootstrap.js'
 export {
   bestLayer,
   layerCentroid,
-  type PlannedSet,
   PROBE_CONTROLS,
   type ProbeCell,
   type ProbeClassifier,
@@ -71,9 +40,7 @@ export {
   type ProbeReport,
   type ProbeScore,
   type ProbeSets,
-  probeCsv,
   probeLines,
-  probeMarkdown,
   probeModelFolder,
   unconvergedNote,
   writePredictions,
@@ -81,7 +48,7 @@ export {
 } from './probing/index.js'
 export { type RankingFigures, rankingFigures } from './ranking-metrics.js'
 export { metricsTold, type ScoreTaskOptions, scoreTask, splitOf } from './score-task.js'
-export { type SpanFigures, spanFigures } from './span-metrics.js'
+export { spanFigures } from './span-metrics.js'
 export {
   normalizeAnswer,
   type Squad20Options,
@@ -91,15 +58,5 @@ export {
   scoreSquad11,
   scoreSquad20,
 } from './squad-score.js'
-export { studentQuantile, studentTail } from './student-t.js'
-export {
-  median,
-  type PowerOptions,
-  pairedEffectSize,
-  type Summary,
-  smallestPairedEffect,
-  smallestUnpairedEffect,
-  summarize,
-  unpairedEffectSize,
-} from './summary.js'
-export type { TaskPrediction, TaskScorer, TaskScorerContext, TaskScorerFactory } from './task-scorer.js'
+export { median, smallestPairedEffect, summarize } from './summary.js'
+export type { TaskPrediction } from './task-scorer.js'

@@ -30,8 +30,6 @@ export interface PairedBootstrap {
   high: number
   /** Standard deviation of the replicates. */
   deviation: number
-  /** Two-sided: twice the smaller share of replicates on one side of 0, 0 counting for both, one added to hits and draws. */
-  p: number
   draws: number
   layers: BootstrapLayers
 }
@@ -42,8 +40,7 @@ export type ExampleScore = (run: 'other' | 'baseline', seed: number, examples: I
 /**
  * Bootstrap of the mean difference. `other[seed][example]` and `baseline[seed][example]` are scores of single examples
  * (1 and 0 for right and wrong, reciprocal ranks, F1 of an answer). BAD_ARGUMENT when the tables' shapes differ, are empty,
- * or when one seed, or one example, alone is to be drawn again. All figures are NaN with a score that is not finite; p is NaN
- * when the replicates have no spread and their mean is not 0.
+ * or when one seed, or one example, alone is to be drawn again. All figures are NaN with a score that is not finite.
  */
 export function pairedBootstrap(
   other: ArrayLike<number>[],
@@ -104,28 +101,19 @@ function replicate(
 }
 
 /** Figures of ascending replicates. */
-function describe(sorted: Float64Array, level: number): Pick<PairedBootstrap, 'low' | 'high' | 'deviation' | 'p'> {
+function describe(sorted: Float64Array, level: number): Pick<PairedBootstrap, 'low' | 'high' | 'deviation'> {
   const draws = sorted.length
   const [least, most] = [sorted[0], sorted[draws - 1]]
   // NaN is sorted to the end, infinities to both.
   if (!Number.isFinite(least) || !Number.isFinite(most))
-    return { low: Number.NaN, high: Number.NaN, deviation: Number.NaN, p: Number.NaN }
-  const rounding = 1e-12 * Math.max(Math.abs(least), Math.abs(most))
+    return { low: Number.NaN, high: Number.NaN, deviation: Number.NaN }
   let sum = 0
-  let atMost = 0
-  let atLeast = 0
-  for (const value of sorted) {
-    sum += value - least
-    if (value <= rounding) atMost++
-    if (value >= -rounding) atLeast++
-  }
+  for (const value of sorted) sum += value - least
   const mean = least + sum / draws
   let squares = 0
   for (const value of sorted) squares += (value - mean) ** 2
-  const flat = most - least <= rounding && rounding > 0
-  const p = flat ? Number.NaN : Math.min(1, (2 * (1 + Math.min(atMost, atLeast))) / (1 + draws))
   const deviation = Math.sqrt(squares / draws)
-  return { low: quantile(sorted, (1 - level) / 2), high: quantile(sorted, (1 + level) / 2), deviation, p }
+  return { low: quantile(sorted, (1 - level) / 2), high: quantile(sorted, (1 + level) / 2), deviation }
 }
 
 /** Linear between neighbours, NumPy's default. */

@@ -43,22 +43,6 @@ export function pairedEffectSize(count: number, { power = 0.8, alpha = 0.05 }: P
 }
 
 /**
- * As {@link pairedEffectSize} for Student's unpaired t-test (equal variances, n + m − 2 degrees of freedom), in pooled
- * standard deviations of the scores. NaN when a side is empty or both hold one value.
- */
-export function unpairedEffectSize(
-  count: number,
-  otherCount: number,
-  { power = 0.8, alpha = 0.05 }: PowerOptions = {},
-): number {
-  checkCount(count)
-  checkCount(otherCount)
-  const degrees = count + otherCount - 2
-  if (count === 0 || otherCount === 0 || degrees < 1) return Number.NaN
-  return detectableNoncentrality(degrees, power, alpha) * Math.sqrt(1 / count + 1 / otherCount)
-}
-
-/**
  * The smallest effect in the unit of the scores that these pairs' differences could have shown: {@link pairedEffectSize}
  * times their standard deviation, which is taken for the true one. NaN when it cannot be told: fewer than two pairs, a value
  * that is not finite, or differences without spread (0 would claim that anything could have been shown).
@@ -66,17 +50,6 @@ export function unpairedEffectSize(
 export function smallestPairedEffect(differences: ArrayLike<number>, options?: PowerOptions): number {
   const { standardDeviation } = moments(differences)
   return standardDeviation > 0 ? standardDeviation * pairedEffectSize(differences.length, options) : Number.NaN
-}
-
-/** As {@link smallestPairedEffect} for two unpaired lists of scores and their pooled standard deviation. */
-export function smallestUnpairedEffect(
-  scores: ArrayLike<number>,
-  others: ArrayLike<number>,
-  options?: PowerOptions,
-): number {
-  const degrees = scores.length + others.length - 2
-  const pooled = Math.sqrt((squares(scores) + squares(others)) / degrees)
-  return pooled > 0 ? pooled * unpairedEffectSize(scores.length, others.length, options) : Number.NaN
 }
 
 /** The middle value, or the mean of the two middle ones. NaN of no values or when one is NaN. */
@@ -99,13 +72,6 @@ function moments(values: ArrayLike<number>): { mean: number; standardDeviation: 
   let square = 0
   for (let i = 0; i < length; i++) square += (values[i] - mean) ** 2
   return { mean, standardDeviation: length < 2 ? Number.NaN : Math.sqrt(square / (length - 1)) }
-}
-
-/** Sum of squares about the mean; 0 of one value. */
-function squares(values: ArrayLike<number>): number {
-  const { mean, standardDeviation } = moments(values)
-  if (values.length === 1) return mean - mean
-  return standardDeviation ** 2 * (values.length - 1)
 }
 
 function checkLevel(level: number): number {

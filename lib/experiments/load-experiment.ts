@@ -1,13 +1,11 @@
 /** An experiment from a file or a value: checked, with every `${name}` known. */
 import {
-  isValues,
   type Locate,
   loadSettingsFile,
   nearest,
   type RecipeProblem,
   recipeError,
   schemaProblems,
-  type Values,
 } from '../recipes/index.js'
 import { type Experiment, type ExperimentStep, experimentSchema } from './schema.js'
 import { fillVariables, missingVariables, variablesIn } from './variables.js'
@@ -247,9 +245,4 @@ function variableProblems(experiment: Experiment, paths: Readonly<Record<string,
 function meant(given: string, names: readonly string[]): string {
   const near = nearest(given, names)
   return near ? `; did you mean "${near}"?` : ''
-}
-
-/** Settings as a plain object, or nothing. */
-export function valuesOf(value: unknown): Values {
-  return isValues(value) ? value : {}
 }

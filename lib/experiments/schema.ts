@@ -144,7 +144,6 @@ export const experimentSchema = z.strictObject({
 export type ExperimentInput = z.input<typeof experimentSchema>
 export type Experiment = z.output<typeof experimentSchema>
 export type ExperimentStep = z.output<typeof step>
-export type ExperimentVariant = z.output<typeof variant>
 export type LearnedCriterion = z.output<typeof criterion>
 export type Keep = Experiment['keep']
 

@@ -83,13 +83,4 @@ export async function openTask(options: OpenTaskOptions): Promise<OpenedTask> {
   return OPENERS[options.definition.kind](options)
 }
 
-/** Throws BAD_RECIPE when two tasks of a run have one name: heads, adapters and scores carry it. */
-export function checkTaskNames(names: readonly string[]): void {
-  const repeated = names.find((name, index) => names.indexOf(name) !== index)
-  if (repeated === undefined) return
-  throw new StrataError('BAD_RECIPE', `two tasks are called "${repeated}"; give one of them another name`, {
-    details: { task: repeated },
-  })
-}
-
 const plain = (name: string): string => name.toLowerCase().replaceAll(/[^a-z0-9]/g, '')

@@ -1,15 +1,13 @@
 // Tasks with labels: definitions, files, examples, batches.
 
-export { type ColumnName, type CustomTask, customDefinition } from './custom.js'
+export { type CustomTask, customDefinition } from './custom.js'
 export { drawShare, splitBySeed } from './data-share.js'
-export { checkTaskNames, definitionOf, findDefinition, KNOWN_TASKS, openTask } from './definitions.js'
+export { definitionOf, findDefinition, KNOWN_TASKS, openTask } from './definitions.js'
 export { ExampleSet } from './example-set.js'
-export { COLA, MRPC, QQP, SST_2, STS_B } from './glue.js'
 export { glueSubmission, type SubmissionRow, writeGlueSubmission } from './glue-submission.js'
-export { MNLI, QNLI, RTE, SCITAIL, SNLI, WNLI } from './nli.js'
-export { openTextTask } from './open-text-task.js'
-export { type DecodeParsesOptions, decodeParses, type Parse, wholeParse } from './parse-decoding.js'
-export { ParsingSet, type TreebankSentence } from './parsing-set.js'
+export { QNLI } from './nli.js'
+export { decodeParses, type Parse, wholeParse } from './parse-decoding.js'
+export { ParsingSet } from './parsing-set.js'
 export { openParsingTask, type ParsingTaskDefinition, UD_PARSING } from './parsing-task.js'
 export {
   BUILDABLE_PROBES,
@@ -34,34 +32,13 @@ export {
   type TokenProbeSet,
   writeProbeSets,
 } from './probing/index.js'
-export { type CandidateQuestion, qnliTable, type SentencePairs, sentencePairs } from './question-candidates.js'
-export { type RankedQuestion, RankingSet } from './ranking-set.js'
+export { qnliTable, sentencePairs } from './question-candidates.js'
+export { RankingSet } from './ranking-set.js'
 export { openRankingTask, QNLI_RANKING, type RankingTaskDefinition, SQUAD_RANKING } from './ranking-task.js'
-export {
-  type DecodedSpan,
-  type DecodeSpanOptions,
-  decodeSpans,
-  type SpanCandidate,
-  type SpanWindow,
-  writeSpanPredictions,
-} from './span-decoding.js'
-export {
-  openSpanTask,
-  type SpanQuestion,
-  SpanSet,
-  type SpanTaskDefinition,
-  SQUAD_11,
-  SQUAD_20,
-} from './span-task.js'
-export { type WindowSizes, windowSizes, windowsOf } from './span-windows.js'
+export { decodeSpans, writeSpanPredictions } from './span-decoding.js'
+export { openSpanTask, SpanSet, type SpanTaskDefinition, SQUAD_11, SQUAD_20 } from './span-task.js'
 export { maximumSpanningTree } from './spanning-tree.js'
-export {
-  openTaggingTask,
-  type TaggedExample,
-  TaggingSet,
-  type TaggingTaskDefinition,
-  UPOS_EWT,
-} from './tagging-task.js'
+export { openTaggingTask, TaggingSet, type TaggingTaskDefinition, UPOS_EWT } from './tagging-task.js'
 export { type TaskCorpusFile, writeTaskCorpus } from './task-corpus.js'
 export { isPredictionSplit, namedSplits } from './task-files.js'
 export type { TaskTextSource } from './task-texts.js'
@@ -74,7 +51,6 @@ export type {
   TaskDefinition,
   TaskFiles,
   TaskKind,
-  TaskOpener,
   TaskScores,
   TaskSet,
 } from './types.js'

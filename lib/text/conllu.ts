@@ -79,27 +79,6 @@ function commentName(comment: string): string | undefined {
   return equals > 0 ? comment.slice(1, equals).trim() : undefined
 }
 
-/** `A=x|B=y` of FEATS or MISC as a map; a part without `=` has the value "". Empty for `_`. */
-export function namedValues(cell: string): Map<string, string> {
-  const values = new Map<string, string>()
-  if (cell === '_') return values
-  for (const part of cell.split('|')) {
-    const equals = part.indexOf('=')
-    if (equals < 0) values.set(part, '')
-    else values.set(part.slice(0, equals), part.slice(equals + 1))
-  }
-  return values
-}
-
-/** Arcs of the DEPS column, the enhanced graph; heads are ids, `8.1` for an empty node. */
-export function enhancedArcs(row: Pick<ConlluRow, 'deps'>): { head: string; deprel: string }[] {
-  if (row.deps === '_') return []
-  return row.deps.split('|').map((arc) => {
-    const colon = arc.indexOf(':')
-    return colon < 0 ? { head: arc, deprel: '' } : { head: arc.slice(0, colon), deprel: arc.slice(colon + 1) }
-  })
-}
-
 /** False only where MISC holds `SpaceAfter=No`. */
 export function spaceAfter(row: Pick<ConlluRow, 'misc'>): boolean {
   return !row.misc.includes('SpaceAfter=No') || !row.misc.split('|').includes('SpaceAfter=No')

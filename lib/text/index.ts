@@ -21,43 +21,30 @@ export {
   type ChunkKind,
   type Chunks,
   chunkWords,
-  isMarker,
   type ParsedWords,
   parsedWords,
 } from './chunker.js'
 export {
   annotate,
-  CONLLU_COLUMNS,
-  type ConlluColumnName,
   type ConlluRow,
   type ConlluSentence,
   commentValue,
-  enhancedArcs,
   findCycle,
-  namedValues,
   type SentenceText,
   sentenceText,
-  spaceAfter,
   withComment,
 } from './conllu.js'
 export { isConlluName, lineOfConllu, MOST_UNDECIDED_LINES } from './conllu-detection.js'
 export { type ConlluOptions, ConlluParser, parseConllu } from './conllu-reader.js'
 export { formatConllu, makeSentence, type NewWord, writeConllu } from './conllu-writer.js'
-export {
-  CLEARNLP_RELATIONS,
-  detectScheme,
-  isRelation,
-  type LabelScheme,
-  UD_RELATIONS,
-  UPOS_TAGS,
-} from './dependency-labels.js'
+export type { LabelScheme } from './dependency-labels.js'
 export type { EncodedText, EncodeInput, EncodeOptions } from './encoded-text.js'
 export { RawSentences } from './raw-sentences.js'
 export { sentenceBorders, splitSentences } from './sentence-splitter.js'
 export { TokenChunker, type TokenChunkerOptions, type TokenChunks } from './token-chunks.js'
 export type { TokenOffsets } from './token-offsets.js'
 export { SPECIAL_TOKENS, Tokenizer } from './tokenizer.js'
-export { learnVocabulary, type VocabularyOptions, WordCounter } from './tokenizer-training.js'
+export { learnVocabulary, WordCounter } from './tokenizer-training.js'
 export { eachWord, type SplitWord, splitWords } from './word-splitter.js'
-export { type PackedPieces, type PlacedPieces, WordPieceEncoder } from './wordpiece-encoder.js'
-export type { LoadOptions, TokenizerDefinition } from './wordpiece-files.js'
+export { WordPieceEncoder } from './wordpiece-encoder.js'
+export type { TokenizerDefinition } from './wordpiece-files.js'

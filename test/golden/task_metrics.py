@@ -62,8 +62,6 @@ def classification():
                 "accuracy": accuracy_score(labels, predictions),
                 "f1": f1_score(labels, predictions, labels=[1], average="macro", zero_division=0),
                 "f1Macro": f1_score(labels, predictions, average="macro", zero_division=0),
-                "f1Micro": f1_score(labels, predictions, average="micro", zero_division=0),
-                "f1MicroOf": f1_score(labels, predictions, labels=list(range(1, classes)), average="micro", zero_division=0),
                 "matthews": matthews_corrcoef(labels, predictions),
             }
         )

@@ -1,8 +1,10 @@
-/** A CKA table whose products are summed natively, beside the event loop: see ../cka.ts. */
 import { GramSums, type StateBlock } from '../../model/index.js'
-import { CkaShape } from '../cka.js'
+import { CkaShape } from './cka-shape.js'
 
-/** As {@link CkaTable}, for many wide layers: 13 of 768 hold 430 MB. Dispose it. */
+/**
+ * Linear CKA of each of some layers with each of others, by blocks of rows: `add` what one batch gives, then read `values()`. Products are
+ * summed natively, beside the event loop: Σ width × width doubles over all pairs, of 13 layers of 768 with each other 430 MB. Dispose it.
+ */
 export class LayerCka implements AsyncDisposable {
   readonly #shape: CkaShape
   readonly #sums: GramSums
@@ -24,14 +26,17 @@ export class LayerCka implements AsyncDisposable {
     return this.#rows
   }
 
-  /** As {@link CkaTable.add}. */
+  /**
+   * Adds a block of rows: one array a layer, row r of all of them for the same token or sentence. BAD_DATA when their numbers of rows
+   * differ, a length is no multiple of its width, or layers are missing; the table is then as before.
+   */
   async add(left: readonly StateBlock[], right?: readonly StateBlock[]): Promise<void> {
     const { blocks, rows } = this.#shape.checked(left, right)
     await this.#sums.add(blocks, rows)
     this.#rows += rows
   }
 
-  /** As {@link CkaTable.values}. */
+  /** As {@link CkaShape.values}. */
   async values(): Promise<number[][]> {
     return this.#shape.values(await this.#sums.squares())
   }

@@ -19,12 +19,6 @@ export interface ProbeTree {
   root: number
 }
 
-/** Which columns of a sentence hold a value for every word. */
-export interface FilledColumns {
-  upos: boolean
-  heads: boolean
-}
-
 /** Two 32-bit words that name a text, for counter-based draws. */
 export type TextHash = readonly [number, number]
 
@@ -136,7 +130,7 @@ function detached(word: string): string {
 }
 
 /** 64 bits of a text, in the manner of MurmurHash3: two lanes over the UTF-16 units and a last mixing of each. */
-export function hashText(text: string): TextHash {
+function hashText(text: string): TextHash {
   let [a, b] = [0x243f6a88, 0x85a308d3]
   for (let i = 0; i < text.length; i++) {
     const unit = text.charCodeAt(i)
