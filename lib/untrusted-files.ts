@@ -8,7 +8,7 @@ import { basename, dirname, join, sep } from 'node:path'
 import { fileError, StrataError } from './errors.js'
 
 /** A vocabulary of a million tokens has some 30 MB. */
-export const LARGEST_JSON_BYTES = 64 * 1024 * 1024
+const LARGEST_JSON_BYTES = 64 * 1024 * 1024
 /** What reads parsed JSON may recurse (JSON.stringify, schemas, structured clones). */
 const DEEPEST_JSON = 100
 

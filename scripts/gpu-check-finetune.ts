@@ -46,7 +46,7 @@ export interface FinetuneRow {
 }
 
 /** Pairs of MRPC's lengths with BERT's tokens: 53 on average with a deviation of 13, from 22 to 103. */
-export function mrpcBatches(count: number): PackedBatch[] {
+function mrpcBatches(count: number): PackedBatch[] {
   return Array.from({ length: count }, (_, index) => {
     const random = stream(17, 'gpu-check-finetune', index)
     const lengths = Array.from({ length: BATCH_SEQUENCES }, () =>

@@ -10,7 +10,7 @@ import { mergeValues, openRecipe, runRecipe, type Values } from '../lib/recipes/
 import { TrainingEvents } from '../lib/training/index.js'
 import { atMost, type Check, isTrue } from '../test/helpers/device-bounds.js'
 
-export const PACKED_CORPUS = join(__dirname, '..', 'corpus', 'parsed.conllu.gz')
+const PACKED_CORPUS = join(__dirname, '..', 'corpus', 'parsed.conllu.gz')
 
 const FULL = { steps: 200, logEverySteps: 4, overlay: {} }
 const TINY = {

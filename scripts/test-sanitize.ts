@@ -50,7 +50,7 @@ interface Leak {
 }
 
 /** Leaks of a process's report, innermost frame first. */
-export function parseLeaks(report: string): Leak[] {
+function parseLeaks(report: string): Leak[] {
   const leaks: Leak[] = []
   for (const part of report.split(/\n(?=(?:Direct|Indirect) leak of )/)) {
     const head = /^(?:Direct|Indirect) leak of (\d+) byte/.exec(part)
@@ -64,7 +64,7 @@ export function parseLeaks(report: string): Leak[] {
 }
 
 /** Ours: the stack passes through an addon of this package and no known leak's name. */
-export function ownLeaks(leaks: readonly Leak[], known: readonly string[]): Leak[] {
+function ownLeaks(leaks: readonly Leak[], known: readonly string[]): Leak[] {
   return leaks.filter(
     ({ frames }) =>
       frames.some((frame) => /stratabert(_boot)?\.node/.test(frame)) &&

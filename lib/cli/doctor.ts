@@ -25,7 +25,7 @@ export function registerDoctor(program: Command): void {
 }
 
 /** The human form. */
-export function formatDiagnosis(diagnosis: Diagnosis): string {
+function formatDiagnosis(diagnosis: Diagnosis): string {
   const { machine, libtorch, addons, devices, cudaProblem, problems, productRates } = diagnosis
   const gigabytes = (bytes: number) => `${(bytes / 1e9).toFixed(1)} GB`
   const limit = machine.threads.cgroupLimit === null ? '' : `, container limit ${machine.threads.cgroupLimit}`

@@ -18,7 +18,7 @@ export const CORPUS_FILES = {
 } as const
 
 /** Further arrays of a corpus with chunks. */
-export const CHUNK_FILES = {
+const CHUNK_FILES = {
   chunkIds: 'chunk-ids.i32',
   chunkOffsets: 'chunk-offsets.u32',
   chunkKinds: 'chunk-kinds.u8',

@@ -30,7 +30,7 @@ export function wholeCorpus(corpus: TokenCorpus): CorpusView {
 }
 
 /** A view of the documents with these indices (sorted, repeated ones once). Throws BAD_ARGUMENT on an index that is none. */
-export function viewOf(corpus: TokenCorpus, indices: ArrayLike<number>): CorpusView {
+function viewOf(corpus: TokenCorpus, indices: ArrayLike<number>): CorpusView {
   const documents = Int32Array.from(indices)
     .sort()
     .filter((document, place, all) => place === 0 || document !== all[place - 1])

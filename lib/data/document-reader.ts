@@ -61,7 +61,7 @@ export interface ReadStatistics {
 }
 
 /** A longer document is handed on in parts cut between paragraphs, so that memory stays bounded; the parts count as one cut document. */
-export const LONGEST_DOCUMENT_CHARACTERS = 16 * 1024 * 1024
+const LONGEST_DOCUMENT_CHARACTERS = 16 * 1024 * 1024
 
 const TITLE = /^\s*= (?!=)(.*\S)\s*(?<!=) =\s*$/
 const SECTION = /^\s*(=(?: ?=)+) (.*\S) \1\s*$/

@@ -20,7 +20,7 @@ export type TableRecord =
   | { line: number; problem: string }
 
 /** A longer record is a bad row: no sentence has a million characters. */
-export const LONGEST_RECORD_CHARACTERS = 1024 * 1024
+const LONGEST_RECORD_CHARACTERS = 1024 * 1024
 
 const EXTENSIONS: Record<string, TableFormat> = {
   tsv: 'tsv',

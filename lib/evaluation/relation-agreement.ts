@@ -20,7 +20,7 @@ const RELATIONS = {
   adjective: { ud: ['amod'], clearnlp: ['amod'] },
 } as const satisfies Record<string, Record<LabelScheme, readonly string[]>>
 export type SharedRelation = keyof typeof RELATIONS
-export const SHARED_RELATIONS = Object.keys(RELATIONS) as SharedRelation[]
+const SHARED_RELATIONS = Object.keys(RELATIONS) as SharedRelation[]
 
 /** Of one relation, or of all four together. */
 export interface RelationFigures {

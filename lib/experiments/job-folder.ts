@@ -79,7 +79,7 @@ export const endsInId = (folder: string, id: string): boolean => folder.endsWith
 /** The recipe as `train` gets it. */
 export const RECIPE_FILE = 'job.recipe.json'
 
-export const RESULT_FILE = 'result.json'
+const RESULT_FILE = 'result.json'
 const FAILURE_FILE = 'failure.json'
 
 /** The result of a finished job; undefined when it is not finished, or another job's. */

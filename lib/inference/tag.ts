@@ -97,7 +97,7 @@ export function charactersOfWords(input: WordsInput): number {
 }
 
 /** Throws BAD_ARGUMENT naming the place of what is neither a text nor a list of words. */
-export function wordsInputs(texts: unknown): WordsInput[] {
+function wordsInputs(texts: unknown): WordsInput[] {
   return wordsList<WordsInput>('texts', texts, (text) => text)
 }
 

@@ -33,9 +33,9 @@ export type BertArchitecture =
   | typeof AGREEMENT_ARCHITECTURE
 
 /** Of a model that no class of transformers opens. */
-export const CRAMMED_ARCHITECTURE = 'StratabertCrammedModel'
+const CRAMMED_ARCHITECTURE = 'StratabertCrammedModel'
 /** Of BERT's blocks on embeddings that agreements join. */
-export const AGREEMENT_ARCHITECTURE = 'StratabertAgreementModel'
+const AGREEMENT_ARCHITECTURE = 'StratabertAgreementModel'
 
 /** The name in the written file of every parameter, and the class that opens it in transformers. */
 export function exportMapping(config: ModelConfig): {

@@ -1,6 +1,6 @@
 /** Encoder with heads, optimizer, and their files. The only door of this room. */
 export { addAdapter, extractAdapter, type ListedAdapter, listAdapters, mergeAdapter } from './adapter-commands.js'
-export { type AdapterFolder, type AdapterParts, readAdapterFolder, saveAdapter } from './adapter-folder.js'
+export { type AdapterFolder, readAdapterFolder, saveAdapter } from './adapter-folder.js'
 export {
   type LoadedModel,
   type LoadModelOptions,
@@ -13,9 +13,8 @@ export {
 } from './checkpoint-folder.js'
 export * from './config.js'
 export { GramSums, type LayerPair, type StateBlock } from './gram-sums.js'
-export { exportMapping, importMapping } from './huggingface.js'
-export { huggingFaceConfig, parseHuggingFaceConfig } from './huggingface-config.js'
-export { headsOfTensors } from './huggingface-heads.js'
+export { exportMapping } from './huggingface.js'
+export { huggingFaceConfig } from './huggingface-config.js'
 export { Model, type Values } from './model.js'
 export * from './model-types.js'
 export {

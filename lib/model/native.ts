@@ -159,7 +159,7 @@ export function productRates(): ProductRates {
 }
 
 /** A native error as {@link StrataError}; any other value as it is. */
-export function translated(error: unknown): unknown {
+function translated(error: unknown): unknown {
   const code = (error as { code?: unknown } | null)?.code
   if (error instanceof StrataError || !(error instanceof Error)) return error
   return new StrataError(isStrataErrorCode(code) ? code : 'NATIVE_ERROR', error.message, { cause: error })

@@ -26,7 +26,7 @@ function encoderShapes({ encoder }: ModelConfig): Shapes {
 }
 
 /** Of all submodels; those of one relation begin with `agreements.<relation>.`. */
-export function agreementShapes(agreements: AgreementConfig, { vocabSize: V, hiddenSize: H }: EncoderConfig): Shapes {
+function agreementShapes(agreements: AgreementConfig, { vocabSize: V, hiddenSize: H }: EncoderConfig): Shapes {
   const { size: D, layers, intermediateSize: F } = agreements
   const shapes: Shapes = {}
   for (const relation of agreements.relations) {

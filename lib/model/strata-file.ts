@@ -92,7 +92,7 @@ export const headSchema = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('agreement'), name, weight: z.number().min(0), relation: name }),
 ])
 
-export const agreementSchema = z.strictObject({
+const agreementSchema = z.strictObject({
   relations: z.array(name).min(1),
   size: count,
   layers: count,

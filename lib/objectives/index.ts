@@ -1,6 +1,6 @@
 export { type AgreementHeads, AgreementLabels } from './agreement.js'
-export { BigramShift, type BigramShiftOptions, swappedTokenLabels } from './bigram-shift.js'
-export type { BatchDraft, SentenceSpan } from './draft.js'
+export { BigramShift, type BigramShiftOptions } from './bigram-shift.js'
+export type { BatchDraft } from './draft.js'
 export {
   type PretrainingHeads,
   type PretrainingOptions,

@@ -13,11 +13,11 @@ export type { EvaluatedText } from './evaluate-text.js'
 export { alignedTable, attachmentTable, type HeldOutRow, heldOutRows, heldOutTable } from './held-out-table.js'
 export { layerPage, layerTable } from './layer-tables.js'
 export { describeLeftOut } from './left-out.js'
-export { loadRecipe, loadSettingsFile, parseRecipeText, type RecipeSource } from './load-recipe.js'
+export { loadRecipe, loadSettingsFile, parseRecipeText } from './load-recipe.js'
 export { isOtherKind, isValues, mergeValues, setAt, type Values } from './merge.js'
 export { modelConfigOf, type TaskShape } from './model-of-recipe.js'
 export { findNamedRecipe, type NamedRecipe, namedRecipes } from './named-recipes.js'
-export { checkResumedRecipe, type OpenRecipeOptions, openRecipe } from './open-recipe.js'
+export { type OpenRecipeOptions, openRecipe } from './open-recipe.js'
 export { recipeSource, type SourceOptions } from './pretraining-sources.js'
 export { probeCheckpoint } from './probe-checkpoint.js'
 export { penaltyOf, searchesPenalty } from './pruning-of-recipe.js'
@@ -25,13 +25,7 @@ export { pruningTable } from './pruning-table.js'
 export { type Locate, type RecipeProblem, recipeError, schemaProblems } from './recipe-problems.js'
 export { stagesOf } from './recipe-stages.js'
 export { openRecipeTasks, shapesWithoutData, taskDefinition } from './recipe-tasks.js'
-export {
-  type ResolvedHead,
-  type ResolvedRecipe,
-  type ResolvedStage,
-  type ResolveOptions,
-  resolveRecipe,
-} from './resolve-recipe.js'
+export { type ResolvedHead, type ResolvedRecipe, type ResolvedStage, resolveRecipe } from './resolve-recipe.js'
 export { type OpenDataOptions, openRunData, type RunData } from './run-data.js'
 export { runtimeChoice } from './run-model.js'
 export {

@@ -63,7 +63,7 @@ export function schemaProblems(error: z.ZodError, schema: unknown, value: unknow
 }
 
 /** `unknown key` with the nearest known one, or all of them. */
-export function unknownKey(key: string, known: readonly string[]): string {
+function unknownKey(key: string, known: readonly string[]): string {
   const near = nearest(key, known)
   return near ? `unknown key; did you mean "${near}"?` : `unknown key; known here: ${known.join(', ') || 'none'}`
 }

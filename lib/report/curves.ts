@@ -19,9 +19,9 @@ export interface Curve {
 }
 
 /** Points that a curve is drawn with at most. */
-export const MAX_POINTS = 600
+const MAX_POINTS = 600
 /** Rows that a figure's table shows at most; the rest stands in metrics.jsonl. */
-export const MAX_ROWS = 300
+const MAX_ROWS = 300
 
 /**
  * All readings up to `limit` points; else `limit` stretches of the same number of readings, each with its mean, lowest and highest

@@ -28,7 +28,7 @@ function insert(value: Insert): string {
 const ENTITIES: Record<string, string> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&#39;' }
 
 /** Safe as text and inside quoted attributes. Control characters, which HTML forbids, and lone surrogates become U+FFFD. */
-export function escapeHtml(text: string): string {
+function escapeHtml(text: string): string {
   return (
     text
       .replace(/[&<>"']/g, (character) => ENTITIES[character])

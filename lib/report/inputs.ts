@@ -83,7 +83,7 @@ function recognise(path: string): { folder: string; kinds: Kind[] } {
 }
 
 /** The shortest ends of the paths that tell them apart. */
-export function shortNames(folders: readonly string[]): Map<string, string> {
+function shortNames(folders: readonly string[]): Map<string, string> {
   const ending = (folder: string, parts: number) => folder.split(sep).slice(-parts).join('/')
   return new Map(
     folders.map((folder) => {

@@ -120,7 +120,7 @@ interface CurveFigure {
   curves: Curve[]
 }
 
-export function curveFigure({ id, title, label, unit, curves }: CurveFigure): LineFigure {
+function curveFigure({ id, title, label, unit, curves }: CurveFigure): LineFigure {
   return {
     kind: 'lines',
     id,

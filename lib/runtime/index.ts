@@ -1,5 +1,5 @@
 /** Finds, verifies and loads libtorch; the addons; workers. The only door of this room. */
-export { type BootAddon, loadBoot } from './boot.js'
+export { loadBoot } from './boot.js'
 export { freeMemory } from './cgroup.js'
 export { type Diagnosis, diagnose, type Problem } from './diagnose.js'
 export {
@@ -19,7 +19,6 @@ export { type InstallPlan, planInstall } from './install-plan.js'
 export { libtorchManifest } from './libtorch-manifest.js'
 export {
   type DeviceChoice,
-  type LoadedRuntime,
   type LoadOptions,
   loadCore,
   loadedRuntime,
@@ -34,4 +33,4 @@ export { cacheDirectory } from './platform.js'
 export { programArguments } from './program.js'
 export { type OnProgress, type ProgressReport, progressPrinter } from './progress.js'
 export { spawnWorker } from './spawn-worker.js'
-export { DEFAULT_TORCH_VERSION, SUPPORTED_MINORS } from './versions.js'
+export { DEFAULT_TORCH_VERSION } from './versions.js'

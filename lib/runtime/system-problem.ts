@@ -18,7 +18,7 @@ export interface SystemFacts {
 }
 
 /** As in `engines` of package.json. */
-export const OLDEST_NODE = '20.17'
+const OLDEST_NODE = '20.17'
 /** What the prebuilt addons ask for at most; scripts/addon-needs.ts asserts it. */
 export const ADDON_NEEDS = { GLIBC: '2.34', GLIBCXX: '3.4.29', CXXABI: '1.3.13' } as const
 /** Systems of that age, for the messages. */
@@ -95,7 +95,7 @@ export function addonLoadProblem(words: string, facts: SystemFacts): string {
 }
 
 /** True when `version` is below `limit`; both are dotted numbers. */
-export function versionBelow(version: string, limit: string): boolean {
+function versionBelow(version: string, limit: string): boolean {
   const [a, b] = [version, limit].map((text) => text.split('.').map((part) => Number.parseInt(part, 10) || 0))
   for (let i = 0; i < Math.max(a.length, b.length); i++) {
     if ((a[i] ?? 0) !== (b[i] ?? 0)) return (a[i] ?? 0) < (b[i] ?? 0)

@@ -24,7 +24,7 @@ import {
 } from './example-store.js'
 
 /** Bytes of a split's examples that memory holds by default. */
-export const EXAMPLE_MEMORY_BYTES = 256 * 1024 * 1024
+const EXAMPLE_MEMORY_BYTES = 256 * 1024 * 1024
 /** Files below this share of the limit are not looked up in the cache: their examples hardly reach it. */
 const LOOKUP_SHARE = 1 / 32
 

@@ -12,7 +12,7 @@ const LONGEST_PREFIX = 16
 const LONGEST_WORD = 1000
 
 /** What keeps a tokenizer from being used; undefined when nothing does. `unsupported`: the file may be whole, but not for this package. */
-export function tokenizerProblem(json: Record<string, unknown>): { problem: string; unsupported: boolean } | undefined {
+function tokenizerProblem(json: Record<string, unknown>): { problem: string; unsupported: boolean } | undefined {
   for (const part of ['normalizer', 'pre_tokenizer', 'decoder'] as const) {
     const problem = partProblem(json[part])
     if (problem) return { problem: `"${part}" ${problem}`, unsupported: true }

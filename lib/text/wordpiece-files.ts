@@ -174,7 +174,7 @@ function booleanField(config: Record<string, unknown>, name: string, path: strin
 }
 
 /** Checks what the tokenizer library leaves to chance and gathers what the rest of the package needs. */
-export function checkDefinition(source: string, value: unknown): TokenizerDefinition {
+function checkDefinition(source: string, value: unknown): TokenizerDefinition {
   if (!isObject(value)) throw badFile(source, 'holds no JSON object; a Hugging Face tokenizer.json was expected')
   const model = value.model
   if (!isObject(model)) throw badFile(source, '"model" is missing; a Hugging Face tokenizer.json was expected')
@@ -261,7 +261,7 @@ export function checkDefinition(source: string, value: unknown): TokenizerDefini
 }
 
 /** JSON with sorted keys: equal values give equal text. */
-export function canonical(value: unknown): string {
+function canonical(value: unknown): string {
   return JSON.stringify(value, (_key, inner: unknown) =>
     isObject(inner)
       ? Object.fromEntries(Object.entries(inner).sort(([left], [right]) => (left < right ? -1 : 1)))
@@ -310,6 +310,6 @@ export function badFile(path: string, what: string, cause?: unknown): StrataErro
   return new StrataError('BAD_FILE', `${path} ${what}`, { cause, details: { path } })
 }
 
-export function isObject(value: unknown): value is Record<string, unknown> {
+function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

@@ -1,14 +1,11 @@
-export { batchesAt, forecastOfBatches, forecastOfSteps } from './accumulation.js'
-export { type BatchStreams, openBatchStreams } from './batch-streams.js'
-export { budgetProgress, budgetUnit, epochsSpent, secondsLeft } from './budgets.js'
+export { forecastOfBatches, forecastOfSteps } from './accumulation.js'
+export { budgetProgress, budgetUnit, secondsLeft } from './budgets.js'
 export { checkWatched } from './check-watched.js'
 export {
   type CheckpointReference,
-  checkpointProblem,
   newestCheckpoint,
   type ResolvedCheckpoint,
   resolveCheckpoint,
-  type SaveCheckpointOptions,
   saveCheckpoint,
 } from './checkpoints.js'
 export { makeFolder, replaceFile } from './durable-files.js'
@@ -34,7 +31,7 @@ export { createProgressLine, type ProgressLineOptions } from './progress-line.js
 export { pruningAt } from './pruning-schedule.js'
 export { softwareVersions } from './run-environment.js'
 export { openRunFolder, type RunFolder, type RunFolderOptions, readResolvedRecipe } from './run-folder.js'
-export { lockRun, type RunLock, runHolder } from './run-lock.js'
+export { lockRun, runHolder } from './run-lock.js'
 export { type SchedulePlace, scheduleFactor } from './schedules.js'
 export { interruptedExitCode } from './stop-request.js'
 export { resolveTaskCheckpoint, untrainedTaskWarnings } from './task-checkpoints.js'
@@ -43,4 +40,4 @@ export { trainedNames } from './trained-parameters.js'
 export { train } from './trainer.js'
 export { readTrainingState } from './training-state.js'
 export type * from './types.js'
-export { leadingSplit, meanScore, namedScores } from './watched-score.js'
+export { namedScores } from './watched-score.js'

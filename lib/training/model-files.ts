@@ -12,7 +12,7 @@ import {
 export const WEIGHTS_FILE = 'model.safetensors'
 
 /** Of a model that is being pruned: its weights without their masks, and the scores. */
-export const PRUNING_FILE = 'pruning.safetensors'
+const PRUNING_FILE = 'pruning.safetensors'
 
 export interface ModelFiles {
   /** Writes the model's files, `model.safetensors` among them, into an existing folder. */

@@ -59,7 +59,7 @@ export function namedScores({
 }
 
 /** The watched number. Throws BAD_ARGUMENT, naming those that there are, when there is none of this name. */
-export function watchedScore(setting: string, { metric }: WatchedScore, scores: StageScores): number {
+function watchedScore(setting: string, { metric }: WatchedScore, scores: StageScores): number {
   const numbers = namedScores(scores)
   const score = numbers.get(metric)
   if (score !== undefined) return score

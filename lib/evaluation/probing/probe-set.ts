@@ -9,8 +9,8 @@ import type { ProbeCell, ProbeClassifier, ProbeScore, RandomEncoderCell } from '
 import type { PlannedSet } from './units.js'
 
 /** Strengths that dev chooses from; SentEval's steps of ten, one stronger for the logistic regression. */
-export const LOGISTIC_L2: readonly number[] = [1e-5, 1e-4, 1e-3, 1e-2, 1e-1]
-export const MLP_L2: readonly number[] = [1e-5, 1e-4, 1e-3, 1e-2]
+const LOGISTIC_L2: readonly number[] = [1e-5, 1e-4, 1e-3, 1e-2, 1e-1]
+const MLP_L2: readonly number[] = [1e-5, 1e-4, 1e-3, 1e-2]
 /** SentEval probes word content, with 1,000 classes, by logistic regression alone. */
 export const MOST_MLP_CLASSES = 200
 /** The search for a mix is not convex; what it gains below this changes no answer. */

@@ -22,7 +22,7 @@ export function totalOf(sizes: ProbeSizes): number {
 }
 
 /** `size` examples over `classes`, as even as balance asks for. */
-export function evenSizes(size: number, classes: number): number[] {
+function evenSizes(size: number, classes: number): number[] {
   const base = Math.floor(size / classes)
   const rest = base >= MAY_DIFFER ? Math.floor(size) - base * classes : 0
   return Array.from({ length: classes }, (_, index) => base + (index < rest ? 1 : 0))
@@ -83,7 +83,7 @@ export function shrunkSizes(
   }
 }
 
-export function fewerThanClasses(task: string, split: ProbeSplit, size: number, classes: number): StrataError {
+function fewerThanClasses(task: string, split: ProbeSplit, size: number, classes: number): StrataError {
   return new StrataError(
     'BAD_DATA',
     `task ${task}: ${size} ${split} examples for ${classes} classes; at least one a class was expected: ask for more, or give more text`,
