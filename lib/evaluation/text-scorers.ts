@@ -2,6 +2,7 @@
 import { NO_LABEL } from '../data/packed-batch.js'
 import { StrataError } from '../errors.js'
 import type { HeadEvaluation } from '../model/index.js'
+import { softmax } from '../softmax.js'
 import type { MetricName } from '../tasks/types.js'
 import { accuracy, confusionMatrix, macroF1, matthews } from './classification-metrics.js'
 import { pearson, spearman } from './correlation.js'
@@ -118,11 +119,4 @@ function figures(
   known: Partial<Record<MetricName, () => number>>,
 ): Record<string, number> {
   return Object.fromEntries(metrics.map((metric) => [metric, known[metric]?.() ?? Number.NaN]))
-}
-
-function softmax(scores: Float32Array | Float64Array): number[] {
-  const most = Math.max(...scores)
-  const powers = Array.from(scores, (score) => Math.exp(score - most))
-  const sum = powers.reduce((left, right) => left + right)
-  return powers.map((power) => power / sum)
 }

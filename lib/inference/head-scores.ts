@@ -1,5 +1,6 @@
 import type { HeadLabels, PackedBatch } from '../data/packed-batch.js'
 import type { HeadConfig, Model, Scores } from '../model/index.js'
+import { softmax } from '../softmax.js'
 
 /**
  * Labels that ask a head for scores of every sequence, every token, or of the given places; their values say nothing. `offsets`: where the
@@ -49,9 +50,5 @@ export async function headScores(
 
 /** Probabilities of row `row` of (rows, columns) scores. */
 export function softmaxRow(values: ArrayLike<number>, row: number, columns: number): number[] {
-  const scores = Array.from({ length: columns }, (_, column) => values[row * columns + column])
-  const highest = Math.max(...scores)
-  const powers = scores.map((score) => Math.exp(score - highest))
-  const sum = powers.reduce((total, power) => total + power, 0)
-  return powers.map((power) => power / sum)
+  return softmax(Array.from({ length: columns }, (_, column) => values[row * columns + column]))
 }

@@ -1,6 +1,7 @@
 /** Vectors of texts from a learned mix of layers. The model hands out the layers' states; summing them costs little beside them. */
 import { StrataError } from '../errors.js'
 import type { MixConfig, Model, ModelAnswer } from '../model/index.js'
+import { softmax } from '../softmax.js'
 import { mapInTurns } from './pause.js'
 
 /** As the native mix has it. */
@@ -70,14 +71,6 @@ function factorsOf(model: Model, name: string): Promise<readonly number[]> {
 }
 
 const factorsOfModels = new WeakMap<Model, Map<string, Promise<readonly number[]>>>()
-
-function softmax(values: ArrayLike<number>): number[] {
-  const list = Array.from(values)
-  const highest = Math.max(...list)
-  const powers = list.map((value) => Math.exp(value - highest))
-  const total = powers.reduce((sum, power) => sum + power, 0)
-  return powers.map((power) => power / total)
-}
 
 function addLayer(sum: Float64Array, state: ArrayLike<number>, factor: number, size: number, layerNorm: boolean): void {
   for (let start = 0; start < sum.length; start += size) {

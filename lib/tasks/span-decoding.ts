@@ -6,6 +6,7 @@
 import { join } from 'node:path'
 import { fileError } from '../errors.js'
 import { replaceOutput } from '../output-file.js'
+import { softmax } from '../softmax.js'
 
 /** A part of a context's tokens that stands in one sequence. */
 export interface SpanWindow {
@@ -209,12 +210,9 @@ function showsMost(windows: readonly SpanWindow[], index: number, token: number)
 }
 
 function setProbabilities(candidates: SpanCandidate[]): void {
-  const scores = candidates.map(({ startLogit, endLogit }) => startLogit + endLogit)
-  const highest = Math.max(...scores)
-  const powers = scores.map((score) => Math.exp(score - highest))
-  const sum = powers.reduce((total, power) => total + power, 0)
+  const probabilities = softmax(candidates.map(({ startLogit, endLogit }) => startLogit + endLogit))
   candidates.forEach((candidate, index) => {
-    candidate.probability = powers[index] / sum
+    candidate.probability = probabilities[index]
   })
 }
 

@@ -1,5 +1,6 @@
 /** What the model's layer mixes have learned: the share of each layer and the scale. */
 import type { MixConfig, Model, ModelConfig } from '../model/index.js'
+import { softmax } from '../softmax.js'
 
 export interface MixReading {
   /** Share of each layer that takes part, lowest first (the embeddings, where the mix includes them); they sum to 1. */
@@ -22,7 +23,7 @@ export function mixReadings(
   return Object.fromEntries(
     mixes.map((mix) => {
       const names = tensorsOf(mix)
-      return [mix.name, { weights: softmax(Array.from(tensors[names.weights])), gamma: tensors[names.gamma][0] }]
+      return [mix.name, { weights: softmax(tensors[names.weights]), gamma: tensors[names.gamma][0] }]
     }),
   )
 }
@@ -35,11 +36,4 @@ export async function readMixes(
   if (mixes.length === 0) return undefined
   const names = mixes.flatMap((mix) => Object.values(tensorsOf(mix)))
   return mixReadings(mixes, await model.readTensors('value', names))
-}
-
-function softmax(values: readonly number[]): number[] {
-  const largest = Math.max(...values)
-  const powers = values.map((value) => Math.exp(value - largest))
-  const sum = powers.reduce((total, power) => total + power, 0)
-  return powers.map((power) => power / sum)
 }
