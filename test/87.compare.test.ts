@@ -24,6 +24,7 @@ import { bootstrapOf } from '../lib/experiments/example-bootstrap.js'
 import { type ExampleScores, exampleScores } from '../lib/experiments/example-scores.js'
 import { fileHash } from '../lib/experiments/file-hash.js'
 import { Fingerprints } from '../lib/experiments/fingerprint.js'
+import { Floors } from '../lib/experiments/floors.js'
 import {
   type Comparison,
   compareExperiment,
@@ -36,7 +37,6 @@ import { readFolderNames, writeResult } from '../lib/experiments/job-folder.js'
 import { JobMemory } from '../lib/experiments/job-memory.js'
 import { findLearned } from '../lib/experiments/learned.js'
 import type { LoadedExperiment, Measure } from '../lib/experiments/load-experiment.js'
-import { Majorities } from '../lib/experiments/majority.js'
 import { type CheckpointJob, type ExperimentPlan, planExperiment, type TrainJob } from '../lib/experiments/plan.js'
 import { probeNumbers } from '../lib/experiments/probe-numbers.js'
 import { readJobNumbers } from '../lib/experiments/read-results.js'
@@ -473,7 +473,7 @@ describe('stratabert compare', function () {
     const [baseline, own] = [job('slow', [0.1, 0.2, 0.3, 0.6, 0.6, 0.6]), job('quick', [0.3, 0.6, 0.6, 0.6, 0.6, 0.6])]
     const measure = { stage: 'after', better: 'higher' } as Measure
     const values = { own: 'b.accuracy', baseline: 'b.accuracy' }
-    const outcome = await convergenceOf(measure, values, [{ seed: 1, own, baseline }], new Majorities())
+    const outcome = await convergenceOf(measure, values, [{ seed: 1, own, baseline }], new Floors())
     assert.ok('found' in outcome, JSON.stringify(outcome))
     assert.equal(outcome.found.median, 40 / 20)
 
@@ -851,7 +851,7 @@ describe('stratabert compare', function () {
       const result = await readJobNumbers(job, join(place, 'none'), 1)
       assert.equal(probed.length, 10)
       for (const value of probed) assert.equal(result.values[value], 0.6, value)
-      const floor = await new Majorities().floorOf(job, result as any, criteria[0].task!)
+      const floor = await new Floors().floorOf(job, result as any, criteria[0].task!)
       assert.match('what' in floor ? floor.what : '', /^the majority's 0\.5000 .* 1000 examples/)
     }
   })
@@ -873,7 +873,7 @@ describe('stratabert compare', function () {
       const rows = Array.from({ length: 30 }, (_, index) => `the river ${index},${index < 24 ? 'sad' : 'happy'}`)
       writeFileSync(file, `text,mood\n${rows.join('\n')}\n`)
       const look = { kind: 'evaluate', step: 'look', data: { mood: file }, parent: trained() } as any as CheckpointJob
-      const floors = new Majorities()
+      const floors = new Floors()
       const scored = result({ 'mood.accuracy': 0.8 })
       const found = await floors.floorOf(look, scored, 'mood')
       assert.match('what' in found ? found.what : found.unknown, /^the majority's 0\.8000 .* 30 examples\)$/)
@@ -894,7 +894,7 @@ describe('stratabert compare', function () {
       const data = { pairs: { train: file, dev: file } }
       const ranking = await tuned({ tasks: { pairs: { definition } }, data, budget: { steps: 1 } })
       const scored = result({ 'pairs.accuracyAt1': 0.4, 'pairs.meanReciprocalRank': 0.5, 'pairs.count': 3 }, 'pairs')
-      const floor = await new Majorities().floorOf(trained(ranking), scored, 'pairs')
+      const floor = await new Floors().floorOf(trained(ranking), scored, 'pairs')
       assert.ok('value' in floor, JSON.stringify(floor))
       assert.equal(floor.value, 'pairs.accuracyAt1')
       assert.match(floor.what, /^a random candidate's 0\.3333 .* 3 examples\)$/)
@@ -902,7 +902,7 @@ describe('stratabert compare', function () {
     })
 
     /** A finished run of the recipe with these scores of `mood`, held against a criterion. */
-    const floors = new Majorities()
+    const floors = new Floors()
     const verdict = async (own: TrainJob['recipe'], scores: Record<string, number>, criterion = {}) => {
       const job = { ...trained(own), folder: join(folder, 'verdict') }
       // Its tokenizer.
@@ -938,11 +938,7 @@ describe('stratabert compare', function () {
       assert.match(named, /^mood\.accuracy 0\.7000 is not above the majority's 0\.\d+ /)
       // Of class 1 everywhere: 2p / (1 + p) of its share, and of the share's upper bound.
       const f1 = await withMain(['f1', 'accuracy'])
-      const found = await new Majorities().floorOf(
-        trained(f1),
-        result({ 'mood.f1': 0.8, 'mood.accuracy': 0.9 }),
-        'mood',
-      )
+      const found = await new Floors().floorOf(trained(f1), result({ 'mood.f1': 0.8, 'mood.accuracy': 0.9 }), 'mood')
       const [, share, count] = /^class 1 everywhere: (\S+) .* (\d+) examples\)$/.exec(
         ('what' in found && found.what) || '',
       )!
@@ -973,7 +969,7 @@ describe('stratabert compare', function () {
         budget: { steps: 1 },
       } as Values)
       const scored = result({ 'squad2.f1': 0.8, 'squad2.exactMatch': 0.8 }, 'squad2')
-      const floor = await new Majorities().floorOf(trained(questions), scored, 'squad2')
+      const floor = await new Floors().floorOf(trained(questions), scored, 'squad2')
       assert.ok('value' in floor, JSON.stringify(floor))
       assert.equal(floor.value, 'squad2.f1')
       assert.match(floor.what, /^no answer anywhere: 0\.7500 .* 40 examples\)$/)
@@ -995,7 +991,7 @@ describe('stratabert compare', function () {
       }
       const pair = { seed: 1, own: job('climbs', (step) => step / 20), baseline: job('stays', () => 0) }
       const values = { own: 'mood.matthews', baseline: 'mood.matthews' }
-      const outcome = await convergenceOf({ better: 'higher' } as Measure, values, [pair], new Majorities())
+      const outcome = await convergenceOf({ better: 'higher' } as Measure, values, [pair], new Floors())
       assert.ok('found' in outcome, JSON.stringify(outcome))
       assert.deepEqual([outcome.found.notComparable, outcome.found.pairs[0].stuck], [1, ['baseline']])
       assert.deepEqual(outcome.notes, [])
@@ -1008,7 +1004,7 @@ describe('stratabert compare', function () {
         await writeResult(job.folder, { ...result(values), notFinite: { values: notFinite, stages: {} } })
         const criteria = { learned: [{ step: 'tune', task: 'mood', nats: 0.5 }] } as any as LoadedExperiment
         const plan = { runs: [{ jobs: { tune: job } }] } as any as ExperimentPlan
-        return findLearned(criteria, plan, new Majorities())
+        return findLearned(criteria, plan, new Floors())
       }
       const spans = await learned({ 'mood.LAS': 0.1 })
       assert.deepEqual([spans.judged.size, spans.reasons.size], [0, 0])
@@ -1017,9 +1013,9 @@ describe('stratabert compare', function () {
       const constant = await learned({ 'mood.count': 50 }, ['mood.pearson'])
       assert.deepEqual([[...constant.reasons.values()], constant.notes], [[['mood.pearson is not finite']], []])
       const probe = { kind: 'probe', step: 'probes' } as CheckpointJob
-      const bare = await new Majorities().floorOf(probe, result({ 'WC.count': 9, 'WC.best.accuracy': 0.5 }), 'WC')
+      const bare = await new Floors().floorOf(probe, result({ 'WC.count': 9, 'WC.best.accuracy': 0.5 }), 'WC')
       assert.match('unknown' in bare ? bare.unknown : '', /no majority control/)
-      const typo = new Majorities().floorOf(trained(), result({ 'mood.accuracy': 0.5 }), 'moood')
+      const typo = new Floors().floorOf(trained(), result({ 'mood.accuracy': 0.5 }), 'moood')
       await assert.rejects(typo, /step tune gives no score of task moood, expected one of mood/)
     })
   })

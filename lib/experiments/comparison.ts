@@ -2,10 +2,10 @@
 import { unknownMeasure, valueNameOf } from './check-measures.js'
 import { differentPlaces, environmentsOf } from './environments.js'
 import { type EvaluatedScore, evaluatedScores, type RunEvaluations } from './evaluated-scores.js'
+import { Floors } from './floors.js'
 import { type JobResult, readFailure, readResult } from './job-folder.js'
 import { findLearned, type Learned, reasonsOf } from './learned.js'
 import type { LoadedExperiment } from './load-experiment.js'
-import { Majorities } from './majority.js'
 import { isNotFinite, type NotFiniteCell, notFiniteNotes } from './not-finite.js'
 import { type Overview, overviewsOf } from './overview.js'
 import type { ExperimentPlan, Job } from './plan.js'
@@ -13,6 +13,7 @@ import { type JobStatus, statusOf } from './run-jobs.js'
 import { type Cell, type ComparisonTableRow, type MeasuredCells, tableRows } from './table-rows.js'
 import { type ArmCosts, trainingCosts } from './training-costs.js'
 
+/** One variant with one seed: a run of every step. */
 export interface ComparedRun {
   seed: number
   /** Of its last training step, else of its last step. */
@@ -33,6 +34,7 @@ export interface ComparedRun {
   parts: { step: string; folder: string; status: JobStatus; error?: string }[]
 }
 
+/** What `comparison.json` holds. */
 export interface Comparison {
   format: 1
   name: string
@@ -63,14 +65,14 @@ export async function compareRuns(
   plan: ExperimentPlan,
   evaluations: readonly RunEvaluations[],
 ): Promise<Comparison> {
-  const majorities = new Majorities()
+  const floors = new Floors()
   const results = new Map<Job, JobResult>(
     plan.jobs.flatMap((job) => {
       const result = readResult(job)
       return result ? [[job, result] as const] : []
     }),
   )
-  const learned = await findLearned(experiment, plan, majorities)
+  const learned = await findLearned(experiment, plan, floors)
   const measured = measuredCells(experiment, plan, results, learned)
   const notes = [
     ...plan.notes,
@@ -80,7 +82,7 @@ export async function compareRuns(
     ...warningNotes(results),
     ...differentPlaces(experiment, plan),
   ]
-  const table = await tableRows(experiment, measured, majorities, notes)
+  const table = await tableRows(experiment, measured, floors, notes)
   const { name, description, baseline, test, seeds, measures, variants } = experiment
   return {
     format: 1,

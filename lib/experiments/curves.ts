@@ -1,9 +1,9 @@
 /** Development scores of a run over its steps, for the convergence factor. */
 import { StrataError } from '../errors.js'
 import { type Convergence, convergence, type ScoreCurve } from '../evaluation/index.js'
+import type { Floors } from './floors.js'
 import { readResult } from './job-folder.js'
 import type { Measure } from './load-experiment.js'
-import type { Majorities } from './majority.js'
 import type { Job } from './plan.js'
 import { readRunLog } from './run-log.js'
 
@@ -15,11 +15,11 @@ export async function convergenceOf(
   measure: Measure,
   values: { own: string; baseline: string },
   pairs: readonly { seed: number; own: Job; baseline: Job }[],
-  majorities: Majorities,
+  floors: Floors,
 ): Promise<ConvergenceOutcome> {
   const notes: string[] = []
   try {
-    const { level, note } = await levelOf(measure, values.baseline, pairs[0].baseline, majorities)
+    const { level, note } = await levelOf(measure, values.baseline, pairs[0].baseline, floors)
     if (note) notes.push(note)
     const curves = []
     for (const { seed, own, baseline } of pairs) {
@@ -56,7 +56,7 @@ async function levelOf(
   { better }: Measure,
   value: string,
   job: Job,
-  majorities: Majorities,
+  floors: Floors,
 ): Promise<{ level: number; note?: string }> {
   const result = readResult(job)!
   const [name, ...rest] = value.split('.')
@@ -65,7 +65,7 @@ async function levelOf(
     const unigram = result.values[`${name}.unigramLoss`]
     if (unigram !== undefined && figure === 'loss') return { level: -unigram }
   } else if (name in result.splits && (rest.length === 1 || rest[0] === result.splits[name][0])) {
-    const floor = await majorities.floorOf(job, result, name, figure)
+    const floor = await floors.floorOf(job, result, name, figure)
     if ('value' in floor) return { level: floor.score }
   } else if (result.values[`${name}.chance`] !== undefined && figure === 'accuracy')
     return { level: result.values[`${name}.chance`] }

@@ -37,7 +37,7 @@ export interface NoFloor {
 const chanceCorrelation = (count: number): number => Math.tanh(1.959963984540054 / Math.sqrt(Math.max(1, count - 3)))
 
 /** Reads each held-out set once. */
-export class Majorities {
+export class Floors {
   readonly #known = new Map<string, Promise<Guesses>>()
 
   /**

@@ -1,8 +1,8 @@
 /** Which runs learned anything: what did not supports no comparison. */
 import { StrataError } from '../errors.js'
+import type { Floors } from './floors.js'
 import { type JobResult, readResult } from './job-folder.js'
 import type { LoadedExperiment } from './load-experiment.js'
-import type { Majorities } from './majority.js'
 import { isNotFinite, NOT_FINITE } from './not-finite.js'
 import type { ExperimentPlan, Job } from './plan.js'
 import type { LearnedCriterion } from './schema.js'
@@ -21,7 +21,7 @@ export interface Learned {
 export async function findLearned(
   experiment: LoadedExperiment,
   { runs }: ExperimentPlan,
-  majorities: Majorities,
+  floors: Floors,
 ): Promise<Learned> {
   const reasons = new Map<Job, string[]>()
   const judged = new Set<Job>()
@@ -34,7 +34,7 @@ export async function findLearned(
       const found =
         criterion.head !== undefined
           ? headVerdict(result, criterion.head, criterion.nats, index)
-          : await taskVerdict(job, result, criterion, majorities)
+          : await taskVerdict(job, result, criterion, floors)
       if ('unknown' in found) {
         notes.add(`whether step ${criterion.step} learned ${criterion.task} is not told: ${found.unknown}`)
         continue
@@ -70,9 +70,9 @@ async function taskVerdict(
   job: Job,
   result: JobResult,
   { task, metric }: LearnedCriterion,
-  majorities: Majorities,
+  floors: Floors,
 ): Promise<Verdict> {
-  const floor = await majorities.floorOf(job, result, task!, metric)
+  const floor = await floors.floorOf(job, result, task!, metric)
   if ('unknown' in floor) return floor
   const { value, score, what } = floor
   if (isNotFinite(result, value)) return { reason: `${value} is ${NOT_FINITE}` }

@@ -9,8 +9,8 @@ import {
 } from '../evaluation/index.js'
 import { type ConvergenceOutcome, convergenceOf } from './curves.js'
 import { bootstrapOf } from './example-bootstrap.js'
+import type { Floors } from './floors.js'
 import type { LoadedExperiment, Measure } from './load-experiment.js'
-import type { Majorities } from './majority.js'
 import type { NotFiniteCell } from './not-finite.js'
 import type { Job } from './plan.js'
 import { examplesBehind, smallestByExamples } from './set-size.js'
@@ -89,7 +89,7 @@ export interface MeasuredCells {
 export async function tableRows(
   experiment: LoadedExperiment,
   { cells, notFinite }: MeasuredCells,
-  majorities: Majorities,
+  floors: Floors,
   notes: string[],
 ): Promise<ComparisonTableRow[]> {
   const { baseline, measures, variants } = experiment
@@ -139,7 +139,7 @@ export async function tableRows(
         notes.push(`${place}, seed ${seed}: left out, a run starts from one that did not learn`)
       if (begun.length > 0) {
         const names = { own: begun[0].own.valueName, baseline: begun[0].baseline.valueName }
-        addConvergence(row, place, await convergenceOf(measure, names, jobsOf(begun), majorities), notes)
+        addConvergence(row, place, await convergenceOf(measure, names, jobsOf(begun), floors), notes)
       }
     }
     table.push(row)
