@@ -67,6 +67,7 @@ const TITLE = /^\s*= (?!=)(.*\S)\s*(?<!=) =\s*$/
 const SECTION = /^\s*(=(?: ?=)+) (.*\S) \1\s*$/
 const BLANK = /^\s*$/
 
+/** Counts for {@link readDocuments} to add to: all are 0. */
 export function emptyReadStatistics(): ReadStatistics {
   return {
     files: 0,

@@ -13,6 +13,7 @@ import { type Chunks, isMarker, type ParsedWords } from './chunker.js'
  */
 export type RelationGroups = Readonly<Record<string, readonly string[]>>
 
+/** What counts as a chunk, and which relations between chunks are learned. */
 export interface RelationOptions {
   /** `word` makes every word a chunk. Default `chunk`. */
   unit: 'chunk' | 'word'
@@ -21,6 +22,7 @@ export interface RelationOptions {
 
 const list = (labels: string): string[] => labels.trim().split(/\s+/)
 
+/** Units and groups of relations by the name that a recipe gives them (`agreements.preset`). */
 export const RELATION_PRESETS = {
   /** Subjects, objects and complements, modifiers of nominals, adverbials. */
   default: {

@@ -60,7 +60,7 @@ export class TokenChunker {
     for (const id of [special.padId, special.clsId, special.sepId]) this.#isBorder[id] = 1
   }
 
-  /** @param sequenceOffsets where each sequence starts, and the end; no sentence goes on beyond one */
+  /** Chunks of T tokens in B sequences; `sequenceOffsets`, (B + 1), says where each begins, and the end. No sentence goes on beyond a sequence. */
   chunksOf(tokenIds: Int32Array, sequenceOffsets: Int32Array): TokenChunks {
     const ids = new Int32Array(tokenIds.length).fill(-1)
     const sentences: number[] = []

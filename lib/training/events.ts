@@ -102,7 +102,9 @@ export type StepSummary = Pick<
 >
 
 export type TrainingEventType = TrainingEvent['type']
+/** The event of a type: `EventOf<'step'>`. */
 export type EventOf<Type extends TrainingEventType> = Extract<TrainingEvent, { type: Type }>
+/** Takes the events of one type; the trainer waits for what it returns. */
 export type Listener<Type extends TrainingEventType> = (event: EventOf<Type>) => void | Promise<void>
 
 /** Takes every event; the trainer waits for what `log` returns. */
@@ -126,12 +128,14 @@ export class TrainingEvents {
   readonly #receivers = new Map<unknown, Receiver>()
   readonly #loggers: Logger[] = []
 
+  /** Calls `listener` with every event of a type. The same listener has one type at a time. */
   on<Type extends TrainingEventType>(type: Type, listener: Listener<Type>): this {
     const receive = (event: TrainingEvent) => (event.type === type ? listener(event as EventOf<Type>) : undefined)
     this.#receivers.set(listener, { receive, essential: false, failed: false })
     return this
   }
 
+  /** Ends what {@link on} began. */
   off(listener: Listener<any>): this {
     this.#receivers.delete(listener)
     return this
@@ -145,6 +149,7 @@ export class TrainingEvents {
     return this
   }
 
+  /** The logger gets no further events; it is not closed. */
   removeLogger(logger: Logger): this {
     this.#receivers.delete(logger)
     const index = this.#loggers.indexOf(logger)
@@ -152,6 +157,7 @@ export class TrainingEvents {
     return this
   }
 
+  /** Hands an event to all, one after the other. Rejects with the error of an essential logger. */
   async emit(event: TrainingEvent): Promise<void> {
     for (const receiver of [...this.#receivers.values()]) {
       try {

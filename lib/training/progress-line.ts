@@ -8,6 +8,10 @@ export interface ProgressLineOptions {
   stream?: { isTTY?: boolean; columns?: number; write(text: string): unknown }
 }
 
+/**
+ * A logger that shows a run's progress: step, losses by head, learning rate, tokens a second, time left, memory. What passes is rewritten
+ * in place on a terminal; elsewhere every event is a line.
+ */
 export function createProgressLine(options: ProgressLineOptions = {}): Logger {
   const stream = options.stream ?? process.stderr
   const inPlace = stream.isTTY === true

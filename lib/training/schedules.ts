@@ -7,6 +7,7 @@
 import { StrataError } from '../errors.js'
 import type { ScheduleConfig } from './types.js'
 
+/** Where a stage stands. */
 export interface SchedulePlace {
   /** Finished optimiser steps of the stage. */
   step: number

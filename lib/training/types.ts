@@ -27,6 +27,7 @@ export interface Budget {
   total?: number
 }
 
+/** How the learning rate moves over a stage, as a factor on that of the optimiser; formulas in schedules.ts. */
 export interface ScheduleConfig {
   /**
    * `bert` is BERTAdam's, as PALs use it: a linear decay over the whole budget that the warm-up's end jumps onto. The triangles are
@@ -88,6 +89,7 @@ export interface PruningSchedule {
   scoreLearningRate: number
 }
 
+/** Gradients above these norms are scaled down to them before an update. */
 export interface ClipSettings {
   /** Largest global gradient norm; 0 = no limit. */
   maxGradNorm: number
@@ -156,6 +158,7 @@ export interface BatchPosition {
   index: number
 }
 
+/** A part of a run with tasks, optimiser and budget of its own; every stage begins with a fresh optimiser. */
 export interface Stage {
   name: string
   tasks: TrainingTask[]
@@ -219,6 +222,7 @@ export interface CheckpointSettings {
   keepStages?: boolean
 }
 
+/** What holds for all stages of a run. */
 export interface RunSettings {
   seed: number
   /** Optimiser steps between two evaluations; 0 = only at the end of each stage. */
@@ -264,6 +268,7 @@ export interface TrainingState {
   best?: BestScore
 }
 
+/** The best value so far of the score that a stage watches, as {@link WatchedScore} writes it. */
 export interface BestScore {
   metric: string
   score: number
@@ -274,6 +279,7 @@ export interface BestScore {
 /** What ended a stage. */
 export type StageEnd = 'budget' | 'earlyStopping'
 
+/** What is kept of a stage that is over. */
 export interface FinishedStage {
   name: string
   /** Step of the run, and so of the checkpoint, that the stage ended with. */

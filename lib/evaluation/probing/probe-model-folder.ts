@@ -24,6 +24,10 @@ import { unconvergedNote } from './probe-table.js'
 import { chosenAgreements, relationsOf } from './probed-agreements.js'
 import { type PlannedSet, UnitPlan } from './units.js'
 
+/**
+ * What a probe's accuracy is held against: the most frequent class, word counts, an encoder of the same shape that was never trained, and labels
+ * drawn by word (Hewitt & Liang 2019, control tasks).
+ */
 export const PROBE_CONTROLS = ['majority', 'bag-of-words', 'random-encoder', 'control-task'] as const
 export type ProbeControl = (typeof PROBE_CONTROLS)[number]
 

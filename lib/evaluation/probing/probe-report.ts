@@ -33,6 +33,7 @@ export interface ProbeCell extends ProbeScore {
 /** One layer of a random encoder with one classifier. */
 export type RandomEncoderCell = Omit<ProbeCell, 'layer'> & { layer: number }
 
+/** One probing task: its data, its controls and a cell a layer and classifier. */
 export interface ProbedTask {
   name: string
   kind: ProbeKind
@@ -55,6 +56,7 @@ export interface ProbedTask {
   seconds: number
 }
 
+/** A probed checkpoint. */
 export interface ProbeReport {
   format: 1
   checkpoint: string
