@@ -2,6 +2,7 @@
 import type { PackedBatch } from '../data/packed-batch.js'
 import { StrataError } from '../errors.js'
 import type { HeadConfig, Model } from '../model/index.js'
+import { HEAD_KINDS } from '../tasks/index.js'
 import type { OpenedTask, TaskDefinition, TaskKind, TaskScores, TaskSet } from '../tasks/types.js'
 import { parsingScorer } from './parsing-scorer.js'
 import { RANKING_FIGURES, rankingScorer } from './ranking-scorer.js'
@@ -34,16 +35,6 @@ const SCORERS: Record<TaskKind, TaskScorerFactory> = {
 const ALWAYS_TOLD: Partial<Record<TaskKind, (definition: TaskDefinition) => readonly string[]>> = {
   ranking: () => RANKING_FIGURES,
   span: spanFigureNames,
-}
-
-/** Heads that can answer a task of each kind. */
-const HEADS: Record<TaskKind, readonly HeadConfig['kind'][]> = {
-  classification: ['classifier', 'san'],
-  regression: ['regressor'],
-  ranking: ['ranker'],
-  span: ['span'],
-  tagging: ['tagger'],
-  parsing: ['parser'],
 }
 
 /**
@@ -126,7 +117,7 @@ function checkHead(model: Model, task: OpenedTask, head: string): void {
       { details },
     )
   }
-  const kinds = HEADS[task.kind]
+  const kinds: readonly HeadConfig['kind'][] = HEAD_KINDS[task.kind]
   if (!kinds.includes(config.kind)) {
     throw new StrataError(
       'BAD_ARGUMENT',

@@ -191,6 +191,8 @@ export type HeadConfig =
   | TaskHeadConfig
   | AgreementHeadConfig
 
+export const ADAPTER_KINDS = ['pal', 'low-rank', 'houlsby', 'lhuc', 'top-attention', 'top-layer', 'lora'] as const
+
 /**
  * A task's own modules inside the blocks; a batch runs through the one that it names. h is a block's input, H its size, S = `size`.
  * Placement and defaults are those of the code of Stickland & Murray 2019 (arXiv 1902.02671), `lora` apart:
@@ -211,7 +213,7 @@ export type HeadConfig =
 export interface AdapterConfig {
   /** Unique name; its parameters are `adapters.<name>.…`. */
   name: string
-  kind: 'pal' | 'low-rank' | 'houlsby' | 'lhuc' | 'top-attention' | 'top-layer' | 'lora'
+  kind: (typeof ADAPTER_KINDS)[number]
   /** Inner size, or the rank. Required but for `lhuc` and `top-layer`, which have none. */
   size?: number
   /** Attention heads: `pal` (default 6) and `top-attention` (default 12), a divisor of `size`; `top-layer` (default: the encoder's). */

@@ -57,7 +57,7 @@ export function targetDivisorOf({ targetDivisor, definition }: SavedTask): numbe
   return typeof divisor === 'number' ? divisor : 1
 }
 
-/** Kinds of heads that can answer a kind of task. */
+/** Kinds of heads that a folder may name for a kind of task: more than can be trained on it (HEAD_KINDS of lib/tasks). */
 const HEAD_KINDS: Record<SavedTask['kind'], readonly HeadConfig['kind'][]> = {
   classification: ['classifier', 'san'],
   regression: ['regressor'],

@@ -2,6 +2,7 @@
 import { z } from 'zod'
 import { StrataError } from '../errors.js'
 import {
+  ADAPTER_KINDS,
   type AdapterConfig,
   type AgreementConfig,
   type HeadConfig,
@@ -114,7 +115,7 @@ export const mixSchema = z.strictObject({
 
 export const adapterSchema = z.strictObject({
   name,
-  kind: z.enum(['pal', 'low-rank', 'houlsby', 'lhuc', 'top-attention', 'top-layer', 'lora']),
+  kind: z.enum(ADAPTER_KINDS),
   size: count.optional(),
   heads: count.optional(),
   blocks: count.optional(),

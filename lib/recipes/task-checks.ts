@@ -1,6 +1,5 @@
 import { nearest } from '../edit-distance.js'
-import type { TaskHeadConfig } from '../model/index.js'
-import { findDefinition, KNOWN_TASKS, type TaskDefinition, type TaskKind } from '../tasks/index.js'
+import { findDefinition, HEAD_KINDS, KNOWN_TASKS, type TaskDefinition, type TaskKind } from '../tasks/index.js'
 import { TEXT_SLOTS } from './active-tasks.js'
 import { adapterConfig } from './model-of-recipe.js'
 import type { RecipeProblem } from './recipe-problems.js'
@@ -121,16 +120,6 @@ function wholeDefinition(recipe: ResolvedRecipe, name: string): TaskDefinition |
   } catch {
     return undefined
   }
-}
-
-/** Kinds of head whose labels each kind of task has. */
-const HEAD_KINDS: Record<TaskKind, readonly TaskHeadConfig['kind'][]> = {
-  classification: ['classifier', 'san'],
-  regression: ['regressor'],
-  ranking: ['ranker'],
-  span: ['span'],
-  tagging: ['tagger'],
-  parsing: ['parser'],
 }
 
 function headKindFaults(recipe: ResolvedRecipe): RecipeProblem[] {

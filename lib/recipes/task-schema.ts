@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { ADAPTER_KINDS } from '../model/index.js'
 
 /** The part of the recipe schema that is about labelled tasks, their heads, adapters, layer mixes and samplers. */
 
@@ -27,7 +28,7 @@ export const mix = z.strictObject({
 
 /** Modules of their own that each task gets inside the blocks (PALs, arXiv 1902.02671). */
 export const adapter = z.strictObject({
-  kind: z.enum(['pal', 'low-rank', 'houlsby', 'lhuc', 'top-attention', 'top-layer', 'lora']),
+  kind: z.enum(ADAPTER_KINDS),
   /** Inner size, or the rank. */
   size: count.optional(),
   /** Attention heads of `pal` and `top-attention`. */
