@@ -20,7 +20,13 @@ import {
   taskTable,
   type Values,
 } from '../recipes/index.js'
-import { createProgressLine, interruptedExitCode, readResolvedRecipe, TrainingEvents } from '../training/index.js'
+import {
+  createProgressLine,
+  interruptedExitCode,
+  RESOLVED_RECIPE_FILE,
+  readResolvedRecipe,
+  TrainingEvents,
+} from '../training/index.js'
 import { dataSlots, example, gather, wholeNumber } from './arguments.js'
 import { note, printJson, printLines, progressNotes } from './output.js'
 
@@ -77,7 +83,7 @@ async function train(recipeName: string, flags: TrainFlags): Promise<void> {
     throw new StrataError('BAD_ARGUMENT', '--resume came without --output, the folder of the run that it goes on with')
   }
   const resumed =
-    flags.resume && existsSync(join(output!, 'recipe.resolved.json')) ? await readResolvedRecipe(output!) : undefined
+    flags.resume && existsSync(join(output!, RESOLVED_RECIPE_FILE)) ? await readResolvedRecipe(output!) : undefined
   const recipe = await openRecipe(recipeName, {
     overlay: overlayOf(flags),
     resumed: resumed as ResolvedRecipe | undefined,

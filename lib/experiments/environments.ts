@@ -1,5 +1,6 @@
 /** On what the runs of an experiment ran. */
 import { join } from 'node:path'
+import { ENVIRONMENT_FILE } from '../training/index.js'
 import { PROBES_FILE } from './job-command.js'
 import { readJson, readResult } from './job-folder.js'
 import type { LoadedExperiment } from './load-experiment.js'
@@ -18,7 +19,7 @@ export function environmentsOf(jobs: readonly Job[]): string[] {
   const counts = new Map<string, number>()
   for (const job of jobs) {
     if (job.kind !== 'train' || !readResult(job)) continue
-    const entries = readJson<EnvironmentEntry[]>(join(job.folder, 'environment.json')) ?? []
+    const entries = readJson<EnvironmentEntry[]>(join(job.folder, ENVIRONMENT_FILE)) ?? []
     // A run that was gone on with elsewhere counts for both places.
     for (const line of new Set(entries.map(describe))) counts.set(line, (counts.get(line) ?? 0) + 1)
   }
@@ -82,7 +83,7 @@ const joined = (facts: readonly (string | undefined)[]): string | undefined => {
 function entriesOf(job: Job): EnvironmentEntry[] {
   if (!readResult(job) || job.kind === 'evaluate') return []
   if (job.kind === 'probe') return [readJson<EnvironmentEntry>(join(job.folder, PROBES_FILE)) ?? {}]
-  return readJson<EnvironmentEntry[]>(join(job.folder, 'environment.json')) ?? []
+  return readJson<EnvironmentEntry[]>(join(job.folder, ENVIRONMENT_FILE)) ?? []
 }
 
 const commitOf = ({ commit, dirty }: { commit: string; dirty: boolean }): string =>

@@ -12,7 +12,7 @@ import {
   searchesPenalty,
   stagesOf,
 } from '../recipes/index.js'
-import { replaceFile, type TrainingEvent } from '../training/index.js'
+import { METRICS_FILE, replaceFile, type TrainingEvent } from '../training/index.js'
 import { checkpointFolder } from './checkpoint-folder.js'
 import { hasCheckpoint } from './job-command.js'
 import { readJson, readLines, readResult } from './job-folder.js'
@@ -104,7 +104,7 @@ async function measure(
   const { result, seconds } = await fewSteps(recipe, output, options)
   measured.set(job, output)
   options.onMeasured?.(job, await readJobNumbers({ ...job, folder: output }, `${output}.out`, seconds))
-  const events = await readLines<TrainingEvent>(join(output, 'metrics.jsonl'))
+  const events = await readLines<TrainingEvent>(join(output, METRICS_FILE))
   let total: number | null = 0
   const told: string[] = []
   plan.stages.forEach((stage, index) => {

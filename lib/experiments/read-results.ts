@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { fileError, StrataError } from '../errors.js'
 import { median } from '../evaluation/index.js'
 import type { EvaluationReport, HeldOutRow, RunResult } from '../recipes/index.js'
-import { namedScores, type SplitScores, type StageScores, type TrainingEvent } from '../training/index.js'
+import { METRICS_FILE, namedScores, type SplitScores, type StageScores, type TrainingEvent } from '../training/index.js'
 import { PROBES_FILE } from './job-command.js'
 import { type JobResult, readLines } from './job-folder.js'
 import { asNaN, finiteOnly, type NotFinite, namesNotFinite } from './not-finite.js'
@@ -41,7 +41,7 @@ async function document(path: string, revive?: typeof asNaN): Promise<unknown> {
 
 async function trainNumbers(folder: string, result: RunResult): Promise<JobNumbers> {
   if (result.status !== 'completed') throw new StrataError('ABORTED', `the run in ${folder} was interrupted`)
-  const events = await readLines<TrainingEvent>(join(folder, 'metrics.jsonl'))
+  const events = await readLines<TrainingEvent>(join(folder, METRICS_FILE))
   const stages: Record<string, Numbers> = {}
   const splits: Record<string, string[]> = {}
   for (const { name, scores, tasks } of result.stages) {

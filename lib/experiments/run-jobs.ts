@@ -4,7 +4,7 @@ import { open, readdir, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { StrataError } from '../errors.js'
-import { makeFolder, runHolder } from '../training/index.js'
+import { METRICS_FILE, makeFolder, RESOLVED_RECIPE_FILE, runHolder } from '../training/index.js'
 import { hasCheckpoint, jobArguments } from './job-command.js'
 import { clearFailure, readFailure, readResult, removeRun, writeFailure, writeResult } from './job-folder.js'
 import { JobMemory } from './job-memory.js'
@@ -174,7 +174,7 @@ async function runCommand(job: Job, stdout: string, options: RunJobsOptions): Pr
     if (signal?.aborted) return false
     const said = await lastError(stderr, logged)
     // A run that a killed command left behind took its folder in the meantime; it is about to stop.
-    if (/ is in use by process \d+ /.test(said) && existsSync(join(job.folder, 'recipe.resolved.json'))) continue
+    if (/ is in use by process \d+ /.test(said) && existsSync(join(job.folder, RESOLVED_RECIPE_FILE))) continue
     const ended = by === null ? `exit code ${code}` : `signal ${by}${by === 'SIGKILL' ? ' (out of memory?)' : ''}`
     throw new StrataError('NATIVE_ERROR', `${said} (${ended})`, { details: { ended } })
   }
@@ -215,7 +215,7 @@ async function endOf(path: string): Promise<string> {
 
 /** Where a training run stands, from the last line of its log. */
 async function progressOf(job: Job): Promise<string | undefined> {
-  const lines = (await endOf(join(job.folder, 'metrics.jsonl')).catch(() => '')).split('\n')
+  const lines = (await endOf(join(job.folder, METRICS_FILE)).catch(() => '')).split('\n')
   for (const line of lines.reverse()) {
     try {
       const event = JSON.parse(line)

@@ -1,6 +1,6 @@
 /** What a training run logged: its steps, and its evaluations in order. */
 import { join } from 'node:path'
-import { namedScores, type StepEvent, type TrainingEvent } from '../training/index.js'
+import { METRICS_FILE, namedScores, type StepEvent, type TrainingEvent } from '../training/index.js'
 import { readLines } from './job-folder.js'
 
 export interface RunLog {
@@ -22,7 +22,7 @@ export interface LoggedEvaluation {
 
 /** Reads `metrics.jsonl` of a run folder; a run that logged nothing has an empty log. */
 export async function readRunLog(folder: string): Promise<RunLog> {
-  const events = await readLines<TrainingEvent>(join(folder, 'metrics.jsonl'))
+  const events = await readLines<TrainingEvent>(join(folder, METRICS_FILE))
   const start = events.findLast((event) => event.type === 'start')
   const evaluations: LoggedEvaluation[] = []
   const stageStarts = new Map<string, number>()

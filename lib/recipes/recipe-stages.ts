@@ -2,6 +2,9 @@
 import { agreementStages, relationNames, withSubmodelRate } from './agreements-of-recipe.js'
 import type { ResolvedRecipe, ResolvedStage } from './resolve-recipe.js'
 
+/** The joint task of a stage's self-supervised heads, as samplers, logs and scores name it. */
+export const PRETRAINING = 'pretraining'
+
 /** The stages of a recipe; a one-stage recipe has its keys at the top. */
 export function stagesOf(recipe: ResolvedRecipe): ResolvedStage[] {
   return writtenStages(recipe).map((stage) => withSubmodelRate(recipe, { ...stage, sampler: ownSampler(stage) }))
@@ -9,7 +12,7 @@ export function stagesOf(recipe: ResolvedRecipe): ResolvedStage[] {
 
 /** What a stage draws from: the self-supervised heads together, and each labelled task. */
 export function drawnNames({ heads, tasks }: Pick<ResolvedStage, 'heads' | 'tasks'>): string[] {
-  return [...(heads.length > 0 ? ['pretraining'] : []), ...tasks]
+  return [...(heads.length > 0 ? [PRETRAINING] : []), ...tasks]
 }
 
 /** Weights that stand for more tasks than the stage has are those of its own; one task alone has them all. */

@@ -9,6 +9,7 @@ import {
   checkWatched,
   huggingFaceModelFiles,
   openRunFolder,
+  RESOLVED_RECIPE_FILE,
   type RunSettings,
   readResolvedRecipe,
   TrainingEvents,
@@ -141,7 +142,7 @@ function settingsOf(recipe: ResolvedRecipe): RunSettings {
 
 /** The recipe of the run that the folder holds; a folder that may not be gone on with is refused before minutes of reading text. */
 async function earlierRecipe(output: string, resume: boolean): Promise<ResolvedRecipe | undefined> {
-  if (!existsSync(join(output, 'recipe.resolved.json'))) return undefined
+  if (!existsSync(join(output, RESOLVED_RECIPE_FILE))) return undefined
   if (!resume) {
     throw new StrataError(
       'BAD_ARGUMENT',

@@ -3,7 +3,7 @@ import { findDefinition, HEAD_KINDS, KNOWN_TASKS, type TaskDefinition, type Task
 import { TEXT_SLOTS } from './active-tasks.js'
 import { adapterConfig } from './model-of-recipe.js'
 import type { RecipeProblem } from './recipe-problems.js'
-import { drawnNames, stagesOf } from './recipe-stages.js'
+import { drawnNames, PRETRAINING, stagesOf } from './recipe-stages.js'
 import { isPair, taskDefinition } from './recipe-tasks.js'
 import type { ResolvedRecipe } from './resolve-recipe.js'
 import type { RecipeTask } from './schema.js'
@@ -64,7 +64,7 @@ function tapFaults(recipe: ResolvedRecipe): RecipeProblem[] {
 }
 
 /** The self-supervised heads' task, and what stands for all tasks in `checkpoint.best.metric`. */
-const RESERVED = ['pretraining', 'mean', 'sum']
+const RESERVED = [PRETRAINING, 'mean', 'sum']
 
 function nameFaults(recipe: ResolvedRecipe): RecipeProblem[] {
   const problems: RecipeProblem[] = []

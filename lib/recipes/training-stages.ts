@@ -6,7 +6,7 @@ import type { Tokenizer } from '../text/index.js'
 import type { Stage, TrainingTask } from '../training/index.js'
 import { recipeSource } from './pretraining-sources.js'
 import { FROZEN_BY_PRUNING, pruningSchedule } from './pruning-of-recipe.js'
-import { stagesOf } from './recipe-stages.js'
+import { PRETRAINING, stagesOf } from './recipe-stages.js'
 import { savedTask } from './recipe-tasks.js'
 import type { ResolvedRecipe, ResolvedStage } from './resolve-recipe.js'
 import type { RunData } from './run-data.js'
@@ -57,7 +57,7 @@ function pretrainingTask(
   const common = { tokenizer, heads: stage.heads, batch: stage.batch }
   const training = recipeSource(recipe, { ...common, view: text.training, evaluation: false })
   const evaluation = text.heldOut && recipeSource(recipe, { ...common, view: text.heldOut, evaluation: true })
-  return { name: 'pretraining', heads: [...stage.heads], source: laterPasses(training, stagesBefore), evaluation }
+  return { name: PRETRAINING, heads: [...stage.heads], source: laterPasses(training, stagesBefore), evaluation }
 }
 
 /**

@@ -4,6 +4,7 @@ import { readFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { fileError } from '../errors.js'
 import type { EventOf } from './events.js'
+import { METRICS_FILE } from './run-files.js'
 
 /**
  * Norms by layer after a stage's first or last step: `0` embeddings, `1` … `L` blocks, `heads`; before clipping. As in the log: one
@@ -15,7 +16,7 @@ export type GradientReading = Pick<EventOf<'gradients'>, 'step' | 'stage'> & {
 
 /** The readings up to the step of a checkpoint folder `RUN/checkpoints/step-N`; none where it lies in no run. */
 export async function readGradientNorms(checkpoint: string, step: number): Promise<GradientReading[]> {
-  const path = join(dirname(dirname(checkpoint)), 'metrics.jsonl')
+  const path = join(dirname(dirname(checkpoint)), METRICS_FILE)
   if (!existsSync(path)) return []
   const text = await readFile(path, 'utf8').catch((error) => {
     throw fileError(error, path, "read the run's metrics")

@@ -18,6 +18,7 @@ import { fileError, StrataError } from '../errors.js'
 import { checkpointsPath, removeLeftovers } from './checkpoints.js'
 import { makeFolder, replaceFile } from './durable-files.js'
 import { describeEnvironment } from './run-environment.js'
+import { ENVIRONMENT_FILE, METRICS_FILE, RESOLVED_RECIPE_FILE } from './run-files.js'
 import { lockRun } from './run-lock.js'
 
 export interface RunFolder extends AsyncDisposable {
@@ -42,14 +43,16 @@ export interface RunFolderOptions {
   environment?: Record<string, unknown>
 }
 
-const RECIPE_FILE = 'recipe.resolved.json'
-const ENVIRONMENT_FILE = 'environment.json'
-
 /** Opens and locks a run folder. Throws BAD_ARGUMENT when it holds a run and `resume` is not set, or when it is in use. */
 export async function openRunFolder(path: string, options: RunFolderOptions = {}): Promise<RunFolder> {
   const folder = resolve(path)
-  const metricsPath = join(folder, 'metrics.jsonl')
-  const traces = [checkpointsPath(folder), metricsPath, join(folder, RECIPE_FILE), join(folder, ENVIRONMENT_FILE)]
+  const metricsPath = join(folder, METRICS_FILE)
+  const traces = [
+    checkpointsPath(folder),
+    metricsPath,
+    join(folder, RESOLVED_RECIPE_FILE),
+    join(folder, ENVIRONMENT_FILE),
+  ]
   const holdsRun = traces.some((trace) => existsSync(trace))
   if (holdsRun && !options.resume) {
     const message = `${folder} already holds a run; go on with it (--resume) or choose another folder`
@@ -64,7 +67,7 @@ export async function openRunFolder(path: string, options: RunFolderOptions = {}
   try {
     await makeFolder(checkpointsPath(folder))
     const removedLeftovers = await removeLeftovers(folder)
-    if (options.recipe !== undefined) await replaceFile(join(folder, RECIPE_FILE), toJson(options.recipe))
+    if (options.recipe !== undefined) await replaceFile(join(folder, RESOLVED_RECIPE_FILE), toJson(options.recipe))
     await addEnvironment(join(folder, ENVIRONMENT_FILE), options.environment)
     const close = () => lock.release()
     return {
@@ -85,7 +88,7 @@ export async function openRunFolder(path: string, options: RunFolderOptions = {}
 
 /** The recipe that a run folder was made with. Throws NOT_FOUND or BAD_FILE. */
 export async function readResolvedRecipe(path: string): Promise<unknown> {
-  const file = join(resolve(path), RECIPE_FILE)
+  const file = join(resolve(path), RESOLVED_RECIPE_FILE)
   const text = await readFile(file, 'utf8').catch((error) => {
     throw fileError(error, file, "read the run's recipe")
   })
