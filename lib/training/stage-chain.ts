@@ -63,13 +63,11 @@ export function startStep(
 }
 
 /**
- * Steps whose checkpoints must stay whatever the retention says. Those that the running stage started from are among them:
+ * Steps whose checkpoints must stay whatever the retention says, beside the best one. Those that the running stage started from are among them:
  * should its newest checkpoint prove damaged, the run begins the stage again.
  */
 export function pinnedSteps(stages: readonly Stage[], state: TrainingState, keepStages: boolean): Set<number> {
   const steps = new Set<number>()
-  const best = latestBest(state)
-  if (best) steps.add(best.step)
   const needed = stages.map((_, index) => (index < state.stage.index ? undefined : startOf(stages, index)))
   if (needed.includes('initial')) steps.add(0)
   state.finished.forEach((stage, index) => {
