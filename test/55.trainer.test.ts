@@ -16,6 +16,8 @@ import {
   TrainingEvents,
   train,
 } from '../lib/training/index.js'
+import { createStepWatch, nonFiniteError, type WatchedStep } from '../lib/training/step-watch.js'
+import type { TrainingRun } from '../lib/training/training-run.js'
 import { tinyModel, tinySettings, tinyStage, tinyTask, weightsOf } from './helpers/tiny-training.js'
 
 interface Run {
@@ -369,6 +371,7 @@ describe('trainer', function () {
         [result.state.step, result.state.stage.draws, result.state.stage.tasks.joint.steps],
         [12, 14, 14],
       )
+      assert.equal(result.state.stage.tokens, result.state.tokens)
       const lines = readFileSync(inRun('metrics.jsonl'), 'utf8').trim().split('\n')
       const events = lines.map((line) => JSON.parse(line))
       assert.deepEqual(
@@ -376,6 +379,15 @@ describe('trainer', function () {
         Array.from({ length: 12 }, (_, index) => index + 1),
       )
       for (const values of Object.values(await weightsOf(model))) assert.ok(values.every(Number.isFinite))
+    })
+
+    it('rollback: early stopping counts from the checkpoint on', async () => {
+      // Nothing is better by 10: of the misses at steps 2, 3 and 4 the last is undone with its step, and step 7 brings the sixth.
+      const earlyStopping = { metric: 'mlm.loss', mode: 'min' as const, patience: 6, minDelta: 10 }
+      const settings = { onNonFinite: 'rollback' as const, evaluateEverySteps: 1, earlyStopping }
+      const { result } = await trained({ settings, events: poisonAfter(4) })
+      const { step, endedBy, patience } = result.state.stage
+      assert.deepEqual([step, endedBy, patience?.misses, result.state.rollbacks], [7, 'earlyStopping', 6, 1])
     })
 
     it('rollback: before the first checkpoint goes back to the start, and ends after too many', async () => {
@@ -404,5 +416,62 @@ describe('trainer', function () {
       const empty = { batchCount: () => 0, build: () => assert.fail() }
       await refused({ stages: [tinyStage({ tasks: [{ ...tinyTask(), source: empty }] })] }, /no batch/, 'BAD_DATA')
     })
+  })
+})
+
+describe('the steps between two lines of the log', () => {
+  const watch = (settings: Partial<RunSettings> = {}) =>
+    createStepWatch({
+      model: { config: { heads: [1, 0.25, 3].map((weight, index) => ({ name: 'abc'[index], weight })) } },
+      settings: tinySettings(settings),
+      state: { skippedSteps: 0, rollbacks: 0 },
+      emit: async () => {},
+      nonFinite: (step: number, heads: string[], reason: string) => nonFiniteError(step, heads, reason),
+    } as unknown as TrainingRun)
+  const step = (
+    losses: Record<string, [lossSum: number, count: number]>,
+    part: object,
+    applied = true,
+  ): WatchedStep => {
+    const read = async () =>
+      Object.fromEntries(
+        Object.entries(losses).map(([head, [lossSum, count]]) => [
+          head,
+          { lossSum, count, loss: lossSum / count, finite: true },
+        ]),
+      )
+    const update = { read: async () => ({ gradNorm: 4, applied }) }
+    const known = { step: 1, task: 'x', tokens: 1, seconds: 1, waitSeconds: 0, learningRate: 1 }
+    return { ...known, losses: [{ read }], update, ...part } as unknown as WatchedStep
+  }
+
+  it('are summed: losses by their labels and weights, speed and waiting by their time', async () => {
+    const steps = watch()
+    assert.equal(steps.summary(), undefined)
+    steps.add(step({ a: [6, 3] }, { tokens: 100, seconds: 2, waitSeconds: 0.5, learningRate: 0.1 }))
+    const last = { task: 'y', tokens: 300, seconds: 3, waitSeconds: 0.5, learningRate: 0.2 }
+    steps.add(step({ a: [2, 1], b: [8, 2] }, last))
+    assert.equal(await steps.settle(), 'fine')
+    const { losses, ...summary } = steps.summary()!
+    assert.deepEqual([losses.a.loss, losses.b.loss], [2, 4])
+    assert.deepEqual(summary, {
+      task: 'y',
+      tasks: { x: 1, y: 1 },
+      loss: 2 + 0.25 * 4,
+      learningRate: 0.2,
+      gradNorm: 4,
+      tokensPerSecond: 80,
+      millisecondsPerStep: 2500,
+      dataWaitShare: 0.2,
+    })
+    assert.equal(steps.summary(), undefined)
+  })
+
+  it('are skipped in a row only while none between them is applied', async () => {
+    const steps = watch({ onNonFinite: 'skip', maxSkippedInARow: 2 })
+    for (const applied of [false, true, false, true]) steps.add(step({ a: [1, 1] }, {}, applied))
+    assert.equal(await steps.settle(), 'fine')
+    for (const _ of [1, 2]) steps.add(step({ a: [1, 1] }, {}, false))
+    await assert.rejects(steps.settle(), { code: 'NON_FINITE', message: /2 steps in a row were skipped/ })
   })
 })

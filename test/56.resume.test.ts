@@ -10,6 +10,7 @@ import {
   TrainingEvents,
   train,
 } from '../lib/training/index.js'
+import { readTrainingState } from '../lib/training/training-state.js'
 import { tinyModel, tinySettings, tinyStage, tinyTask, weightsOf } from './helpers/tiny-training.js'
 
 interface Part {
@@ -125,6 +126,21 @@ describe('resume', function () {
     const second = await runPart('cut', { stages: [tinyStage()] })
     assert.deepEqual(second.weights, whole.weights)
     assert.deepEqual(second.metrics, whole.metrics)
+  })
+
+  it('an evaluation that a stop cut short is made by the run that resumes, and its best checkpoint kept', async () => {
+    const best = { metric: 'mlm.loss', mode: 'min' as const }
+    const part = () => ({
+      stages: [tinyStage({ budget: { steps: 2 } })],
+      settings: { evaluateEverySteps: 2, checkpoint: { everySteps: 0, keep: 1, best } },
+    })
+    const { result: cut } = await runPart('run', { ...part(), stopAfter: 2 })
+    assert.deepEqual([cut.state.evaluationDue, cut.best], [true, undefined])
+    const { result } = await runPart('run', part())
+    const folder = result.checkpoint!
+    assert.deepEqual([result.best, result.state.best?.score], [folder, result.scores.mlm.loss])
+    const kept = await readTrainingState(folder)
+    assert.deepEqual([kept.evaluationDue, kept.best], [undefined, result.state.best])
   })
 
   it('a damaged newest checkpoint is left out with a warning', async () => {

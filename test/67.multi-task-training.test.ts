@@ -2,8 +2,10 @@ import assert from 'node:assert/strict'
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { evaluateHeads } from '../lib/evaluation/index.js'
 import type { Model } from '../lib/model/index.js'
 import { checkWatched } from '../lib/training/check-watched.js'
+import { scoreStage } from '../lib/training/held-out.js'
 import {
   createProgressLine,
   mixReadings,
@@ -236,6 +238,18 @@ describe('multi-task training', function () {
           '  mnli  accuracy 55.02   loss 0.934   dev-mismatched 56.10\n' +
           '  mean           64.69\n',
       )
+    })
+
+    it('of two tasks that share a head stay apart', async () => {
+      const [first, second] = [70, 80].map((seed) => taskSource('pairs', 2, seed))
+      const task = (name: string, evaluation: typeof first) => ({ ...plainTask('pairs', 1, 1), name, evaluation })
+      const stage = tinyStage({ tasks: [task('first', first), task('second', second)] })
+      const found = await scoreStage(model, stage, new AbortController().signal)
+      assert.deepEqual(found!.heads, {
+        pairs: (await evaluateHeads(model, first)).pairs,
+        'second/pairs': (await evaluateHeads(model, second)).pairs,
+      })
+      assert.notEqual(found!.heads.pairs.loss, found!.heads['second/pairs'].loss)
     })
 
     it('come every so many epochs of the stage', async () => {
