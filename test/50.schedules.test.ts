@@ -225,6 +225,34 @@ describe('parameter groups', () => {
     assert.equal(names(['nsp', 'mlm']).length, parameters.length)
   })
 
+  it('a head whose vector a masked LM takes over is reached with it, unless no gradient goes there', () => {
+    for (const stopGradient of [false, true]) {
+      const transfer = { from: 'nsp', mode: 'add' as const, stopGradient }
+      const heads = [
+        { name: 'nsp', kind: 'next-sentence' as const, tap: { layer: 1 }, weight: 1 },
+        { name: 'mlm', kind: 'masked-lm' as const, tap: { layer: 2 }, weight: 1, transfer },
+      ]
+      const config = { encoder: { layers: 2 }, heads } as Parameters<typeof reachedParameters>[1]
+      const names = reachedParameters(parameters, config, ['mlm']).map(({ name }) => name)
+      assert.equal(names.includes('heads.nsp.classifier.weight'), !stopGradient)
+    }
+  })
+
+  it('gates of agreements never decay', () => {
+    const gates = { name: 'agreements.gates', shape: [4], decays: true, layer: 0 }
+    const projection = { name: 'agreements.subj.projection', shape: [4, 4], decays: true, layer: 0 }
+    for (const decayAll of [false, true]) {
+      const groups = parameterGroups([gates, projection], { ...settings, decayAll })
+      assert.deepEqual(
+        groups.map(({ names, weightDecay }) => [names, weightDecay]),
+        [
+          [['agreements.gates'], 0],
+          [['agreements.subj.projection'], 0.01],
+        ],
+      )
+    }
+  })
+
   describe('of a model with task heads, a mix, a shared pooler and adapters', () => {
     const parameter = (name: string, layer: number, decays = true) => ({ name, shape: [4], decays, layer })
     const parameters = [

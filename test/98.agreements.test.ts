@@ -21,6 +21,7 @@ import {
   saveModelFolder,
 } from '../lib/model/index.js'
 import { modelParameterShapes } from '../lib/model/parameter-shapes.js'
+import { readGates } from '../lib/training/gates.js'
 import { parameterGroups, reachedParameters } from '../lib/training/parameter-groups.js'
 import {
   type Digest,
@@ -302,6 +303,14 @@ describe('agreements: what they do and what they leave alone', () => {
       'agreements.subj.projection',
     ])
     assert.ok(stage2.includes('bert.embeddings.word_embeddings.weight'))
+  })
+
+  it('the gates that a log tells are the learned ones, 0 of a relation that is off', async () => {
+    const readTensors = async () => ({ 'agreements.gates': Float32Array.of(0.5, -0.25, 2) })
+    const relations = ['subj', 'obj', 'nmod']
+    const config = { agreements: { ...goldens.agreements, relations, off: ['subj'] } }
+    assert.deepEqual(await readGates({ config, readTensors }), { subj: 0, obj: -0.25, nmod: 2 })
+    assert.equal(await readGates({ config: {}, readTensors }), undefined)
   })
 
   it('works with a mix, an adapter and pruning, whose masks leave the submodels alone', async () => {
