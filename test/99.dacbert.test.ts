@@ -359,6 +359,27 @@ describe('DACBERT', function () {
       assert.equal(new AttachmentTally().finish(), undefined)
     })
 
+    it('the nearest chunk is looked for past markers, on the side that is right more often', () => {
+      // Second and fourth of five are markers; the third and the fifth chunk attach past them, two places to the left.
+      const chunks = {
+        ids: new Int32Array(0),
+        sentences: Int32Array.of(0, 0, 0, 0, 0),
+        kinds: Uint8Array.of(0, 3, 1, 3, 0),
+      }
+      const tally = new AttachmentTally()
+      const row = [0.1, 0.1, 0.1, 0.1, 0.1, 0.5]
+      tally.add(chunks, Int32Array.of(-1, -1, 0, -1, 2), {
+        offsets: Int32Array.of(0, 6, 12, 18, 24, 30),
+        probabilities: Float32Array.from(Array(5).fill(row).flat()),
+      })
+      const { nearest, majority, accuracy, precision, f1 } = tally.finish()!
+      // Chunks 2 and 4 have one on their left, both right; pairs: two said, two there.
+      assert.deepEqual(nearest, { accuracy: 1, f1: 1, side: 'left' })
+      assert.deepEqual(majority, { accuracy: 1, f1: 1, distance: -2 })
+      // Of equal candidates the first is taken, which is right for chunk 2; "none" is likelier than all, so no pair is said.
+      assert.deepEqual([accuracy, precision, f1], [1 / 2, 0, 0])
+    })
+
     it('of markers alone has no guess: nothing is counted, at distance 0', () => {
       // A row of two markers, one of which attaches, and a row of a single one.
       const chunks = { ids: new Int32Array(0), sentences: Int32Array.of(0, 0, 1), kinds: Uint8Array.of(3, 3, 3) }
