@@ -459,6 +459,39 @@ describe('Tasks', function () {
     assert.equal(glueSubmission(pairs, 'test', rows).text, 'index\tprediction\n0\t5.000\n1\t3.142\n')
   })
 
+  it('writes each class and number of a submission as the server reads it', () => {
+    const submission = (name: string, split: string, ...predicted: (string | number)[]) => {
+      const task = { name, definition: definitionOf(name) } as OpenedTask
+      return glueSubmission(
+        task,
+        split,
+        predicted.map((one, example) => ({ example, predicted: one })),
+      )
+    }
+    for (const [name, split, file, predicted, cells] of [
+      ['SST-2', 'test', 'SST-2.tsv', ['negative', 'positive'], '0 1'],
+      ['MRPC', 'test', 'MRPC.tsv', ['not_equivalent', 'equivalent'], '0 1'],
+      ['QQP', 'test', 'QQP.tsv', ['not_duplicate', 'duplicate'], '0 1'],
+      ['WNLI', 'test', 'WNLI.tsv', ['not_entailment', 'entailment'], '0 1'],
+      ['QNLI', 'test', 'QNLI.tsv', ['not_entailment', 'entailment'], 'not_entailment entailment'],
+      ['RTE', 'test', 'RTE.tsv', ['not_entailment', 'entailment'], 'not_entailment entailment'],
+      ['MNLI', 'test-mismatched', 'MNLI-mm.tsv', ['contradiction', 'neutral'], 'contradiction neutral'],
+      ['STS-B', 'test', 'STS-B.tsv', [-0.25, 5.5, 2.0006], '0.000 5.000 2.001'],
+    ] as const) {
+      const { file: found, text } = submission(name, split, ...predicted)
+      const [, ...rows] = text.trimEnd().split('\n')
+      assert.equal(found, file)
+      assert.deepEqual(
+        rows,
+        cells.split(' ').map((cell, index) => `${index}\t${cell}`),
+        name,
+      )
+    }
+    const task = { name: 'rte', definition: definitionOf('RTE') } as OpenedTask
+    const twice = [0, 1].map((example) => ({ example, id: '1', predicted: 'entailment' }))
+    assert.throws(() => glueSubmission(task, 'test', twice), refuses('BAD_DATA', 'index 1', 'comes twice'))
+  })
+
   it('turns tasks into a corpus: pairs as documents, repeated texts once, held-out rows left out', async () => {
     const row = (premise: string, hypothesis: string, label: string): string =>
       JSON.stringify({ premise, hypothesis, label })
