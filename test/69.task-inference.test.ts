@@ -500,6 +500,25 @@ describe('heads at work', function () {
       const unit = await mixed.embed(TEXTS, { layer: `mix:${name}`, normalize: true })
       for (const vector of unit.vectors) close(Math.hypot(...vector), 1)
     }
+    // γ Σ softmax(w) h over both blocks, then the mean or the largest over the tokens of each text.
+    const { 'mixes.plain.weights': w, 'mixes.plain.gamma': gamma } = await model.readTensors('value', [
+      'mixes.plain.weights',
+      'mixes.plain.gamma',
+    ])
+    const factors = Array.from(w, (value) => (gamma[0] * Math.exp(value)) / (Math.exp(w[0]) + Math.exp(w[1])))
+    const texts = await mixed.hiddenStates(TEXTS, { layers: [1, 2] })
+    const [means, most] = await Promise.all(
+      (['mean', 'max'] as const).map((pooling) => mixed.embed(TEXTS, { layer: 'mix:plain', pooling })),
+    )
+    texts.forEach(({ tokenIds, states }, text) => {
+      for (let unit = 0; unit < 16; unit++) {
+        const values = Array.from(tokenIds, (_, token) =>
+          states.reduce((sum, layer, at) => sum + factors[at] * layer[16 * token + unit], 0),
+        )
+        close(means.vectors[text][unit], values.reduce((sum, value) => sum + value, 0) / values.length)
+        close(most.vectors[text][unit], Math.max(...values))
+      }
+    })
     await assert.rejects(mixed.embed('a', { layer: 'mix' }), { code: 'BAD_ARGUMENT', message: /plain, normed/ })
     const wrong = mixed.embed('a', { layer: 'mix:normed:x' })
     await assert.rejects(wrong, {
