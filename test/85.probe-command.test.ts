@@ -5,12 +5,21 @@ import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { stream } from '../lib/data/random.js'
 import { bestLayer, layerCentroid, type ProbeReport, probeLines, unconvergedNote } from '../lib/evaluation/index.js'
+import { controlLabels } from '../lib/evaluation/probing/control-task.js'
 import { encodeUnits } from '../lib/evaluation/probing/encoded-units.js'
 import { cacheFeatures } from '../lib/evaluation/probing/feature-cache.js'
-import { placeSet } from '../lib/evaluation/probing/probe-set.js'
+import { majorityAccuracy, type PlacedSet, placeSet, probeLayers } from '../lib/evaluation/probing/probe-set.js'
 import { UnitPlan } from '../lib/evaluation/probing/units.js'
 import { Encoder } from '../lib/inference/index.js'
-import { computeThreads, encoderConfig, loadModel, Model, saveModelFolder } from '../lib/model/index.js'
+import {
+  computeThreads,
+  encoderConfig,
+  loadModel,
+  Model,
+  type Probe,
+  type ProbeData,
+  saveModelFolder,
+} from '../lib/model/index.js'
 import { probeCheckpoint } from '../lib/recipes/index.js'
 import {
   type PairProbeSet,
@@ -398,6 +407,68 @@ describe('probe command', function () {
       message:
         /^task Arc \(a grammar of six words\): the encoder reads the words of none of its \d+ (?:train|dev|test) examples/,
     })
+  })
+
+  it('a control task gives each word one class, drawn as often as the classes are in training', () => {
+    const train = Int32Array.from({ length: 100 }, (_, index) => (index < 80 ? 0 : index < 95 ? 1 : 2))
+    const types = Array.from({ length: 2000 }, (_, index) => `word${index}`)
+    const labels = controlLabels([...types, ...types], train, { seed: 1, task: 'Kind' })
+    assert.deepEqual(labels.subarray(0, 2000), labels.subarray(2000))
+    for (const [label, share] of [0.8, 0.15, 0.05].entries()) {
+      const found = labels.filter((one) => one === label).length / labels.length
+      assert.ok(Math.abs(found - share) < 5 * Math.sqrt((share * (1 - share)) / 2000), `class ${label}: ${found}`)
+    }
+    // Splits that are labelled one by one agree on a word; another task or seed draws anew.
+    assert.equal(controlLabels(['word7'], train, { seed: 1, task: 'Kind' })[0], labels[7])
+    for (const name of [
+      { seed: 2, task: 'Kind' },
+      { seed: 1, task: 'UPOS' },
+    ]) {
+      assert.notDeepEqual(controlLabels(types, train, name), labels.subarray(0, 2000))
+    }
+  })
+
+  it('the majority is that of training, judged on test', () => {
+    const split = (...labels: number[]) => ({ rows: new Int32Array(labels.length), labels: Int32Array.from(labels) })
+    const data = { train: split(0, 2, 2, 1, 2), dev: split(0), test: split(1, 1, 1, 2), parts: 1 as const }
+    assert.equal(majorityAccuracy(data, 3), 1 / 4)
+  })
+
+  it('selectivity is accuracy less that of the control task; many classes try strengths near the last choice', async () => {
+    const tried: (readonly number[])[] = []
+    /** Chooses the first strength at layer 0 and the last one above; right 8 times of 10, with random labels 3 times. */
+    const probe = {
+      async logistic(data: ProbeData, place: number, { l2 }: { l2: readonly number[] }) {
+        const isControl = data !== placed.data
+        if (!isControl) tried.push(l2)
+        const chosen = place === 0 ? l2[0] : l2[l2.length - 1]
+        const grid = [{ l2: chosen, converged: true }]
+        return { testRight: isControl ? 3 : 8, devAccuracy: 0.5, l2: chosen, grid, predictions: new Int32Array(10) }
+      },
+    } as unknown as Probe
+    const split = {
+      rows: Int32Array.from({ length: 10 }, (_, i) => i),
+      labels: Int32Array.from({ length: 10 }, (_, i) => i),
+    }
+    const words = Array.from(split.labels, (label) => `word${label}`)
+    const placed: PlacedSet = {
+      name: 'WC',
+      classes: 101,
+      data: { train: split, dev: split, test: split, parts: 1 },
+      dropped: { train: 0, dev: 0, test: 0 },
+      words: { train: words, dev: words, test: words },
+    }
+    const layers = [0, 1, 2, 3].map((layer) => ({ layer, place: layer }))
+    const options = { layers, mixed: [], classifiers: ['logistic' as const], controlTask: true, seed: 1 }
+    for (const cell of await probeLayers(probe, placed, options)) {
+      assert.deepEqual([cell.accuracy, cell.controlAccuracy, cell.selectivity], [0.8, 0.3, 0.5])
+    }
+    assert.deepEqual(tried, [
+      [1e-5, 1e-4, 1e-3, 1e-2, 1e-1],
+      [1e-5, 1e-4],
+      [1e-5, 1e-4, 1e-3],
+      [1e-4, 1e-3, 1e-2],
+    ])
   })
 
   it('names the searches that their limit of steps ended', () => {
