@@ -83,7 +83,7 @@ export function chunkRelations(
       for (let group = 0; group < names.length; group++) targets[group * chunks.length + index] = UNKNOWN_TARGET
       return
     }
-    if (arc === undefined || chunkOfWord[arc.head] === index) return
+    if (arc === undefined) return
     accepts.forEach((accepted, group) => {
       if (accepted(arc.label)) put(group, chunk.head, arc.head)
     })
