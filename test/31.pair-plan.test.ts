@@ -115,6 +115,28 @@ describe('next-sentence pairs', () => {
     }
   })
 
+  it('cuts long pairs at random ends, and begins a random B at any sentence', () => {
+    const long = syntheticCorpus({ documents: 200, sentences: [6, 6], words: [60, 120], seed: 3 })
+    const plan = buildPairPlan(long, { ...base, shortShare: 0 })
+    const sentenceOf = (token: number): number => long.sentenceOffsets.findLastIndex((offset) => offset <= token)
+    let [front, back, random, atStart] = [0, 0, 0, 0]
+    const count = (start: number, length: number): void => {
+      front += start - long.sentenceOffsets[sentenceOf(start)]
+      back += long.sentenceOffsets[sentenceOf(start + length - 1) + 1] - start - length
+    }
+    for (let i = 0; i < plan.inputCount; i++) {
+      if (plan.labels[i] !== 1) continue
+      count(plan.aStart[i], plan.aLength[i])
+      count(plan.bStart[i], plan.bLength[i])
+      random++
+      if (long.documentOffsets.includes(sentenceOf(plan.bStart[i]))) atStart++
+    }
+    const share = front / (front + back)
+    assert.ok(random > 200 && Math.abs(share - 0.5) < 0.05, `${random} pairs, ${share} cut in front`)
+    // One of six sentences.
+    assert.ok(Math.abs(atStart / random - 1 / 6) < 5 * Math.sqrt(5 / 36 / random), `${atStart} of ${random}`)
+  })
+
   it('makes shorter inputs of the documents that have a short target', () => {
     const mean = (shortShare: number): number => {
       const { statistics } = buildPairPlan(corpus, { ...base, shortShare })
