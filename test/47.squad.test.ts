@@ -7,6 +7,7 @@ import { StrataError } from '../lib/errors.js'
 import { normalizeAnswer, scoreSquad11, scoreSquad20 } from '../lib/evaluation/index.js'
 import { type DecodedSpan, decodeSpans, writeSpanPredictions } from '../lib/tasks/span-decoding.js'
 import { openSpanTask, type SpanSet, SQUAD_11, SQUAD_20 } from '../lib/tasks/span-task.js'
+import { windowsOf } from '../lib/tasks/span-windows.js'
 import { Tokenizer } from '../lib/text/index.js'
 import { SHARED_DATA } from './helpers/shared-data.js'
 
@@ -334,6 +335,27 @@ describe('SQuAD data', () => {
       assert.deepEqual(Object.keys(written), Object.keys(nBest))
       assert.deepEqual(Object.keys(written.q0[0]), ['text', 'probability', 'start_logit', 'end_logit'])
     }
+  })
+
+  it('windows leave no token out, also where the stride is longer than their room', () => {
+    const sizes = { sequenceTokens: 9, stride: 6, questionTokens: 4 }
+    assert.deepEqual(
+      windowsOf(10, 2, sizes).map(({ firstToken, tokens, contextPlace }) => [firstToken, tokens, contextPlace]),
+      [
+        [0, 4, 4],
+        [4, 4, 4],
+        [8, 2, 4],
+      ],
+    )
+  })
+
+  it('no answer is said only where its score exceeds the threshold', () => {
+    const window = { firstToken: 0, tokens: 1, contextPlace: 3 }
+    const windows = [{ window, startLogits: [1, 0, 0, 2, 0], endLogits: [1, 0, 0, 1, 0] }]
+    const said = (noAnswerThreshold: number) =>
+      decodeSpans({ context: 'x', starts: [0], ends: [1], windows, noAnswer: true, noAnswerThreshold })
+    assert.equal(said(0).noAnswerScore, 1 + 1 - (2 + 1))
+    assert.deepEqual([said(-1).text, said(-1.25).text], ['x', ''])
   })
 
   it('an answer without any span is empty', () => {

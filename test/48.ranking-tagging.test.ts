@@ -499,6 +499,18 @@ describe('Tagging tasks', () => {
     keepsScores([{ ...predictions[0], expected: ['O', 'O'], predicted: ['O', ''] }], { accuracy: 1 })
   })
 
+  it('spans are those of the words with a label alone', async () => {
+    const rows = ['the B-X', 'of _', 'in O'].map((row, index) => {
+      const [form, tag] = row.split(' ')
+      return [index + 1, form, form, tag, ...'______'].join('\t')
+    })
+    const spans = { ...definition, labels: ['O', 'B-X'], metrics: ['spanF1', 'accuracy'] as const }
+    const data = { dev: file('gaps.conllu', `${rows.join('\n')}\n\n`) }
+    const task = await openTask({ definition: spans, data, tokenizer, seed: 1 })
+    const model = answering({ name: 'pos', kind: 'tagger', classes: 2 }, 2, () => [0, 1, 1, 0])
+    assert.deepEqual((await scoreTask(model, task, 'dev')).metrics, { spanF1: 1, accuracy: 1 })
+  })
+
   it('the real treebank: counts', async function () {
     const treebank = join(SHARED_DATA, 'ud_ewt')
     if (!existsSync(treebank)) return this.skip()
