@@ -281,6 +281,17 @@ describe('parses out of answers', () => {
     assert.deepEqual(greedy.relations, ['obj', 'obj'])
   })
 
+  it('no word is its own head, whatever the score', () => {
+    const own = CYCLE.map((score, arc) => (arc === 1 || arc === 5 ? 20 : score))
+    for (const [decode, heads] of [
+      ['tree', [2, 0]],
+      ['greedy', [2, 1]],
+    ] as const) {
+      const [parse] = decodeParses(answers(own, 0), [2], { relations, decode })
+      assert.deepEqual([...parse.heads], heads)
+    }
+  })
+
   it('tags follow the arcs of all sentences', () => {
     const values = [5, 0, ...CYCLE]
     const parses = decodeParses(answers(values, 0, [1, 0, 1]), [1, 2], { relations, tags: ['DET', 'NOUN'] })
