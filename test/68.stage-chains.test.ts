@@ -15,6 +15,7 @@ import {
   train,
   untrainedTaskWarnings,
 } from '../lib/training/index.js'
+import { latestBest, startStep } from '../lib/training/stage-chain.js'
 import { smallModel } from './helpers/small-model.js'
 import { scoredTask, TASK_HEADS } from './helpers/tiny-tasks.js'
 import { tinySettings, tinyStage, weightsOf } from './helpers/tiny-training.js'
@@ -245,6 +246,22 @@ describe('chains of stages', function () {
     })
   })
 
+  it('a stage begins with the best of another only where it asks for it; the last best of all is the latest', () => {
+    const best = (step: number) => ({ metric: 'mean', score: 0.5, step })
+    const stage = (name: string, step: number, more: object) => {
+      return { name, step, endedBy: 'budget' as const, scores: { heads: {}, tasks: {} }, ...more }
+    }
+    const finished = [stage('refine', 8, { best: best(4) }), stage('pairs', 13, { best: best(12) }), stage('x', 15, {})]
+    for (const [startFromBest, step] of [
+      [false, 8],
+      [true, 4],
+    ] as const) {
+      assert.equal(startStep(chain({}, { startFromBest }), 1, finished)!.step, step)
+    }
+    assert.equal(latestBest({ finished })!.step, 12)
+    assert.equal(latestBest({ finished, best: best(17) })!.step, 17)
+  })
+
   describe("a task's own checkpoint", () => {
     const own = async (task: string) => {
       const { step, warnings } = await resolveTaskCheckpoint(join(folder, 'run'), task)
@@ -311,6 +328,24 @@ describe('chains of stages', function () {
       assert.deepEqual(await own('swaps'), [17, ''])
       rmSync(at(8), { recursive: true })
       assert.match((await own('pairs')).join(), /^17,.*step-13 .*: step-17 is taken/)
+    })
+
+    it('is never one of a stage that did not train it', async () => {
+      const scores = { heads: {}, tasks: {} }
+      const trained = ['pairs', 'swaps', 'pairs', 'swaps']
+      const state = {
+        ...{ formatVersion: 1, seed: 1, step: 16, tokens: 1, elapsedSeconds: 1, dropout: { seed: 1, counter: 1 } },
+        ...{ skippedSteps: 0, rollbacks: 0 },
+        stage: { index: 3, name: 's3', step: 4, tokens: 1, elapsedSeconds: 1, draws: 4, tasks: {} },
+        finished: [0, 1, 2].map((index) => ({ name: `s${index}`, step: 4 * index + 4, endedBy: 'budget', scores })),
+        stages: trained.map((task, index) => ({ name: `s${index}`, tasks: { [task]: [task] } })),
+      }
+      // The checkpoint of step 12, with which pairs ended, is gone.
+      for (const step of [4, 8, 16]) {
+        const write = async (place: string) => writeFileSync(join(place, 'training-state.json'), JSON.stringify(state))
+        await saveCheckpoint({ runPath: join(folder, 'run'), step, write, keep: 0 })
+      }
+      assert.equal((await own('pairs'))[0], 4)
     })
 
     it('that is damaged is told, too', async () => {
