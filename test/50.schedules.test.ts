@@ -2,11 +2,13 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { StrataError } from '../lib/errors.js'
+import type { Model } from '../lib/model/index.js'
 import { batchesAt, batchesTaken, checkRamp, forecastOfBatches, forecastOfSteps } from '../lib/training/accumulation.js'
 import { budgetProgress, budgetUnit, secondsLeft } from '../lib/training/budgets.js'
 import { parameterGroups, reachedParameters } from '../lib/training/parameter-groups.js'
 import { checkSchedule, scheduleFactor } from '../lib/training/schedules.js'
-import type { ScheduleConfig, StageState } from '../lib/training/types.js'
+import { stageGroups, trainedNames } from '../lib/training/trained-parameters.js'
+import type { ScheduleConfig, Stage, StageState } from '../lib/training/types.js'
 import { refuses } from './helpers/refuses.js'
 
 interface GoldenCase {
@@ -236,6 +238,34 @@ describe('parameter groups', () => {
       const names = reachedParameters(parameters, config, ['mlm']).map(({ name }) => name)
       assert.equal(names.includes('heads.nsp.classifier.weight'), !stopGradient)
     }
+  })
+
+  it('scores of pruning learn at their own rate, whatever the decay by layer', () => {
+    const scores = { name: `pruning.${parameters[2].name}.scores`, shape: [4, 4], decays: true, layer: 1 }
+    const heads = [{ name: 'nsp', kind: 'next-sentence' as const, tap: { layer: 2 }, weight: 1 }]
+    const config = { encoder: { layers: 2 }, heads, pruning: { method: 'movement' } }
+    const model = { config, parameters: () => [...parameters.slice(0, 6), scores] } as unknown as Model
+    const stage = {
+      tasks: [{ name: 'nsp', heads: ['nsp'] }],
+      optimizer: { learningRate: 1e-3, weightDecay: 0.01, layerDecay: 0.5 },
+      pruning: { scoreLearningRate: 1e-2 },
+      freeze: [],
+    } as unknown as Stage
+    const group = stageGroups(model, stage).find(({ names }) => names.includes(scores.name))!
+    assert.ok(Math.abs(group.learningRateFactor! - 10) < 1e-12)
+    assert.deepEqual([group.names, group.weightDecay], [[scores.name], 0])
+  })
+
+  it("the encoder's LayerNorms are left alone only where every task has its own", () => {
+    const heads = [{ name: 'nsp', kind: 'next-sentence' as const, tap: { layer: 2 }, weight: 1 }]
+    const adapters = ['own', 'plain'].map((name) => ({ name, kind: 'lora', size: 2, layerNorms: name === 'own' }))
+    const model = { config: { encoder: { layers: 2 }, heads, adapters }, parameters: () => parameters.slice(0, 6) }
+    const trains = (...tasks: (string | undefined)[]) =>
+      trainedNames(model as unknown as Model, {
+        tasks: tasks.map((adapter) => ({ heads: ['nsp'], adapter })),
+        freeze: [],
+      }).includes('bert.embeddings.LayerNorm.bias')
+    assert.deepEqual([trains('own'), trains('own', 'plain'), trains('own', undefined)], [false, true, true])
   })
 
   it('gates of agreements never decay', () => {

@@ -20,6 +20,7 @@ import {
   pruningScores,
   readModelFolder,
 } from '../lib/model/index.js'
+import { pruningReading } from '../lib/model/pruning.js'
 import { evaluateCheckpoint, mergeValues, openRecipe, runRecipe, type Values } from '../lib/recipes/index.js'
 import { searchPenalty } from '../lib/recipes/penalty-search.js'
 import {
@@ -317,6 +318,26 @@ describe('pruning', function () {
         pruningAt({ ...schedule, initialThreshold: 0, finalThreshold: 0.1 }, 10, { step: 0, progress: 0 }).penalty,
         0,
       )
+    })
+  })
+
+  it('a reading weighs each matrix by its size; the penalty is that of the schedule times the mean', () => {
+    const matrices = [
+      { name: 'a', layer: 1, size: 100, kept: 50 },
+      { name: 'b', layer: 1, size: 300, kept: 30 },
+      { name: 'c', layer: 2, size: 600, kept: 180 },
+    ]
+    const state = { threshold: 0.25, penalty: 8 }
+    const common = { density: 0.26, byLayer: { 1: 0.2, 2: 0.3 }, weights: 1000, nonZero: 260 }
+    assert.deepEqual(pruningReading({ method: 'magnitude' }, state, { matrices, penalty: 0.5 }), {
+      method: 'magnitude',
+      targetDensity: 0.25,
+      ...common,
+    })
+    assert.deepEqual(pruningReading({ method: 'soft-movement' }, state, { matrices, penalty: 0.5 }), {
+      method: 'soft-movement',
+      ...common,
+      penalty: 4,
     })
   })
 
