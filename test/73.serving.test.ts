@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { setTimeout as delay, setImmediate as turn } from 'node:timers/promises'
 import { type Embeddings, Encoder, type EncoderOptions } from '../lib/inference/index.js'
 import { loadParts } from '../lib/inference/load-parts.js'
+import { ServingEngine } from '../lib/inference/serving/engine.js'
 import { FairQueue } from '../lib/inference/serving/fair-queue.js'
 import { LatencyHistogram } from '../lib/inference/serving/latency-histogram.js'
 import { MicroBatcher } from '../lib/inference/serving/micro-batcher.js'
@@ -286,6 +287,39 @@ describe('serving', function () {
       )
       assert.deepEqual([batcher.figures().queuedTokens, batcher.figures().runningCalls], [0, 0])
     })
+  })
+
+  it('a waiting call moves only to the same words, heads and tasks', async () => {
+    const parts = (name: string, part: object = {}) => {
+      const model = { config: { heads: [] }, answer: async () => [name], dispose: async () => {} }
+      return { model, tokenizer: { fingerprint: 'words' }, tasks: [{ name: 'tone' }], ...part } as any
+    }
+    const question: Question<string> = {
+      key: 'name',
+      adapter: undefined,
+      depth: 0,
+      ask: () => ({ kind: 'states', layers: Int32Array.of(0) }),
+      read: (name, sequences) => sequences.map(() => String(name)),
+    }
+    const sequence = { tokenIds: new Int32Array(3), segmentIds: new Int32Array(3) }
+    const { model } = parts('second')
+    for (const [part, expected] of [
+      [{}, 'second'],
+      [{ tokenizer: { fingerprint: 'others' } }, 'first'],
+      [{ tasks: [{ name: 'tone', labels: ['b', 'a'] }] }, 'first'],
+      [{ model: { ...model, config: { heads: [HEADS[0]] } } }, 'first'],
+    ] as const) {
+      const engine = new ServingEngine(parts('first'), {
+        maxBatchTokens: 64,
+        maxQueueTokens: 1000,
+        maxWaitMs: 2,
+        batchesAhead: 0,
+      })
+      const waiting = engine.serve((session) => session.compute([question], [sequence]), undefined)
+      engine.replace(parts('second', part))
+      assert.deepEqual(await waiting, [[expected]])
+      await engine.dispose()
+    }
   })
 
   it('latency percentiles in fixed memory, of the last minutes', () => {
