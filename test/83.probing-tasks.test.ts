@@ -17,6 +17,7 @@ import {
   writeProbeSets,
 } from '../lib/tasks/index.js'
 import { swappablePairs } from '../lib/tasks/probing/bigram-shift.js'
+import { fillableClasses } from '../lib/tasks/probing/class-choice.js'
 import { coordinatedClauses } from '../lib/tasks/probing/coordination.js'
 import { Draws } from '../lib/tasks/probing/draws.js'
 import { partForms } from '../lib/tasks/probing/form-splits.js'
@@ -410,6 +411,12 @@ describe('probing tasks', function () {
         draws,
       )
       assert.equal(frequent.splitOf!.has('f0-1'), false)
+    })
+
+    it('classes below half of an even share, or of the median class, are left out', () => {
+      const counts = new Map(Object.entries({ b: 60, d: 29, a: 100, c: 30 }))
+      assert.deepEqual(fillableClasses(counts, 400), { kept: ['a', 'b', 'c'], dropped: [['d', 29]] })
+      assert.deepEqual(fillableClasses(counts, 80), { kept: ['a', 'b', 'c', 'd'], dropped: [] })
     })
 
     it('a reservoir keeps the lowest priorities once, in any order', () => {

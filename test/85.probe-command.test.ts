@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { stream } from '../lib/data/random.js'
 import { bestLayer, layerCentroid, type ProbeReport, probeLines, unconvergedNote } from '../lib/evaluation/index.js'
+import { bagOfWords } from '../lib/evaluation/probing/bag-of-words.js'
 import { controlLabels } from '../lib/evaluation/probing/control-task.js'
 import { encodeUnits } from '../lib/evaluation/probing/encoded-units.js'
 import { cacheFeatures } from '../lib/evaluation/probing/feature-cache.js'
@@ -426,6 +427,33 @@ describe('probe command', function () {
     ]) {
       assert.notDeepEqual(controlLabels(types, train, name), labels.subarray(0, 2000))
     }
+  })
+
+  it('the words that a probe of pairs asks about count by their place in the pair', () => {
+    const example = {
+      words: ['the', 'man', 'the'],
+      spaceAfter: [true, true, true],
+      pairs: [
+        { first: 0, second: 1, label: 1 },
+        { first: 2, second: 1, label: 1 },
+        { first: 1, second: 0, label: 0 },
+        { first: 0, second: 2, label: 0 },
+      ],
+    }
+    const splits = { train: [example], dev: [example], test: [example] }
+    const set: PairProbeSet = { name: 'Arc', kind: 'pair', classes: ['0', '1'], source: 'here', notes: [], splits }
+    const { train, width } = bagOfWords(set)
+    const rows = [0, 1, 2, 3].map((row) => {
+      const [from, to] = [train.offsets[row], train.offsets[row + 1]]
+      const counts = Array.from(train.features.subarray(from, to), (feature, i) => [feature, train.values[from + i]])
+      return counts.sort(([a], [b]) => a - b)
+    })
+    // "the" twice and "man"; first and second, each "the" or "man".
+    assert.equal(width, 2 + 4)
+    for (const row of rows) assert.deepEqual(row.map(([, count]) => count).sort(), [1, 1, 1, 2])
+    assert.deepEqual(rows[1], rows[0])
+    assert.equal(new Set(rows.map(String)).size, 3)
+    assert.deepEqual([...train.labels], [1, 1, 0, 0])
   })
 
   it('the majority is that of training, judged on test', () => {
