@@ -1454,3 +1454,42 @@ describe('bootstrap of kept predictions', () => {
     assert.equal(await bootstrapOf('one.loss', [{ own: one.own, baseline: two.baseline }]), undefined)
   })
 })
+
+describe('convergence by a loss', () => {
+  let folder: string
+  before(() => {
+    folder = mkdtempSync(join(tmpdir(), 'stratabert-convergence-'))
+  })
+  after(() => rmSync(folder, { recursive: true, force: true }))
+
+  it('is of its fall; a run that stays above the unigram entropy learned nothing', async () => {
+    const job = (name: string, losses: number[]) => {
+      const place = join(folder, name)
+      mkdirSync(place)
+      const lines = losses.map((loss, index) => {
+        return { type: 'evaluation', stage: 'main', step: 10 * (index + 1), seconds: 1, scores: { mlm: { loss } } }
+      })
+      writeFileSync(join(place, 'metrics.jsonl'), lines.map((line) => JSON.stringify(line)).join('\n'))
+      const values = { 'mlm.loss': losses.at(-1), 'mlm.unigramLoss': 6.5 }
+      writeFileSync(join(place, 'result.json'), JSON.stringify({ id: name, format: 1, values, splits: {} }))
+      return { id: name, folder: place, kind: 'train' } as TrainJob
+    }
+    const baseline = job('slow', [7, 6.8, 6.4, 6, 5, 5])
+    const pairs = [
+      { seed: 1, own: job('quick', [6.8, 6, 5, 5, 5, 5]), baseline },
+      { seed: 2, own: job('stays', [6.6, 6.6, 6.6, 6.6, 6.6, 6.6]), baseline },
+    ]
+    const values = { own: 'mlm.loss', baseline: 'mlm.loss' }
+    const outcome = await convergenceOf({ better: 'lower' } as Measure, values, pairs, new Majorities())
+    assert.ok('found' in outcome, JSON.stringify(outcome))
+    // Medians of three: 5 is first seen at step 50 of the baseline, at step 30 of the other.
+    assert.deepEqual(
+      outcome.found.pairs.map(({ factor, target, stuck }) => [factor, target, stuck]),
+      [
+        [50 / 30, -5, []],
+        [undefined, -6.6, ['other']],
+      ],
+    )
+    assert.deepEqual(outcome.notes, [])
+  })
+})
