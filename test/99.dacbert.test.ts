@@ -9,6 +9,7 @@ import { type CorpusOptions, openCorpus, type PackedBatch, parseOrigins, type To
 import { AttachmentTally } from '../lib/evaluation/index.js'
 import { Encoder } from '../lib/inference/index.js'
 import { loadModel, Model, readModelFolder } from '../lib/model/index.js'
+import { AgreementLabels } from '../lib/objectives/agreement.js'
 import { type PackedMaskedLmOptions, packedMaskedLmSource } from '../lib/objectives/index.js'
 import {
   evaluateCheckpoint,
@@ -30,6 +31,7 @@ import { budgetProgress, budgetUnit, secondsLeft, TrainingEvents } from '../lib/
 import { runHere } from './helpers/cli-here.js'
 import { COMMAND_LINE } from './helpers/cli-process.js'
 import { makeSentences } from './helpers/small-treebank.js'
+import { corpusOf } from './helpers/synthetic-corpus.js'
 import { tinyValues } from './helpers/tiny-recipe.js'
 
 const LENGTH = 24
@@ -308,6 +310,32 @@ describe('DACBERT', function () {
       assert.deepEqual(Object.keys(first.labels), groups)
       assert.deepEqual([alone.tokenIds, alone.chunks], [first.tokenIds, first.chunks])
       assert.throws(() => packedMaskedLmSource({ ...base, corpus, agreements: { x: 'appos' } }), /relation appos/)
+    })
+
+    it('a head that the sequence cuts off is not known; chunks and sentences are numbered through', () => {
+      const word = { ids: [20] }
+      const corpus = {
+        ...corpusOf([[[word], [word, word, word, word]]]),
+        chunks: {
+          relations: ['subj', 'obj'],
+          ids: Int32Array.of(0, 0, 1, 1, 2),
+          offsets: Uint32Array.of(0, 1, 4),
+          kinds: Uint8Array.of(3, 0, 1, 2),
+          // By chunk: subj, obj.
+          targets: Int32Array.of(-1, -1, 2, 1, 0, -1, 1, -100),
+        },
+      }
+      const labels = new AgreementLabels(corpus, { first: 'subj', second: 'obj' })
+      labels.begin(6)
+      labels.add(0, 4, 1)
+      const { ids, sentences, kinds } = labels.chunks()
+      assert.deepEqual([...ids], [-1, 0, 1, 2, 2, -1])
+      assert.deepEqual([...sentences], [0, 1, 1])
+      assert.deepEqual([...kinds!], [3, 0, 1])
+      assert.deepEqual(labels.labels(), {
+        first: { labels: Int32Array.of(-1, -100, 1) },
+        second: { labels: Int32Array.of(-1, 2, -1) },
+      })
     })
 
     it('of plain text get chunks from their tokens alone', () => {
