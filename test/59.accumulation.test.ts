@@ -56,6 +56,9 @@ describe('over several batches', function () {
       labelCounts(batches).nsp,
       counts.reduce((a, b) => a + b),
     )
+    // A divisor of 0 would make NaN of a head whose labels are all left out.
+    const none = { ...batches[0], labels: { nsp: { labels: Int32Array.of(-100, -100) } } }
+    assert.deepEqual(labelCounts([none, none]), { nsp: 1 })
     // A step at rate 0 only clears the gradients.
     const settings = { kind: 'adamw' as const, beta1: 0.9, beta2: 0.999, epsilon: 1e-8 }
     const names = model.parameters().map(({ name }) => name)

@@ -81,6 +81,26 @@ describe('multi-task training', function () {
       })
     }
 
+    it('shuffled, of passes that grow: every batch of each pass once, whatever a step takes', async () => {
+      const { source, ...task } = plainTask('pairs', 6, 1)
+      const built: number[][] = [[], [], []]
+      const growing = {
+        batchCount: (epoch: number) => 4 + epoch,
+        build(epoch: number, index: number) {
+          built[epoch].push(index)
+          return source.build(epoch, index)
+        },
+      }
+      const stage = { sampler: { kind: 'shuffled' as const }, budget: { epochs: 3 }, accumulation: 3 }
+      const { result } = await trained({ tasks: [{ ...task, source: growing }], ...stage })
+      assert.deepEqual(built, [
+        [0, 1, 2, 3],
+        [0, 1, 2, 3, 4],
+        [0, 1, 2, 3, 4, 5],
+      ])
+      assert.deepEqual([result.state.step, result.state.stage.tasks.pairs.epoch], [6, 3])
+    })
+
     it('an epoch of any other sampler is as many batches as all tasks have together', async () => {
       const tasks = [plainTask('pairs', 7, 1), plainTask('swaps', 4, 2)]
       const { result } = await trained({ tasks, sampler: { kind: 'roundRobin' }, budget: { epochs: 2 } })
