@@ -11,6 +11,7 @@ import {
   readFileSync,
   rmSync,
   statSync,
+  symlinkSync,
   truncateSync,
   writeFileSync,
 } from 'node:fs'
@@ -1452,6 +1453,37 @@ describe('bootstrap of kept predictions', () => {
     assert.match(await problemOf([one, two]), /every seed has other held-out examples/)
     assert.equal(await bootstrapOf('two.f1', [one]), undefined)
     assert.equal(await bootstrapOf('one.loss', [{ own: one.own, baseline: two.baseline }]), undefined)
+  })
+})
+
+describe('checkpoints that are not kept', () => {
+  let folder: string
+  before(() => {
+    folder = mkdtempSync(join(tmpdir(), 'stratabert-retention-'))
+  })
+  after(() => rmSync(folder, { recursive: true, force: true }))
+
+  it('stay until every later step is done with them', async () => {
+    const job = (id: string, more: object) => ({ id, folder: join(folder, id), ...more }) as TrainJob | CheckpointJob
+    const tune = job('tune', { kind: 'train', recipe: await openRecipe('cramming') })
+    const jobs = [tune, ...['one', 'two'].map((id) => job(id, { kind: 'evaluate', parent: tune }))]
+    const done = ({ id, folder: place }: TrainJob | CheckpointJob) => {
+      mkdirSync(place, { recursive: true })
+      writeFileSync(join(place, 'result.json'), JSON.stringify({ id, format: 1 }))
+    }
+    const step = join(tune.folder, 'checkpoints', 'step-5')
+    mkdirSync(step, { recursive: true })
+    symlinkSync('checkpoints/step-5', join(tune.folder, 'latest'))
+    for (const one of [undefined, tune, jobs[1]]) {
+      if (one) done(one)
+      await removeCheckpoints(jobs, 'none')
+      assert.ok(existsSync(step), one?.id)
+    }
+    done(jobs[2])
+    await removeCheckpoints(jobs, 'all')
+    assert.ok(existsSync(step))
+    await removeCheckpoints(jobs, 'none')
+    assert.deepEqual(readdirSync(tune.folder), ['result.json'])
   })
 })
 
