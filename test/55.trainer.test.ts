@@ -3,7 +3,7 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSyn
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { BatchSource } from '../lib/data/index.js'
-import type { Model } from '../lib/model/index.js'
+import { inspectSafetensors, type Model } from '../lib/model/index.js'
 import {
   checkWatched,
   huggingFaceModelFiles,
@@ -372,6 +372,9 @@ describe('trainer', function () {
         [12, 14, 14],
       )
       assert.equal(result.state.stage.tokens, result.state.tokens)
+      // The moments are those of step 3 and of nine updates more.
+      const { metadata } = inspectSafetensors(inRun('checkpoints', 'step-12', 'optimizer.safetensors'))
+      assert.equal(metadata.stepCount, '12')
       const lines = readFileSync(inRun('metrics.jsonl'), 'utf8').trim().split('\n')
       const events = lines.map((line) => JSON.parse(line))
       assert.deepEqual(

@@ -262,6 +262,26 @@ describe('chains of stages', function () {
     assert.equal(latestBest({ finished, best: best(17) })!.step, 17)
   })
 
+  it('each stage has a best of its own, though the one before was better', async () => {
+    const scores = (main: number) => async () => ({ dev: { main, loss: 1, count: 1, metrics: { accuracy: main } } })
+    const stages = () =>
+      [0.9, 0.5].map((main, index) =>
+        tinyStage({
+          name: `s${index}`,
+          tasks: [scoredTask('pairs', 3, { score: scores(main) })],
+          budget: { steps: 1 },
+        }),
+      )
+    const { result } = await runPart('run', { stages })
+    assert.deepEqual(
+      result.stages.map(({ best }) => [best?.score, best?.step]),
+      [
+        [0.9, 1],
+        [0.5, 2],
+      ],
+    )
+  })
+
   describe("a task's own checkpoint", () => {
     const own = async (task: string) => {
       const { step, warnings } = await resolveTaskCheckpoint(join(folder, 'run'), task)
