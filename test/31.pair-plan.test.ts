@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { groupByTokens } from '../lib/data/batch-grouping.js'
 import { buildPairPlan, inputTokens, type PairPlan, type PairPlanOptions } from '../lib/data/pair-plan.js'
 import type { TokenCorpus } from '../lib/data/token-corpus.js'
 import { corpusOf, syntheticCorpus } from './helpers/synthetic-corpus.js'
@@ -186,6 +187,12 @@ describe('plans', () => {
       assert.ok(lengths.slice(start, end).reduce((sum, length) => sum + length, 0) <= base.batchTokens)
     }
     assert.ok(plan.statistics.fill > 0.98, `fill ${plan.statistics.fill}`)
+  })
+
+  it('fill a batch to its last token', () => {
+    const order = Uint32Array.of(0, 1, 2, 3)
+    assert.deepEqual([...groupByTokens(order, (sequence) => [4, 2, 3, 3][sequence], 6)], [0, 2, 4])
+    assert.deepEqual([...order], [0, 1, 2, 3])
   })
 
   it('cope with a million sentences in a second or two', function () {

@@ -167,6 +167,17 @@ describe('bigram shift', () => {
       heads: { bshift: { sentenceHead: 'sentence', probability: 1 } },
     }).build(0, 0).labels
 
+  it('moves no word further than one place, however many pairs are swapped', () => {
+    const of = sentenceOf(...Array.from({ length: 40 }, (_, word) => 20 + word))
+    const everywhere = { sentenceHead: 'sentence', probability: 1, rate: 1 }
+    const { tokenIds } = pretrainingSource({ ...base, corpus: of, heads: { bshift: everywhere } }).build(0, 0)
+    const words = Array.from(tokenIds.subarray(1, -1), (id) => id - 20)
+    for (const [place, word] of words.entries()) {
+      assert.ok(Math.abs(word - place) <= 1 && words[word] === place, words.join())
+    }
+    assert.ok(words.filter((word, place) => word !== place).length >= 20, words.join())
+  })
+
   it('has no label for a sentence without a candidate', () => {
     for (const [name, of] of Object.entries({
       'two words': sentenceOf(20, 21),

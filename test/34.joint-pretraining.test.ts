@@ -33,6 +33,16 @@ describe('joint pre-training batches', () => {
     }
   })
 
+  it('of held-out text are masked by draws of their own', () => {
+    const words = Array.from({ length: 60 }, (_, word) => ({ ids: [20 + word] }))
+    const masked = [true, false].map((evaluation) => {
+      const one = { ...base, corpus: corpusOf([[words]]), heads: { mlm: heads.mlm }, evaluation }
+      return pretrainingSource(one).build(0, 0).labels.mlm.positions
+    })
+    assert.equal(masked[0]!.length, masked[1]!.length)
+    assert.notDeepEqual(masked[0], masked[1])
+  })
+
   it('are a pure function of seed, epoch and index, whatever was built before', () => {
     const first = pretrainingSource(base)
     const count = first.batchCount(1)
