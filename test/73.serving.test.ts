@@ -657,6 +657,14 @@ describe('serving', function () {
     })
   })
 
+  it('a text that is cut is told by its place in the whole list, also behind the first block', async () => {
+    await using encoder = await load()
+    const texts = [...new Array(1030).fill('hat'), 'the man '.repeat(30)]
+    const { embeddings } = await encoder.ask(texts, { tasks: ['tone'], embed: {} })
+    assert.deepEqual([embeddings!.truncated, embeddings!.vectors.length], [[1030], 1031])
+    assert.deepEqual((await encoder.embed(texts)).truncated, [1030])
+  })
+
   it('states of every token, whose mean is the vector', async () => {
     await using encoder = await load()
     const [{ tokens, tokenIds, states }] = await encoder.hiddenStates('the man', { layers: [2, 0] })
