@@ -76,6 +76,14 @@ describe('Dependency scores', () => {
     }
   })
 
+  it('takes any lemma where the treebank has none, but not none where it has one', () => {
+    const [none, some] = ['_', 'be'].map((lemma) => parseConllu(`1\tis\t${lemma}\tAUX\t_\t_\t0\troot\t_\t_\n\n`))
+    assert.deepEqual(
+      [scoreDependencies(none, some), scoreDependencies(some, none)].map(({ Lemmas }) => Lemmas.correct),
+      [1, 0],
+    )
+  })
+
   it('gives zeros for nothing', () => {
     assert.deepEqual(scoreDependencies([], []).LAS, {
       correct: 0,
