@@ -1512,7 +1512,7 @@ describe('convergence by a loss', () => {
       { seed: 2, own: job('stays', [6.6, 6.6, 6.6, 6.6, 6.6, 6.6]), baseline },
     ]
     const values = { own: 'mlm.loss', baseline: 'mlm.loss' }
-    const outcome = await convergenceOf({ better: 'lower' } as Measure, values, pairs, new Majorities())
+    const outcome = await convergenceOf({ better: 'lower' } as Measure, values, pairs, new Floors())
     assert.ok('found' in outcome, JSON.stringify(outcome))
     // Medians of three: 5 is first seen at step 50 of the baseline, at step 30 of the other.
     assert.deepEqual(
