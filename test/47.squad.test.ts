@@ -273,6 +273,7 @@ describe('SQuAD data', () => {
     const task = await openSpanTask({ definition, data, tokenizer, seed: 1, sequences: 7, head: 'qa' })
     const set = task.evaluation.dev as SpanSet
     const windows = spans.examples.flatMap((example) => example.windows)
+    assert.equal(set.batchCount(0), Math.ceil(windows.length / 7))
     let sequence = 0
     for (let index = 0; index < set.batchCount(0); index++) {
       const { tokenIds, segmentIds, sequenceOffsets, labels } = set.build(0, index)
