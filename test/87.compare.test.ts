@@ -797,6 +797,37 @@ describe('stratabert compare', function () {
     assert.deepEqual(existsSync(fresh) ? readdirSync(fresh) : [], [])
   })
 
+  it('--dry-run measures what looks at checkpoints too: an evaluation whole, probes with a tenth of the examples', async () => {
+    const treebank = join(__dirname, '../examples/data/upos/train.conllu.gz')
+    const options = { train: 600, dev: 200, test: 200, layers: '1', controls: 'majority' }
+    const asked = {
+      ...experiment,
+      steps: {
+        tune: {},
+        look: { kind: 'evaluate', from: 'tune' },
+        probes: { kind: 'probe', from: 'tune', tasks: ['UPOS'], data: { treebank }, options },
+        // A tenth has fewer examples than classes, all of them have enough.
+        scarce: { kind: 'probe', from: 'tune', tasks: ['UPOS'], data: { treebank }, options: { ...options, dev: 60 } },
+        ready: { kind: 'probe', from: 'tune', data: { senteval: folder } },
+      },
+      measures: [{ step: 'tune', value: 'mood.accuracy' }],
+      learned: [],
+    }
+    const fresh = join(folder, 'fresh-looks')
+    const estimate = await estimateExperiment(asked, { output: fresh, paths: paths(), only: ['base'] })
+    const [tune, look, probes, scarce, ready] = estimate.steps
+    assert.deepEqual([tune.kind, look.from, estimate.unknown], ['train', 'one whole evaluation', 4])
+    const told = /^probes of a tenth of the examples took (\d+\.\d) s, ten times that for all; start (\d+\.\d) s$/
+    const [, growing, start] = (told.exec(probes.from) ?? assert.fail(probes.from)).map(Number)
+    assert.ok(start > 0.1, probes.from)
+    assert.ok(Math.abs(probes.secondsPerRun! - start - 10 * growing) < 0.6, `${probes.secondsPerRun}: ${probes.from}`)
+    assert.match(scarce.from, /^known when it has run once: measuring probe failed: .*6 dev examples for \d+ classes/)
+    assert.match(ready.from, /^probing sets that are ready cannot be cut/)
+    const known = [tune, look, probes].reduce((sum, { secondsPerRun, missing }) => sum + secondsPerRun! * missing, 0)
+    assert.ok(Math.abs(estimate.seconds - known) < 1e-9)
+    assert.deepEqual(existsSync(fresh) ? readdirSync(fresh) : [], [])
+  })
+
   it("a probing run's numbers: by layer and classifier, at the layer that dev chooses, beside the controls", () => {
     const cell = (layer: number | string, accuracy: number, devAccuracy: number, classifier = 'logistic') => ({
       layer,

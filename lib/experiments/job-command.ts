@@ -25,7 +25,11 @@ export async function jobArguments(job: Job): Promise<string[]> {
   const task = onlyTask(job)
   if (task !== undefined && job.parent) await checkOwnCheckpoint(job.parent, task)
   // Of a run the command itself finds the one task's own checkpoint.
-  const checkpoint = task === undefined ? await checkpointFolder(place) : place
+  return checkpointArguments(job, task === undefined ? await checkpointFolder(place) : place)
+}
+
+/** Of a step that looks at `checkpoint`. */
+export function checkpointArguments(job: CheckpointJob, checkpoint: string): string[] {
   return job.kind === 'evaluate' ? evaluateArguments(job, checkpoint) : probeArguments(job, checkpoint)
 }
 
