@@ -339,6 +339,8 @@ describe('Word splitter', () => {
       'Wait... what?! :) \u{1F469}\u200d\u{1F467}\u{1F600} 1,000.5 3rd 1990s .5',
       'Wait ... what ?! :) \u{1F469}\u200d\u{1F467} \u{1F600} 1,000.5 3rd 1990s .5',
     ],
+    ['Node.js, C#, C++ or .NET (ASP.NET); A++ #1.', 'Node.js , C# , C++ or .NET ( ASP.NET ) ; A ++ # 1 .'],
+    ['I don`t, it`s `so`.', 'I do|n`t , it `s ` so ` .'],
     ['PG&E [MASK] 713-853-3989 -- “so”', 'PG&E [MASK] 713-853-3989 -- “ so ”'],
     ['我们去北京。', '我们 去 北京 。'],
     ['', ''],

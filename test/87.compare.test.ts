@@ -16,7 +16,7 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { basename, join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { type RandomStream, stream } from '../lib/data/index.js'
 import { wilsonInterval } from '../lib/evaluation/index.js'
 import { checkMeasures } from '../lib/experiments/check-measures.js'
@@ -1211,11 +1211,33 @@ describe('stratabert compare', function () {
       corpus: 'ud_ewt/en_ewt-ud-train.conllu',
       heldOut: 'ud_ewt/en_ewt-ud-dev.conllu',
     }
+    // GLUE's large tasks are not among the shared data: a few rows each.
+    const whole = join(folder, 'whole-glue')
+    const pair =
+      'index\tsentence1\tsentence2\tquestion\tsentence\tquestion1\tquestion2\tgold_label\tlabel\tis_duplicate\n'
+    const rows = (label: string, binary: string) =>
+      `${pair}0\ta b\tc d\ta b\tc d\ta b\tc d\t${label}\t${label}\t${binary}\n`
+    const files: Record<string, string> = {
+      'MNLI/train.tsv': rows('neutral', '0'),
+      'MNLI/dev_matched.tsv': rows('neutral', '0'),
+      'MNLI/dev_mismatched.tsv': rows('neutral', '0'),
+      'QNLI/train.tsv': rows('entailment', '0'),
+      'QNLI/dev.tsv': rows('entailment', '0'),
+      'QQP/train.tsv': rows('1', '1'),
+      'QQP/dev.tsv': rows('1', '1'),
+    }
+    for (const [name, text] of Object.entries(files)) {
+      mkdirSync(join(whole, dirname(name)), { recursive: true })
+      writeFileSync(join(whole, name), text)
+    }
+    for (const task of existsSync(SHARED_DATA) ? ['RTE', 'MRPC', 'CoLA', 'STS-B', 'SST-2'] : [])
+      symlinkSync(join(SHARED_DATA, 'glue', task), join(whole, task))
     const names = readdirSync(examples).filter((name) => name === 'tiny.yaml' || existsSync(SHARED_DATA))
     for (const name of names) {
       const text = readFileSync(join(examples, name), 'utf8')
       const asked = Object.entries(own).filter(([key]) => text.includes(`\${${key}}`))
       const given = Object.fromEntries(asked.map(([key, path]) => [key, join(SHARED_DATA, path)]))
+      if (name === 'cramming-glue.yaml') given.glue = whole
       // One seed of each is enough to see that every key is known.
       const loaded = await loadExperiment(join(examples, name), given)
       const plan = await planExperiment({ ...loaded, seeds: [1] }, { runsPath: folder, existing: [] })

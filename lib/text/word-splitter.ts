@@ -31,7 +31,7 @@ const PREFIXES = list(`
   infra macro mega meta micro mini neo out pan para quasi trans`)
 
 const DOMAINS =
-  'com|org|net|edu|gov|mil|int|info|biz|co\\.uk|ac\\.uk|io|us|uk|ca|de|fr|jp|in|tv|html?|php|aspx?|jsp|docx?|xlsx?|pdf|txt|jpe?g|gif|png|ppt|zip|exe|csv|mp3'
+  'com|org|net|edu|gov|mil|int|info|biz|co\\.uk|ac\\.uk|io|us|uk|ca|de|fr|jp|in|tv|html?|php|aspx?|jsp|docx?|xlsx?|pdf|txt|jpe?g|gif|png|ppt|zip|exe|csv|mp3|js|ts|py|cpp|json|xml|css|ya?ml'
 
 const EMOTICON = `[:;=8xX]['’]?[-o^]?[)(\\]\\[DPpOo3/\\\\|*]+(?![\\p{L}\\p{N}])|\\([-:;=]+|\\^_*\\^|<3(?!\\p{N})|[oO]_[oO]|(?<![\\p{L}\\p{N}])[xX]D(?![\\p{L}\\p{N}])`
 const APART_SCRIPTS = '\\p{sc=Han}\\p{sc=Hira}\\p{sc=Kana}\\p{sc=Thai}\\p{sc=Lao}\\p{sc=Khmr}\\p{sc=Mymr}'
@@ -62,10 +62,12 @@ const PIECE = new RegExp(
     `(?<![\\p{L}\\p{N}'’])(?:etc\\.(?=\\s*[\\p{Ll},;:)])|[Nn]os?\\.(?=\\s*\\p{N}))`,
     `(?<![\\p{L}\\p{N}'’])(?:${ABBREVIATIONS.toUpperCase().replaceAll('\\.', '\\.')})\\.(?=\\s\\p{L})`,
     `(?<![\\p{L}\\p{N}'’.-])\\p{Lu}\\.(?=\\s*[\\p{L}])`,
-    // "PG&E", "e-mail", "Sha'lan", words.
+    // "C#", "C++", ".NET": names that hold a sign.
+    `(?<![\\p{L}\\p{N}])(?:[A-Z]#|C\\+\\+(?!\\+)|\\.NET)${NOT_IN_WORD}`,
+    // "PG&E", "e-mail", "Sha'lan", "don`t", words.
     `\\p{Lu}{1,3}(?:&\\p{Lu}{1,2})+${NOT_IN_WORD}`,
     `(?<![\\p{L}\\p{N}-])(?:${PREFIXES}|${PREFIXES.replace(/(?<=^|\\|)./g, (first) => first.toUpperCase())})-${LETTER}+(?:['’]${LETTER}+)*${NOT_IN_WORD}`,
-    `${LETTER}[\\p{L}\\p{M}\\p{N}_]*(?:['’]${LETTER}+)*`,
+    `${LETTER}[\\p{L}\\p{M}\\p{N}_]*(?:['’]${LETTER}+|(?<=[nN])\u0060[tT]${NOT_IN_WORD})*`,
     // Runs of one kind of sign.
     "…+\\.*|[.!?]{2,}|-{2,}|\\*+|_+|=+|~+|#{2,}|<+|>+|\\++|[—―]+|''|``",
     // In parts: Intl.Segmenter takes time with the square of its text.
@@ -75,7 +77,7 @@ const PIECE = new RegExp(
   'uy',
 )
 
-const CLITIC = /^(.+?)(n['’]t|['’](?:s|m|d|ll|re|ve))$/i
+const CLITIC = /^(.+?)(n['’`]t|['’](?:s|m|d|ll|re|ve))$/i
 /** Spelled without apostrophe, or grown together: where the second word begins. */
 const GROWN_TOGETHER = new Map<string, number>([
   ...'dont didnt doesnt isnt wasnt wont cant couldnt wouldnt shouldnt havent hasnt hadnt arent werent aint'
