@@ -338,6 +338,28 @@ describe('SQuAD data', () => {
     }
   })
 
+  it('answers of whole words are those of transformers’ pipeline', async () => {
+    const golden: { context: string; tokenIds: number[]; spans: number[][] }[] = JSON.parse(
+      readFileSync(join(__dirname, 'golden/whole_word_spans.json'), 'utf8'),
+    )
+    let widened = 0
+    for (const { context, tokenIds: expected, spans } of golden) {
+      const [{ tokenIds, starts, ends }] = await tokenizer.encodeWithOffsets([context])
+      assert.deepEqual([...tokenIds], expected)
+      const tokens = tokenIds.length
+      const peakAt = (token: number) => Array.from({ length: tokens + 1 }, (_, place) => Number(place === token + 1))
+      for (const [first, last, start, end] of spans) {
+        const window = { firstToken: 0, tokens, contextPlace: 1 }
+        const windows = [{ window, startLogits: peakAt(first), endLogits: peakAt(last) }]
+        const found = decodeSpans({ context, starts, ends, windows, wordStarts: tokenizer.wordStarts(tokenIds) })
+        assert.deepEqual([found.start, found.end], [start, end], context.slice(start, end))
+        assert.equal(found.text, context.slice(start, end))
+        if (starts[first] !== start || ends[last] !== end) widened++
+      }
+    }
+    assert.ok(widened > 100, `${widened} were widened`)
+  })
+
   it('windows leave no token out, also where the stride is longer than their room', () => {
     const sizes = { sequenceTokens: 9, stride: 6, questionTokens: 4 }
     assert.deepEqual(

@@ -211,6 +211,20 @@ describe('heads at work', function () {
     close(one.score, expected.probability)
   })
 
+  it('answers with whole words, unless it is told not to', async () => {
+    const context = 'the manly hatless citys of a riverman , hatmen'
+    const [{ starts, ends, tokenIds }] = await tokenizer.encodeWithOffsets([context])
+    const whole = (text: string, start: number) =>
+      !/\w/.test(context[start - 1] ?? ' ') && !/\w/.test(context[start + text.length] ?? ' ')
+    const options = { task: 'squad', topK: 20 }
+    const { candidates } = await encoder.answer('where is the hat', context, options)
+    for (const { text, start, end } of candidates)
+      assert.ok(text === context.slice(start, end) && whole(text, start), text)
+    const cut = await encoder.answer('where is the hat', context, { ...options, wholeWords: false })
+    assert.ok(tokenIds.length > 9 && cut.candidates.some(({ text, start }) => !whole(text, start)))
+    for (const { start, end } of cut.candidates) assert.ok(starts.includes(start) && ends.includes(end))
+  })
+
   it('answers lists and streams of questions as one by one, each from its own windows', async () => {
     const contexts = [
       'the hard hat of a man',

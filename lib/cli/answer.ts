@@ -17,6 +17,7 @@ interface AnswerFlags extends HeadFlags {
   /** What commander makes of --no-answer: false; of --no-answer-threshold: the number; without them true. */
   answer: boolean
   answerThreshold: number | true
+  wholeWords: boolean
   maxAnswerTokens?: number
   stride?: number
 }
@@ -45,6 +46,7 @@ export function registerAnswer(program: Command): void {
       "allow it, and give it when it scores better than the best answer by more than this (default: the task's own, else 0)",
       anyNumber,
     )
+    .option('--no-whole-words', 'answers end where the model ends them, within a word too')
     .option('--max-answer-tokens <n>', "longest answer in tokens (default: the task's own, else 30)", wholeNumber(1))
     .option('--stride <n>', "context tokens between windows (default: the task's own)", wholeNumber(1))
   example(
@@ -56,10 +58,10 @@ export function registerAnswer(program: Command): void {
 async function answer(checkpoint: string, flags: AnswerFlags): Promise<void> {
   const questions = await questionsOf(flags)
   await using encoder = await loadEncoder(checkpoint, flags)
-  const { task, topK, maxTokens, maxAnswerTokens, stride } = flags
+  const { task, topK, maxTokens, wholeWords, maxAnswerTokens, stride } = flags
   const noAnswerThreshold = flags.answerThreshold === true ? undefined : flags.answerThreshold
   const noAnswer = flags.answer === false || noAnswerThreshold !== undefined ? true : undefined
-  const options = { task, topK, maxTokens, maxAnswerTokens, stride, noAnswer, noAnswerThreshold }
+  const options = { task, topK, maxTokens, wholeWords, maxAnswerTokens, stride, noAnswer, noAnswerThreshold }
   const results: unknown[] = []
   const found = answered(
     questions,

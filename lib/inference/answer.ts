@@ -23,6 +23,8 @@ export interface AnswerOptions extends CallOptions {
   noAnswer?: boolean
   /** How much better than the best answer "no answer" must score to be given; default: the task's own, else 0. */
   noAnswerThreshold?: number
+  /** Widen answers to whole words, as transformers' pipeline does ("ha" of "hat" becomes "hat"); default true. Scores of a test set are taken without. */
+  wholeWords?: boolean
   /** Longest answer in tokens; default: the task's own, else 30. */
   maxAnswerTokens?: number
   /** Longest window in tokens, question and special tokens included; default: the task's own. */
@@ -38,6 +40,7 @@ export const ANSWER_OPTIONS: OptionKinds<AnswerOptions> = {
   topK: 'any',
   noAnswer: 'flag',
   noAnswerThreshold: 'number',
+  wholeWords: 'flag',
   maxAnswerTokens: 'any',
   maxTokens: 'any',
   stride: 'any',
@@ -71,7 +74,7 @@ export interface Answer extends AnswerSpan {
 /** The answer to each question. */
 export async function answer(session: Session, asked: unknown, options: AnswerOptions = {}): Promise<Answer[]> {
   const { parts } = session
-  const { topK = 5 } = options
+  const { topK = 5, wholeWords = true } = options
   const list = askedList(asked)
   positive('topK', topK)
   const task = findTask(parts, ['span'], options.task, 'answer')
@@ -96,7 +99,8 @@ export async function answer(session: Session, asked: unknown, options: AnswerOp
     for (const one of read) {
       const own = rows.slice(next, next + one.windows.length)
       next += own.length
-      answers.push(await bestAnswer(one, own, task, { ...options, ...search }, turns))
+      const wordStarts = wholeWords ? parts.tokenizer.wordStarts(one.read.tokenIds) : undefined
+      answers.push(await bestAnswer(one, own, task, { ...options, ...search, wordStarts }, turns))
     }
     return answers
   })
@@ -189,15 +193,16 @@ async function bestAnswer(
   { context, read, windows }: ReadContext,
   rows: readonly HeadRow[],
   task: FoundTask,
-  options: AnswerOptions & { topK: number; maxAnswerTokens: number; nBest: number },
+  options: AnswerOptions & { topK: number; maxAnswerTokens: number; nBest: number; wordStarts?: Uint8Array },
   turns: Turns,
 ): Promise<Answer> {
-  const { topK, maxAnswerTokens, nBest } = options
+  const { topK, maxAnswerTokens, nBest, wordStarts } = options
   const search = new SpanSearch({
     context,
     starts: read.starts,
     ends: read.ends,
     windows,
+    wordStarts,
     maxAnswerTokens,
     nBest,
     noAnswer: options.noAnswer ?? mayHaveNoAnswer(task.saved),

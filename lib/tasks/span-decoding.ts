@@ -32,6 +32,8 @@ export interface SpanSearchOptions {
   ends: ArrayLike<number>
   /** In the order of the context. */
   windows: readonly SpanWindow[]
+  /** 0 where a token continues a word, shape (T): spans are widened to whole words. Default: they end where the model ends them. */
+  wordStarts?: ArrayLike<number>
   /** Longest answer in tokens; default 30. */
   maxAnswerTokens?: number
   /** Best starts and ends of each window that are combined, and length of the list; default 20. */
@@ -86,6 +88,9 @@ export function decodeSpans(options: DecodeSpanOptions): DecodedSpan {
 export class SpanSearch {
   readonly #options: SpanSearchOptions
   readonly #nBest: number
+  /** Where the span of two tokens begins and ends, in UTF-16 units: of the tokens or of the words that they stand in, shape (T). */
+  readonly #starts: ArrayLike<number>
+  readonly #ends: ArrayLike<number>
   /** Windows read so far. */
   #count = 0
   /** Those of the windows so far. */
@@ -96,11 +101,13 @@ export class SpanSearch {
   constructor(options: SpanSearchOptions) {
     this.#options = options
     this.#nBest = options.nBest ?? 20
+    const { starts, ends, wordStarts } = options
+    ;[this.#starts, this.#ends] = wordStarts ? ofWords(starts, ends, wordStarts) : [starts, ends]
   }
 
   /** The next window's scores. */
   read({ startLogits, endLogits }: SpanLogits): void {
-    const { windows, starts, ends, context, maxAnswerTokens = 30 } = this.#options
+    const { windows, context, maxAnswerTokens = 30 } = this.#options
     const index = this.#count++
     const nBest = this.#nBest
     const nullScore = startLogits[0] + endLogits[0]
@@ -114,8 +121,8 @@ export class SpanSearch {
       if (!inContext(start) || !showsMost(windows, index, firstToken + start - contextPlace)) continue
       for (const end of bestEnds) {
         if (end < start || end - start + 1 > maxAnswerTokens) continue
-        const from = starts[firstToken + start - contextPlace]
-        const to = ends[firstToken + end - contextPlace]
+        const from = this.#starts[firstToken + start - contextPlace]
+        const to = this.#ends[firstToken + end - contextPlace]
         const [startLogit, endLogit] = [startLogits[start], endLogits[end]]
         found.push({ text: context.slice(from, to), start: from, end: to, startLogit, endLogit, probability: 0 })
       }
@@ -150,6 +157,18 @@ export class SpanSearch {
 
 function decoded({ text, start, end, probability }: SpanCandidate, candidates: SpanCandidate[]): DecodedSpan {
   return { text, start, end, probability, candidates }
+}
+
+/** For each token where its word begins and where it ends. */
+function ofWords(
+  starts: ArrayLike<number>,
+  ends: ArrayLike<number>,
+  wordStarts: ArrayLike<number>,
+): [Int32Array, Int32Array] {
+  const [from, to] = [Int32Array.from(starts), Int32Array.from(ends)]
+  for (let token = 1; token < from.length; token++) if (!wordStarts[token]) from[token] = from[token - 1]
+  for (let token = to.length - 1; token > 0; token--) if (!wordStarts[token]) to[token - 1] = to[token]
+  return [from, to]
 }
 
 function scoreOf({ startLogit, endLogit }: SpanCandidate): number {
