@@ -3,6 +3,7 @@ import { createHash, randomBytes } from 'node:crypto'
 import { statSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
+import { isProcessAlive } from './process-alive.js'
 
 const NAME = /^([a-z]+)-([0-9a-f]{8})-(\d+)-[0-9a-f]{12}$/
 const HOST = createHash('sha256').update(hostname()).digest('hex').slice(0, 8)
@@ -25,17 +26,8 @@ export function isLeftover(folder: string, name: string, prefix: string): boolea
   const match = NAME.exec(name)
   if (match?.[1] !== prefix) return false
   const [, , host, pid] = match
-  if (host === HOST && Number(pid) !== process.pid) return !isAlive(Number(pid))
+  if (host === HOST && Number(pid) !== process.pid) return !isProcessAlive(Number(pid))
   // Another process may have removed it.
   const found = statSync(join(folder, name), { throwIfNoEntry: false })
   return found !== undefined && Date.now() - found.mtimeMs > STALE_MILLISECONDS
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0)
-    return true
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM'
-  }
 }

@@ -5,6 +5,7 @@
 import { readFile } from 'node:fs/promises'
 import { gunzipSync } from 'node:zlib'
 import { fileError, StrataError } from '../errors.js'
+import { codePointStarts } from '../text/token-offsets.js'
 import { BadRow, hasSquadRows, readSquadRows } from './squad-rows.js'
 
 export interface SquadAnswer {
@@ -151,7 +152,7 @@ class Reader {
   #question(
     { id, question, answers, is_impossible: impossible }: Record<string, unknown>,
     context: string,
-    units: Uint32Array | undefined,
+    units: number[] | undefined,
   ): Pick<SquadQuestion, 'id' | 'question' | 'answers' | 'flaw'> | string {
     let flaw: string | undefined
     const spoils = (what: string): boolean => {
@@ -193,16 +194,8 @@ class Reader {
   }
 }
 
-/** UTF-16 place of each code point; undefined when both are the same. */
-function codePointStarts(text: string): Uint32Array | undefined {
-  if (!/[\ud800-\udfff]/.test(text)) return undefined
-  const starts: number[] = []
-  for (let unit = 0; unit < text.length; unit += text.codePointAt(unit)! > 0xffff ? 2 : 1) starts.push(unit)
-  return Uint32Array.from(starts)
-}
-
 /** The answer's place in UTF-16 units, or what is wrong with the one that the file gives. */
-function placeOf(context: string, units: Uint32Array | undefined, text: string, start: unknown): number | string {
+function placeOf(context: string, units: number[] | undefined, text: string, start: unknown): number | string {
   if (typeof start !== 'number' || !Number.isInteger(start)) return `answer ${quote(text)} without "answer_start"`
   const place = units ? units[start] : start
   if (start >= 0 && place !== undefined && context.startsWith(text, place)) return place

@@ -21,7 +21,7 @@ import { adapterSchema, headSchema, mixSchema, parseBySchema } from './strata-fi
 import { floatTensor, writeTensorFile } from './write-tensors.js'
 
 const DESCRIPTION_FILE = 'adapter.json'
-const WEIGHTS_FILE = 'adapter.safetensors'
+const ADAPTER_WEIGHTS_FILE = 'adapter.safetensors'
 const FORMAT = 1
 
 const SHAPE_FIELDS = ['layers', 'hiddenSize', 'heads', 'intermediateSize', 'vocabSize', 'maxPositions'] as const
@@ -150,7 +150,7 @@ export async function writeAdapterFolder(
     mixes: parts.mixes,
     tasks: parts.tasks,
   }
-  await writeTensorFile(join(folder, WEIGHTS_FILE), sources)
+  await writeTensorFile(join(folder, ADAPTER_WEIGHTS_FILE), sources)
   await writeFileSynced(join(folder, DESCRIPTION_FILE), `${JSON.stringify(description, null, 2)}\n`)
   await syncPath(folder)
 }
@@ -163,7 +163,7 @@ export async function readAdapterFolder(folder: string): Promise<AdapterFolder> 
     const problem = savedTaskProblem(task, heads, [adapter])
     if (problem) throw new StrataError('BAD_CHECKPOINT', `${file}: ${problem}`)
   }
-  return { folder, weightsFile: join(folder, WEIGHTS_FILE), adapter, base, heads, mixes, tasks }
+  return { folder, weightsFile: join(folder, ADAPTER_WEIGHTS_FILE), adapter, base, heads, mixes, tasks }
 }
 
 /**

@@ -7,6 +7,7 @@ import { readFileSync, renameSync, rmSync, statSync, utimesSync, writeFileSync }
 import { hostname } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileError } from '../errors.js'
+import { isProcessAlive } from '../process-alive.js'
 
 const TOUCH_EVERY_MS = 2000
 /** An untouched lock of another machine (shared home folder) is stale after this. */
@@ -68,13 +69,7 @@ function isStale(path: string, owner: string): boolean {
   } catch {
     return false
   }
-  if (host !== hostname()) return false
-  try {
-    process.kill(Number(pid), 0)
-    return false
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'ESRCH'
-  }
+  return host === hostname() && !isProcessAlive(Number(pid))
 }
 
 // The rename is atomic, so one of several waiters gets the stale file; a fresh lock caught by mistake is put back.

@@ -53,7 +53,7 @@ export async function encodeWithOffsets(
   return results
 }
 
-/** The library counts code points: the UTF-16 place of each, the text's end included; undefined when both are the same. */
+/** Python and the tokenizers library count code points: the UTF-16 place of each, the text's end included; undefined when both are the same. */
 export function codePointStarts(text: string): number[] | undefined {
   if (!/[\ud800-\udfff]/.test(text)) return undefined
   const starts: number[] = []

@@ -8,6 +8,7 @@ import { link, open, readFile, rm, stat, unlink, utimes, writeFile } from 'node:
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { fileError, StrataError } from '../errors.js'
+import { isProcessAlive } from '../process-alive.js'
 
 const TOUCH_MS = 30_000
 const STALE_ELSEWHERE_MS = 5 * 60_000
@@ -119,11 +120,7 @@ async function isAlive(holder: Holder | undefined, path: string): Promise<boolea
     )
     return Date.now() - touched < STALE_ELSEWHERE_MS
   }
-  try {
-    process.kill(holder.pid, 0)
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ESRCH') return false
-  }
+  if (!isProcessAlive(holder.pid)) return false
   return holder.processStart === undefined || holder.processStart === processStart(holder.pid)
 }
 
