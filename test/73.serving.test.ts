@@ -12,7 +12,8 @@ import { LatencyHistogram } from '../lib/inference/serving/latency-histogram.js'
 import { MicroBatcher } from '../lib/inference/serving/micro-batcher.js'
 import { Lease, ModelSlot } from '../lib/inference/serving/model-slot.js'
 import type { Question, Sequence } from '../lib/inference/serving/question.js'
-import { WaitingCall } from '../lib/inference/serving/waiting-call.js'
+import { CallSession } from '../lib/inference/serving/session.js'
+import { type Flow, WaitingCall } from '../lib/inference/serving/waiting-call.js'
 import { warmUp } from '../lib/inference/serving/warm-up.js'
 import {
   type AdapterConfig,
@@ -239,6 +240,30 @@ describe('serving', function () {
       assert.deepEqual(taken(queue), [[calls[1].number, 9]])
       assert.deepEqual(taken(queue), [[many[0].number, 3]])
       assert.equal(taken(queue), undefined)
+    })
+
+    it('a long list that is refused is not tokenised, not even in part', async () => {
+      const batcher = new MicroBatcher({ maxBatchTokens: 64, maxQueueTokens: 400, maxWaitMs: 2, batchesAhead: 0 })
+      let tokenised = 0
+      const counted = new Proxy(tokenizer, {
+        get: (target, key) => {
+          if (String(key).startsWith('encode')) tokenised++
+          const value = (target as any)[key]
+          return typeof value === 'function' ? value.bind(target) : value
+        },
+      })
+      const lease = { slot: { parts: { tokenizer: counted } } } as unknown as Lease
+      const texts = new Array(3000).fill('the man')
+      const embed = (flow: Flow): Promise<unknown> =>
+        new CallSession(batcher, lease, flow, false).inBlocks(
+          texts,
+          ({ length }) => length,
+          (session, block) => session.encode(block as string[]),
+        )
+      batcher.reserve(400, { tag: 0 })
+      await assert.rejects(embed({ tag: 1 }), { code: 'OVERLOADED' })
+      await delay(20)
+      assert.equal(tokenised, 0)
     })
 
     it('bulk callers take half of the room, in turn, and go on beside a queue full of single calls', async () => {
@@ -885,6 +910,38 @@ describe('serving', function () {
     await using encoder = await load({ warmUp: true }, path)
     await encoder.replace(path)
     assert.equal((await encoder.classify('hat', { task: 'tone' })).length, 1)
+  })
+
+  it('a swap without options keeps those that it was loaded with, also where they are undefined', async () => {
+    await using encoder = await load({ precision: 'bf16' })
+    const { vectors } = await encoder.embed('the man is riding')
+    await encoder.replace(first, { precision: undefined, device: undefined })
+    assert.deepEqual((await encoder.embed('the man is riding')).vectors, vectors)
+    await encoder.replace(first, { precision: 'fp32' })
+    assert.notDeepEqual((await encoder.embed('the man is riding')).vectors, vectors)
+  })
+
+  it('a refused name is shown short and without what steers a terminal', async () => {
+    await using encoder = await load()
+    const name = `\x1b[2J${'x'.repeat(1e6)}` as any
+    const asked = [
+      encoder.classify('hat', { task: name }),
+      encoder.fillMask('a [MASK]', { head: name }),
+      encoder.fillMask('a [MASK]', { layer: name }),
+      encoder.embed('hat', { layer: `mix:${name}` }),
+      encoder.hiddenStates('hat', { layers: [name] }),
+      encoder.ask('hat', { tasks: name }),
+    ]
+    for (const [index, result] of (await Promise.allSettled(asked)).entries()) {
+      const { code, message } = (result as PromiseRejectedResult).reason
+      assert.match(code, /^(BAD_ARGUMENT|UNSUPPORTED)$/, String(index))
+      assert.ok(message.length < 400 && !message.includes('\x1b'), `${index}: ${message.slice(0, 200)}`)
+    }
+  })
+
+  it('refuses folders of adapters that are no list of names', async () => {
+    for (const adapterFolders of [5, [5], 'rte-adapter', null] as any[])
+      await assert.rejects(load({ adapterFolders }), { code: 'BAD_ARGUMENT', message: /^adapterFolders came as / })
   })
 
   it('refuses options that cannot be', async () => {

@@ -128,12 +128,29 @@ describe('hostile folders', function () {
     ['two tensors of one name', 'ours', [{ kind: 'rename', tensor: 'bert.embeddings.LayerNorm.bias', name: 'bert.embeddings.LayerNorm.weight' }], 'twice'],
     ['a tokenizer with a regular expression without end', 'ours', [field('tokenizer.json', 'normalizer', '{"type":"Replace","pattern":{"Regex":"(a*)*b"},"content":""}')], 'tokenizer.json', 'regular expression'],
     ['a tokenizer that doubles its text forty times', 'ours', [field('tokenizer.json', 'normalizer', `{"type":"Sequence","normalizers":[${new Array(40).fill(replacement('aa')).join()}]}`)], 'tokenizer.json', 'longer'],
+    ['a tokenizer that writes its bytes as characters forty times', 'ours', [field('tokenizer.json', 'normalizer', `{"type":"Sequence","normalizers":[${new Array(40).fill('{"type":"ByteLevel"}').join()}]}`)], 'tokenizer.json', 'more than twice'],
+    ['a pre-tokenizer that does', 'ours', [field('tokenizer.json', 'pre_tokenizer', `{"type":"Sequence","pretokenizers":[${new Array(40).fill('{"type":"ByteLevel","add_prefix_space":false,"trim_offsets":true,"use_regex":false}').join()}]}`)], 'tokenizer.json', 'more than twice'],
+    ['a tokenizer that puts a book before every text', 'ours', [field('tokenizer.json', 'normalizer', `{"type":"Prepend","prepend":"${'book'.repeat(100_000)}"}`)], 'tokenizer.json', 'before every text'],
+    ['a tokenizer of 60 normalisers and 60 pre-tokenizers', 'ours', [field('tokenizer.json', 'normalizer', `{"type":"Sequence","normalizers":[${new Array(60).fill('{"type":"NFKD"}').join()}]}`), field('tokenizer.json', 'pre_tokenizer', `{"type":"Sequence","pretokenizers":[${new Array(60).fill('{"type":"Whitespace"}').join()}]}`)], 'tokenizer.json', 'parts'],
     ['a tokenizer of ten thousand normalisers', 'ours', [field('tokenizer.json', 'normalizer', `{"type":"Sequence","normalizers":[${new Array(10_000).fill('{"type":"NFKD"}').join()}]}`)], 'tokenizer.json', 'parts'],
     ['a tokenizer whose words have no end', 'ours', [field('tokenizer.json', 'model.max_input_chars_per_word', '1e9')], 'max_input_chars_per_word'],
   ]
   for (const [name, make, done, ...parts] of attacks) {
     it(name, () => refused(make === 'ours' ? ours : published, done, ...parts))
   }
+
+  it('a head that a folder of other programs holds in part answers, and a warning names what was drawn', async () => {
+    const path = mkdtempSync(join(root, 'part-'))
+    writeFolder(path, published, [{ kind: 'rename', tensor: 'classifier.bias', name: 'classifier.bios' }])
+    const warnings: string[] = []
+    const heard = ({ name, message }: Error) => name === 'StratabertWarning' && warnings.push(message)
+    process.on('warning', heard)
+    await use(path)
+    await new Promise(setImmediate)
+    process.off('warning', heard)
+    assert.equal(warnings.length, 1)
+    assert.match(warnings[0], /lacks \S*classifier\S*bias, drawn at random/)
+  })
 
   it('a pipe in place of a file is not waited for', async function () {
     if (process.platform === 'win32') this.skip()

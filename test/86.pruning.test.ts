@@ -3,7 +3,7 @@
  * leaves: the same after a stop, a folder that anyone opens, and errors that say what is wrong.
  */
 import assert from 'node:assert/strict'
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path, { join } from 'node:path'
 import { stream } from '../lib/data/random.js'
@@ -514,7 +514,19 @@ describe('pruning', function () {
         assert.equal(report.tasks[0].metrics.accuracy, dev.metrics.accuracy)
         assert.ok(Math.abs(report.tasks[0].loss - dev.loss) < 1e-6, `${report.tasks[0].loss} ${dev.loss}`)
         await using encoder = await Encoder.load(result.checkpoint!, { device: 'cpu' })
-        assert.equal((await encoder.classify(['the music of the river'])).length, 1)
+        const answers = await encoder.classify(['the music of the river'])
+        assert.equal(answers.length, 1)
+        // A copy without the unmasked weights, and without the list of files that names them, answers the same.
+        const copy = join(folder, 'pruned-copy')
+        cpSync(result.checkpoint!, copy, { recursive: true })
+        rmSync(join(copy, 'pruning.safetensors'))
+        await assert.rejects(Encoder.load(copy, { device: 'cpu' }), {
+          code: 'BAD_CHECKPOINT',
+          message: /pruning\.safetensors is missing/,
+        })
+        rmSync(join(copy, 'manifest.json'))
+        await using plain = await Encoder.load(copy, { device: 'cpu' })
+        assert.deepEqual(await plain.classify(['the music of the river']), answers)
       })
 
     it('mt-dnn prunes while it refines, and stays there while it tunes each task', async () => {

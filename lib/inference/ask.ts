@@ -1,5 +1,6 @@
 /** Several tasks of one checkpoint, and vectors, asked about the same texts: what reads the same sequences is computed once. */
 import { StrataError } from '../errors.js'
+import { shownValue } from '../shown-value.js'
 import type { EncodedText, EncodeInput } from '../text/index.js'
 import { inputList, positive, type TextInput, textList, tokenLimit } from './check-arguments.js'
 import { type Classification, classificationOf, layoutOf, type ScoringHead } from './classify.js'
@@ -64,7 +65,7 @@ type AskedHead = HeadOf<(typeof KINDS)[number]>
 export async function ask(session: Session, texts: unknown, options: AskTasksOptions): Promise<TaskAnswers> {
   const { tasks: names, topK, embed } = options ?? {}
   if (!Array.isArray(names) || names.length === 0)
-    throw new StrataError('BAD_ARGUMENT', `tasks came as ${JSON.stringify(names)}, expected a list of names of tasks`)
+    throw new StrataError('BAD_ARGUMENT', `tasks came as ${shownValue(names)}, expected a list of names of tasks`)
   if (topK !== undefined) positive('topK', topK)
   const tasks = new Map([...new Set<string>(names)].map((name) => [name, findTask(session.parts, KINDS, name, 'ask')]))
   // Every task says what it cannot read before anything is computed.

@@ -352,9 +352,9 @@ export class Encoder implements AsyncDisposable {
 
   async #replace(path: string, given: ReplaceOptions): Promise<void> {
     checkText('path', path)
-    const options = ownOptions(given, LOAD_PARTS_OPTIONS)
+    const chosen = Object.entries(ownOptions(given, LOAD_PARTS_OPTIONS)).filter(([, value]) => value !== undefined)
     if (this.#engine.disposed) throw disposedError()
-    const parts = await loadParts(path, { ...this.#loadOptions, ...options })
+    const parts = await loadParts(path, { ...this.#loadOptions, ...Object.fromEntries(chosen) })
     await warmOrDispose(parts, this.#maxBatchTokens)
     if (this.#engine.disposed) {
       await parts.model.dispose()

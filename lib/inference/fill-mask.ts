@@ -1,6 +1,7 @@
 /** What a masked-LM head would put in place of each [MASK]. */
 import { StrataError } from '../errors.js'
 import { type Model, type ModelConfig, tapLayer } from '../model/index.js'
+import { shownValue } from '../shown-value.js'
 import type { Tokenizer } from '../text/index.js'
 import { positive, textList } from './check-arguments.js'
 import { positionsOf } from './head-question.js'
@@ -55,7 +56,7 @@ export async function fillMask(
   const head = maskedLmHead(model.config, options.head)
   const { layers } = model.config.encoder
   if (layer !== undefined && !(Number.isInteger(layer) && layer >= 0 && layer <= layers))
-    throw new StrataError('BAD_ARGUMENT', `layer came as ${layer}, expected 0 … ${layers}`)
+    throw new StrataError('BAD_ARGUMENT', `layer came as ${shownValue(layer)}, expected 0 … ${layers}`)
   const wanted = Math.min(topK, tokenizer.specialTokens.vocabSize)
   const question = maskQuestion(model, head, wanted, layer)
   const blocks = await session.inBlocks(
@@ -155,6 +156,6 @@ function maskedLmHead(config: ModelConfig, name: string | undefined): HeadOf<'ma
     'UNSUPPORTED',
     name === undefined || !known
       ? 'this checkpoint has no masked-LM head, which fill-mask needs; use one that was trained with masked LM'
-      : `no masked-LM head is named "${name}"; the checkpoint has ${known}`,
+      : `no masked-LM head is named ${shownValue(name)}; the checkpoint has ${known}`,
   )
 }

@@ -1,5 +1,6 @@
 import { StrataError } from '../errors.js'
 import type { HeadConfig, SavedTask } from '../model/index.js'
+import { shownValue } from '../shown-value.js'
 import type { HeadOf, LoadedParts } from './loaded-parts.js'
 
 /** A head to ask and what is known of its task. */
@@ -46,7 +47,7 @@ export function findTask<Kind extends HeadConfig['kind']>(
   if (found)
     throw new StrataError(
       'UNSUPPORTED',
-      `task "${asked}" has a ${found.head.kind} head; ${needed}; the checkpoint has: ${there}; name a fitting one (task)`,
+      `task ${shownValue(asked)} has a ${found.head.kind} head; ${needed}; the checkpoint has: ${there}; name a fitting one (task)`,
     )
   if (fitting.length === 0)
     throw new StrataError(
@@ -58,6 +59,6 @@ export function findTask<Kind extends HeadConfig['kind']>(
     'BAD_ARGUMENT',
     asked === undefined
       ? `the checkpoint has several tasks that ${doing} can ask: ${names}; name one (task)`
-      : `no task is named "${asked}"; ${doing} can ask: ${names}; name one of these (task)`,
+      : `no task is named ${shownValue(asked)}; ${doing} can ask: ${names}; name one of these (task)`,
   )
 }

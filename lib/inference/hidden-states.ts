@@ -1,6 +1,7 @@
 /** States of every token at chosen layers. */
 import { StrataError } from '../errors.js'
 import type { Values } from '../model/index.js'
+import { shownValue } from '../shown-value.js'
 import { textList } from './check-arguments.js'
 import { checkAdapter, encodeWhole } from './embed.js'
 import type { CallOptions, Session } from './loaded-parts.js'
@@ -70,7 +71,7 @@ function statesQuestion({ parts: { model } }: Session, options: HiddenStatesOpti
     layers.length === 0 ||
     !layers.every((l) => Number.isInteger(l) && l >= 0 && l <= top)
   ) {
-    throw new StrataError('BAD_ARGUMENT', `layers came as ${JSON.stringify(layers)}, expected a list of 0 … ${top}`)
+    throw new StrataError('BAD_ARGUMENT', `layers came as ${shownValue(layers)}, expected a list of 0 … ${top}`)
   }
   checkAdapter(model, adapter)
   return {

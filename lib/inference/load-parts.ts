@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { StrataError } from '../errors.js'
 import {
   type Device,
+  freshWarnings,
   type LoadedModel,
   type LoadModelOptions,
   loadModel,
@@ -16,7 +17,7 @@ import { resolveCheckpoint, resolveTaskCheckpoint, untrainedTaskWarnings } from 
 import { warn } from '../warn.js'
 import { checkText } from './check-arguments.js'
 import type { LoadedParts } from './loaded-parts.js'
-import type { OptionKinds } from './own-arguments.js'
+import { type OptionKinds, ownStrings } from './own-arguments.js'
 
 export interface LoadPartsOptions {
   /** Default `auto`: CUDA where it can be had, else the CPU. */
@@ -44,14 +45,21 @@ export const LOAD_PARTS_OPTIONS: OptionKinds<LoadPartsOptions> = {
 export async function loadParts(path: string, options: LoadPartsOptions): Promise<LoadedParts> {
   const { task } = options
   if (task !== undefined) checkText('task', task)
+  const { precision = 'fp32', adapterFolders } = options
+  if (adapterFolders !== undefined && !ownStrings(adapterFolders))
+    throw new StrataError(
+      'BAD_ARGUMENT',
+      `adapterFolders came as ${shownValue(adapterFolders)}, expected a list of folders`,
+    )
   const { folder, warnings } = await (task === undefined ? resolveCheckpoint(path) : resolveTaskCheckpoint(path, task))
   warn(warnings)
-  const before = await versionOf(folder)
+  const read = [folder, ...(adapterFolders ?? [])]
+  const before = await versionOf(read)
   const tokenizer = await Tokenizer.load(folder)
   const device = resolveDevice(options.device) as Device
-  const { precision = 'fp32', adapterFolders } = options
   const loaded = await loadModel(folder, { device, precision, adapterFolders, inference: true })
-  const { model, config, tasks } = loaded
+  const { model, config, tasks, fresh } = loaded
+  warn(freshWarnings(folder, fresh))
   try {
     if (tokenizer.vocabSize > config.encoder.vocabSize) {
       throw new StrataError(
@@ -64,10 +72,10 @@ export async function loadParts(path: string, options: LoadPartsOptions): Promis
     const own = adapterFolders?.length ? await readModelFolder(folder) : loaded
     const used = task === undefined ? own.tasks.map(({ name }) => name) : namesOf(own).filter((name) => name === task)
     warn(await untrainedTaskWarnings(folder, used))
-    if ((await versionOf(folder)) !== before) {
+    if ((await versionOf(read)) !== before) {
       throw new StrataError(
         'BAD_CHECKPOINT',
-        `${folder} was changed while it was loaded: its files may not belong together; load it again, and put each version into a folder of its own`,
+        `${read.join(' or ')} was changed while it was loaded: its files may not belong together; load it again, and put each version into a folder of its own`,
         { details: { folder } },
       )
     }
@@ -86,11 +94,14 @@ const READ_FILES = [
   'tokenizer_config.json',
   'vocab.txt',
   'model.safetensors',
+  'adapter.json',
+  'adapter.safetensors',
 ]
 
 /** Another one when a file was written, or a link in the folder (as Kubernetes has them) was moved. No inodes: some file systems make them up anew. */
-async function versionOf(folder: string): Promise<string> {
-  const files = READ_FILES.map((name) => stat(join(folder, name), { bigint: true }).catch(() => undefined))
+async function versionOf(folders: readonly string[]): Promise<string> {
+  const paths = folders.flatMap((folder) => READ_FILES.map((name) => join(folder, name)))
+  const files = paths.map((path) => stat(path, { bigint: true }).catch(() => undefined))
   return (await Promise.all(files)).map((file) => file && `${file.size} ${file.mtimeNs} ${file.ctimeNs}`).join()
 }
 

@@ -1,6 +1,7 @@
 /** Vectors of texts from a learned mix of layers. The model hands out the layers' states; summing them costs little beside them. */
 import { StrataError } from '../errors.js'
 import type { MixConfig, Model, ModelAnswer } from '../model/index.js'
+import { shownValue } from '../shown-value.js'
 import { softmax } from '../softmax.js'
 import { mapInTurns } from './pause.js'
 
@@ -18,7 +19,7 @@ export function findMix(model: Model, name: string | undefined): MixConfig {
     throw new StrataError('UNSUPPORTED', 'this checkpoint has no learned layer mix; give the number of a layer')
   throw new StrataError(
     'BAD_ARGUMENT',
-    `${name === undefined ? 'the checkpoint has several mixes' : `no mix is named "${name}"`}; name one of ${known}`,
+    `${name === undefined ? 'the checkpoint has several mixes' : `no mix is named ${shownValue(name)}`}; name one of ${known}`,
   )
 }
 

@@ -138,6 +138,8 @@ export async function loadModel(folder: string, options: LoadModelOptions = {}):
   const { mapping, leftBlocks, borrowed, continued, resized, fresh, unused } = imported
   if (!heads && agreements === undefined && !mixes && !adapters) checkComplete(fresh, parts, weightsFile)
   checkFloats(tensors, [...Object.values(mapping), ...Object.values(leftBlocks)], weightsFile)
+  const parameterBytes = modelOptions.precision === 'fp64' ? 8 : 4
+  checkMemory(base, parameterBytes, weightsFile)
   const added: FittedAdapter[] = []
   let { tasks } = inspected
   let config = base
@@ -162,7 +164,7 @@ export async function loadModel(folder: string, options: LoadModelOptions = {}):
       `${join(folder, CONFIG_FILE)} says tie_word_embeddings false and ${decoder} stands in the weights; the masked LM here shares the word embeddings: load it with heads that have no masked LM at the top layer`,
     )
   }
-  checkMemory(config, modelOptions.precision === 'fp64' ? 8 : 4, weightsFile)
+  checkMemory(config, parameterBytes, weightsFile)
   // What comes from files alone needs no draw, which would take longer than reading it.
   const drawn = !modelOptions.inference || fresh.length > 0 || added.length > 0
   const described = !heads && !mixes && !adapters && !pruning

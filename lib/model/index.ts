@@ -39,6 +39,7 @@ export {
 } from './optimizer.js'
 export { ENCODER_NORM, modelParameterShapes } from './parameter-shapes.js'
 export { chunkPlainBatches } from './plain-chunks.js'
+export { freshWarnings } from './plausible-folder.js'
 export {
   type LogisticProbeOptions,
   type LogisticProbeResult,

@@ -86,6 +86,14 @@ export function checkFloats(tensors: readonly StoredTensorInfo[], names: Iterabl
   )
 }
 
+/** What to say of a model that answers with parameters which no file held: a head of a folder that does not describe its heads. */
+export function freshWarnings(folder: string, fresh: readonly string[]): string[] {
+  if (fresh.length === 0) return []
+  const shown = fresh.slice(0, 5).join(', ')
+  const more = fresh.length > 5 ? ` and ${fresh.length - 5} more` : ''
+  return [`${folder} lacks ${shown}${more}, drawn at random in its place: what reads them answers at random`]
+}
+
 /** Throws OUT_OF_MEMORY when the parameters alone are larger than the machine's memory. `parameterBytes`: of one number. */
 export function checkMemory(config: ModelConfig, parameterBytes: number, file: string): void {
   let numbers = 0

@@ -1,6 +1,13 @@
 import { StrataError } from '../errors.js'
 import type { TaskPrediction } from '../evaluation/index.js'
-import { type HeadConfig, loadModel, type ModelFolder, readModelFolder, tapLayer } from '../model/index.js'
+import {
+  freshWarnings,
+  type HeadConfig,
+  loadModel,
+  type ModelFolder,
+  readModelFolder,
+  tapLayer,
+} from '../model/index.js'
 import type { TaskScores } from '../tasks/index.js'
 import { Tokenizer } from '../text/index.js'
 import { resolveCheckpoint, resolveTaskCheckpoint, untrainedTaskWarnings } from '../training/index.js'
@@ -84,7 +91,8 @@ export async function evaluateCheckpoint(
   warnings.push(...tasks.warnings)
 
   const choice = runtimeChoice({ device: options.device ?? 'auto', precision: options.precision ?? 'auto' })
-  const { model } = await loadModel(folder, choice)
+  const { model, fresh } = await loadModel(folder, choice)
+  warnings.push(...freshWarnings(folder, fresh))
   try {
     const evaluated = await runText?.(model)
     const scores = await tasks.score(model)

@@ -62,7 +62,7 @@ function absoluteFiles(slot: unknown): unknown {
 
 /** Keys that a resumed run may change: they decide when to stop, save and tell, not what is computed. */
 const CHANGEABLE =
-  /^(name|description|extends|preset|resolved|device|threads|onNonFinite|prefetchWorkers|taskMegabytes|data|budget|log|checkpoint|evaluation\.everySteps|stages\.\d+\.budget)(\.|$)/
+  /^(name|description|extends|preset|resolved|device|threads|onNonFinite|prefetchWorkers|taskMegabytes|data|budget|log|checkpoint|evaluation\.every(Steps|Epochs)|stages\.\d+\.budget)(\.|$)/
 
 /**
  * Throws BAD_RECIPE when a recipe differs from the one that its run was started with in what is computed. Keys that the run's

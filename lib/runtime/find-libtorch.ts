@@ -8,7 +8,14 @@ import { basename, dirname, join, resolve } from 'node:path'
 import { StrataError } from '../errors.js'
 import { askProgram } from './ask-program.js'
 import { libtorchManifest } from './libtorch-manifest.js'
-import { addonsDirectory, cacheDirectory, type Environment, libraryFile, libraryProblem } from './platform.js'
+import {
+  addonsDirectory,
+  cacheDirectory,
+  type Environment,
+  libraryFile,
+  libraryProblem,
+  pythonProgram,
+} from './platform.js'
 import { type SystemFacts, systemFacts, systemProblem } from './system-problem.js'
 import {
   DEFAULT_TORCH_VERSION,
@@ -197,10 +204,9 @@ function cachedTrees(
   return paths.length > 0 ? { paths, problem: null } : none
 }
 
-/** Folder of the torch package of `STRATABERT_PYTHON` or python3 (python on Windows), found without importing it. */
+/** Folder of the torch package of {@link pythonProgram}, found without importing it. */
 function pythonTorch(environment: Environment): { path: string | null; problem: string } {
-  // Python's installer for Windows names its program so.
-  const python = environment.STRATABERT_PYTHON || (process.platform === 'win32' ? 'python' : 'python3')
+  const python = pythonProgram(environment)
   const code =
     'import importlib.util as u; s = u.find_spec("torch"); print(s.submodule_search_locations[0] if s else "")'
   const { output, problem } = askProgram(python, ['-c', code], { environment: environment as NodeJS.ProcessEnv })

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import { arch, availableParallelism, cpus, platform, release, totalmem } from 'node:os'
 import { askProgram } from './ask-program.js'
 import { cgroupMemory, cgroupThreads } from './cgroup.js'
+import { pythonProgram } from './platform.js'
 
 export interface MachineFacts {
   platform: string
@@ -51,9 +52,7 @@ export function machineFacts(): MachineFacts {
       compiler: firstLine(process.env.CXX || 'c++', ['--version']),
       cmake: firstLine('cmake', ['--version']),
       ninja: firstLine('ninja', ['--version']),
-      pip:
-        firstLine(process.env.STRATABERT_PYTHON || 'python3', ['-m', 'pip', '--version'])?.replace(/ from .*$/, '') ??
-        null,
+      pip: firstLine(pythonProgram(), ['-m', 'pip', '--version'])?.replace(/ from .*$/, '') ?? null,
     },
     nvidiaDriver: firstLine('nvidia-smi', ['--query-gpu=driver_version,name', '--format=csv,noheader']),
   }

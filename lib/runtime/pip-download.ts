@@ -7,7 +7,7 @@ import { mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs
 import { join } from 'node:path'
 import { StrataError } from '../errors.js'
 import type { PinnedWheel } from './manifest.js'
-import type { Environment } from './platform.js'
+import { type Environment, pythonProgram } from './platform.js'
 import { whatToDo } from './what-to-do.js'
 
 const POLL_EVERY_MS = 250
@@ -30,7 +30,7 @@ export async function pipDownload(
   environment: Environment,
   onBytes: (bytes: number) => void,
 ): Promise<void> {
-  const python = environment.STRATABERT_PYTHON || 'python3'
+  const python = pythonProgram(environment)
   // pip writes into TMPDIR first and copies then; a folder of ours shows how far it is, and keeps a small /tmp free.
   const temporary = join(folder, 'pip')
   rmSync(temporary, { recursive: true, force: true })

@@ -11,6 +11,11 @@ export function addonsDirectory(environment: Environment = process.env): string 
   return environment.STRATABERT_ADDONS || join(packageRoot, 'addons')
 }
 
+/** The interpreter whose pip and torch are asked: `STRATABERT_PYTHON`, else python3; Python's installer for Windows names it python. */
+export function pythonProgram(environment: Environment = process.env): string {
+  return environment.STRATABERT_PYTHON || (process.platform === 'win32' ? 'python' : 'python3')
+}
+
 /** `$XDG_CACHE_HOME/stratabert`, else `~/.cache/stratabert`; null when the user has no home folder. */
 export function cacheDirectory(environment: Environment = process.env): string | null {
   // A relative XDG_CACHE_HOME is invalid by the XDG specification and is ignored.

@@ -1,6 +1,7 @@
 /**
  * What a tokenizer.json from elsewhere may ask of the tokenizer library. A regular expression can take time without end on one text, and a
- * replacement that lengthens its text, twenty times in a row, takes all memory; BERT's tokenizers need neither.
+ * part that lengthens its text (a replacement, or bytes written as characters), twenty times in a row, takes all memory; BERT's tokenizers
+ * need neither.
  */
 import { StrataError } from '../errors.js'
 import { shownValue } from '../shown-value.js'
@@ -13,8 +14,9 @@ const LONGEST_WORD = 1000
 
 /** What keeps a tokenizer from being used; undefined when nothing does. `unsupported`: the file may be whole, but not for this package. */
 function tokenizerProblem(json: Record<string, unknown>): { problem: string; unsupported: boolean } | undefined {
+  const counted = { parts: 0, byteLevels: 0 }
   for (const part of ['normalizer', 'pre_tokenizer', 'decoder'] as const) {
-    const problem = partProblem(json[part])
+    const problem = partProblem(json[part], counted)
     if (problem) return { problem: `"${part}" ${problem}`, unsupported: true }
   }
   const model = json.model as Record<string, unknown>
@@ -32,16 +34,27 @@ function tokenizerProblem(json: Record<string, unknown>): { problem: string; uns
   return undefined
 }
 
-function partProblem(root: unknown): string | undefined {
-  let count = 0
+/** `counted`: so far, of all the file's parts. */
+function partProblem(root: unknown, counted: { parts: number; byteLevels: number }): string | undefined {
   const visit = (value: unknown): string | undefined => {
     if (typeof value !== 'object' || value === null) return undefined
-    if (++count > MOST_PARTS) return `has more than ${MOST_PARTS} parts; a tokenizer of BERT's make was expected`
+    if (++counted.parts > MOST_PARTS)
+      return `has more than ${MOST_PARTS} parts; a tokenizer of BERT's make was expected`
     if (Object.hasOwn(value, 'Regex'))
       return 'holds a regular expression, which is not run; text patterns were expected'
-    const { type, pattern, content } = value as { type?: unknown; pattern?: { String?: unknown }; content?: unknown }
+    const { type, pattern, content, prepend } = value as {
+      type?: unknown
+      pattern?: { String?: unknown }
+      content?: unknown
+      prepend?: unknown
+    }
     if (type === 'Precompiled')
       return "is a precompiled table of SentencePiece; a tokenizer of BERT's make was expected"
+    // A byte beyond ASCII becomes two.
+    if (type === 'ByteLevel' && ++counted.byteLevels > 2)
+      return 'writes bytes as characters more than twice; once, and its decoder, were expected'
+    if (type === 'Prepend' && String(prepend).length > LONGEST_PREFIX)
+      return `puts ${String(prepend).length} characters before every text; at most ${LONGEST_PREFIX} were expected`
     for (const inner of Object.values(value)) {
       const problem = visit(inner)
       if (problem) return problem

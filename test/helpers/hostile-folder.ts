@@ -218,6 +218,7 @@ const TOKENIZER_PARTS = [
   '{"type":"Split","pattern":{"String":""},"behavior":"Isolated","invert":true}',
   '{"type":"Sequence","pretokenizers":[{"type":"Whitespace"},{"type":"Digits","individual_digits":true},{"type":"Punctuation","behavior":"Isolated"}]}',
   '{"type":"ByteLevel","add_prefix_space":true,"trim_offsets":true,"use_regex":true}',
+  `{"type":"Sequence","normalizers":[${new Array(40).fill('{"type":"ByteLevel"}').join()}]}`,
   '{"type":"Metaspace","replacement":"_","prepend_scheme":"always","split":true}',
   '{"type":"UnicodeScripts"}',
   '{"type":"NFKD"}',

@@ -162,7 +162,8 @@ export class MicroBatcher {
       const ahead = this.#batchesRunning > 0
       if (ahead && (this.#batchesRunning > batchesAhead || this.#heldTokens < maxBatchTokens)) return
       const { tokens, ms } = this.#speed
-      const patienceTokens = ms > 0 ? (maxWaitMs * tokens) / ms : Number.POSITIVE_INFINITY
+      const measured = ms > 0 ? (maxWaitMs * tokens) / ms : Number.POSITIVE_INFINITY
+      const patienceTokens = maxWaitMs === 0 ? 0 : measured
       const batch = this.#queue.take({ maxBatchTokens, patienceTokens })
       if (!batch) return
       for (const { call, tokens } of batch.slices) this.#giveBack(tokens, call.flow)

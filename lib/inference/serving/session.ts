@@ -29,6 +29,8 @@ export class CallSession implements Session {
     readonly flow: Flow,
     /** Waits for room in the queue where others are refused. */
     readonly patient: boolean,
+    /** Told when its first tokens have room. */
+    readonly onAdmitted?: () => void,
   ) {
     this.parts = lease.slot.parts
   }
@@ -44,18 +46,20 @@ export class CallSession implements Session {
       if (!(await this.#admitted)) return
       batcher.take(tokens, flow)
     }
-    if (this.#closed) batcher.release(tokens, flow)
-    else this.#reserved += tokens
+    if (this.#closed) return batcher.release(tokens, flow)
+    this.#reserved += tokens
+    this.onAdmitted?.()
   }
 
   async encode(inputs: readonly EncodeInput[], options: EncodeOptions = {}): Promise<EncodedText[]> {
     if (inputs.length === 0) return []
     await this.announce(estimateTokens(inputs.map(charactersOf), options.maxTokens))
+    if (this.#closed) throw endedError()
     return encodeTexts(this.parts.tokenizer, inputs, options)
   }
 
   compute<Rows extends unknown[]>(questions: QuestionsOf<Rows>, sequences: readonly Sequence[]): Promise<RowsOf<Rows>> {
-    if (this.#closed) throw new StrataError('ABORTED', 'the call has ended')
+    if (this.#closed) throw endedError()
     const reserved = this.#reserved
     this.#reserved = 0
     const { lease, flow } = this
@@ -77,12 +81,16 @@ export class CallSession implements Session {
     const flow: Flow = this.flow.bulk ? this.flow : { tag: this.flow.tag, bulk: true }
     const results = new Array<Output>(borders.length - 1)
     let next = 0
+    let admit = (): void => {}
+    const admitted = new Promise<void>((resolve) => {
+      admit = resolve
+    })
     const work = async (): Promise<void> => {
       while (next < results.length && !this.#closed) {
         const block = next++
         const [first, end] = [borders[block], borders[block + 1]]
         // The first block is admitted or refused as the call; the others wait for room.
-        const session = new CallSession(this.batcher, this.lease, flow, this.patient || block > 0)
+        const session = new CallSession(this.batcher, this.lease, flow, this.patient || block > 0, admit)
         this.#blocks.add(session)
         try {
           results[block] = await run(session, inputs.slice(first, end), first)
@@ -92,8 +100,9 @@ export class CallSession implements Session {
         }
       }
     }
-    // The second follows when the first block has been admitted.
-    await Promise.all([work(), Promise.resolve().then(work)])
+    // The second follows when the first block has been admitted: of a call that is refused nothing is tokenised.
+    const first = work()
+    await Promise.all([first, Promise.race([admitted, first]).then(work)])
     return results
   }
 
@@ -105,6 +114,10 @@ export class CallSession implements Session {
     for (const call of this.#calls) this.batcher.cancel(call)
     for (const block of this.#blocks) block.close()
   }
+}
+
+function endedError(): StrataError {
+  return new StrataError('ABORTED', 'the call has ended')
 }
 
 /**
