@@ -11,11 +11,13 @@ import {
   type OpenedTask,
   type OpenTaskOptions,
   openTask,
+  type ParsingSet,
   type RankingSet,
   SQUAD_RANKING,
   type TaggingSet,
   type TaskFiles,
   type TaskSet,
+  UD_PARSING,
   UPOS_EWT,
   writeGlueSubmission,
   writeTaskCorpus,
@@ -611,6 +613,26 @@ describe('Tasks', function () {
     assert.deepEqual(
       documentsOf(path).flatMap((document) => document.split('\n')),
       (train as TaggingSet).sentences.map(({ words: [first] }) => `${first} ends.`),
+    )
+    // Of trees those sentences count that the task can use; what it leaves out is held out by nobody.
+    const tree = (i: number): string[] => {
+      const heads = i % 3 === 1 ? ['_', '1', '1'] : ['0', '1', '1']
+      const deprels = ['root', 'dep', 'punct']
+      return sentence(i).map((line, word) => {
+        const columns = line.split('\t')
+        return word < 3 ? [...columns.slice(0, 6), heads[word], deprels[word], ...columns.slice(8)].join('\t') : line
+      })
+    }
+    const trees = file(Array.from({ length: 12 }, (_, i) => tree(i)).flat(), 'conllu')
+    const parsing = { definition: UD_PARSING, data: trees, seed: 2, devShare: 3 }
+    await writeTaskCorpus(path, [parsing])
+    const { evaluation } = await openTask({ ...parsing, tokenizer })
+    const heldOut = (evaluation.dev as ParsingSet).sentences.map(({ sentence }) => `${sentence.words[0].form} ends.`)
+    const given = documentsOf(path).flatMap((document) => document.split('\n'))
+    assert.deepEqual([heldOut.length, given.length], [3, 9])
+    assert.deepEqual(
+      given.filter((one) => heldOut.includes(one)),
+      [],
     )
     const lists = file(
       [0, 1].map((i) => JSON.stringify({ tokens: ['Word', `${i}`, '.'], tags: ['NOUN', 'NUM', 'PUNCT'] })),

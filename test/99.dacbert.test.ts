@@ -28,6 +28,7 @@ import { stagesOf } from '../lib/recipes/recipe-stages.js'
 import { findLibtorch } from '../lib/runtime/index.js'
 import { RELATION_PRESETS, TokenChunker, Tokenizer } from '../lib/text/index.js'
 import { budgetProgress, budgetUnit, secondsLeft, TrainingEvents } from '../lib/training/index.js'
+import { stageEnd } from '../lib/training/stage-chain.js'
 import { runHere } from './helpers/cli-here.js'
 import { COMMAND_LINE } from './helpers/cli-process.js'
 import { makeSentences } from './helpers/small-treebank.js'
@@ -434,6 +435,10 @@ describe('DACBERT', function () {
         ],
       )
       assert.equal(stages[1].schedule.kind, 'triangle2')
+      assert.deepEqual(
+        stages.map((stage) => stageEnd(stage as any, { endedBy: undefined } as any).reason),
+        ['the budget of 2.4 hours is spent', 'the budget of 21.6 hours (24 with the stages before) is spent'],
+      )
       assert.deepEqual(
         stagesOf(await resolved({ budget: { steps: 31 } })).map(({ budget }) => budget),
         [{ steps: 3 }, { steps: 28, total: 31 }],

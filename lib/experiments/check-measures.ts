@@ -1,6 +1,6 @@
 /** Measures and criteria that nothing of the experiment can give, found before anything runs. */
 import { StrataError } from '../errors.js'
-import { nearest, type RecipeProblem, recipeError } from '../recipes/index.js'
+import { nearest, type RecipeProblem, recipeError, relationNames } from '../recipes/index.js'
 import type { LoadedExperiment, Measure } from './load-experiment.js'
 import { COSTS } from './load-experiment.js'
 import { type ExperimentPlan, type Job, variablesOf } from './plan.js'
@@ -12,7 +12,7 @@ function beginnings(job: Job): string[] | undefined {
   const training = job.kind === 'train' ? job : job.parent?.kind === 'train' ? job.parent : undefined
   if (!training) return undefined
   const { heads, tasks } = training.recipe
-  const scored = [...Object.keys(heads), ...Object.keys(tasks)]
+  const scored = [...Object.keys(heads), ...relationNames(training.recipe), ...Object.keys(tasks)]
   return job.kind === 'train' ? [...scored, ...COSTS, 'mean', 'sum'] : [...scored, 'mean', 'sum']
 }
 

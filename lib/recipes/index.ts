@@ -1,6 +1,7 @@
 /** Methods as recipes: the schema, the named ones, and their execution. The only door of this room. */
 
 export { nearest } from '../edit-distance.js'
+export { relationNames } from './agreements-of-recipe.js'
 export { type AnalyzeLayersOptions, analyzeLayers, type CkaReading, type LayerAnalysis } from './analyze-layers.js'
 export {
   type EvaluateCheckpointOptions,

@@ -18,7 +18,7 @@ export const parser: NamedRecipe = {
   source: 'Dozat, Manning 2017, arXiv 1611.01734',
   base: defineRecipe({
     encoder: { hiddenDropout: 0.1, attentionDropout: 0.1 },
-    mixes: { layers: { includeEmbeddings: true, layerNorm: false, init: 'uniform' } },
+    mixes: { layers: { includeEmbeddings: true, init: 'uniform' } },
     taskDefaults: { head: { mix: 'layers', dropout: 0.2, arcSize: 256, labelSize: 100 } },
     batch: { sequenceTokens: 512 },
     optimizer: {

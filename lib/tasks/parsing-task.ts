@@ -28,9 +28,7 @@ export const UD_PARSING: ParsingTaskDefinition = {
   files: {
     train: ['en_ewt-ud-train', 'train'],
     dev: ['en_ewt-ud-dev', 'dev', 'validation', 'valid'],
-    // Treebanks publish their test trees, so this is a split to score.
-    'held-out-test': ['en_ewt-ud-test'],
-    test: ['test'],
+    test: ['en_ewt-ud-test', 'test'],
   },
 }
 
@@ -202,7 +200,7 @@ class Opening {
 }
 
 /** Every word has a head, one of them is the root; cycles do not pass the reader. */
-function hasTree({ heads }: ConlluSentence): boolean {
+export function hasTree({ heads }: ConlluSentence): boolean {
   let roots = 0
   for (const head of heads) {
     if (head < 0) return false

@@ -35,9 +35,7 @@ export const UPOS_EWT: TaggingTaskDefinition = {
   files: {
     train: ['en_ewt-ud-train', 'train'],
     dev: ['en_ewt-ud-dev', 'dev', 'validation', 'valid'],
-    // Treebanks publish their test tags, so this is a split to score.
-    'held-out-test': ['en_ewt-ud-test'],
-    test: ['test'],
+    test: ['en_ewt-ud-test', 'test'],
   },
 }
 

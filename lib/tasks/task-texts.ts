@@ -4,6 +4,7 @@ import { StrataError } from '../errors.js'
 import { isConlluName, sentenceText } from '../text/index.js'
 import { splitBySeed } from './data-share.js'
 import { LabelReader } from './label-reader.js'
+import { hasTree, type ParsingTaskDefinition } from './parsing-task.js'
 import { rankingEndings, readRankingQuestions, splitQuestions } from './ranking-questions.js'
 import type { RankingTaskDefinition } from './ranking-task.js'
 import { type SpanTaskDefinition, SQUAD_ENDINGS } from './span-task.js'
@@ -128,7 +129,7 @@ async function* readCandidates(source: TaskTextSource<RankingTaskDefinition>): D
   }
 }
 
-async function* readSentences(source: TaskTextSource<TaggingTaskDefinition>): Documents {
+async function* readSentences(source: TaskTextSource<TaggingTaskDefinition | ParsingTaskDefinition>): Documents {
   const { definition, name = definition.name, data, splits: wanted = ['train'], seed, devShare = 0.1 } = source
   const { splits, single } = resolveTaskFiles(name, data, TAGGING_ENDINGS, definition.files)
   checkSplits(name, splits, wanted)
@@ -137,29 +138,33 @@ async function* readSentences(source: TaskTextSource<TaggingTaskDefinition>): Do
       let held: Set<number> | undefined
       if (single) {
         let count = 0
-        for await (const _ of sentencesOf(source, file, [])) count++
+        for await (const { counts } of sentencesOf(source, file, [])) if (counts) count++
         held = new Set(splitBySeed(count, devShare, seed, `task ${name} (${file}): sentences`).dev)
       }
       let number = 0
       let document: string[] = []
-      for await (const { text, continues } of sentencesOf(source, file, source.notes)) {
+      for await (const { text, continues, counts } of sentencesOf(source, file, source.notes)) {
         if (!continues && document.length > 0) {
           yield document
           document = []
         }
-        if (!held?.has(number++)) document.push(text)
+        // What the task leaves out is held out by nobody.
+        if (!counts || !held?.has(number++)) document.push(text)
       }
       if (document.length > 0) yield document
     }
   }
 }
 
-/** The sentences that opening the task would read, in the same order. `continues`: in the document of the sentence before. */
+/**
+ * The sentences of a file in order. `continues`: in the document of the sentence before; `counts`: opening the task would use it, so that it has
+ * a number among those that a single file is split by.
+ */
 async function* sentencesOf(
-  source: TaskTextSource<TaggingTaskDefinition>,
+  source: TaskTextSource<TaggingTaskDefinition | ParsingTaskDefinition>,
   file: string,
   notes: string[],
-): AsyncGenerator<{ text: string; continues: boolean }> {
+): AsyncGenerator<{ text: string; continues: boolean; counts: boolean }> {
   const { definition, name = definition.name, maxBadShare, signal } = source
   const tally = new RowTally(file)
   const options = { tally, maxBadShare, signal }
@@ -171,14 +176,15 @@ async function* sentencesOf(
     for await (const block of readConlluSentences(file, options)) {
       stop()
       for (const sentence of block) {
-        yield { text: sentenceText(sentence).text, continues: inDocument && !sentence.newDocument }
+        const counts = definition.kind !== 'parsing' || hasTree(sentence)
+        yield { text: sentenceText(sentence).text, continues: inDocument && !sentence.newDocument, counts }
         inDocument ||= sentence.newDocument !== undefined
       }
     }
   } else {
-    for await (const block of readWordLists(file, definition, options)) {
+    for await (const block of readWordLists(file, definition as TaggingTaskDefinition, options)) {
       stop()
-      for (const { words } of block) yield { text: words.join(' '), continues: false }
+      for (const { words } of block) yield { text: words.join(' '), continues: false, counts: true }
     }
   }
   const bad = describeTally(`corpus from ${name}`, tally)

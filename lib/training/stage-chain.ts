@@ -101,8 +101,13 @@ export function stageEnd(
   earlyStopping?: EarlyStoppingSettings,
 ): { endedBy: StageEnd; reason: string } {
   if (endedBy === undefined) {
-    const [[unit, amount]] = Object.entries(budget).filter(([, value]) => value !== undefined)
-    return { endedBy: 'budget', reason: `the budget of ${amount} ${unit} is spent` }
+    const { total, ...own } = budget
+    const [[unit, share]] = Object.entries(own).filter(([, value]) => value !== undefined)
+    // Shares of hours are sums of binary fractions: 2.4000000000000004.
+    const amount = Number(share.toPrecision(12))
+    // What an earlier stage took too much, this one lacks.
+    const whole = total === undefined ? '' : ` (${total} with the stages before)`
+    return { endedBy: 'budget', reason: `the budget of ${amount} ${unit}${whole} is spent` }
   }
   const [misses, score] = [patience?.misses, patience?.score?.toPrecision(4) ?? 'none']
   return { endedBy, reason: `${earlyStopping?.metric} (best: ${score}) did not get better in ${misses} evaluations` }
