@@ -91,7 +91,9 @@ export function freshWarnings(folder: string, fresh: readonly string[]): string[
   if (fresh.length === 0) return []
   const shown = fresh.slice(0, 5).join(', ')
   const more = fresh.length > 5 ? ` and ${fresh.length - 5} more` : ''
-  return [`${folder} lacks ${shown}${more}, drawn at random in its place: what reads them answers at random; take a whole checkpoint, or train them first`]
+  return [
+    `${folder} lacks ${shown}${more}, drawn at random in its place: what reads them answers at random; take a whole checkpoint, or train them first`,
+  ]
 }
 
 /** Throws OUT_OF_MEMORY when the parameters alone are larger than the machine's memory. `parameterBytes`: of one number. */
