@@ -38,6 +38,7 @@ import { readFolderNames, writeResult } from '../lib/experiments/job-folder.js'
 import { JobMemory } from '../lib/experiments/job-memory.js'
 import { findLearned } from '../lib/experiments/learned.js'
 import type { LoadedExperiment, Measure } from '../lib/experiments/load-experiment.js'
+import { withFewSteps } from '../lib/experiments/measure-training.js'
 import { type CheckpointJob, type ExperimentPlan, planExperiment, type TrainJob } from '../lib/experiments/plan.js'
 import { probeNumbers } from '../lib/experiments/probe-numbers.js'
 import { readJobNumbers } from '../lib/experiments/read-results.js'
@@ -46,7 +47,14 @@ import { type JobEvent, runJobs } from '../lib/experiments/run-jobs.js'
 import { taskParameters } from '../lib/experiments/task-parameters.js'
 import { trainId } from '../lib/experiments/train-id.js'
 import { inspectSafetensors } from '../lib/model/index.js'
-import { evaluateCheckpoint, openRecipe, type RunResult, runRecipe, type Values } from '../lib/recipes/index.js'
+import {
+  evaluateCheckpoint,
+  openRecipe,
+  type RunResult,
+  runRecipe,
+  stagesOf,
+  type Values,
+} from '../lib/recipes/index.js'
 import { findLibtorch } from '../lib/runtime/index.js'
 import { COMMAND_LINE } from './helpers/cli-process.js'
 import { refuses } from './helpers/refuses.js'
@@ -795,6 +803,22 @@ describe('stratabert compare', function () {
     assert.ok(step.secondsPerRun! > (4 * count * (milliseconds - 1)) / 1000)
     assert.ok(Math.abs(estimate.seconds - 2 * step.secondsPerRun!) < 1e-9)
     assert.deepEqual(existsSync(fresh) ? readdirSync(fresh) : [], [])
+  })
+
+  it('--dry-run measures as many steps of every stage, those inside one budget too', async () => {
+    const overlay = { data: { corpus: 'parsed.conllu' }, budget: { hours: 1 } }
+    for (const values of [{}, { agreements: { budgetShare: 0.02 } }, { agreements: null }]) {
+      const stages = stagesOf(withFewSteps(await openRecipe('dacbert', { overlay: { ...overlay, ...values } })))
+      const told = values.agreements === null ? ['pretrain 4'] : ['agreements 4', 'pretrain 4']
+      assert.deepEqual(
+        stages.map(({ name, budget }) => `${name} ${budget.steps}`),
+        told,
+      )
+    }
+    const refinement = await openRecipe('mt-dnn', {
+      overlay: { init: experiment.paths.start, data: { rte: 'RTE', mrpc: 'MRPC' } },
+    })
+    for (const { name, budget } of stagesOf(withFewSteps(refinement))) assert.deepEqual(budget, { steps: 4 }, name)
   })
 
   it('--dry-run measures what looks at checkpoints too: an evaluation whole, probes with a tenth of the examples', async () => {

@@ -20,7 +20,7 @@ import { startOwnCommand } from './own-command.js'
 import { checkpointPlace, type Job, type TrainJob } from './plan.js'
 import { type JobNumbers, readJobNumbers } from './read-results.js'
 
-/** Steps of each measurement; the first is left out of the time. */
+/** Steps of each stage in a measurement; the first is left out of the time. */
 const MEASURED_STEPS = 4
 
 export interface MeasureOptions {
@@ -121,12 +121,15 @@ function withoutWarmupSteps(schedule: ResolvedRecipe['schedule']): ResolvedRecip
   return { ...schedule, warmup: schedule.warmup < 1 ? schedule.warmup : 0 }
 }
 
-async function fewSteps(recipe: ResolvedRecipe, output: string, options: MeasureOptions) {
+/** The recipe with as many steps in each of its stages as a measurement takes, and nothing beside them. */
+export function withFewSteps(recipe: ResolvedRecipe): ResolvedRecipe {
+  const { schedule, pruning, agreements } = recipe
   const few = { steps: MEASURED_STEPS }
-  const { schedule, pruning } = recipe
-  const short = {
+  const shares = recipe.stages ? 1 : stagesOf(recipe).length
+  return {
     ...recipe,
-    ...(recipe.budget && { budget: few }),
+    ...(recipe.budget && { budget: { steps: MEASURED_STEPS * shares } }),
+    ...(agreements && shares > 1 && { agreements: { ...agreements, budgetShare: 1 / shares } }),
     schedule: withoutWarmupSteps(schedule),
     ...(recipe.stages && {
       stages: recipe.stages.map((stage) => ({
@@ -141,6 +144,10 @@ async function fewSteps(recipe: ResolvedRecipe, output: string, options: Measure
     log: { everySteps: 1 },
     earlyStopping: undefined,
   }
+}
+
+async function fewSteps(recipe: ResolvedRecipe, output: string, options: MeasureOptions) {
+  const short = withFewSteps(recipe)
   await mkdir(options.folder, { recursive: true })
   const file = `${output}.json`
   await replaceFile(file, JSON.stringify(short))
