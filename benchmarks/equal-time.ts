@@ -1,6 +1,6 @@
 /**
  * Equal time in steps: `npm run bench:equal-time -- --experiment FILE.yaml --output NEW.yaml [--data NAME=PATH …] [--step pretrain]
- * [--rounds 9] [--steps 8] [--json]`.
+ * [--rounds 9] [--steps 8] [--threads N] [--json]`. Where several runs share the machine (`compare --parallel`), N is what one of them has.
  *
  * A comparison at equal time is unfair where each run is timed by itself on a machine that is not quiet all day. Here every stage of every
  * variant of one training step, whose budget is in hours, runs a few real steps (its own model, objective, batch, optimiser and precision)
@@ -15,7 +15,7 @@ import { parseArgs } from 'node:util'
 import type { PackedBatch } from '../lib/data/packed-batch.js'
 import { loadExperiment } from '../lib/experiments/index.js'
 import { planExperiment, type TrainJob } from '../lib/experiments/plan.js'
-import { Model, Optimizer } from '../lib/model/index.js'
+import { computeThreads, Model, Optimizer } from '../lib/model/index.js'
 import {
   modelConfigOf,
   openRunData,
@@ -105,12 +105,14 @@ async function main(): Promise<void> {
       step: { type: 'string', default: 'pretrain' },
       rounds: { type: 'string', default: '9' },
       steps: { type: 'string', default: '8' },
+      threads: { type: 'string' },
       json: { type: 'boolean', default: false },
     },
   })
   const { experiment: file, output, step } = values
   if (file === undefined || output === undefined) throw new Error('--experiment FILE and --output FILE were expected')
   const [rounds, steps] = [Number(values.rounds), Number(values.steps)]
+  const threads = computeThreads(values.threads === undefined ? undefined : Number(values.threads))
   const paths = Object.fromEntries(
     values.data.map((slot) => [slot.split('=', 1)[0], slot.slice(slot.indexOf('=') + 1)]),
   )
@@ -152,8 +154,8 @@ async function main(): Promise<void> {
     const budgets: Record<string, StepBudget> = {}
     for (const [variant, stages] of Object.entries(measured))
       budgets[variant] = stepsIn(hours[variant], stages, shares[variant])
-    const facts = runFacts({})
-    const comment = `Budgets of the step ${step}: hours turned into steps by bench:equal-time, ${facts.date}, commit ${commit()}, ${disturbed} of ${rounds} rounds disturbed.`
+    const facts = runFacts({}, threads)
+    const comment = `Budgets of the step ${step}: hours turned into steps by bench:equal-time, ${facts.date}, commit ${commit()}, threads: ${threads}, ${disturbed} of ${rounds} rounds disturbed.`
     writeFileSync(output, withStepBudgets(readFileSync(file, 'utf8'), step, budgets, comment))
     const result = {
       name: 'equal-time',
