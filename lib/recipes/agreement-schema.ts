@@ -19,7 +19,7 @@ export const agreements = z.strictObject({
   intermediateSize: count.max(1_048_576).optional(),
   /** What the gates begin with by which the encoder takes the submodels' embeddings. */
   gateInit: z.number().default(0.1),
-  /** Relations that the encoder does without. */
+  /** Relations that the encoder does without; nothing trains them. */
   off: z.array(name).default([]),
   /** True: the gates stay as they begin. */
   fixedGates: z.boolean().default(false),

@@ -11,6 +11,11 @@ export function relationNames({ agreements }: Pick<ResolvedRecipe, 'agreements'>
   return agreements ? Object.keys(relationOptions(agreements).groups) : []
 }
 
+/** The relations that the encoder reads: one that is off costs no time of the budget. */
+export function activeRelations(recipe: Pick<ResolvedRecipe, 'agreements'>): string[] {
+  return relationNames(recipe).filter((relation) => !recipe.agreements?.off.includes(relation))
+}
+
 function relationOptions({ preset, groups, unit }: NonNullable<ResolvedRecipe['agreements']>): RelationOptions {
   const chosen: RelationOptions = RELATION_PRESETS[preset]
   return { unit: unit ?? chosen.unit, groups: groups ?? chosen.groups }
@@ -71,18 +76,20 @@ export function withBudgetShare(
 
 /**
  * The two stages of DACBERT inside the budget of one: `agreements` trains the submodels, `pretrain` the encoder with them. Each has the
- * whole of the schedule in its own share; what the first takes longer than its share, the second has less.
+ * whole of the schedule in its own share; what the first takes longer than its share, the second has less. With every relation off there
+ * is nothing to train before the encoder.
  */
 export function agreementStages(recipe: ResolvedRecipe, whole: ResolvedStage): ResolvedStage[] {
   const { agreements } = recipe
-  if (!agreements?.budgetShare) return [whole]
+  const relations = activeRelations(recipe)
+  if (!agreements?.budgetShare || relations.length === 0) return [whole]
   const { budgetShare, learningRate } = agreements
   const budgets = sharedBudget(whole.budget, budgetShare)
   return [
     {
       ...whole,
       name: 'agreements',
-      heads: relationNames(recipe),
+      heads: relations,
       tasks: [],
       budget: budgets[0],
       optimizer: { ...whole.optimizer, learningRate: learningRate ?? whole.optimizer.learningRate },
@@ -134,6 +141,11 @@ const STAGE_KEYS = ['budgetShare', 'learningRate'] as const
 export function agreementFaults(recipe: ResolvedRecipe): RecipeProblem[] {
   const { agreements, inputs } = recipe
   if (!agreements) return []
+  if (Object.keys(recipe.heads).length === 0) {
+    const message =
+      'came in a recipe without a head on text, which trains no submodels; a checkpoint keeps the agreements that it has: remove the key, and switch them where they are trained (`dacbert`)'
+    return [{ key: 'agreements', message }]
+  }
   const problems: RecipeProblem[] = []
   const add = (key: string, message: string) => problems.push({ key: `agreements.${key}`, message })
   const relations = relationNames(recipe)

@@ -1,5 +1,5 @@
 /** The stages of a resolved recipe: written out, each with what it leaves to the recipe. */
-import { agreementStages, relationNames, withSubmodelRate } from './agreements-of-recipe.js'
+import { activeRelations, agreementStages, withSubmodelRate } from './agreements-of-recipe.js'
 import type { ResolvedRecipe, ResolvedStage } from './resolve-recipe.js'
 
 /** The joint task of a stage's self-supervised heads, as samplers, logs and scores name it. */
@@ -26,7 +26,7 @@ function ownSampler(stage: ResolvedStage): ResolvedStage['sampler'] {
 }
 
 function writtenStages(recipe: ResolvedRecipe): ResolvedStage[] {
-  const allHeads = [...relationNames(recipe), ...Object.keys(recipe.heads)]
+  const allHeads = [...activeRelations(recipe), ...Object.keys(recipe.heads)]
   const allTasks = Object.keys(recipe.tasks)
   const { budget, optimizer, schedule, clip, batch, freeze, sampler, train } = recipe
   if (!recipe.stages) {

@@ -1,7 +1,9 @@
+import { existsSync } from 'node:fs'
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { defaultCorpusDirectory } from '../data/index.js'
 import { fileError, StrataError } from '../errors.js'
+import { type AgreementConfig, readModelFolder } from '../model/index.js'
 import type { OpenedTask } from '../tasks/index.js'
 import type { Tokenizer } from '../text/index.js'
 import { openRecipeTasks, writeCorpusOfTasks } from './recipe-tasks.js'
@@ -18,6 +20,8 @@ export interface RunData {
   text?: RunText
   /** The labelled tasks, without their test sets: no run looks at them. */
   tasks: OpenedTask[]
+  /** Those of the checkpoint to start from, where the recipe has none of its own: they stay on. */
+  agreements?: AgreementConfig
   /** What a user should know: skipped documents, bad rows, a smaller vocabulary, no held-out data. */
   notes: string[]
 }
@@ -50,7 +54,21 @@ export async function openRunData(recipe: ResolvedRecipe, options: OpenDataOptio
   const text = needsText ? await openText(recipe, inputs, tokenizer, options, notes) : undefined
   const tasks = await openRecipeTasks(recipe, tokenizer, options)
   for (const task of tasks) notes.push(...task.notes)
-  return { tokenizer, tokenizerSource: source, text, tasks, notes }
+  const agreements = await inheritedAgreements(recipe, notes)
+  return { tokenizer, tokenizerSource: source, text, tasks, ...(agreements && { agreements }), notes }
+}
+
+/** Whether submodels learn is a run's matter, not the checkpoint's: where the recipe says nothing of them they stay as they are. */
+async function inheritedAgreements(recipe: ResolvedRecipe, notes: string[]): Promise<AgreementConfig | undefined> {
+  // A run that is gone on with has its own checkpoint; the one that it started from may be gone.
+  if (recipe.agreements || !recipe.init || !existsSync(recipe.init)) return undefined
+  const { agreements } = (await readModelFolder(recipe.init)).config
+  if (!agreements) return undefined
+  const { train: _, ...kept } = agreements
+  const { relations, off = [] } = kept
+  const on = relations.filter((relation) => !off.includes(relation))
+  notes.push(`agreements of ${recipe.init} that stay on: ${on.join(', ') || 'none'}; their submodels stay as they are`)
+  return kept
 }
 
 /** The corpus's files; the texts of tasks are first written to one, under a name that follows from where they come from. */

@@ -36,7 +36,7 @@ export async function openRunModel(recipe: ResolvedRecipe, data: RunData, output
   const past = saved && (await readModelFolder(saved.path)).config
   const config = modelConfigOf(recipe, past?.encoder.vocabSize ?? tokenizer.vocabSize, data.tasks.map(shapeOf))
   // A checkpoint keeps its agreements, whatever it is trained for.
-  const agreements = config.agreements ?? past?.agreements
+  const agreements = config.agreements ?? past?.agreements ?? data.agreements
   if (!recipe.init || saved) {
     const model = await Model.create({ ...config, ...(agreements && { agreements }) }, options)
     chunkPlainBatches(model, tokenizer)

@@ -91,7 +91,10 @@ export function planRun(recipe: ResolvedRecipe, data: RunData, speeds: StageSpee
   checkStageNames(recipe, speeds)
   const withoutData = shapesWithoutData(recipe, data.tasks)
   const shapes = [...data.tasks.map(shapeOf), ...withoutData]
-  const config = modelConfigOf(recipe, data.tokenizer.vocabSize, shapes)
+  const config = {
+    ...(data.agreements && { agreements: data.agreements }),
+    ...modelConfigOf(recipe, data.tokenizer.vocabSize, shapes),
+  }
   // Which splits are scored shows the data.
   if (withoutData.length === 0) checkWatched(trainingStages(recipe, data), recipe, config)
   const parameters = parameterPlan(config)
@@ -274,7 +277,10 @@ function largestBatch(recipe: ResolvedRecipe, { batch, tasks }: ResolvedStage): 
  */
 function estimateMemory(recipe: ResolvedRecipe, config: ModelConfig, parameters: number): RunPlan['memoryBytes'] {
   const bytes = recipe.precision === 'fp64' ? 8 : 4
-  const activationBytes = recipe.precision === 'bf16' || recipe.precision === 'fp16' ? 2 : bytes
+  // `auto` is bf16 on CUDA; a device that nobody named yet counts as a processor, which takes more.
+  const isHalf =
+    recipe.precision === 'auto' ? recipe.device.startsWith('cuda') : ['bf16', 'fp16'].includes(recipe.precision)
+  const activationBytes = isHalf ? 2 : bytes
   const { hiddenSize, intermediateSize, layers, vocabSize } = config.encoder
   const tokens = Math.max(...stagesOf(recipe).map((stage) => largestBatch(recipe, stage)))
   const { relations = [], ...submodel } = config.agreements ?? { layers: 0, size: 0, intermediateSize: 0 }
