@@ -6,7 +6,7 @@ import { join, resolve } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { gzipSync } from 'node:zlib'
 import { type CorpusOptions, openCorpus, type PackedBatch, parseOrigins, type TokenCorpus } from '../lib/data/index.js'
-import { AttachmentTally } from '../lib/evaluation/index.js'
+import { AttachmentTally, type HeadScores, headFigures } from '../lib/evaluation/index.js'
 import { Encoder } from '../lib/inference/index.js'
 import { loadModel, Model, readModelFolder } from '../lib/model/index.js'
 import { AgreementLabels } from '../lib/objectives/agreement.js'
@@ -26,9 +26,11 @@ import {
 } from '../lib/recipes/index.js'
 import { modelConfigOf } from '../lib/recipes/model-of-recipe.js'
 import { stagesOf } from '../lib/recipes/recipe-stages.js'
+import { brief } from '../lib/report/curves.js'
+import { lastScores } from '../lib/report/last-scores.js'
 import { findLibtorch } from '../lib/runtime/index.js'
 import { RELATION_PRESETS, TokenChunker, Tokenizer } from '../lib/text/index.js'
-import { budgetProgress, budgetUnit, secondsLeft, TrainingEvents } from '../lib/training/index.js'
+import { budgetProgress, budgetUnit, namedScores, secondsLeft, TrainingEvents } from '../lib/training/index.js'
 import { stageEnd } from '../lib/training/stage-chain.js'
 import { runHere } from './helpers/cli-here.js'
 import { COMMAND_LINE } from './helpers/cli-process.js'
@@ -681,6 +683,29 @@ describe('DACBERT', function () {
         { generator: 'not stated', files: [silent, silent] },
         { generator: 'a [1m parser', files: [tidied] },
       ])
+    })
+
+    it('names every figure of a relation, for watching and for comparing', async () => {
+      const { heads } = modelConfigOf(await recipe(), 100)
+      const evaluations = readFileSync(join(folder, 'whole/metrics.jsonl'), 'utf8')
+        .trim()
+        .split('\n')
+        .map((line) => JSON.parse(line))
+        .filter(({ type }) => type === 'evaluation')
+      const scores: Record<string, HeadScores> = Object.assign({}, ...evaluations.map(({ scores }) => scores))
+      const names = [...namedScores({ heads: scores, tasks: {} }).keys()]
+      for (const name of ['subj.attachment.accuracy', 'obl.attachment.nearest.f1', 'mlm.ownChunksLoss'])
+        assert.ok(names.includes(name), names.join(' '))
+      for (const head of heads) {
+        const told = names.flatMap((name) => (name.startsWith(`${head.name}.`) ? name.slice(head.name.length + 1) : []))
+        assert.deepEqual(told.sort(), headFigures(head, true).sort())
+      }
+      const row = lastScores([{ name: 'whole', evaluations } as any])!.rows.find(([, head]) => head === 'subj')!
+      const { accuracy, accuracyInterval, attachment } = scores.subj
+      assert.equal(
+        row.at(-1),
+        `accuracy ${brief(accuracy)} (95 %: ${accuracyInterval!.map(brief).join(' … ')}), attached ${brief(attachment!.accuracy)} (F1 ${brief(attachment!.f1)}), nearest ${brief(attachment!.nearest.accuracy)} (F1 ${brief(attachment!.nearest.f1)}), majority ${brief(attachment!.majority.accuracy)} (F1 ${brief(attachment!.majority.f1)})`,
+      )
     })
 
     it('forecasts each stage by its own speed', async () => {

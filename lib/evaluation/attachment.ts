@@ -27,6 +27,18 @@ export interface AttachmentScores extends AttachmentGuess {
   nearest: AttachmentGuess & { side: 'left' | 'right' }
 }
 
+const GUESS_FIGURES = ['accuracy', 'f1']
+
+/** Every number in {@link AttachmentScores}, one inside another by both names. */
+export const ATTACHMENT_FIGURES = [
+  ...GUESS_FIGURES,
+  'participants',
+  'precision',
+  'recall',
+  ...[...GUESS_FIGURES, 'distance'].map((name) => `majority.${name}`),
+  ...GUESS_FIGURES.map((name) => `nearest.${name}`),
+]
+
 const MARKER = CHUNK_KINDS.indexOf('marker')
 
 /** Pairs that are said, and how many of them are right. */

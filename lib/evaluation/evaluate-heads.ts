@@ -3,7 +3,7 @@ import { type BatchSource, hasLabels } from '../data/packed-batch.js'
 import { StrataError } from '../errors.js'
 import { type HeadConfig, type HeadEvaluation, type Model, tapLayer } from '../model/index.js'
 import { AgreementFigures } from './agreement-scores.js'
-import type { AttachmentScores } from './attachment.js'
+import { ATTACHMENT_FIGURES, type AttachmentScores } from './attachment.js'
 import { balancedAccuracy, f1Score, perplexity, wilsonInterval } from './metrics.js'
 import { ScoreHistogram } from './score-histogram.js'
 
@@ -118,7 +118,7 @@ function add(sum: HeadEvaluation | undefined, part: HeadEvaluation): HeadEvaluat
 export function headFigures(config: HeadConfig, agreements: boolean): string[] {
   const every = ['loss', 'accuracy', 'count', 'layer']
   if (config.kind === 'masked-lm') return [...every, 'perplexity', ...(agreements ? ['ownChunksLoss'] : [])]
-  if (config.kind === 'agreement') return every
+  if (config.kind === 'agreement') return [...every, ...ATTACHMENT_FIGURES.map((name) => `attachment.${name}`)]
   const classes = 'classes' in config ? config.classes : 2
   if (classes > CONFUSION_CLASSES) return every
   return [...every, 'balancedAccuracy', 'f1', ...(classes === 2 ? ['balancedAccuracyAtPrior'] : [])]

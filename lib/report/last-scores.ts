@@ -1,6 +1,7 @@
 /** What the last evaluation of each head and task found, for reading at a glance. */
 import { brief } from './curves.js'
 import type { Cell, Table } from './figure.js'
+import type { LoggedNumber } from './read-file.js'
 import type { EvaluationLine, RunInput } from './run-input.js'
 
 /** A head or a task's split a row, four digits each; the figures' tables are exact. Undefined when nothing was evaluated. */
@@ -32,9 +33,17 @@ export function lastScores(runs: readonly RunInput[]): Table | undefined {
 }
 
 function headRow(run: string, head: string, { step, scores }: EvaluationLine): Cell[] {
-  const { layer, count, loss, accuracy, accuracyInterval: interval } = scores[head]
-  const range = interval ? ` (95 %: ${brief(interval[0])} … ${brief(interval[1])})` : ''
-  return [run, head, step, layer ?? null, count ?? null, brief(loss), `accuracy ${brief(accuracy)}${range}`]
+  const { layer, count, loss, accuracy, accuracyInterval: interval, ownChunksLoss, attachment } = scores[head]
+  const told = (name: string, figure: { accuracy: LoggedNumber; f1: LoggedNumber }) =>
+    `${name} ${brief(figure.accuracy)} (F1 ${brief(figure.f1)})`
+  const said = [
+    `accuracy ${brief(accuracy)}${interval ? ` (95 %: ${brief(interval[0])} … ${brief(interval[1])})` : ''}`,
+    ...(ownChunksLoss === undefined ? [] : [`loss with chunks from the corrupted text ${brief(ownChunksLoss)}`]),
+    ...(attachment
+      ? [told('attached', attachment), told('nearest', attachment.nearest), told('majority', attachment.majority)]
+      : []),
+  ]
+  return [run, head, step, layer ?? null, count ?? null, brief(loss), said.join(', ')]
 }
 
 function taskRows(run: string, task: string, { step, tasks }: EvaluationLine): Cell[][] {

@@ -34,6 +34,8 @@ export type StepLine = z.infer<typeof stepLine>
 const mixReading = z.looseObject({ weights: z.array(loggedNumber), gamma: loggedNumber })
 export type MixLine = z.infer<typeof mixReading>
 
+const attached = z.looseObject({ accuracy: loggedNumber, f1: loggedNumber })
+
 const evaluationLine = z.looseObject({
   ...place,
   scores: z
@@ -45,6 +47,8 @@ const evaluationLine = z.looseObject({
         loss: loggedNumber,
         accuracy: loggedNumber.optional(),
         accuracyInterval: z.tuple([loggedNumber, loggedNumber]).optional(),
+        ownChunksLoss: loggedNumber.optional(),
+        attachment: attached.extend({ majority: attached, nearest: attached }).optional(),
       }),
     )
     .default({}),

@@ -30,7 +30,7 @@ function mainScores(tasks: StageScores['tasks']): number[] {
 
 const sumOf = (mains: readonly number[]): number => mains.reduce((sum, main) => sum + main, 0)
 
-/** Every number that {@link WatchedScore} can name. */
+/** Every number that {@link WatchedScore} can name; one inside another figure by both names (`subj.attachment.accuracy`). */
 export function namedScores({
   heads,
   tasks,
@@ -39,11 +39,12 @@ export function namedScores({
   tasks: StageScores['tasks']
 }): Map<string, number> {
   const numbers = new Map<string, number>()
-  for (const [head, values] of Object.entries(heads)) {
-    for (const [name, value] of Object.entries(values)) {
-      if (typeof value === 'number') numbers.set(`${head}.${name}`, value)
-    }
+  const add = (name: string, value: unknown): void => {
+    if (typeof value === 'number') numbers.set(name, value)
+    else if (typeof value === 'object' && value !== null && !Array.isArray(value))
+      for (const [inner, one] of Object.entries(value)) add(`${name}.${inner}`, one)
   }
+  for (const [head, values] of Object.entries(heads)) add(head, values)
   for (const [task, splits] of Object.entries(tasks)) {
     const lead = leadingSplit(splits)?.split
     for (const [split, { metrics, loss }] of Object.entries(splits)) {
