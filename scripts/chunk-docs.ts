@@ -1,11 +1,11 @@
 /**
- * Writes docs/chunks.md: counts, lengths and a sample of dependency chunks.
+ * Writes the counts, lengths and samples of dependency chunks in docs/chunks.md anew; what stands before them stays.
  *
  *     npx tsx scripts/chunk-docs.ts UD.conllu CLEARNLP.conllu
  *
  * UD.conllu: the dev part of UD English EWT. CLEARNLP.conllu: the first 4,000 sentences of English Wikipedia as parsed by spaCy's en_core_web_sm.
  */
-import { writeFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { readConllu } from '../lib/data/index.js'
 import {
@@ -128,40 +128,12 @@ async function main(): Promise<void> {
   const [udPath, clearPath] = process.argv.slice(2)
   if (!clearPath) throw new Error('two CoNLL-U files were expected: UD, then ClearNLP')
   const [ud, clearnlp] = [await count(udPath), await count(clearPath)]
-  const text = `# Chunks
+  const file = join(__dirname, '../docs/chunks.md')
+  const [written] = readFileSync(file, 'utf8').split(/^(?=## Counts$)/m)
+  const facts = runFacts({})
+  const text = `## Counts
 
-A *chunk* is a run of neighbouring words around a syntactic head; every word is in exactly one. The agreement submodels of DACBERT
-(arXiv 2311.04799) work on chunks and on the relations between them. The paper publishes neither, so both are **our choice**:
-
-| kind | what is in it |
-|---|---|
-| nominal | a noun, proper noun or pronoun (or a number, symbol or foreign word; an adjective with a determiner) with its left determiners, adjectives, compounds, numbers, possessors with their mark, titles; names that go on to the right |
-| verbal | a verb or auxiliary with its auxiliaries, copula, negation, particle, and the adverbs between those |
-| other | an adjective, adverb or interjection outside of these, with its own left adverb |
-| marker | prepositions, conjunctions, other particles, punctuation: one word each; a marker takes part in no relation |
-
-A word that is no member cuts a chunk: the part around the head stays, the rest becomes chunks of its own kind ("[V Did] [N you] [V see]").
-
-Relations hold between chunks, in groups that a recipe may choose. A chunk takes part where its head word attaches, through markers, to a
-word of another chunk. The preset \`default\`:
-
-| group | UD | ClearNLP |
-|---|---|---|
-| subj | nsubj, nsubj:pass, nsubj:outer, csubj, csubj:pass, csubj:outer | nsubj, nsubjpass, csubj, csubjpass |
-| obj | obj, iobj, ccomp, xcomp | dobj, dative, ccomp, xcomp, attr, oprd, acomp |
-| nmod | nmod, nmod:unmarked, nmod:tmod, nmod:npmod, acl, acl:relcl, appos | pobj and pcomp under a nominal chunk, nmod, acl, relcl, appos |
-| obl | obl and its subtypes, advcl and its subtypes, advmod | pobj and pcomp under another chunk, advcl, advmod, npadvmod |
-
-The preset \`bacon\` (Bacon & Regier, arXiv 1908.09892) makes every word a chunk (\`unit: word\`) and has the groups determiner,
-attributive adjective, predicate adjective with its subject, and subject with its verb.
-
-Known differences of the schemes: the infinitive's "to" is a marker in UD and an auxiliary in ClearNLP, so it is inside the verbal chunk
-there; the subject of "she is happy" attaches to "happy" in UD and to "is" in ClearNLP.
-
-A corpus that is opened for DACBERT has chunks beside its tokens ([dacbert.md](dacbert.md)). Without a parse, \`chunkWithoutParse\` takes parts of speech from a small lexicon and from endings. It is deterministic, needs no model, and
-its noun phrases are those of the parse for about three of four (last row below).
-
-## Counts
+${facts.date}, commit ${commit()}.
 
 ${table(ud, clearnlp)}
 Rows of lengths and relations: share of the chunks that are no markers.
@@ -180,7 +152,7 @@ ${clearnlp.sample.map((line) => `    ${line}`).join('\n')}
 
 The sentences of this page stay under their licences, CC BY-SA 4.0 and CC BY-SA 3.0. Made by \`scripts/chunk-docs.ts\`.
 `
-  writeFileSync(join(__dirname, '../docs/chunks.md'), text)
+  writeFileSync(file, written + text)
   if (ud.sample.length < SAMPLE || clearnlp.sample.length < SAMPLE) throw new Error('too few sentences for the sample')
 }
 

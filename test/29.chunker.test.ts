@@ -222,6 +222,12 @@ describe('Chunker', () => {
       ],
       ["Yesterday Google 's plans were announced", "n[Yesterday Google 's plans] v[were announced]"],
       ['[MASK] is a town', 'n[[MASK]] v[is] n[a town]'],
+      // A verb behind pronouns and question words, the genitive behind all else.
+      ["he 's running home", "n[he] v['s running] n[home]"],
+      ["It 's a dog , and She ’s been there", "n[It] v['s] n[a dog] m[,] m[and] n[She] v[’s been] n[there]"],
+      ["we know that 's true", "n[we] v[know] m[that] v['s] o[true]"],
+      ["let 's go", "v[let] n['s] v[go]"],
+      ["everyone 's dog and one 's", "n[everyone 's dog] m[and] n[one 's]"],
     ]
     for (const [text, expected] of cases) {
       const forms = text.split(' ')

@@ -162,7 +162,7 @@ function keyOf(inputs: readonly CorpusInput[]): string {
 }
 
 /** Changes when the same parse would give other chunks. */
-const CHUNK_VERSION = 2
+const CHUNK_VERSION = 3
 
 /** Nothing where the text is taken as it is. */
 function preparationKey(): Record<string, unknown> {

@@ -114,7 +114,7 @@ export function withSubmodelRate(recipe: ResolvedRecipe, stage: ResolvedStage): 
 
 type StageBudget = ResolvedStage['budget']
 
-/** The last part ends where the whole does. */
+/** The last part ends where the whole does; of passes each part has its own. */
 function sharedBudget({ steps, tokens, epochs, hours }: StageBudget, share: number): [StageBudget, StageBudget] {
   if (steps !== undefined) {
     const first = Math.min(Math.max(1, Math.round(steps * share)), steps - 1)

@@ -96,7 +96,7 @@ const masking = z.strictObject({
   /** Of the predicted tokens: share that becomes a random token. */
   randomTokenShare: share.default(0.1),
   wholeWord: z.boolean().default(false),
-  /** True: exactly round(maskShare × tokens) of every input. */
+  /** True: exactly round(maskShare × tokens) of every input; with whole words the most that fit into that. */
   exact: z.boolean().default(false),
   /** True: of n predicted tokens exactly round(maskTokenShare × n) become [MASK], and so on; else each fate is drawn by itself. */
   exactSplit: z.boolean().default(false),

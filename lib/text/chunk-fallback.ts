@@ -37,6 +37,9 @@ const ADJECTIVES = set(`
   new good old great high small large big long young early late important public bad same able last first second third own few free
   local national international major main different possible certain true full best better best worst worse low short strong
   whole red white black blue green open clear common human single recent several final former current general political`)
+const CLITIC_S = /^['’]s$/i
+/** Behind these `'s` is a verb; behind all other words it is taken for the genitive. */
+const BEFORE_IS = set('he she it there who that this what here where how when why')
 /** Verbs by ending; only behind a place where no noun phrase is under way. */
 const VERB_ENDING = /(?:ed|ing|ize|ise|izes|ises|ized|ised|ify|ifies)$/
 const ADVERB_ENDING = /ly$/
@@ -98,7 +101,12 @@ function newTag(form: string, before: Tag | undefined): Tag {
 /** The chunks of a sentence's W words, given by their forms. */
 export function chunkWithoutParse(forms: readonly string[]): Chunks {
   const tags: Tag[] = []
-  for (const form of forms) tags.push(tagWord(form, tags.at(-1)))
+  forms.forEach((form, word) => {
+    const before = forms[word - 1]?.toLowerCase() ?? ''
+    if (CLITIC_S.test(form) && BEFORE_IS.has(before)) tags.push('aux')
+    else if (CLITIC_S.test(form) && before === 'let') tags.push('pron')
+    else tags.push(tagWord(form, tags.at(-1)))
+  })
   const chunks: Chunk[] = []
   const chunkOfWord = new Int32Array(forms.length)
   for (let start = 0; start < forms.length; ) {
@@ -113,7 +121,12 @@ export function chunkWithoutParse(forms: readonly string[]): Chunks {
 function runAt(tags: readonly Tag[], forms: readonly string[], start: number): [ChunkKind, end: number, head: number] {
   const tag = tags[start]
   if (tag === 'punct' || tag === 'prep' || tag === 'conj') return ['marker', start + 1, start]
-  if (tag === 'pron') return ['nominal', start + 1, start]
+  if (tag === 'pron') {
+    // "everyone 's dog" is one phrase.
+    const owned = tags[start + 1] === 'det' && CLITIC_S.test(forms[start + 1])
+    const end = owned ? nounPhrase(tags, forms, start + 1) : start + 1
+    return ['nominal', end, end - 1]
+  }
   if (tag === 'to') return ['marker', start + 1, start]
   if (tag === 'aux' || tag === 'verb') return verbGroup(tags, start)
   const phrase = nounPhrase(tags, forms, start)
