@@ -286,6 +286,30 @@ describe('DACBERT', function () {
       assert.ok(changedLabels > 0.9 * masked.size, `${changedLabels} of ${masked.size}`)
     })
 
+    it('that train no submodels come without chunks as often as asked, alike every time; held-out ones never', async () => {
+      const corpus = await treebank()
+      const options = { ...base, batchTokens: LENGTH, agreements: {}, corpus }
+      const whole = packedMaskedLmSource(options)
+      const half = packedMaskedLmSource({ ...options, plainShare: 0.5 })
+      let plain = 0
+      let batches = 0
+      for (let epoch = 0; epoch < 20; epoch++) {
+        for (let index = 0; index < half.batchCount(0); index++) {
+          const [batch, again] = [half.build(epoch, index), half.build(epoch, index)]
+          assert.deepEqual(batch, again)
+          const { chunks, ...rest } = whole.build(epoch, index)
+          assert.deepEqual(batch, batch.chunks ? { ...rest, chunks } : rest)
+          batches++
+          plain += Number(!batch.chunks)
+        }
+      }
+      // Within four standard deviations.
+      assert.ok(Math.abs(plain - batches / 2) < 2 * Math.sqrt(batches), `${plain} of ${batches}`)
+      assert.equal(packedMaskedLmSource({ ...options, plainShare: 1 }).build(0, 0).chunks, undefined)
+      for (const other of [{ evaluation: true }, { agreements: base.agreements }])
+        assert.ok(packedMaskedLmSource({ ...options, plainShare: 1, ...other }).build(0, 0).chunks)
+    })
+
     it('carry the chunks and targets of the corpus, cut where the sequence is', async () => {
       const corpus = await treebank()
       const source = packedMaskedLmSource({ ...base, corpus })
@@ -873,6 +897,15 @@ describe('DACBERT', function () {
         )
         assert.equal(events.at(-1).type, 'end')
       })
+    })
+
+    it('learns with chunks of its own, where it is asked to', async () => {
+      const plain = await run('plain', { agreements: { plainShare: 1 } })
+      assert.equal(plain.status, 'completed')
+      const [first, other] = [await tensorsOf(whole.checkpoint!), await tensorsOf(plain.checkpoint!)]
+      // The stage of the submodels is the same, the encoder's is not.
+      assert.deepEqual(other['agreements.subj.words'], first['agreements.subj.words'])
+      assert.notDeepEqual(other['agreements.gates'], first['agreements.gates'])
     })
 
     it('keeps the submodels of a checkpoint as they are, also where they had learned with the encoder', async () => {

@@ -32,6 +32,11 @@ export interface PackedMaskedLmOptions {
   mlm: MaskedLmOptions & { name?: string }
   /** Adds the corpus's chunks to every batch, and these heads' labels (none for `{}`). */
   agreements?: AgreementHeads
+  /**
+   * Share of the batches without labels of `agreements` that come without chunks, too, so that the model makes them from the corrupted
+   * tokens; default 0. Held-out batches always have the corpus's.
+   */
+  plainShare?: number
   /** Most tokens a batch; as many whole sequences as fit. */
   batchTokens: number
   /** Tokens of every input; default 128. */
@@ -131,8 +136,14 @@ class PackedSource implements PretrainingSource {
       segmentIds: draft.segmentIds,
       sequenceOffsets,
       labels: { ...(masked && mlm.name !== undefined && { [mlm.name]: masked }), ...this.#agreements?.labels() },
-      ...(this.#agreements && { chunks: this.#agreements.chunks() }),
+      ...(this.#agreements && !this.#isPlain(planEpoch, index) && { chunks: this.#agreements.chunks() }),
     }
+  }
+
+  #isPlain(epoch: number, index: number): boolean {
+    const { seed, evaluation, agreements = {}, plainShare = 0 } = this.#options
+    if (evaluation || plainShare === 0 || Object.keys(agreements).length > 0) return false
+    return stream(seed, 'plain-chunks', epoch).child(index).float() < plainShare
   }
 
   describe(): SourceDescription {

@@ -52,6 +52,7 @@ function packedSource(
     special: tokenizer.specialTokens,
     mlm: objectivesOf(recipe, heads).mlm ?? recipe.masking,
     agreements: recipe.agreements && Object.fromEntries(relations.map((relation) => [relation, relation])),
+    plainShare: recipe.agreements?.plainShare,
     batchTokens: batch.tokens,
     sequenceTokens: batch.sequenceTokens,
     order: recipe.inputs.order,
