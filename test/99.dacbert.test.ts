@@ -623,6 +623,19 @@ describe('DACBERT', function () {
           more,
         ),
       })
+    /** Two steps of a task whose rows have a `label` and a `sentence`. */
+    const tenseTuning = {
+      tasks: {
+        tense: {
+          definition: { kind: 'classification', format: 'tsv', header: true, text: 'sentence', label: 'label' },
+        },
+      },
+      batch: { sequences: 4, sequenceTokens: LENGTH },
+      budget: { steps: 2 },
+      device: 'cpu',
+      threads: 1,
+      prefetchWorkers: 0,
+    }
     interface Watched {
       /** Stops the run behind this step, or at the end of the first stage. */
       stopAfter?: number | 'agreements'
@@ -920,16 +933,7 @@ describe('DACBERT', function () {
             `label\tsentence\n${sentences.map(({ text, past }) => `${past}\t${text}\n`).join('')}`,
           ),
         },
-        tasks: {
-          tense: {
-            definition: { kind: 'classification', format: 'tsv', header: true, text: 'sentence', label: 'label' },
-          },
-        },
-        batch: { sequences: 4, sequenceTokens: LENGTH },
-        budget: { steps: 2 },
-        device: 'cpu',
-        threads: 1,
-        prefetchWorkers: 0,
+        ...tenseTuning,
       }
       const tuning = await openRecipe('fine-tune', { overlay })
       const plan = planRun(tuning, await openRunData(tuning, { planOnly: true }))
@@ -984,16 +988,7 @@ describe('DACBERT', function () {
           overlay: {
             init: join(folder, 'whole'),
             data: { tense: file('tense.tsv', `label\tsentence\n${rows.join('\n')}\n`) },
-            tasks: {
-              tense: {
-                definition: { kind: 'classification', format: 'tsv', header: true, text: 'sentence', label: 'label' },
-              },
-            },
-            batch: { sequences: 4, sequenceTokens: LENGTH },
-            budget: { steps: 2 },
-            device: 'cpu',
-            threads: 1,
-            prefetchWorkers: 0,
+            ...tenseTuning,
           },
         }),
         { output: join(folder, 'tuned') },
