@@ -25,9 +25,9 @@ export const agreements = z.strictObject({
   fixedGates: z.boolean().default(false),
   /**
    * Share of the batches of a stage that trains no submodels in which the chunks are made from the corrupted text, as they are when the
-   * model reads text without a parse; in the others they are the parse's.
+   * model reads text without a parse; in the others they are the parse's. Default 0.
    */
-  plainShare: z.number().min(0).max(1).default(0),
+  plainShare: z.number().min(0).max(1).optional(),
   /** Share of the budget in which the submodels are trained, before the encoder; 0 = no stage of their own. Default 0.1; not beside `stages`. */
   budgetShare: z.number().min(0).lt(1).optional(),
   /** Learning rate of that stage; default: the recipe's. Not beside `stages`. */
