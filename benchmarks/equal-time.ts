@@ -15,7 +15,7 @@ import { parseArgs } from 'node:util'
 import type { PackedBatch } from '../lib/data/packed-batch.js'
 import { loadExperiment } from '../lib/experiments/index.js'
 import { planExperiment, type TrainJob } from '../lib/experiments/plan.js'
-import { computeThreads, Model, Optimizer } from '../lib/model/index.js'
+import { chunkPlainBatches, computeThreads, Model, Optimizer } from '../lib/model/index.js'
 import {
   modelConfigOf,
   openRunData,
@@ -43,6 +43,7 @@ async function openArm(variant: string, recipe: ResolvedRecipe, stage: ResolvedS
   const { tokenizer, text } = data
   const config = modelConfigOf(recipe, tokenizer.vocabSize)
   const model = await Model.create(config, { ...runtimeChoice(recipe), seed: 1 })
+  chunkPlainBatches(model, tokenizer)
   const parameters = reachedParameters(model.parameters(), config, stage.heads)
   const groups = parameterGroups(parameters, stage.optimizer, stage.freeze, stage.train, model.parameters())
   const optimizer = await Optimizer.create(model, optimizerOptions(stage.optimizer, groups))
