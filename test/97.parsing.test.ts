@@ -146,6 +146,11 @@ describe('parsing tasks', function () {
       open({ train: path, dev: join(folder, 'none.conllu') }),
       refuses('BAD_DATA', 'dev', 'no sentence'),
     )
+    writeFileSync(join(folder, 'other.conllu'), `${row(1, 'go', 'VERB', 0, 'ROOT')}${row(2, 'it', 'PRON', 1, 'OBJ')}\n`)
+    await assert.rejects(
+      open({ train: path, dev: join(folder, 'other.conllu') }),
+      refuses('BAD_DATA', 'split dev has no relation that was learned: came ROOT, OBJ, expected some of'),
+    )
     const definition = { ...UD_PARSING, metrics: ['accuracy' as const] }
     await assert.rejects(open({ train: path }, { definition }), refuses('BAD_RECIPE', 'accuracy', 'LAS'))
   })

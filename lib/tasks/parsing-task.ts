@@ -190,6 +190,14 @@ class Opening {
         `${split}: ${counts.beyond} of ${counts.words} words lie beyond ${sequenceTokens} tokens and are not parsed`,
       )
     }
+    if (counts.unknown > 0 && counts.unknown === counts.words - counts.beyond) {
+      const came = [...new Set(sentences.flatMap(({ words }) => words.map(({ deprel }) => deprel)))]
+      throw new StrataError(
+        'BAD_DATA',
+        `task ${this.#name}: split ${split} has no relation that was learned: came ${firstOf(came)}, expected some of ${firstOf(this.#relations!)}; give a treebank with the same labels`,
+        { details },
+      )
+    }
     if (counts.unknown > 0) {
       this.#notes.tell(
         `${split}: ${counts.unknown} of ${counts.words} words have a relation that the training set lacks`,
@@ -198,6 +206,8 @@ class Opening {
     return set
   }
 }
+
+const firstOf = (names: readonly string[]): string => names.slice(0, 8).join(', ') + (names.length > 8 ? ' …' : '')
 
 /** Every word has a head, one of them is the root; cycles do not pass the reader. */
 export function hasTree({ heads }: ConlluSentence): boolean {
