@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { spawn } from 'node:child_process'
+import { execFileSync, spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import {
   appendFileSync,
@@ -15,7 +15,7 @@ import {
   truncateSync,
   writeFileSync,
 } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { availableParallelism, tmpdir } from 'node:os'
 import { basename, dirname, join } from 'node:path'
 import { type RandomStream, stream } from '../lib/data/index.js'
 import { wilsonInterval } from '../lib/evaluation/index.js'
@@ -43,7 +43,7 @@ import { type CheckpointJob, type ExperimentPlan, planExperiment, type TrainJob 
 import { probeNumbers } from '../lib/experiments/probe-numbers.js'
 import { readJobNumbers } from '../lib/experiments/read-results.js'
 import { removeCheckpoints } from '../lib/experiments/retention.js'
-import { type JobEvent, runJobs } from '../lib/experiments/run-jobs.js'
+import { type JobEvent, runJobs, runsAlone } from '../lib/experiments/run-jobs.js'
 import { taskParameters } from '../lib/experiments/task-parameters.js'
 import { trainId } from '../lib/experiments/train-id.js'
 import { inspectSafetensors } from '../lib/model/index.js'
@@ -1107,7 +1107,8 @@ describe('stratabert compare', function () {
       const device = variant === 'fast' && seed > 1 ? 'cuda' : 'cpu'
       const versions = { stratabert: variant === 'fast' && seed === 3 ? '0.2.0' : '0.1.0' }
       const git = { commit: variant === 'fast' && seed === 1 ? 'b234567890' : 'a234567890', dirty: false }
-      writeFileSync(join(run, 'environment.json'), JSON.stringify([{ device, precision: 'fp32', versions, git }]))
+      const place = { device, precision: 'fp32', computeThreads: variant === 'fast' ? 1 : 2 }
+      writeFileSync(join(run, 'environment.json'), JSON.stringify([{ ...place, versions, git }]))
     }
     const { comparison } = await compareExperiment(broken, { output: place, paths: paths(), tableOnly: true })
     const row = (variant: string, measure: string) =>
@@ -1126,6 +1127,7 @@ describe('stratabert compare', function () {
         'not finite: mood.pearson of fast, seed 2: in no mean and no test of the table',
         'not finite: never of fast (mood.f1), seeds 1, 2, 3: in no mean and no test of the table',
         'fast, step tune, ran on cuda fp32, base on cpu fp32 (seeds 2, 3): that may be part of their difference',
+        'fast, step tune, computed with 1 thread, base with 2 threads (seed 1): that may be part of their difference',
         'fast, step tune, was made by stratabert 0.1.0, commit b234567, base by stratabert 0.1.0, commit a234567 (seed 1): that may be part of their difference',
         'fast, step tune, was made by stratabert 0.2.0, commit a234567, base by stratabert 0.1.0, commit a234567 (seed 3): that may be part of their difference',
       ],
@@ -1222,6 +1224,40 @@ describe('stratabert compare', function () {
     assert.deepEqual((await told(1e12)).slice(0, 3), ['start a', 'start b', 'start c'])
     const alone = ['start a', 'wait b', 'end a', 'start b', 'wait c', 'end b', 'start c', 'end c']
     assert.deepEqual(await told(1), alone)
+  })
+
+  it('a step that all others wait for has all threads, those that run side by side share them', async () => {
+    const { base, fast } = experiment.variants
+    const { init, ...common } = experiment.common
+    const value = {
+      ...experiment,
+      common: { ...common, set: { ...common.set, threads: 0 } },
+      steps: { shared: { init, seed: 1 }, tune: { from: 'shared' } },
+      budget: { steps: 2 },
+      variants: { base: { steps: { tune: base } }, fast: { steps: { tune: fast } } },
+      measures: [{ step: 'tune', value: 'mood.accuracy' }],
+      learned: [],
+    }
+    const output = join(folder, 'threads')
+    const { jobs } = await planExperiment(await loadExperiment(value, paths()), readFolderNames(output))
+    const alone = jobs.map((job) => `${job.step}: ${runsAlone(job, jobs)}`)
+    assert.deepEqual(alone, ['shared: true', ...Array(4).fill('tune: false')])
+    // Two variants that share no step: the first can always run beside the second.
+    const own = { ...value, steps: { shared: { init }, tune: { from: 'shared' } } }
+    const apart = await planExperiment(await loadExperiment(own, paths()), readFolderNames(output))
+    assert.ok(apart.jobs.every((job) => !runsAlone(job, apart.jobs)))
+
+    const { failed, missing } = await compareExperiment(value, { output, paths: paths(), parallel: 2 })
+    assert.deepEqual([failed, missing], [0, 0])
+    const half = Math.max(1, Math.floor(availableParallelism() / 2))
+    // A process of its own: tests beside this one choose other numbers here.
+    const asked = `console.log(require(${JSON.stringify(join(__dirname, '../lib/model'))}).computeThreads())`
+    const all = Number(execFileSync(process.execPath, ['--import=tsx', '-e', asked], { encoding: 'utf8' }))
+    assert.ok(all >= half)
+    for (const { step, folder: run } of jobs) {
+      const [{ computeThreads }] = JSON.parse(readFileSync(join(run, 'environment.json'), 'utf8'))
+      assert.equal(computeThreads, step === 'shared' ? all : half, run)
+    }
   })
 
   it('the example files resolve', async () => {

@@ -12,6 +12,7 @@ interface EnvironmentEntry {
   git?: { commit: string; dirty: boolean }
   device?: string
   precision?: string
+  computeThreads?: number
 }
 
 /** One line for each kind of place and version that finished training runs had, most runs first. */
@@ -27,12 +28,13 @@ export function environmentsOf(jobs: readonly Job[]): string[] {
 }
 
 /**
- * One note a variant and step whose runs had another device or precision, or were made by other versions, than those that they are compared
+ * One note a variant and step whose runs had another device, precision or number of threads, or were made by other versions, than those that they are compared
  * with, seed by seed: the difference may be of these. Evaluations do not tell theirs.
  */
 export function differentPlaces(experiment: LoadedExperiment, plan: ExperimentPlan): string[] {
   return [
     ...differences(experiment, plan, 'ran on', placeOf),
+    ...differences(experiment, plan, 'computed with', threadsOf),
     ...differences(experiment, plan, 'was made by', versionsOf),
   ]
 }
@@ -65,6 +67,14 @@ function differences(
 const placeOf = (job: Job): string | undefined =>
   joined(entriesOf(job).map(({ device, precision }) => (device && precision ? `${device} ${precision}` : undefined)))
 
+/** Compute threads of a finished run on a processor, likewise. */
+const threadsOf = (job: Job): string | undefined =>
+  joined(
+    entriesOf(job).map(({ device, computeThreads: count }) =>
+      device === 'cpu' && count !== undefined ? `${count} thread${count === 1 ? '' : 's'}` : undefined,
+    ),
+  )
+
 /** What computed a finished run, likewise. */
 const versionsOf = (job: Job): string | undefined =>
   joined(
@@ -89,9 +99,10 @@ function entriesOf(job: Job): EnvironmentEntry[] {
 const commitOf = ({ commit, dirty }: { commit: string; dirty: boolean }): string =>
   `commit ${commit.slice(0, 7)}${dirty ? ' with changes' : ''}`
 
-function describe({ versions, machine, git, device, precision }: EnvironmentEntry): string {
+function describe({ versions, machine, git, device, precision, computeThreads: count }: EnvironmentEntry): string {
+  const ofThreads = count === undefined ? '' : `${count} of `
   return [
-    `${machine?.processor ?? 'unknown processor'} (${machine?.processors ?? '?'} threads)`,
+    `${machine?.processor ?? 'unknown processor'} (${ofThreads}${machine?.processors ?? '?'} threads)`,
     `${device ?? '?'} ${precision ?? '?'}`,
     `stratabert ${versions?.stratabert ?? '?'}, Node ${versions?.node ?? '?'}`,
     ...(git ? [commitOf(git)] : []),

@@ -19,7 +19,7 @@ export interface RunJobsOptions {
   parallel?: number
   /** Bytes of memory that are left for further jobs; default those of machine and container. */
   freeMemory?: () => number
-  /** Compute threads of each job; default all. */
+  /** Compute threads of a job that others may run beside; default all. */
   threads?: number
   keep: Keep
   /** Every job of the experiment, those that do not run now too: they say which checkpoints are needed. */
@@ -82,7 +82,8 @@ async function runWaiting(jobs: readonly Job[], options: RunJobsOptions): Promis
       waiting.splice(waiting.indexOf(ready), 1)
       index++
       onEvent?.({ type: 'start', job: ready, index, of })
-      const run = runJob(ready, options).then(() => {
+      const threads = runsAlone(ready, options.all) ? undefined : options.threads
+      const run = runJob(ready, { ...options, threads }).then(() => {
         memory.learn(ready)
         // One after the other: two jobs may end at the same time.
         tidying = tidying.then(async () => {
@@ -109,6 +110,16 @@ async function runWaiting(jobs: readonly Job[], options: RunJobsOptions): Promis
     await Promise.race(active.values())
   }
   await Promise.all(active.values())
+}
+
+/** Whether all others start from this one, or it from them: nothing can run beside it. */
+export function runsAlone(job: Job, all: readonly Job[]): boolean {
+  return all.every((other) => startsFrom(other, job) || startsFrom(job, other))
+}
+
+function startsFrom(job: Job | undefined, ancestor: Job): boolean {
+  for (let one = job; one; one = one.parent) if (one === ancestor) return true
+  return false
 }
 
 /** With `keep: none` a parent may have lost the checkpoint that a new or changed step needs: it is run again. */

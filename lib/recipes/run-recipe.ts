@@ -3,7 +3,7 @@ import { mkdir } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import type { ParseOrigin } from '../data/index.js'
 import { fileError, StrataError } from '../errors.js'
-import { type Model, targetDivisorOf } from '../model/index.js'
+import { computeThreads, type Model, targetDivisorOf } from '../model/index.js'
 import type { Tokenizer } from '../text/index.js'
 import {
   checkWatched,
@@ -90,7 +90,12 @@ export async function runRecipe(asked: ResolvedRecipe, options: RunRecipeOptions
     await using run = await openRunFolder(output, {
       resume: options.resume,
       recipe,
-      environment: { device: model.device, precision: model.precision, ...(parses.length > 0 && { parses }) },
+      environment: {
+        device: model.device,
+        precision: model.precision,
+        computeThreads: computeThreads(),
+        ...(parses.length > 0 && { parses }),
+      },
     })
     await saveTokenizer(data.tokenizer, tokenizerFolder)
     const allNotes = [
