@@ -152,7 +152,7 @@ describe('task heads: goldens', function () {
   })
 
   it('parameters have the names and shapes of the table', async () => {
-    for (const name of [EVERY, 'shared and no pooler']) {
+    for (const name of [EVERY, 'shared and no pooler', 'poolers of other sizes']) {
       await using model = await goldenModel(name, {})
       const made = Object.fromEntries(model.parameters().map((info) => [info.name, info.shape]))
       assert.deepEqual(made, modelParameterShapes(model.config))
@@ -638,6 +638,8 @@ describe('task heads: refused arguments', function () {
     ['dropout of 1', changed(4, { dropout: 1 }), 'dropout', "'place'", '1'],
     ['dropout of NaN', changed(0, { dropout: Number.NaN }), 'dropout', "'classes'"],
     ['a pooler of another kind', changed(3, { pooler: 'mean' }), 'pooler', "'rank'", 'mean', 'shared'],
+    ['a size of a pooler that is shared', changed(3, { pooler: 'shared', poolerSize: 8 }), 'poolerSize', "'rank'", '8', 'own'],
+    ['a pooler of less than nothing', changed(3, { poolerSize: -1 }), 'poolerSize', "'rank'", '-1', 'at least 1'],
     ['a mix that is not there', changed(0, { tap: { mix: 'sum' } }), "'classes'", "'sum'"],
   ]
   for (const [name, action, ...parts] of configurations)

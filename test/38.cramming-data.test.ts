@@ -456,6 +456,15 @@ describe('the recipe cramming', function () {
     assert.deepEqual([stage.schedule.kind, stage.schedule.warmup, stage.budget], ['cosine', 0.1, { epochs: 5 }])
     assert.deepEqual([stage.batch.sequences, stage.batch.sequenceTokens], [16, 128])
     assert.deepEqual([stage.eachTask, stage.startFrom, recipe.encoder.hiddenDropout], [true, 'initial', 0.1])
+    for (const { head } of Object.values(recipe.tasks)) assert.deepEqual([head.pooler, head.poolerSize], ['own', 1024])
+    const shared = (head: object) =>
+      openRecipe('fine-tune', { overlay: { preset: 'crammed', data: { rte: folder }, taskDefaults: { head } } })
+    const { rte } = (await shared({ pooler: 'shared', poolerSize: null })).tasks
+    assert.deepEqual([rte.head.pooler, rte.head.poolerSize], ['shared', undefined])
+    await assert.rejects(
+      shared({ pooler: 'shared' }),
+      /tasks\.rte\.head\.poolerSize: came 1024 with pooler "shared", expected pooler: own/,
+    )
   })
 
   it('trains in small as planned: packed batches that grow', async () => {

@@ -88,7 +88,7 @@ describe('task heads, mixes and tasks in model folders', function () {
       classifier('mixed', { tap: { mix: 'all' }, pooler: 'shared' }),
       { kind: 'regressor', name: 'scale', ...base, pooler: 'none' },
       { kind: 'san', name: 'nli', ...base, classes: 3, steps: 5, predictionDropout: 0.1 },
-      { kind: 'ranker', name: 'rank', ...base, pooler: 'own' },
+      { kind: 'ranker', name: 'rank', ...base, pooler: 'own', poolerSize: 5 },
       { kind: 'span', name: 'squad', ...base },
       { kind: 'tagger', name: 'ner', ...base, tap: { layer: 2 }, classes: 5 },
     ]
@@ -115,6 +115,17 @@ describe('task heads, mixes and tasks in model folders', function () {
     const before = await model.readTensors('value')
     const after = await own.readTensors('value')
     assert.deepEqual(after['heads.pairs.pooler.weight'], before['pooler.dense.weight'])
+    // A pooler of another size begins anew with its head, and is none of a published class.
+    const wider = [classifier('pairs', { poolerSize: 40 })]
+    const { model: other, ...two } = await loadModel(folder, { heads: wider, mixes: [], device: 'cpu' })
+    await using sized = other
+    const parts = ['pooler.weight', 'pooler.bias', 'classifier.weight', 'classifier.bias']
+    assert.deepEqual([two.fresh, two.borrowed], [parts.map((name) => `heads.pairs.${name}`), {}])
+    const there = path.join(scratch, 'sized')
+    await saveModelFolder(sized, there)
+    assert.deepEqual((await readModelFolder(there)).config.heads, wider)
+    const config = JSON.parse(readFileSync(path.join(there, 'config.json'), 'utf8'))
+    assert.deepEqual(config.architectures, ['BertModel'])
   })
 
   it('refuses tasks that the heads cannot answer, in memory and in a file', async () => {
@@ -139,6 +150,10 @@ describe('task heads, mixes and tasks in model folders', function () {
       ...wrong.map(([task, words]): [object, string[]] => [{ ...strata, tasks: [task] }, words]),
       [{ ...strata, heads: [...strata.heads, strata.heads[0]] }, ['two heads are named pairs']],
       [{ ...strata, heads: [classifier('pairs', { tap: { mix: 'none' } })], tasks: [] }, ['mix none']],
+      [
+        { ...strata, heads: [classifier('pairs', { pooler: 'shared', poolerSize: 8 })], tasks: [] },
+        ['poolerSize', 'own'],
+      ],
     ]
     for (const [json, words] of broken) {
       writeFileSync(file, JSON.stringify(json))

@@ -99,22 +99,26 @@ export interface BigramShiftHeadConfig extends HeadBase {
  */
 export type PoolerUse = 'own' | 'shared' | 'none'
 
+interface PooledHeadBase extends TaskHeadBase {
+  pooler: PoolerUse
+  /** Values of the pooled vector, with `pooler: 'own'` alone; default the encoder's width. */
+  poolerSize?: number
+}
+
 interface TaskHeadBase extends HeadBase {
   /** Probability of dropping a value that the head's last layer reads. */
   dropout: number
 }
 
 /** Classes of a sequence: dropout and one linear layer on the pooled state. */
-export interface ClassifierHeadConfig extends TaskHeadBase {
+export interface ClassifierHeadConfig extends PooledHeadBase {
   kind: 'classifier'
   classes: number
-  pooler: PoolerUse
 }
 
 /** One number a sequence; the loss is the squared error (Liu et al. 2019, arXiv 1901.11504, equation 7). */
-export interface RegressorHeadConfig extends TaskHeadBase {
+export interface RegressorHeadConfig extends PooledHeadBase {
   kind: 'regressor'
-  pooler: PoolerUse
 }
 
 /**
@@ -131,9 +135,8 @@ export interface SanHeadConfig extends TaskHeadBase {
 }
 
 /** Scores candidates of a question against each other: softmax over a group (Liu et al. 2019, equation 8). */
-export interface RankerHeadConfig extends TaskHeadBase {
+export interface RankerHeadConfig extends PooledHeadBase {
   kind: 'ranker'
-  pooler: PoolerUse
 }
 
 /** Start and end scores a token (Devlin et al. 2018, section 4.2). */

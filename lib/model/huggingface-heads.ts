@@ -66,8 +66,13 @@ export function publishedTaskHead(
   const architecture = ARCHITECTURES[head.kind]
   if (!architecture) return undefined
   const poolerTaken = config.heads.some((other) => isTopNextSentence(other, layers))
-  if ('pooler' in head && (head.pooler === 'none' || poolerTaken)) return undefined
+  if ('pooler' in head && (head.pooler === 'none' || poolerTaken || hasOtherSize(head, config))) return undefined
   return { head, architecture }
+}
+
+/** Whether a pooler is not as wide as the encoder, which published ones are. */
+export function hasOtherSize({ poolerSize }: { poolerSize?: number }, { encoder }: ModelConfig): boolean {
+  return poolerSize !== undefined && poolerSize !== encoder.hiddenSize
 }
 
 /** Our names → Hugging Face's, for all parameters that a published class has beside the encoder. */

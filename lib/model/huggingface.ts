@@ -11,6 +11,7 @@
 import { StrataError } from '../errors.js'
 import type { HeadConfig, ModelConfig } from './config.js'
 import {
+  hasOtherSize,
   headsOfTensors,
   isTopMaskedLm,
   isTopNextSentence,
@@ -132,7 +133,7 @@ export function importMapping(
     let found = find(nameInFile(name))
     // LayerNorms of an adapter's own start as the encoder's.
     found ??= find(/^adapters\.[^.]+\.norms\.(.*)$/.exec(name)?.[1].replace(/^/, 'bert.'))
-    if (found === undefined && !poolerTaken && isTaskPooler(name, config)) {
+    if (found === undefined && !poolerTaken && takesPublishedPooler(name, config)) {
       found = find(`${PUBLISHED_POOLER}.${name.split('.').at(-1)}`)
       if (found !== undefined) result.borrowed[name] = found
     }
@@ -241,11 +242,12 @@ function headOf(name: string, heads: readonly HeadConfig[]): HeadConfig | undefi
   return heads.find((head) => name.startsWith(`heads.${head.name}.`))
 }
 
-/** The pooler of a classifier, regressor or ranker, or the one that they share. */
-function isTaskPooler(name: string, config: ModelConfig): boolean {
+/** The pooler of a classifier, regressor or ranker, unless it has a size of its own, or the one that they share. */
+function takesPublishedPooler(name: string, config: ModelConfig): boolean {
   if (name.startsWith(`${SHARED_POOLER}.`)) return true
   const head = headOf(name, config.heads)
-  return head !== undefined && 'pooler' in head && name.startsWith(`heads.${head.name}.pooler.`)
+  if (head === undefined || !('pooler' in head) || hasOtherSize(head, config)) return false
+  return name.startsWith(`heads.${head.name}.pooler.`)
 }
 
 /** A masked LM trained without transfer starts one with a concatenating transfer: [h ; p] with a zero right block. */

@@ -194,10 +194,12 @@ function headShapes(shapes: Shapes, head: HeadConfig, H: number, V: number): voi
       break
     case 'classifier':
     case 'regressor':
-    case 'ranker':
-      if (head.pooler === 'own') linear(shapes, `${name}.pooler`, H, H)
-      linear(shapes, `${name}.classifier`, head.kind === 'classifier' ? head.classes : 1, H)
+    case 'ranker': {
+      const pooled = head.poolerSize ?? H
+      if (head.pooler === 'own') linear(shapes, `${name}.pooler`, pooled, H)
+      linear(shapes, `${name}.classifier`, head.kind === 'classifier' ? head.classes : 1, pooled)
       break
+    }
     case 'san':
       linear(shapes, `${name}.start`, 1, H)
       linear(shapes, `${name}.attention`, H, H)

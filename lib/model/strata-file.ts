@@ -52,7 +52,10 @@ const headBase = {
   weight: z.number().min(0),
 }
 const taskHeadBase = { ...headBase, dropout: share }
-const pooler = z.enum(['own', 'shared', 'none'])
+const pooled = { ...taskHeadBase, pooler: z.enum(['own', 'shared', 'none']), poolerSize: count.optional() }
+const isOwnSize = ({ pooler, poolerSize }: { pooler: string; poolerSize?: number }) =>
+  poolerSize === undefined || pooler === 'own'
+const OWN_SIZE = { path: ['poolerSize'], message: "expected no size but of a pooler of the head's own" }
 
 export const headSchema = z.discriminatedUnion('kind', [
   z.strictObject({
@@ -70,8 +73,8 @@ export const headSchema = z.discriminatedUnion('kind', [
     level: z.enum(['sentence', 'token']),
     read: z.enum(['mean', 'cls']),
   }),
-  z.strictObject({ kind: z.literal('classifier'), ...taskHeadBase, classes: count, pooler }),
-  z.strictObject({ kind: z.literal('regressor'), ...taskHeadBase, pooler }),
+  z.strictObject({ kind: z.literal('classifier'), ...pooled, classes: count }).refine(isOwnSize, OWN_SIZE),
+  z.strictObject({ kind: z.literal('regressor'), ...pooled }).refine(isOwnSize, OWN_SIZE),
   z.strictObject({
     kind: z.literal('san'),
     ...taskHeadBase,
@@ -79,7 +82,7 @@ export const headSchema = z.discriminatedUnion('kind', [
     steps: z.int().min(1).max(1000),
     predictionDropout: share,
   }),
-  z.strictObject({ kind: z.literal('ranker'), ...taskHeadBase, pooler }),
+  z.strictObject({ kind: z.literal('ranker'), ...pooled }).refine(isOwnSize, OWN_SIZE),
   z.strictObject({ kind: z.literal('span'), ...taskHeadBase }),
   z.strictObject({ kind: z.literal('tagger'), ...taskHeadBase, classes: count }),
   z.strictObject({

@@ -70,17 +70,18 @@ const KINDS: Record<Exclude<TaskKind, 'classification'>, TaskHeadConfig['kind']>
 }
 
 function taskHeadConfig(shape: TaskShape, { head, weight }: ResolvedTask): TaskHeadConfig {
-  const { dropout, pooler, steps, predictionDropout, pairKind, arcSize, labelSize } = head
+  const { dropout, pooler, poolerSize, steps, predictionDropout, pairKind, arcSize, labelSize } = head
   const common = { name: shape.name, tap: tapOf(head), weight, dropout }
   const usual = shape.kind === 'classification' ? (shape.pair ? pairKind : 'classifier') : KINDS[shape.kind]
   const kind = head.kind === 'auto' ? usual : head.kind
   const classes = shape.classes ?? 2
+  const pooled = { pooler, ...(poolerSize !== undefined && { poolerSize }) }
   switch (kind) {
     case 'classifier':
-      return { ...common, kind, classes, pooler }
+      return { ...common, kind, classes, ...pooled }
     case 'regressor':
     case 'ranker':
-      return { ...common, kind, pooler }
+      return { ...common, kind, ...pooled }
     case 'san':
       return { ...common, kind, classes, steps, predictionDropout }
     case 'span':

@@ -16,6 +16,7 @@ export function taskFaults(recipe: ResolvedRecipe): RecipeProblem[] {
     ...slotFaults(recipe),
     ...corpusFaults(recipe),
     ...tapFaults(recipe),
+    ...poolerFaults(recipe),
     ...nameFaults(recipe),
     ...definitionFaults(recipe),
     ...headKindFaults(recipe),
@@ -60,6 +61,14 @@ function tapFaults(recipe: ResolvedRecipe): RecipeProblem[] {
     }
     if (head.layer <= layers || key.startsWith('heads.')) return []
     return [{ key: `${key}.layer`, message: `came ${head.layer}, expected at most encoder.layers = ${layers}` }]
+  })
+}
+
+function poolerFaults(recipe: ResolvedRecipe): RecipeProblem[] {
+  return Object.entries(recipe.tasks).flatMap(([name, { head }]) => {
+    if (head.poolerSize === undefined || head.pooler === 'own') return []
+    const message = `came ${head.poolerSize} with pooler "${head.pooler}", expected pooler: own, or taskDefaults.head.poolerSize: null for the encoder's width`
+    return [{ key: `tasks.${name}.head.poolerSize`, message }]
   })
 }
 

@@ -59,6 +59,8 @@ const taskHead = z.strictObject({
   mix: name.optional(),
   dropout: rate.default(0.1),
   pooler: z.enum(['own', 'shared', 'none']).default('shared'),
+  /** Values of a pooled vector, with `pooler: own` alone; default the encoder's width. */
+  poolerSize: count.max(65_536).optional(),
   /** Reasoning steps of a SAN. */
   steps: count.max(100).default(5),
   /** Probability of leaving a step of a SAN out of the average while training. */

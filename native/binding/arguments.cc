@@ -45,6 +45,7 @@ HeadConfig head_config(const Napi::Object& object) {
   head.classes = integer_field(object, "classes", 0);
   head.dropout = number_field(object, "dropout", 0);
   head.pooler = string_field(object, "pooler", "own");
+  head.pooler_size = integer_field(object, "poolerSize", 0);
   head.steps = integer_field(object, "steps", 0);
   head.prediction_dropout = number_field(object, "predictionDropout", 0);
   head.tags = integer_field(object, "tags", 0);

@@ -64,6 +64,7 @@ struct HeadConfig {
   int64_t classes = 0;                     // classifier, san, tagger; relations of a parser
   double dropout = 0;                      // of a task's own head
   std::string pooler = "own";              // classifier, regressor, ranker: own | shared | none
+  int64_t pooler_size = 0;                 // of an own pooler; 0 = the encoder's width
   int64_t steps = 0;                       // san
   double prediction_dropout = 0;           // san
   int64_t tags = 0;                        // parser: parts of speech; 0 = none

@@ -66,14 +66,14 @@ class TaskHeads(torch.nn.Module):
             module = torch.nn.Module()
             outputs = head.get("classes", 2 if head["kind"] == "span" else 1)
             if head.get("pooler") == "own":
-                module.pooler = torch.nn.Linear(hidden, hidden)
+                module.pooler = torch.nn.Linear(hidden, head.get("poolerSize", hidden))
             if head["kind"] == "san":
                 module.start = torch.nn.Linear(hidden, 1)
                 module.attention = torch.nn.Linear(hidden, hidden)
                 module.gru = torch.nn.Module()
                 module.gru.input = torch.nn.Linear(hidden, 3 * hidden)
                 module.gru.hidden = torch.nn.Linear(hidden, 3 * hidden)
-            module.classifier = torch.nn.Linear(4 * hidden if head["kind"] == "san" else hidden, outputs)
+            module.classifier = torch.nn.Linear(4 * hidden if head["kind"] == "san" else head.get("poolerSize", hidden), outputs)
             self.heads[head["name"]] = module
         with torch.no_grad():
             for name, parameter in self.named_parameters():
@@ -162,6 +162,7 @@ def cases():
     top, mid = {"layer": 3}, {"layer": 1}
     alone = {head["kind"]: {"heads": [head], "mixes": []} for head in heads_of(top)}
     poolers = [dict(head, pooler=use) for head, use in zip([h for h in heads_of(top) if "pooler" in h], ("shared", "none", "shared"))]
+    sized = [dict(head, poolerSize=size) for head, size in zip([h for h in heads_of(mid) if "pooler" in h], (48, 1, 7))]
     one_step = [dict(heads_of(top)[2], steps=1, classes=2)]
     mixes = [
         {"name": "all", "includeEmbeddings": True, "layerNorm": True, "init": "uniform"},
@@ -173,6 +174,7 @@ def cases():
     return {
         **alone,
         "shared and no pooler": {"heads": poolers, "mixes": []},
+        "poolers of other sizes": {"heads": sized, "mixes": []},
         "san, one step, two classes": {"heads": one_step, "mixes": []},
         "every head on a lower layer": {"heads": heads_of(mid), "mixes": []},
         "every head on the embeddings": {"heads": heads_of({"layer": 0}), "mixes": []},

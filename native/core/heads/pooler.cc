@@ -9,15 +9,19 @@ PooledScorer PooledScorer::create(const HeadConfig& config, const HeadParts& par
   const std::string name = "heads." + config.name;
   PooledScorer scorer;
   scorer.config = config;
+  if (config.pooler_size < 0) fail("BAD_ARGUMENT", "poolerSize of head '", config.name, "' is ", config.pooler_size, "; at least 1 was expected");
+  if (config.pooler_size > 0 && config.pooler != "own")
+    fail("BAD_ARGUMENT", "poolerSize of head '", config.name, "' is ", config.pooler_size, " with pooler '", config.pooler, "'; it is for a pooler of the head's own");
+  const int64_t pooled = config.pooler_size > 0 ? config.pooler_size : hidden;
   if (config.pooler == "own") {
-    scorer.pooler = std::make_shared<Linear>(Linear::create(parts.store, name + ".pooler", hidden, hidden, layer));
+    scorer.pooler = std::make_shared<Linear>(Linear::create(parts.store, name + ".pooler", hidden, pooled, layer));
   } else if (config.pooler == "shared") {
     if (!parts.shared_pooler) parts.shared_pooler = std::make_shared<Linear>(Linear::create(parts.store, "pooler.dense", hidden, hidden, layer));
     scorer.pooler = parts.shared_pooler;
   } else if (config.pooler != "none") {
     fail("BAD_ARGUMENT", "pooler of head '", config.name, "' is '", config.pooler, "'; own, shared or none was expected");
   }
-  scorer.classifier = Linear::create(parts.store, name + ".classifier", hidden, outputs, layer);
+  scorer.classifier = Linear::create(parts.store, name + ".classifier", pooled, outputs, layer);
   return scorer;
 }
 

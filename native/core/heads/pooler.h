@@ -12,7 +12,7 @@ struct PooledScorer {
   std::shared_ptr<Linear> pooler;  // null: the state itself
   Linear classifier;               // (outputs, H)
 
-  // Throws BAD_ARGUMENT for an unknown `pooler`. A shared pooler is made by the first head that asks for it.
+  // Throws BAD_ARGUMENT for an unknown `pooler`, and for a size where it is not the head's own. A shared pooler is made by the first head that asks for it.
   static PooledScorer create(const HeadConfig& config, const HeadParts& parts, int64_t outputs);
   // Scores of some sequences in the master type, (rows, outputs). No other state is touched.
   at::Tensor operator()(const HeadInput& input, const std::vector<int64_t>& sequences) const;
