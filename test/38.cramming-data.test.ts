@@ -397,7 +397,7 @@ describe('the recipe cramming', function () {
   })
   after(() => rmSync(folder, { recursive: true }))
 
-  it('has the published settings, full size, in three presets', async () => {
+  it('has the published settings, full size, in three presets; one of ours is small', async () => {
     const of = (preset: string) => openRecipe('cramming', { overlay: { preset, data: { corpus: 'text.txt' } } })
     const [paper, o4, o3] = await Promise.all([of('paper'), of('bert-o4'), of('bert-o3')])
     for (const recipe of [paper, o4, o3]) {
@@ -428,6 +428,24 @@ describe('the recipe cramming', function () {
         [0.15625, 'triangle2', 4096, 300_000, 0.3, 'unigram'],
       ],
     )
+    // Ours, and what the figures of docs/cramming.md were made with.
+    const cpu = await of('cpu')
+    assert.deepEqual(
+      [
+        cpu.encoder.layers,
+        cpu.encoder.hiddenSize,
+        cpu.batch.tokens,
+        cpu.batch.accumulation,
+        cpu.batch.accumulationRamp,
+      ],
+      [4, 256, 2048, 1, 0],
+    )
+    assert.deepEqual(
+      [cpu.optimizer.learningRate, cpu.masking.maskShare, cpu.schedule.kind, cpu.inputs.order, cpu.budget],
+      [2e-3, 0.25, 'triangle2', 'shuffle', { hours: 0.5 }],
+    )
+    const layer = 4 * 256 * 256 + 256 * 1024 + 512 * 256 + 4 * 256
+    assert.equal(parameterCount(modelConfigOf(cpu, 4096)), 4096 * 256 + 4 * layer + 4 * 256 + 1)
     await assert.rejects(
       openRecipe('cramming', { overlay: { data: { corpus: 'x' }, bigramShift: { level: 'sentence' } } }),
       /packed text is for masked LM alone/,

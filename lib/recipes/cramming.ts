@@ -15,6 +15,7 @@ import { defineRecipe } from './schema.js'
  * | `paper` | the paper | 15 % | one-cycle | to 4,096 | tokens ≥ 0.3 × characters | likely sequences first |
  * | `bert-o4` | the code's final setting | 25 % | min(0.25 + x, 4 − 4x) | to 8,192 at 60 % of the budget | ≥ 0.25, copies | most full stops first |
  * | `bert-o3` | the code's legacy setting | 15.625 % | min(0.25 + x, 4 − 4x) | to 4,096 over 300,000 micro-batches | ≥ 0.3 | likely sequences first |
+ * | `cpu` | ours: 4 layers × 256, half an hour | 25 % | min(0.25 + x, 4 − 4x), peak 2e-3 | 16 | ≥ 0.4, copies | shuffled |
  *
  * Deliberate differences, all of them keys of the recipe:
  * - tokens a character are counted with the run's own vocabulary, the code's with ALBERT's (`text.maxTokensPerCharacter`);
@@ -80,6 +81,24 @@ export const cramming: NamedRecipe = {
         batch: { accumulation: 32, accumulationRamp: 300_000 },
         text: { maxTokensPerCharacter: 0.3 },
         inputs: { order: 'unigram' },
+      },
+    },
+    cpu: {
+      description: '4 layers × 256, 4,096 word pieces and many small steps: half an hour on a processor (ours)',
+      values: {
+        masking: { maskShare: 0.25 },
+        schedule: { kind: 'triangle2' },
+        encoder: { layers: 4, hiddenSize: 256, heads: 4, intermediateSize: 1024 },
+        tokenizer: { train: { vocabSize: 4096 } },
+        // A small vocabulary cuts prose into more tokens.
+        text: { maxTokensPerCharacter: 0.4, dropDuplicates: true },
+        inputs: { order: 'shuffle' },
+        // Many small steps leave the plateau of masked LM with fewer tokens (docs/cramming.md).
+        batch: { tokens: 2048, accumulation: 1 },
+        optimizer: { learningRate: 2e-3 },
+        budget: { hours: 0.5 },
+        evaluation: { everySteps: 2000 },
+        checkpoint: { everySteps: 1000 },
       },
     },
   },

@@ -27,29 +27,22 @@ export const dacbert: NamedRecipe = {
     },
     medium: {
       description: '6 layers × 512, some hours on one small GPU',
-      values: withSize({ layers: 6, hiddenSize: 512, heads: 8, intermediateSize: 2048 }, 16_384, 4),
+      values: {
+        ...final,
+        encoder: { layers: 6, hiddenSize: 512, heads: 8, intermediateSize: 2048 },
+        // A small vocabulary cuts prose into more tokens: the filter then lets more of them pass.
+        text: { ...(final.text as Values), maxTokensPerCharacter: 0.3 },
+        tokenizer: { train: { vocabSize: 16_384 } },
+        batch: { tokens: 2048, accumulation: 8, accumulationRamp: 0.6 },
+        budget: { hours: 4 },
+        evaluation: { everySteps: 100 },
+        checkpoint: { everySteps: 100 },
+      },
     },
     cpu: {
-      description: '4 layers × 256 with submodels of 64, half an hour on a processor',
-      values: {
-        ...withSize({ layers: 4, hiddenSize: 256, heads: 4, intermediateSize: 1024 }, 8192, 0.5),
-        agreements: { size: 64 },
-      },
+      description: 'as `cpu` of cramming with submodels of 64, half an hour on a processor',
+      values: { ...cramming.presets.cpu.values, agreements: { size: 64 } },
     },
   },
   defaultPreset: 'full',
-}
-
-/** A small vocabulary cuts prose into more tokens: the filter then lets more of them pass. */
-function withSize(encoder: Values, vocabSize: number, hours: number): Values {
-  return {
-    ...final,
-    encoder,
-    text: { ...(final.text as Values), maxTokensPerCharacter: 0.3 },
-    tokenizer: { train: { vocabSize } },
-    batch: { tokens: 2048, accumulation: 8, accumulationRamp: 0.6 },
-    budget: { hours },
-    evaluation: { everySteps: 100 },
-    checkpoint: { everySteps: 100 },
-  }
 }
