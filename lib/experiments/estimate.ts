@@ -5,6 +5,7 @@ import { readResult } from './job-folder.js'
 import { measureLook } from './measure-look.js'
 import { type MeasuredRuns, type MeasureOptions, measureTraining } from './measure-training.js'
 import type { Job } from './plan.js'
+import { runsAlone } from './run-jobs.js'
 
 export interface StepEstimate {
   variant: string
@@ -30,6 +31,8 @@ export interface Estimate {
 
 export interface EstimateOptions extends MeasureOptions {
   parallel: number
+  /** Every job of the experiment: they say which of them have the machine to themselves. */
+  all: readonly Job[]
   onProgress?: (line: string) => void
 }
 
@@ -42,32 +45,38 @@ export async function estimateJobs(jobs: readonly Job[], options: EstimateOption
   }
   const measured: MeasuredRuns = new Map()
   const steps: StepEstimate[] = []
+  let seconds = 0
+  const add = (step: StepEstimate, alone: boolean) => {
+    steps.push(step)
+    seconds += (step.missing * (step.secondsPerRun ?? 0)) / (alone ? 1 : options.parallel)
+  }
   try {
     for (const group of groups.values()) {
       const [first] = group
       const results = group.flatMap((job) => readResult(job) ?? [])
       const missing = group.length - results.length
+      const alone = runsAlone(first, options.all)
+      const settings = alone ? { ...options, threads: undefined } : options
       const common = { variant: first.variant, step: first.step, kind: first.kind, missing, done: results.length }
       if (missing === 0 || results.length > 0) {
         const secondsPerRun = median(results.map(({ commandSeconds }) => commandSeconds))
-        steps.push({ ...common, secondsPerRun, from: `${results.length} finished runs` })
+        add({ ...common, secondsPerRun, from: `${results.length} finished runs` }, alone)
       } else {
         options.onProgress?.(`measuring ${first.variant}, step ${first.step}`)
         const found =
           first.kind === 'train'
-            ? await measureTraining(first, measured, options)
-            : await measureLook(first, measured, options)
-        steps.push({ ...common, ...found })
+            ? await measureTraining(first, measured, settings)
+            : await measureLook(first, measured, settings)
+        add({ ...common, ...found }, alone)
       }
     }
   } finally {
     await rm(options.folder, { recursive: true, force: true })
   }
-  const sum = steps.reduce((total, { missing, secondsPerRun }) => total + missing * (secondsPerRun ?? 0), 0)
   return {
     steps,
     missing: steps.reduce((total, { missing }) => total + missing, 0),
-    seconds: sum / options.parallel,
+    seconds,
     unknown: steps.reduce((total, { missing, secondsPerRun }) => total + (secondsPerRun === null ? missing : 0), 0),
   }
 }

@@ -2,6 +2,7 @@
 import { availableParallelism } from 'node:os'
 import { join, resolve } from 'node:path'
 import { StrataError } from '../errors.js'
+import { cgroupThreads } from '../runtime/index.js'
 import { lockRun, makeFolder, replaceFile } from '../training/index.js'
 import { checkMeasures, unknownMeasure, valueNameOf } from './check-measures.js'
 import { type Comparison, compareRuns } from './comparison.js'
@@ -110,6 +111,7 @@ export async function estimateExperiment(
   const estimate = await estimateJobs(jobs, {
     folder: join(output, `.measure.${process.pid}`),
     parallel: options.parallel ?? 1,
+    all: plan.jobs,
     threads: threadsOf(options.parallel),
     signal: options.signal,
     onProgress: options.onProgress,
@@ -132,9 +134,12 @@ export async function estimateExperiment(
   return { ...estimate, output, runs }
 }
 
-/** Runs at a time share the processors; one alone takes what its recipe says. */
+/** Runs at a time share the processors that a process may use; one alone takes what its recipe says. */
 function threadsOf(parallel = 1): number | undefined {
-  return parallel > 1 ? Math.max(1, Math.floor(availableParallelism() / parallel)) : undefined
+  if (parallel === 1) return undefined
+  const limits = [cgroupThreads(), Number.parseInt(process.env.OMP_NUM_THREADS ?? '', 10)]
+  const known = limits.filter((limit): limit is number => limit !== null && limit >= 1)
+  return Math.max(1, Math.floor(Math.min(availableParallelism(), ...known) / parallel))
 }
 
 function checkVariants(variants: object, only: readonly string[] = []): void {

@@ -108,7 +108,7 @@ export interface ImportMapping {
  * Which tensor of a file fills which parameter of a model. `parts` are what stratabert.json lists; for a file from elsewhere the
  * heads found by tensors. A head, relation, mix or adapter of the model takes the weights of the file's of the same name and kind; from a
  * file from elsewhere, the first head of that kind at the top layer does. One of other sizes (a head of other classes, an adapter of another
- * size) starts fresh as a whole. A pooler that is new takes the file's `bert.pooler.dense`,
+ * size) starts fresh as a whole. A pooler that is new, and as wide as the encoder, takes the file's `bert.pooler.dense`,
  * as BertForSequenceClassification does, unless a next-sentence head of the model has it. Throws BAD_CHECKPOINT where the
  * encoder lacks a tensor or a shape differs.
  */

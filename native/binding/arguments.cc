@@ -46,6 +46,8 @@ HeadConfig head_config(const Napi::Object& object) {
   head.dropout = number_field(object, "dropout", 0);
   head.pooler = string_field(object, "pooler", "own");
   head.pooler_size = integer_field(object, "poolerSize", 0);
+  if (!object.Get("poolerSize").IsUndefined() && head.pooler_size < 1)
+    fail("BAD_ARGUMENT", "poolerSize of head '", head.name, "' is ", head.pooler_size, "; at least 1 was expected");
   head.steps = integer_field(object, "steps", 0);
   head.prediction_dropout = number_field(object, "predictionDropout", 0);
   head.tags = integer_field(object, "tags", 0);

@@ -9,7 +9,6 @@ PooledScorer PooledScorer::create(const HeadConfig& config, const HeadParts& par
   const std::string name = "heads." + config.name;
   PooledScorer scorer;
   scorer.config = config;
-  if (config.pooler_size < 0) fail("BAD_ARGUMENT", "poolerSize of head '", config.name, "' is ", config.pooler_size, "; at least 1 was expected");
   if (config.pooler_size > 0 && config.pooler != "own")
     fail("BAD_ARGUMENT", "poolerSize of head '", config.name, "' is ", config.pooler_size, " with pooler '", config.pooler, "'; it is for a pooler of the head's own");
   const int64_t pooled = config.pooler_size > 0 ? config.pooler_size : hidden;

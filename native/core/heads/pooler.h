@@ -10,7 +10,7 @@ namespace strata {
 struct PooledScorer {
   HeadConfig config;
   std::shared_ptr<Linear> pooler;  // null: the state itself
-  Linear classifier;               // (outputs, H)
+  Linear classifier;               // (outputs, P), P the pooler's size
 
   // Throws BAD_ARGUMENT for an unknown `pooler`, and for a size where it is not the head's own. A shared pooler is made by the first head that asks for it.
   static PooledScorer create(const HeadConfig& config, const HeadParts& parts, int64_t outputs);
