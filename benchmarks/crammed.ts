@@ -30,9 +30,10 @@ import {
 } from './rounds.js'
 
 const PRECISIONS: readonly Precision[] = ['bf16', 'fp32']
-const WARM_UP_STEPS = 3
-/** Steps of one turn: about two seconds. */
-const TURN_STEPS = 3
+/** In bf16 the script reaches its pace after some ten steps. */
+const WARM_UP_STEPS = 12
+/** Steps of one turn: two to eight seconds. */
+const TURN_STEPS = 6
 const TRIAL_STEPS = 8
 
 /** The script's choices, the first of each is what it begins with. */
