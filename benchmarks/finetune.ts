@@ -34,7 +34,7 @@ import {
 const PEERS = ['hf', 'hf-grouped'] as const
 type Name = 'stratabert' | (typeof PEERS)[number]
 
-/** Passes in the batch file: enough for 200 steps and the warm-up on the smaller set. */
+/** Passes in the batch file: enough for all rounds and the warm-up on the smaller set. */
 const PASSES = 3
 const ROUNDS = 5
 const STEPS = 40

@@ -4,7 +4,7 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { cpus } from 'node:os'
 import { dirname, join } from 'node:path'
 import { askProgram } from '../lib/runtime/ask-program.js'
-import { cgroupFreeMemory, cgroupMemory, cgroupThreads, limitThreads } from '../lib/runtime/cgroup.js'
+import { cgroupFreeMemory, cgroupMemory, cgroupThreads, limitThreads, usableThreads } from '../lib/runtime/cgroup.js'
 import { type Diagnosis, diagnose, loadCore } from '../lib/runtime/index.js'
 import { checkNativeChoices } from '../lib/runtime/native-choices.js'
 import { programArguments } from '../lib/runtime/program.js'
@@ -136,7 +136,9 @@ describe('doctor and libtorch commands', function () {
         core.threads(chosen)
         limitThreads(core, limit, { OMP_NUM_THREADS: variable })
         assert.equal(core.threads(), expected)
+        assert.equal(usableThreads(chosen, limit, { OMP_NUM_THREADS: variable }), expected)
       }
+      assert.equal(usableThreads(8, 3, { OMP_NUM_THREADS: '4,2' }), 4)
     } finally {
       core.threads(before)
     }

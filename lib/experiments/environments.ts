@@ -28,8 +28,8 @@ export function environmentsOf(jobs: readonly Job[]): string[] {
 }
 
 /**
- * One note a variant and step whose runs had another device, precision or number of threads, or were made by other versions, than those that they are compared
- * with, seed by seed: the difference may be of these. Evaluations do not tell theirs.
+ * One note a variant and step whose runs had another device, precision or number of threads, or were made by other versions, than those that
+ * they are compared with, seed by seed: the difference may be of these. Evaluations do not tell theirs.
  */
 export function differentPlaces(experiment: LoadedExperiment, plan: ExperimentPlan): string[] {
   return [

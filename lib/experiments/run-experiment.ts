@@ -1,8 +1,7 @@
 /** An experiment from its file to its table. */
-import { availableParallelism } from 'node:os'
 import { join, resolve } from 'node:path'
 import { StrataError } from '../errors.js'
-import { cgroupThreads } from '../runtime/index.js'
+import { usableThreads } from '../runtime/index.js'
 import { lockRun, makeFolder, replaceFile } from '../training/index.js'
 import { checkMeasures, unknownMeasure, valueNameOf } from './check-measures.js'
 import { type Comparison, compareRuns } from './comparison.js'
@@ -134,12 +133,9 @@ export async function estimateExperiment(
   return { ...estimate, output, runs }
 }
 
-/** Runs at a time share the processors that a process may use; one alone takes what its recipe says. */
+/** Runs at a time share the threads that one may take; one alone takes what its recipe says. */
 function threadsOf(parallel = 1): number | undefined {
-  if (parallel === 1) return undefined
-  const limits = [cgroupThreads(), Number.parseInt(process.env.OMP_NUM_THREADS ?? '', 10)]
-  const known = limits.filter((limit): limit is number => limit !== null && limit >= 1)
-  return Math.max(1, Math.floor(Math.min(availableParallelism(), ...known) / parallel))
+  return parallel > 1 ? Math.max(1, Math.floor(usableThreads() / parallel)) : undefined
 }
 
 function checkVariants(variants: object, only: readonly string[] = []): void {

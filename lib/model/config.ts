@@ -99,15 +99,15 @@ export interface BigramShiftHeadConfig extends HeadBase {
  */
 export type PoolerUse = 'own' | 'shared' | 'none'
 
+interface TaskHeadBase extends HeadBase {
+  /** Probability of dropping a value that the head's last layer reads. */
+  dropout: number
+}
+
 interface PooledHeadBase extends TaskHeadBase {
   pooler: PoolerUse
   /** Values of the pooled vector, with `pooler: 'own'` alone; default the encoder's width. */
   poolerSize?: number
-}
-
-interface TaskHeadBase extends HeadBase {
-  /** Probability of dropping a value that the head's last layer reads. */
-  dropout: number
 }
 
 /** Classes of a sequence: dropout and one linear layer on the pooled state. */

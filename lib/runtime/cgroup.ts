@@ -3,7 +3,7 @@
  * for each of 64 processors and a quota of two, the kernel halts all of them for most of every period.
  */
 import { readFileSync } from 'node:fs'
-import { freemem } from 'node:os'
+import { availableParallelism, freemem } from 'node:os'
 import { dirname, join } from 'node:path'
 import type { NativeCore } from './native-core.js'
 import type { Environment } from './platform.js'
@@ -67,6 +67,16 @@ export function limitThreads(
 ): void {
   if (limit === null || environment.OMP_NUM_THREADS) return
   if (core.threads() > limit) core.threads(limit)
+}
+
+/** Threads that a process of its own may take, by the same rule: OMP_NUM_THREADS, else the processors within the container's quota. */
+export function usableThreads(
+  processors = availableParallelism(),
+  limit: number | null = cgroupThreads(),
+  environment: Environment = process.env,
+): number {
+  const chosen = Number.parseInt(environment.OMP_NUM_THREADS ?? '', 10)
+  return chosen >= 1 ? chosen : Math.min(processors, limit ?? processors)
 }
 
 /** Path of this process's group (version 2), as it sees it; `/` inside most containers. */

@@ -1,6 +1,6 @@
 /** Finds, verifies and loads libtorch; the addons; workers. The only door of this room. */
 export { loadBoot } from './boot.js'
-export { cgroupThreads, freeMemory } from './cgroup.js'
+export { freeMemory, usableThreads } from './cgroup.js'
 export { type Diagnosis, diagnose, type Problem } from './diagnose.js'
 export {
   describeAttempts,
