@@ -93,7 +93,8 @@ struct CrammedBlock {
   }
 
   at::Tensor gate(const ForwardPass& pass, const at::Tensor& inner_TF) const {
-    if (pass.kernels == Kernels::fast && inner_TF.device().is_cpu() && activation == "gelu" && inner_TF.scalar_type() == at::kFloat)
+    const bool has_kernel = inner_TF.scalar_type() == at::kFloat || inner_TF.scalar_type() == at::kBFloat16;
+    if (pass.kernels == Kernels::fast && inner_TF.device().is_cpu() && activation == "gelu" && has_kernel)
       return gated_gelu_cpu(inner_TF);
     const auto halves = inner_TF.chunk(2, 1);
     return activate(activation, halves[1]) * halves[0];

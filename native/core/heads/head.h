@@ -93,6 +93,9 @@ HeadRef make_agreement(const HeadConfig& config, const HeadParts& parts);
 // By config.kind; throws UNSUPPORTED for an unknown one.
 HeadRef make_head(const HeadConfig& config, const HeadParts& parts);
 
+// Whether cross_entropy_sum reads these logits in bf16 as they are (fast kernels, training); it is given the master type else.
+bool reads_narrow_logits(const ForwardPass& pass, const at::Tensor& logits_NC);
+
 // Sum of -log softmax(logits)[target] over rows. Keeps only the gradient, in place of the logits (fast kernels).
 at::Tensor cross_entropy_sum(const ForwardPass& pass, const at::Tensor& logits_NC, const at::Tensor& targets_N,
                              const std::vector<int64_t>& targets);

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <numeric>
 
 namespace strata {
 namespace {
@@ -15,17 +16,21 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
+// One loss a row, in parallel; their sum is taken in one order, whatever the threads did.
+template <typename LossOf>
+double sum_of_losses(size_t rows, const LossOf& loss_of) {
+  std::vector<double> losses(rows);
+  parallel_for(static_cast<int64_t>(rows), 8, [&](int64_t begin, int64_t end) {
+    for (int64_t r = begin; r < end; ++r) losses[static_cast<size_t>(r)] = loss_of(r);
+  });
+  return std::accumulate(losses.begin(), losses.end(), 0.0);
+}
+
 template <typename Value>
 double fill_gradient(at::Tensor& rows, const std::vector<int64_t>& targets) {
   const int64_t columns = rows.size(1);
   Value* data = rows.mutable_data_ptr<Value>();
-  std::vector<double> losses(targets.size());
-  parallel_for(static_cast<int64_t>(targets.size()), 8, [&](int64_t begin, int64_t end) {
-    for (int64_t r = begin; r < end; ++r) losses[r] = kernels::cross_entropy_row(data + r * columns, columns, targets[r]);
-  });
-  double sum = 0;  // in one order, whatever the threads did
-  for (const double loss : losses) sum += loss;
-  return sum;
+  return sum_of_losses(targets.size(), [&](int64_t r) { return kernels::cross_entropy_row(data + r * columns, columns, targets[r]); });
 }
 
 // The logits' memory is reused for their gradient: one pass over a matrix that is often the largest of a step.
@@ -42,10 +47,44 @@ struct CrossEntropySum : torch::autograd::Function<CrossEntropySum> {
   }
 };
 
+// Of logits in bf16 the gradient takes the place backwards, when its scale is known.
+struct NarrowCrossEntropySum : torch::autograd::Function<NarrowCrossEntropySum> {
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& logits_NC, const std::vector<int64_t>& targets) {
+    const at::Tensor rows = logits_NC.detach().contiguous();
+    const int64_t columns = rows.size(1);
+    at::Tensor log_sums = at::empty({rows.size(0)}, rows.options().dtype(at::kFloat));
+    const auto* data = static_cast<const kernels::Bf16*>(rows.const_data_ptr());
+    float* sums = log_sums.mutable_data_ptr<float>();
+    const double sum = sum_of_losses(
+        targets.size(), [&](int64_t r) { return kernels::cross_entropy_row(data + r * columns, columns, targets[r], sums[r]); });
+    context->save_for_backward({rows, log_sums});
+    context->saved_data["targets"] = targets;
+    return at::scalar_tensor(sum, log_sums.options());
+  }
+  static variable_list backward(AutogradContext* context, variable_list gradients) {
+    const auto saved = context->get_saved_variables();
+    at::Tensor rows = saved[0];
+    const int64_t columns = rows.size(1);
+    const auto targets = context->saved_data["targets"].toIntVector();
+    const auto scale = gradients[0].item<float>();
+    auto* data = static_cast<kernels::Bf16*>(rows.mutable_data_ptr());
+    const float* sums = saved[1].const_data_ptr<float>();
+    parallel_for(rows.size(0), 8, [&](int64_t begin, int64_t end) {
+      for (int64_t r = begin; r < end; ++r) kernels::cross_entropy_gradient_row(data + r * columns, columns, targets[r], sums[r], scale);
+    });
+    return {rows, at::Tensor()};
+  }
+};
+
 }  // namespace
+
+bool reads_narrow_logits(const ForwardPass& pass, const at::Tensor& logits_NC) {
+  return pass.kernels == Kernels::fast && logits_NC.device().is_cpu() && logits_NC.requires_grad() && logits_NC.scalar_type() == at::kBFloat16;
+}
 
 at::Tensor cross_entropy_sum(const ForwardPass& pass, const at::Tensor& logits_NC, const at::Tensor& targets_N,
                              const std::vector<int64_t>& targets) {
+  if (reads_narrow_logits(pass, logits_NC)) return NarrowCrossEntropySum::apply(logits_NC, targets);
   if (pass.kernels == Kernels::fast && logits_NC.device().is_cpu() && logits_NC.requires_grad())
     return CrossEntropySum::apply(logits_NC, targets);
   return at::cross_entropy_loss(logits_NC, targets_N, {}, at::Reduction::Sum);

@@ -32,7 +32,7 @@ struct MaskedLm {
   Linear transform;
   LayerNorm norm;
   ParameterRef decoder;           // (V, H), the word embeddings
-  ParameterRef bias;              // (V)
+  ParameterRef bias;              // (V), or null without a transform
   ParameterRef transfer_weight;   // add: (H, H)
   ParameterRef transfer_labels;   // label: (2, H)
 
@@ -55,10 +55,13 @@ struct MaskedLm {
   }
 
   at::Tensor logits_MV(const HeadInput& input, const Rows& rows) const {
-    if (!config.transform) return linear(input.pass, transform_input(input, rows), decoder, nullptr).to(decoder->master.scalar_type());
-    const at::Tensor inner = activate(activation, transform(input.pass, transform_input(input, rows)));
-    const at::Tensor logits = linear(input.pass, norm(input.pass, inner), decoder, bias);
-    return logits.to(decoder->master.scalar_type());
+    const at::Tensor logits = linear(input.pass, config.transform ? transformed(input, rows) : transform_input(input, rows), decoder, bias);
+    // The largest matrix of a step: in training the loss reads it as it is.
+    return reads_narrow_logits(input.pass, logits) ? logits : logits.to(decoder->master.scalar_type());
+  }
+
+  at::Tensor transformed(const HeadInput& input, const Rows& rows) const {
+    return norm(input.pass, activate(activation, transform(input.pass, transform_input(input, rows))));
   }
 };
 

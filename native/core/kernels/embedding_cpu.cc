@@ -43,16 +43,25 @@ void scatter(const at::Tensor& gradient, const at::Tensor& ids, at::Tensor& out)
   }
 }
 
+// A matrix that autograd does not see as an input of the node: the rows' gradient is added to the matrix' own in place, and an edge
+// would make the decoder's gradient, a whole matrix, wait for this node and be added to another whole one.
+struct Unseen {
+  at::Tensor matrix;
+};
+
 struct EmbeddingSum : torch::autograd::Function<EmbeddingSum> {
-  static at::Tensor forward(AutogradContext* context, const at::Tensor& words, const at::Tensor& positions,
-                            const at::Tensor& segments, const at::Tensor& token_ids, const at::Tensor& position_ids,
-                            const at::Tensor& segment_ids) {
+  // edge: the words, if no other input has a gradient, else none.
+  static at::Tensor forward(AutogradContext* context, const Unseen& unseen, const std::optional<at::Tensor>& edge,
+                            const at::Tensor& positions, const at::Tensor& segments, const at::Tensor& token_ids,
+                            const at::Tensor& position_ids, const at::Tensor& segment_ids) {
+    const at::Tensor& words = unseen.matrix;
     at::Tensor out = at::empty({token_ids.size(0), positions.size(1)}, positions.options().requires_grad(false));
     if (out.scalar_type() == at::kDouble) {
       sum_rows<double>(words, positions, segments, token_ids, position_ids, segment_ids, out);
     } else {
       sum_rows<float>(words, positions, segments, token_ids, position_ids, segment_ids, out);
     }
+    context->saved_data["edge"] = edge.has_value();
     context->saved_data["words"] = words;
     context->saved_data["token_ids"] = token_ids;
     context->saved_data["position_ids"] = position_ids;
@@ -73,15 +82,17 @@ struct EmbeddingSum : torch::autograd::Function<EmbeddingSum> {
       scatter(dy, context->saved_data["token_ids"].toTensor(), gradient);
     }
     at::Tensor dpositions, dsegments;
-    if (context->needs_input_grad(1)) {
+    // Edges count tensors alone.
+    const size_t first = context->saved_data["edge"].toBool() ? 1 : 0;
+    if (context->needs_input_grad(first)) {
       dpositions = at::zeros({context->saved_data["positions"].toInt(), dy.size(1)}, dy.options());
       scatter(dy, context->saved_data["position_ids"].toTensor(), dpositions);
     }
-    if (context->needs_input_grad(2)) {
+    if (context->needs_input_grad(first + 1)) {
       dsegments = at::zeros({context->saved_data["segments"].toInt(), dy.size(1)}, dy.options());
       scatter(dy, context->saved_data["segment_ids"].toTensor(), dsegments);
     }
-    return {at::Tensor(), dpositions, dsegments, at::Tensor(), at::Tensor(), at::Tensor()};
+    return {at::Tensor(), at::Tensor(), dpositions, dsegments, at::Tensor(), at::Tensor(), at::Tensor()};
   }
 };
 
@@ -89,7 +100,9 @@ struct EmbeddingSum : torch::autograd::Function<EmbeddingSum> {
 
 at::Tensor embedding_sum_cpu(const at::Tensor& words, const at::Tensor& positions, const at::Tensor& segments,
                              const at::Tensor& token_ids_T, const at::Tensor& position_ids_T, const at::Tensor& segment_ids_T) {
-  return EmbeddingSum::apply(words, positions, segments, token_ids_T.contiguous(), position_ids_T.contiguous(),
+  const bool others = positions.requires_grad() || segments.requires_grad();
+  const std::optional<at::Tensor> edge = others ? std::nullopt : std::optional<at::Tensor>(words);
+  return EmbeddingSum::apply(Unseen{words}, edge, positions, segments, token_ids_T.contiguous(), position_ids_T.contiguous(),
                              segment_ids_T.contiguous());
 }
 

@@ -13,15 +13,31 @@ using torch::autograd::variable_list;
 
 constexpr int64_t kRowsPerTask = 16;
 
+template <typename Value>
+void forward_rows(const at::Tensor& inner, at::Tensor& out) {
+  const int64_t size = out.size(1);
+  const auto* rows = static_cast<const Value*>(inner.const_data_ptr());
+  auto* results = static_cast<Value*>(out.mutable_data_ptr());
+  parallel_for(out.size(0), kRowsPerTask, [&](int64_t begin, int64_t end) {
+    for (int64_t t = begin; t < end; ++t) kernels::gated_gelu_row(rows + 2 * t * size, size, results + t * size);
+  });
+}
+
+template <typename Value>
+void backward_rows(const at::Tensor& dout, const at::Tensor& inner, at::Tensor& dinner) {
+  const int64_t size = dout.size(1);
+  const auto *rows = static_cast<const Value*>(inner.const_data_ptr()), *slopes = static_cast<const Value*>(dout.const_data_ptr());
+  auto* results = static_cast<Value*>(dinner.mutable_data_ptr());
+  parallel_for(dout.size(0), kRowsPerTask, [&](int64_t begin, int64_t end) {
+    for (int64_t t = begin; t < end; ++t)
+      kernels::gated_gelu_backward_row(slopes + t * size, rows + 2 * t * size, size, results + 2 * t * size);
+  });
+}
+
 struct GatedGelu : torch::autograd::Function<GatedGelu> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& inner) {
-    const int64_t size = inner.size(1) / 2;
-    at::Tensor out = at::empty({inner.size(0), size}, inner.options());
-    const float* rows = inner.const_data_ptr<float>();
-    float* results = out.mutable_data_ptr<float>();
-    parallel_for(inner.size(0), kRowsPerTask, [&](int64_t begin, int64_t end) {
-      for (int64_t t = begin; t < end; ++t) kernels::gated_gelu_row(rows + 2 * t * size, size, results + t * size);
-    });
+    at::Tensor out = at::empty({inner.size(0), inner.size(1) / 2}, inner.options());
+    inner.scalar_type() == at::kBFloat16 ? forward_rows<kernels::Bf16>(inner, out) : forward_rows<float>(inner, out);
     context->save_for_backward({inner});
     return out;
   }
@@ -29,14 +45,8 @@ struct GatedGelu : torch::autograd::Function<GatedGelu> {
   static variable_list backward(AutogradContext* context, variable_list gradients) {
     const at::Tensor inner = context->get_saved_variables()[0];
     const at::Tensor dout = gradients[0].contiguous();
-    const int64_t size = dout.size(1);
     at::Tensor dinner = at::empty_like(inner);
-    const float *rows = inner.const_data_ptr<float>(), *slopes = dout.const_data_ptr<float>();
-    float* results = dinner.mutable_data_ptr<float>();
-    parallel_for(inner.size(0), kRowsPerTask, [&](int64_t begin, int64_t end) {
-      for (int64_t t = begin; t < end; ++t)
-        kernels::gated_gelu_backward_row(slopes + t * size, rows + 2 * t * size, size, results + 2 * t * size);
-    });
+    inner.scalar_type() == at::kBFloat16 ? backward_rows<kernels::Bf16>(dout, inner, dinner) : backward_rows<float>(dout, inner, dinner);
     return {dinner};
   }
 };

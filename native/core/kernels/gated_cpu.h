@@ -4,7 +4,7 @@
 
 namespace strata {
 
-// inner: (T, F) in float, values in the left half of a row and gates in the right. Result: (T, F / 2).
+// inner: (T, F) in float or bf16, values in the left half of a row and gates in the right. Result: (T, F / 2).
 at::Tensor gated_gelu_cpu(const at::Tensor& inner_TF);
 
 }  // namespace strata

@@ -26,20 +26,35 @@ STRATA_INLINE Normal normal(float x) {
   return {x < 0 ? tail : 1.0f - tail, 0.39894228f * power};
 }
 
-}  // namespace
-
-STRATA_CLONES void gated_gelu_row(const float* inner, int64_t size, float* out) {
-  const float* gate = inner + size;
-  for (int64_t i = 0; i < size; ++i) out[i] = inner[i] * gate[i] * normal(gate[i]).below;
-}
-
-STRATA_CLONES void gated_gelu_backward_row(const float* dout, const float* inner, int64_t size, float* dinner) {
-  const float* gate = inner + size;
+template <typename Value>
+STRATA_INLINE void forward(const Value* inner, int64_t size, Value* out) {
+  const Value* gate = inner + size;
   for (int64_t i = 0; i < size; ++i) {
-    const Normal n = normal(gate[i]);
-    dinner[i] = dout[i] * gate[i] * n.below;
-    dinner[size + i] = dout[i] * inner[i] * (n.below + gate[i] * n.density);
+    const float g = widen(gate[i]);
+    narrow(widen(inner[i]) * g * normal(g).below, out[i]);
   }
 }
+
+template <typename Value>
+STRATA_INLINE void backward(const Value* dout, const Value* inner, int64_t size, Value* dinner) {
+  const Value* gate = inner + size;
+  for (int64_t i = 0; i < size; ++i) {
+    const float g = widen(gate[i]), slope = widen(dout[i]);
+    const Normal n = normal(g);
+    narrow(slope * g * n.below, dinner[i]);
+    narrow(slope * widen(inner[i]) * (n.below + g * n.density), dinner[size + i]);
+  }
+}
+
+}  // namespace
+
+#define STRATA_GATED_GELU(Value)                                                                                          \
+  STRATA_CLONES void gated_gelu_row(const Value* inner, int64_t size, Value* out) { forward(inner, size, out); }          \
+  STRATA_CLONES void gated_gelu_backward_row(const Value* dout, const Value* inner, int64_t size, Value* dinner) {        \
+    backward(dout, inner, size, dinner);                                                                                  \
+  }
+STRATA_GATED_GELU(float)
+STRATA_GATED_GELU(Bf16)
+#undef STRATA_GATED_GELU
 
 }  // namespace strata::kernels

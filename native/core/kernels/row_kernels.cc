@@ -8,15 +8,19 @@
 namespace strata::kernels {
 namespace {
 
-STRATA_INLINE float row_maximum(const float* row, int64_t count) {
+template <typename Value>
+STRATA_INLINE float row_maximum(const Value* row, int64_t count) {
   float lanes[kLanes];
-  for (int l = 0; l < kLanes; ++l) lanes[l] = row[0];
+  for (int l = 0; l < kLanes; ++l) lanes[l] = widen(row[0]);
   int64_t i = 0;
   for (; i + kLanes <= count; i += kLanes)
-    for (int l = 0; l < kLanes; ++l) lanes[l] = lanes[l] > row[i + l] ? lanes[l] : row[i + l];
+    for (int l = 0; l < kLanes; ++l) {
+      const float value = widen(row[i + l]);
+      lanes[l] = lanes[l] > value ? lanes[l] : value;
+    }
   float maximum = lanes[0];
   for (int l = 1; l < kLanes; ++l) maximum = maximum > lanes[l] ? maximum : lanes[l];
-  for (; i < count; ++i) maximum = maximum > row[i] ? maximum : row[i];
+  for (; i < count; ++i) maximum = maximum > widen(row[i]) ? maximum : widen(row[i]);
   return maximum;
 }
 
@@ -69,6 +73,24 @@ STRATA_CLONES double cross_entropy_row(float* row, int64_t count, int64_t label)
   for (int64_t i = 0; i < count; ++i) row[i] *= factor;
   row[label] -= 1.0f;
   return std::log(sum) - logit;
+}
+
+STRATA_CLONES double cross_entropy_row(const Bf16* row, int64_t count, int64_t label, float& log_sum) {
+  const float maximum = row_maximum(row, count);
+  double sum = 0;
+  for (int64_t first = 0; first < count; first += 4096) {
+    const int64_t length = count < first + 4096 ? count - first : 4096;
+    sum += lane_sum<float>(length, [&](int64_t i) __attribute__((always_inline)) { return fast_exp(widen(row[first + i]) - maximum); });
+  }
+  const double log_of_sum = std::log(sum);
+  log_sum = static_cast<float>(log_of_sum + maximum);
+  return log_of_sum - (static_cast<double>(widen(row[label])) - maximum);
+}
+
+STRATA_CLONES void cross_entropy_gradient_row(Bf16* row, int64_t count, int64_t label, float log_sum, float scale) {
+  const float at_label = scale * (fast_exp(widen(row[label]) - log_sum) - 1.0f);
+  for (int64_t i = 0; i < count; ++i) narrow(scale * fast_exp(widen(row[i]) - log_sum), row[i]);
+  narrow(at_label, row[label]);
 }
 
 void softmax_row(double* row, int64_t count, double scale) {

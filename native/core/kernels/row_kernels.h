@@ -1,5 +1,7 @@
 #pragma once
 // Softmax and cross-entropy over rows in one or two passes, float (vectorised) and double (plain).
+#include "core/kernels/bf16.h"
+
 #include <cstdint>
 
 namespace strata::kernels {
@@ -15,5 +17,10 @@ void softmax_backward_row(double* gradient, const double* weight, int64_t count,
 // Cross-entropy of one row of logits: returns -log softmax(row)[label] and leaves softmax(row) - onehot(label) in the row.
 double cross_entropy_row(float* row, int64_t count, int64_t label);
 double cross_entropy_row(double* row, int64_t count, int64_t label);
+
+// The same in two passes, since a probability that is rounded before it is scaled would be rounded twice: the first returns the loss and
+// log_sum = log(sum(e^row)), the second puts scale · (softmax(row) - onehot(label)) in the row's place.
+double cross_entropy_row(const Bf16* row, int64_t count, int64_t label, float& log_sum);
+void cross_entropy_gradient_row(Bf16* row, int64_t count, int64_t label, float log_sum, float scale);
 
 }  // namespace strata::kernels
