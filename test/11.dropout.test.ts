@@ -6,7 +6,7 @@
 import assert from 'node:assert/strict'
 import type { PackedBatch } from '../lib/data/packed-batch.js'
 import { computeThreads, encoderConfig, Model, Optimizer } from '../lib/model/index.js'
-import { smallBatch, smallModel } from './helpers/small-model.js'
+import { relativeDistance, smallBatch, smallModel } from './helpers/small-model.js'
 
 const HIDDEN = 512
 const RATE = 0.3
@@ -22,6 +22,8 @@ const SITES = [
   `${block(1)}.attention.output.dense.bias`,
   `${block(1)}.output.dense.bias`,
 ]
+
+const ATTENTION = ['query', 'key', 'value'].map((part) => `${block(1)}.attention.self.${part}.weight`)
 
 type Tensors = Record<string, Float32Array | Float64Array>
 
@@ -59,6 +61,28 @@ describe('dropout', function () {
       await model.dispose()
     }
   })
+
+  for (const rate of [0, 0.2]) {
+    it(`attention of bf16 rows has the gradients of float32, at every length; dropout ${rate}`, async () => {
+      const gradients = async (precision: 'fp32' | 'bf16') => {
+        const shape = { hiddenDropout: 0, attentionDropout: rate, hiddenSize: 128, heads: 2, maxPositions: 160 }
+        await using model = await smallModel({ precision }, shape)
+        // Sharp weights: those of a fresh model are almost equal, and their gradient almost 0.
+        const values = await model.readTensors('value', ATTENTION)
+        await model.writeTensors(
+          Object.fromEntries(ATTENTION.map((name) => [name, (values[name] as Float32Array).map((value) => 8 * value)])),
+        )
+        await model.step(smallBatch(2, [1, 2, 3, 15, 17, 33, 64, 101, 130]))
+        return model.readTensors('gradient', ATTENTION)
+      }
+      const [narrow, exact] = [await gradients('bf16'), await gradients('fp32')]
+      for (const name of ATTENTION) {
+        const distance = relativeDistance(narrow, exact, [name])
+        assert.ok(distance < 0.02, `${name}: ${distance}`)
+      }
+    })
+  }
+
   for (const precision of ['fp32', 'bf16'] as const) {
     it(`keeps the mean, ${precision}`, async () => {
       const [rate, count, width] = [0.1, 6000, 256]

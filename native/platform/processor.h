@@ -12,5 +12,6 @@ bool read_cpuid(unsigned leaf, unsigned subleaf, Registers& registers);
 // The processor has them and the system saves their registers.
 bool has_avx512();  // F, BW, VL and DQ
 bool has_avx512_vnni();
+bool has_avx512_bf16();
 
 }  // namespace strata::platform

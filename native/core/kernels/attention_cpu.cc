@@ -2,6 +2,8 @@
 
 #include "core/dropout.h"
 #include "core/float_products.h"
+#include "core/kernels/attention_layout.h"
+#include "core/kernels/attention_pairs_cpu.h"
 #include "core/kernels/inference_kernels.h"
 #include "core/kernels/row_kernels.h"
 #include "core/kernels/small_product.h"
@@ -19,40 +21,9 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-// Legend: T tokens, H hidden size, N heads, D = H / N, S length of one sequence.
-struct Layout {
-  std::vector<int64_t> offsets;
-  std::vector<int64_t> weight_offsets;  // first attention weight of each sequence, counted in values
-  int64_t heads, hidden, size;
-
-  Layout(const std::vector<int64_t>& sequence_offsets, int64_t head_count, int64_t hidden_size)
-      : offsets(sequence_offsets), heads(head_count), hidden(hidden_size), size(hidden_size / head_count) {
-    weight_offsets.push_back(0);
-    for (size_t b = 0; b + 1 < offsets.size(); ++b) {
-      const int64_t length = offsets[b + 1] - offsets[b];
-      // Rounded up so that a sequence's dropout draws start at a whole counter value.
-      weight_offsets.push_back(weight_offsets.back() + (heads * length * length + 3) / 4 * 4);
-    }
-  }
-  int64_t sequences() const { return static_cast<int64_t>(offsets.size()) - 1; }
-  int64_t length(int64_t b) const { return offsets[b + 1] - offsets[b]; }
-
-  // part 0 query, 1 key, 2 value of sequence b as (N, S, D)
-  at::Tensor part(const at::Tensor& rows_T3H, int64_t b, int64_t which) const {
-    return rows_T3H.as_strided({heads, length(b), size}, {size, 3 * hidden, 1},
-                               rows_T3H.storage_offset() + offsets[b] * 3 * hidden + which * hidden);
-  }
-  at::Tensor context(const at::Tensor& rows_TH, int64_t b) const {
-    return rows_TH.as_strided({heads, length(b), size}, {size, hidden, 1}, rows_TH.storage_offset() + offsets[b] * hidden);
-  }
-  at::Tensor weights(const at::Tensor& all, int64_t b) const {
-    return all.as_strided({heads, length(b), length(b)}, {length(b) * length(b), length(b), 1}, weight_offsets[b]);
-  }
-};
-
 // Calls one(b) for every sequence, in parallel.
 template <typename One>
-void each_sequence(const Layout& layout, const One& one) {
+void each_sequence(const AttentionLayout& layout, const One& one) {
   parallel_for(layout.sequences(), 1, [&](int64_t begin, int64_t end) {
     const at::AutoDispatchBelowADInplaceOrView below_autograd;
     for (int64_t b = begin; b < end; ++b) one(b);
@@ -100,7 +71,7 @@ void multiply(const at::Tensor& out, const at::Tensor& left, const at::Tensor& r
 }
 
 template <typename Value>
-at::Tensor forward_rows(const at::Tensor& qkv, const Layout& layout, at::Tensor& weights, double dropout, PhiloxKey site) {
+at::Tensor forward_rows(const at::Tensor& qkv, const AttentionLayout& layout, at::Tensor& weights, double dropout, PhiloxKey site) {
   const auto scale = static_cast<Value>(1 / std::sqrt(static_cast<double>(layout.size)));
   weights = at::empty({layout.weight_offsets.back()}, qkv.options());
   at::Tensor context = at::empty({qkv.size(0), layout.hidden}, qkv.options());
@@ -123,7 +94,7 @@ at::Tensor forward_rows(const at::Tensor& qkv, const Layout& layout, at::Tensor&
 }
 
 template <typename Value>
-at::Tensor backward_rows(const at::Tensor& gradient, const at::Tensor& qkv, const Layout& layout, const at::Tensor& weights,
+at::Tensor backward_rows(const at::Tensor& gradient, const at::Tensor& qkv, const AttentionLayout& layout, const at::Tensor& weights,
                          double dropout, PhiloxKey site) {
   const auto scale = static_cast<Value>(1 / std::sqrt(static_cast<double>(layout.size)));
   at::Tensor dqkv = at::empty_like(qkv);
@@ -150,7 +121,7 @@ at::Tensor backward_rows(const at::Tensor& gradient, const at::Tensor& qkv, cons
 struct PackedAttention : torch::autograd::Function<PackedAttention> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& qkv_T3H, const std::vector<int64_t>& offsets,
                             int64_t heads, double dropout, int64_t site_low, int64_t site_high) {
-    const Layout layout(offsets, heads, qkv_T3H.size(1) / 3);
+    const AttentionLayout layout(offsets, heads, qkv_T3H.size(1) / 3);
     const PhiloxKey site{static_cast<uint32_t>(site_low), static_cast<uint32_t>(site_high)};
     // Scores of low types are computed in float: the products are small, the conversions are cheap.
     const at::ScalarType type = qkv_T3H.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
@@ -171,7 +142,7 @@ struct PackedAttention : torch::autograd::Function<PackedAttention> {
     const auto saved = context->get_saved_variables();
     const at::Tensor& qkv = saved[0];
     const auto offsets = context->saved_data["offsets"].toIntVector();
-    const Layout layout(offsets, context->saved_data["heads"].toInt(), qkv.size(1) / 3);
+    const AttentionLayout layout(offsets, context->saved_data["heads"].toInt(), qkv.size(1) / 3);
     const double dropout = context->saved_data["dropout"].toDouble();
     const PhiloxKey site{static_cast<uint32_t>(context->saved_data["site_low"].toInt()),
                          static_cast<uint32_t>(context->saved_data["site_high"].toInt())};
@@ -186,6 +157,7 @@ struct PackedAttention : torch::autograd::Function<PackedAttention> {
 
 at::Tensor attention_cpu(const at::Tensor& qkv_T3H, const std::vector<int64_t>& offsets, int64_t heads, double dropout,
                          PhiloxKey site) {
+  if (attention_pairs_fits(qkv_T3H, heads)) return attention_pairs_cpu(qkv_T3H, offsets, heads, dropout, site);
   return PackedAttention::apply(qkv_T3H, offsets, heads, dropout, static_cast<int64_t>(site.low), static_cast<int64_t>(site.high));
 }
 

@@ -48,4 +48,9 @@ bool has_avx512_vnni() {
   return found;
 }
 
+bool has_avx512_bf16() {
+  static const bool found = platform::has_avx512_bf16();
+  return found;
+}
+
 }  // namespace strata::kernels

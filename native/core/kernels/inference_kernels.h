@@ -5,9 +5,10 @@
 
 namespace strata::kernels {
 
-// What this processor can run (small_product.h asks, too); a build for another architecture says false.
+// What this processor can run (small_product.h and pair_product.h ask, too); a build for another architecture says false.
 bool has_avx512();
 bool has_avx512_vnni();
+bool has_avx512_bf16();
 
 // Φ(a) − 1/2 for a in [0, 5.5): a cubic in each of 32 pieces, 2e-7 off at most (Φ: the normal distribution function).
 struct alignas(64) GeluTable {

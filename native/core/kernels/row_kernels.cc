@@ -65,6 +65,20 @@ STRATA_CLONES void softmax_backward_row(float* gradient, const float* weight, in
   for (int64_t j = 0; j < count; ++j) gradient[j] = scale * weight[j] * (gradient[j] - dot);
 }
 
+STRATA_CLONES void softmax_row(float* row, int64_t count, float scale, Bf16* weights) {
+  const float factor = static_cast<float>(1 / row_exponentials(row, count, scale, row_maximum(row, count)));
+  for (int64_t i = 0; i < count; ++i) narrow(row[i] * factor, weights[i]);
+}
+
+STRATA_CLONES void softmax_backward_row(const float* gradient, const Bf16* weight, int64_t count, float scale, Bf16* out) {
+  const float dot = lane_sum<float>(count, [&](int64_t i) __attribute__((always_inline)) { return gradient[i] * widen(weight[i]); });
+  for (int64_t i = 0; i < count; ++i) narrow(scale * widen(weight[i]) * (gradient[i] - dot), out[i]);
+}
+
+STRATA_CLONES void scale_row(const Bf16* row, const float* factors, int64_t count, Bf16* out) {
+  for (int64_t i = 0; i < count; ++i) narrow(widen(row[i]) * factors[i], out[i]);
+}
+
 STRATA_CLONES double cross_entropy_row(float* row, int64_t count, int64_t label) {
   const float maximum = row_maximum(row, count);
   const double logit = static_cast<double>(row[label]) - maximum;

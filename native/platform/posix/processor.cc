@@ -18,12 +18,14 @@ bool has_avx512() {
 }
 
 bool has_avx512_vnni() { return has_avx512() && __builtin_cpu_supports("avx512vnni"); }
+bool has_avx512_bf16() { return has_avx512() && __builtin_cpu_supports("avx512bf16"); }
 
 #else
 
 bool read_cpuid(unsigned, unsigned, Registers&) { return false; }
 bool has_avx512() { return false; }
 bool has_avx512_vnni() { return false; }
+bool has_avx512_bf16() { return false; }
 
 #endif
 

@@ -10,6 +10,7 @@ namespace {
 constexpr DWORD64 kAvx512States = 0xE4;  // AVX, and the three of AVX-512 (Intel's manual, volume 1, "XSAVE-supported features")
 constexpr unsigned kFoundation = 1u << 16, kDoubleAndQuad = 1u << 17, kByteAndWord = 1u << 30, kVectorLength = 1u << 31;  // CPUID(7, 0).ebx
 constexpr unsigned kVnni = 1u << 11;                                                                                      // CPUID(7, 0).ecx
+constexpr unsigned kBf16 = 1u << 5;                                                                                       // CPUID(7, 1).eax
 
 }  // namespace
 
@@ -32,6 +33,11 @@ bool has_avx512() {
 bool has_avx512_vnni() {
   Registers registers;
   return has_avx512() && read_cpuid(7, 0, registers) && (registers.ecx & kVnni) != 0;
+}
+
+bool has_avx512_bf16() {
+  Registers registers;
+  return has_avx512() && read_cpuid(7, 1, registers) && (registers.eax & kBf16) != 0;
 }
 
 }  // namespace strata::platform
