@@ -5,6 +5,7 @@
 #include "core/inference/packed_weight.h"
 #include "core/inference/rows.h"
 #include "core/kernels/layer_norm_cpu.h"
+#include "core/kernels/stream_norm_cpu.h"
 
 #include <torch/csrc/autograd/custom_function.h>
 
@@ -96,6 +97,30 @@ at::Tensor LayerNorm::operator()(const ForwardPass& pass, const at::Tensor& x, c
   const at::Tensor sum = residual.defined() ? x + residual : x;
   // Statistics are taken in the master's type whatever the activations' type is.
   return at::layer_norm(sum.to(weight->master.scalar_type()), {sum.size(-1)}, weight->master, bias->master, epsilon).to(pass.type);
+}
+
+namespace {
+
+// A float stream between layers that compute in bf16; a model that only answers keeps nothing and needs no node.
+bool is_narrowed_stream(const ForwardPass& pass, const at::Tensor& stream_TH) {
+  return pass.kernels == Kernels::fast && !pass.inference && pass.type == at::kBFloat16 && stream_TH.device().is_cpu() &&
+         stream_TH.scalar_type() == at::kFloat;
+}
+
+}  // namespace
+
+at::Tensor join_stream(const ForwardPass& pass, const at::Tensor& stream_TH, const at::Tensor& delta_TH) {
+  if (is_narrowed_stream(pass, stream_TH) && delta_TH.scalar_type() == at::kBFloat16) return stream_sum_cpu(stream_TH, delta_TH);
+  return stream_TH + delta_TH;
+}
+
+StreamStep step_stream(const ForwardPass& pass, const at::Tensor& stream_TH, const at::Tensor& delta_TH, const LayerNorm& norm) {
+  if (is_narrowed_stream(pass, stream_TH) && (!delta_TH.defined() || delta_TH.scalar_type() == at::kBFloat16)) {
+    const StreamNorm step = stream_norm_cpu(stream_TH, delta_TH, norm.weight->master, norm.bias->master, norm.epsilon);
+    return {step.sum_TH, step.normed_TH};
+  }
+  const at::Tensor sum_TH = delta_TH.defined() ? stream_TH + delta_TH : stream_TH;
+  return {sum_TH, norm(pass, sum_TH)};
 }
 
 at::Tensor activate(const std::string& name, const at::Tensor& x) {

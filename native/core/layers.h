@@ -45,6 +45,17 @@ struct LayerNorm {
   at::Tensor operator()(const ForwardPass& pass, const at::Tensor& x, const at::Tensor& residual = {}) const;
 };
 
+// x + y where x is the residual stream of a pre-LN encoder and y what joins it, in the stream's type.
+at::Tensor join_stream(const ForwardPass& pass, const at::Tensor& stream_TH, const at::Tensor& delta_TH);
+
+// What joins the stream, and the LayerNorm that reads it then.
+struct StreamStep {
+  at::Tensor stream_TH;  // stream + delta
+  at::Tensor normed_TH;  // LN(stream + delta), in the pass's type
+};
+// delta may be undefined.
+StreamStep step_stream(const ForwardPass& pass, const at::Tensor& stream_TH, const at::Tensor& delta_TH, const LayerNorm& norm);
+
 at::Tensor activate(const std::string& name, const at::Tensor& x);  // gelu | gelu_tanh | relu
 
 // output(activate(activation, inner(x))), in one pass over memory where that can be had.

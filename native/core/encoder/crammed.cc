@@ -80,15 +80,14 @@ struct CrammedBlock {
   }
 
   at::Tensor operator()(const ForwardPass& pass, const PackedBatch& batch, const at::Tensor& stream_TH, const BlockHooks& hooks) const {
-    const at::Tensor hidden_TH = (hooks.attention_norm ? *hooks.attention_norm : attention_norm)(pass, stream_TH);
+    const auto [carried_TH, hidden_TH] = step_stream(pass, stream_TH, {}, hooks.attention_norm ? *hooks.attention_norm : attention_norm);
     at::Tensor projected_TH = pass.drop_hidden(projection(pass, self(pass, batch, hidden_TH, hooks)));
     if (hooks.projected) projected_TH = hooks.projected(pass, projected_TH);
-    const at::Tensor attended_TH = stream_TH + projected_TH;
-    const at::Tensor normed_TH = (hooks.inner_norm ? *hooks.inner_norm : inner_norm)(pass, attended_TH);
+    const auto [attended_TH, normed_TH] = step_stream(pass, carried_TH, projected_TH, hooks.inner_norm ? *hooks.inner_norm : inner_norm);
     at::Tensor inner_TH = pass.drop_hidden(output(pass, gate(pass, inner(pass, normed_TH))));
     // What stands before the last LayerNorm in BERT joins the stream here: there is no closing one (our choice).
     if (hooks.beside) inner_TH = inner_TH + hooks.beside(pass, batch, hidden_TH, normed_TH);
-    const at::Tensor output_TH = attended_TH + inner_TH;
+    const at::Tensor output_TH = join_stream(pass, attended_TH, inner_TH);
     return hooks.output ? hooks.output(pass, output_TH.to(pass.type)).to(output_TH.scalar_type()) : output_TH;
   }
 

@@ -5,6 +5,7 @@
 #include "core/kernels/attention_layout.h"
 #include "core/kernels/inference_kernels.h"
 #include "core/kernels/pair_product.h"
+#include "core/kernels/pair_softmax.h"
 #include "core/kernels/row_kernels.h"
 #include "core/parallel.h"
 
@@ -92,7 +93,7 @@ void forward_head(const Head& head, const AttentionDropout& dropout, Bf16* weigh
     kernels::pair_product({head.query + first * head.stride, head.stride, 2}, head.turned(keys), rows, size / 2, length, scores, width);
     Bf16* block = weights + first * stride;
     for (int64_t r = 0; r < rows; ++r) {
-      kernels::softmax_row(scores + r * width, length, head.scale, block + r * stride);
+      kernels::softmax_to_bf16(scores + r * width, length, head.scale, block + r * stride);
       if (stride > length) block[r * stride + length] = {0};
     }
     const Bf16* used = block;
@@ -129,7 +130,7 @@ void backward_head(const Head& head, const AttentionDropout& dropout, const Bf16
         for (int64_t c = 0; c < length; ++c) dweights[r * width + c] *= kept[r * length + c];
     }
     for (int64_t r = 0; r < rows; ++r) {
-      kernels::softmax_backward_row(dweights + r * width, block + r * stride, length, head.scale, dscores + r * stride);
+      kernels::softmax_backward_to_bf16(dweights + r * width, block + r * stride, length, head.scale, dscores + r * stride);
       if (stride > length) dscores[r * stride + length] = {0};
     }
     kernels::interleave_rows(used, stride, rows, length, weight_pairs + first * width);

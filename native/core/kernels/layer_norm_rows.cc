@@ -61,6 +61,45 @@ STRATA_LAYER_NORM(Bf16, float)
 STRATA_LAYER_NORM(double, double)
 #undef STRATA_LAYER_NORM
 
+STRATA_CLONES void stream_norm_row(const float* stream, const Bf16* delta, const float* gamma, const float* beta, int64_t size, float epsilon,
+                                   float* sum, Bf16* y, float* mean_out, float* rstd_out) {
+  const float* x = stream;
+  if (delta != nullptr) {
+    for (int64_t i = 0; i < size; ++i) sum[i] = stream[i] + widen(delta[i]);
+    x = sum;
+  }
+  const auto width = static_cast<float>(size);
+  const float mean = lane_sum<float>(size, [&](int64_t i) __attribute__((always_inline)) { return x[i]; }) / width;
+  const float variance = lane_sum<float>(size, [&](int64_t i) __attribute__((always_inline)) { return (x[i] - mean) * (x[i] - mean); }) / width;
+  const float rstd = 1 / std::sqrt(variance + epsilon);
+  for (int64_t i = 0; i < size; ++i) narrow((x[i] - mean) * rstd * gamma[i] + beta[i], y[i]);
+  *mean_out = mean;
+  *rstd_out = rstd;
+}
+
+STRATA_CLONES void stream_norm_backward_row(const Bf16* dy, const float* dsum, const float* sum, float mean, float rstd, const float* gamma,
+                                            int64_t size, float* dstream, Bf16* ddelta, float* dgamma, float* dbeta) {
+  const auto width = static_cast<float>(size);
+  const float mean_g = lane_sum<float>(size, [&](int64_t i) __attribute__((always_inline)) { return widen(dy[i]) * gamma[i]; }) / width;
+  const float mean_gn = lane_sum<float>(size, [&](int64_t i) __attribute__((always_inline)) {
+                          return widen(dy[i]) * gamma[i] * ((sum[i] - mean) * rstd);
+                        }) / width;
+  for (int64_t i = 0; i < size; ++i) {
+    const float g = widen(dy[i]), n = (sum[i] - mean) * rstd;
+    dgamma[i] += g * n;
+    dbeta[i] += g;
+    dstream[i] = rstd * (g * gamma[i] - mean_g - n * mean_gn);
+  }
+  if (dsum != nullptr)
+    for (int64_t i = 0; i < size; ++i) dstream[i] += dsum[i];
+  if (ddelta != nullptr)
+    for (int64_t i = 0; i < size; ++i) narrow(dstream[i], ddelta[i]);
+}
+
+STRATA_CLONES void stream_sum_row(const float* stream, const Bf16* delta, int64_t size, float* out) {
+  for (int64_t i = 0; i < size; ++i) out[i] = stream[i] + widen(delta[i]);
+}
+
 STRATA_CLONES void add_rows(const float* a, const float* b, const float* c, int64_t size, float* out) {
   for (int64_t i = 0; i < size; ++i) out[i] = a[i] + b[i] + c[i];
 }

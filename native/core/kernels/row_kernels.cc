@@ -8,20 +8,26 @@
 namespace strata::kernels {
 namespace {
 
-template <typename Value>
-STRATA_INLINE float row_maximum(const Value* row, int64_t count) {
+STRATA_INLINE float row_maximum(const float* row, int64_t count) {
   float lanes[kLanes];
-  for (int l = 0; l < kLanes; ++l) lanes[l] = widen(row[0]);
+  for (int l = 0; l < kLanes; ++l) lanes[l] = row[0];
   int64_t i = 0;
   for (; i + kLanes <= count; i += kLanes)
-    for (int l = 0; l < kLanes; ++l) {
-      const float value = widen(row[i + l]);
-      lanes[l] = lanes[l] > value ? lanes[l] : value;
-    }
+    for (int l = 0; l < kLanes; ++l) lanes[l] = lanes[l] > row[i + l] ? lanes[l] : row[i + l];
   float maximum = lanes[0];
   for (int l = 1; l < kLanes; ++l) maximum = maximum > lanes[l] ? maximum : lanes[l];
-  for (; i < count; ++i) maximum = maximum > widen(row[i]) ? maximum : widen(row[i]);
+  for (; i < count; ++i) maximum = maximum > row[i] ? maximum : row[i];
   return maximum;
+}
+
+// Rows in bf16 are widened a block at a time: the compiler vectorises loops over floats better than those that convert on the way.
+constexpr int64_t kBlock = 1024;
+
+// Returns how many values the block has.
+STRATA_INLINE int64_t widen_block(const Bf16* row, int64_t left_over, float* block) {
+  const int64_t length = left_over < kBlock ? left_over : kBlock;
+  for (int64_t i = 0; i < length; ++i) block[i] = widen(row[i]);
+  return length;
 }
 
 // row <- e^(scale * (row - maximum)); returns the sum. Lanes are summed in float, blocks of 4096 in double.
@@ -65,16 +71,6 @@ STRATA_CLONES void softmax_backward_row(float* gradient, const float* weight, in
   for (int64_t j = 0; j < count; ++j) gradient[j] = scale * weight[j] * (gradient[j] - dot);
 }
 
-STRATA_CLONES void softmax_row(float* row, int64_t count, float scale, Bf16* weights) {
-  const float factor = static_cast<float>(1 / row_exponentials(row, count, scale, row_maximum(row, count)));
-  for (int64_t i = 0; i < count; ++i) narrow(row[i] * factor, weights[i]);
-}
-
-STRATA_CLONES void softmax_backward_row(const float* gradient, const Bf16* weight, int64_t count, float scale, Bf16* out) {
-  const float dot = lane_sum<float>(count, [&](int64_t i) __attribute__((always_inline)) { return gradient[i] * widen(weight[i]); });
-  for (int64_t i = 0; i < count; ++i) narrow(scale * widen(weight[i]) * (gradient[i] - dot), out[i]);
-}
-
 STRATA_CLONES void scale_row(const Bf16* row, const float* factors, int64_t count, Bf16* out) {
   for (int64_t i = 0; i < count; ++i) narrow(widen(row[i]) * factors[i], out[i]);
 }
@@ -90,11 +86,17 @@ STRATA_CLONES double cross_entropy_row(float* row, int64_t count, int64_t label)
 }
 
 STRATA_CLONES double cross_entropy_row(const Bf16* row, int64_t count, int64_t label, float& log_sum) {
-  const float maximum = row_maximum(row, count);
+  float block[kBlock];
+  float maximum = widen(row[0]);
+  for (int64_t first = 0; first < count; first += kBlock) {
+    const int64_t length = widen_block(row + first, count - first, block);
+    const float largest = row_maximum(block, length);
+    maximum = maximum > largest ? maximum : largest;
+  }
   double sum = 0;
-  for (int64_t first = 0; first < count; first += 4096) {
-    const int64_t length = count < first + 4096 ? count - first : 4096;
-    sum += lane_sum<float>(length, [&](int64_t i) __attribute__((always_inline)) { return fast_exp(widen(row[first + i]) - maximum); });
+  for (int64_t first = 0; first < count; first += kBlock) {
+    const int64_t length = widen_block(row + first, count - first, block);
+    sum += lane_sum<float>(length, [&](int64_t i) __attribute__((always_inline)) { return fast_exp(block[i] - maximum); });
   }
   const double log_of_sum = std::log(sum);
   log_sum = static_cast<float>(log_of_sum + maximum);
@@ -103,7 +105,12 @@ STRATA_CLONES double cross_entropy_row(const Bf16* row, int64_t count, int64_t l
 
 STRATA_CLONES void cross_entropy_gradient_row(Bf16* row, int64_t count, int64_t label, float log_sum, float scale) {
   const float at_label = scale * (fast_exp(widen(row[label]) - log_sum) - 1.0f);
-  for (int64_t i = 0; i < count; ++i) narrow(scale * fast_exp(widen(row[i]) - log_sum), row[i]);
+  float block[kBlock];
+  for (int64_t first = 0; first < count; first += kBlock) {
+    const int64_t length = widen_block(row + first, count - first, block);
+    for (int64_t i = 0; i < length; ++i) block[i] = scale * fast_exp(block[i] - log_sum);
+    for (int64_t i = 0; i < length; ++i) narrow(block[i], row[first + i]);
+  }
   narrow(at_label, row[label]);
 }
 

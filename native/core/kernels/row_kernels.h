@@ -14,9 +14,6 @@ void softmax_row(double* row, int64_t count, double scale);
 void softmax_backward_row(float* gradient, const float* weight, int64_t count, float scale);
 void softmax_backward_row(double* gradient, const double* weight, int64_t count, double scale);
 
-// Both into bf16, of weights in bf16; the first leaves the row's exponentials in its place.
-void softmax_row(float* row, int64_t count, float scale, Bf16* weights);
-void softmax_backward_row(const float* gradient, const Bf16* weight, int64_t count, float scale, Bf16* out);
 // out <- row * factors
 void scale_row(const Bf16* row, const float* factors, int64_t count, Bf16* out);
 
