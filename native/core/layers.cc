@@ -4,6 +4,7 @@
 #include "core/float_products.h"
 #include "core/inference/packed_weight.h"
 #include "core/inference/rows.h"
+#include "core/kernels/gradient_cpu.h"
 #include "core/kernels/layer_norm_cpu.h"
 #include "core/kernels/stream_norm_cpu.h"
 
@@ -36,7 +37,7 @@ struct LowLinear : torch::autograd::Function<LowLinear> {
     at::Tensor dx, dw, db;
     if (context->needs_input_grad(0)) dx = dy.matmul(low_weight);
     const at::Tensor dy2 = dy.reshape({-1, dy.size(-1)});
-    if (context->needs_input_grad(1)) dw = dy2.t().mm(x.reshape({-1, x.size(-1)})).to(master);
+    if (context->needs_input_grad(1)) dw = gradient_in(dy2.t().mm(x.reshape({-1, x.size(-1)})), master);
     // Edges count tensors alone: without a bias, 2 is the low weight's.
     if (context->saved_data["bias"].toBool() && context->needs_input_grad(2)) db = dy2.sum(0, false, master);
     return {dx, dw, db, at::Tensor(), at::Tensor()};

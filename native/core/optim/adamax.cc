@@ -34,7 +34,7 @@ struct Moments {
 
 }  // namespace
 
-void update_adamax(const RuleStep& step, const RuleTensors& tensors) {
+void update_adamax(const RuleStep& step, RuleTensors& tensors) {
   const RuleSettings& settings = step.settings;
   const Moments moments(settings, applied(step, tensors));
   const at::Tensor correction = 1 - at::pow(settings.beta1, at::stack(tensors.steps).to(at::kDouble));
@@ -51,7 +51,7 @@ void update_adamax(const RuleStep& step, const RuleTensors& tensors) {
   });
 }
 
-void update_adamax_mt_dnn(const RuleStep& step, const RuleTensors& tensors) {
+void update_adamax_mt_dnn(const RuleStep& step, RuleTensors& tensors) {
   const at::Tensor applies = applied(step, tensors);
   const Moments moments(step.settings, applies);
   const at::Tensor rate = applies * step.learning_rate;

@@ -1,9 +1,9 @@
 #include "core/optim/optimizer.h"
 
 #include "core/error.h"
+#include "core/kernels/gradient_cpu.h"
 
 #include <ATen/ops/_foreach_add.h>
-#include <ATen/ops/_foreach_norm.h>
 
 #include <cmath>
 #include <set>
@@ -82,14 +82,14 @@ OptimizerStep Optimizer::step(double learning_rate, double max_norm, double max_
         layers.push_back(slot.parameter->layer);
       }
   if (gradients.empty()) fail("BAD_ARGUMENT", "no parameter has a gradient; call model.step(batch) before optimizer.step()");
-  last_ = {std::move(layers), at::_foreach_norm(gradients, 2), scale};
+  last_ = {std::move(layers), norms_of(gradients), scale};
   const at::Tensor norm = at::stack(last_.norms).norm() / scale;
   const at::Tensor not_finite = at::isfinite(norm).logical_not().to(at::kFloat);
   if (max_tensor_norm > 0) clip_tensors(max_tensor_norm, scale);
   // A rule divides by grad_scale, which so carries both the loss scale and the global clip.
   std::optional<at::Tensor> grad_scale;
   if (max_norm > 0) {
-    const at::Tensor clipped_norm = max_tensor_norm > 0 ? at::stack(at::_foreach_norm(gradients, 2)).norm() / scale : norm;
+    const at::Tensor clipped_norm = max_tensor_norm > 0 ? at::stack(norms_of(gradients)).norm() / scale : norm;
     grad_scale = ((clipped_norm + 1e-6) / max_norm).clamp_min(1) * scale;
   } else if (scale != 1) {
     grad_scale = at::full({}, scale, norm.options());
@@ -105,16 +105,19 @@ OptimizerStep Optimizer::step(double learning_rate, double max_norm, double max_
   // The answer stays on the device: the rule itself leaves a not finite update out, and such a step is not counted.
   const at::Tensor counted = 1 - not_finite;
   // An update that fails half-way is over as well: its gradients must not be applied twice, nor copies of the old weights be used.
-  const struct UpdateEnds {
+  struct UpdateEnds {
     ParameterStore& store;
+    std::vector<Parameter*> renewed;  // whose copy in bf16 the rule has made along with them
     ~UpdateEnds() {
       store.drop_gradients();
       store.mark_updated();
+      for (Parameter* parameter : renewed) parameter->low_is_stale = false;
     }
-  } ends{model_.parameters()};
+  } ends{model_.parameters(), {}};
   const bool may_be_not_finite = !norm.device().is_cpu() || not_finite.item<float>() != 0;
   for (Group& group : groups_) {
     RuleTensors tensors;
+    std::vector<Parameter*> updated;
     for (Slot& slot : group.slots) {
       const at::Tensor& gradient = slot.parameter->master.grad();
       if (!gradient.defined()) continue;
@@ -125,10 +128,17 @@ OptimizerStep Optimizer::step(double learning_rate, double max_norm, double max_
       if (slot.first.defined()) tensors.first.push_back(slot.first);
       if (slot.second.defined()) tensors.second.push_back(slot.second);
       tensors.steps.push_back(slot.steps);
+      // A pruned parameter's copy is that of its masked value.
+      const bool follows = !slot.parameter->masked.defined() && slot.parameter->low.defined();
+      tensors.low.push_back(follows ? slot.parameter->low : at::Tensor());
+      updated.push_back(slot.parameter.get());
     }
     if (tensors.parameters.empty()) continue;
     at::_foreach_add_(tensors.steps, counted);
     rule_.update({settings_, learning_rate * group.rate_factor, group.weight_decay, grad_scale, not_finite, may_be_not_finite}, tensors);
+    if (tensors.low_is_renewed)
+      for (size_t i = 0; i < updated.size(); ++i)
+        if (tensors.low[i].defined()) ends.renewed.push_back(updated[i]);
   }
   if (scale != 1) {
     // fp16 with dynamic loss scaling as torch.amp.GradScaler: halve on overflow, double after 2000 good steps.

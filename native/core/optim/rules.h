@@ -23,6 +23,8 @@ struct RuleTensors {
   std::vector<at::Tensor> parameters, gradients;
   std::vector<at::Tensor> first, second;  // empty where the rule keeps none
   std::vector<at::Tensor> steps;          // scalar float each: updates applied, this one included when it is applied
+  std::vector<at::Tensor> low;            // the copies that products use, of the old values; entries are undefined where there is none
+  bool low_is_renewed = false;            // set by a rule that has written the new values to all of `low`
 };
 
 struct RuleStep {
@@ -38,16 +40,16 @@ struct Rule {
   const char* kind;
   const char* variant;  // empty where there is one only
   int (*moments)(const RuleSettings&);
-  void (*update)(const RuleStep&, const RuleTensors&);
+  void (*update)(const RuleStep&, RuleTensors&);
 };
 
 // Kinds: adamw, adamax (variants torch and mt-dnn), bert-adam, sgd. Throws UNSUPPORTED or BAD_ARGUMENT for any other.
 const Rule& find_rule(const std::string& kind, const std::string& variant);
 
-void update_adamw(const RuleStep& step, const RuleTensors& tensors);
-void update_bert_adam(const RuleStep& step, const RuleTensors& tensors);
-void update_adamax(const RuleStep& step, const RuleTensors& tensors);
-void update_adamax_mt_dnn(const RuleStep& step, const RuleTensors& tensors);
-void update_sgd(const RuleStep& step, const RuleTensors& tensors);
+void update_adamw(const RuleStep& step, RuleTensors& tensors);
+void update_bert_adam(const RuleStep& step, RuleTensors& tensors);
+void update_adamax(const RuleStep& step, RuleTensors& tensors);
+void update_adamax_mt_dnn(const RuleStep& step, RuleTensors& tensors);
+void update_sgd(const RuleStep& step, RuleTensors& tensors);
 
 }  // namespace strata

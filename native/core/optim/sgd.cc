@@ -8,7 +8,7 @@
 
 namespace strata {
 
-void update_sgd(const RuleStep& step, const RuleTensors& tensors) {
+void update_sgd(const RuleStep& step, RuleTensors& tensors) {
   const RuleSettings& settings = step.settings;
   if (settings.momentum == 0) {
     in_slices(step, tensors, {}, step.weight_decay,

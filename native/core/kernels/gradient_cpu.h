@@ -1,0 +1,15 @@
+#pragma once
+// What is done to whole gradients on the CPU.
+#include "core/ops.h"
+
+#include <vector>
+
+namespace strata {
+
+// x in `type`, for a gradient that nothing reads before the update.
+at::Tensor gradient_in(const at::Tensor& x, at::ScalarType type);
+
+// The 2-norm of every gradient, as scalar tensors of its type.
+std::vector<at::Tensor> norms_of(const std::vector<at::Tensor>& gradients);
+
+}  // namespace strata
