@@ -6,7 +6,14 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { PackedBatch } from '../../lib/data/packed-batch.js'
 import { stream } from '../../lib/data/random.js'
-import { computeThreads, encoderConfig, type HeadConfig, Model, Optimizer } from '../../lib/model/index.js'
+import {
+  computeThreads,
+  encoderConfig,
+  type HeadConfig,
+  Model,
+  Optimizer,
+  type Precision,
+} from '../../lib/model/index.js'
 
 export const GRADIENT_STEPS = 50
 const VOCABULARY = 9
@@ -26,12 +33,12 @@ export interface GradientFixture {
   gradients: string
 }
 
-export async function gradientModel(): Promise<Model> {
+export async function gradientModel(precision: Precision = 'fp64'): Promise<Model> {
   computeThreads(1)
   const sizes = { vocabSize: VOCABULARY, layers: 1, hiddenSize: 4, heads: 1, intermediateSize: 6, maxPositions: 6 }
   const model = await Model.create(
     { encoder: encoderConfig({ ...sizes, initializerRange: 0.4 }), heads: HEADS },
-    { device: 'cpu', seed: 5, precision: 'fp64' },
+    { device: 'cpu', seed: 5, precision },
   )
   return model
 }

@@ -1,6 +1,7 @@
 #include "core/kernels/pair_product.h"
 
 #if defined(__AVX512BF16__)
+#include "core/kernels/bf16_avx512.h"
 #include "core/kernels/transpose_avx512.h"
 
 namespace strata::kernels {
@@ -9,9 +10,7 @@ namespace {
 constexpr int64_t kRows = 8;  // of a block: with two vectors of columns, 16 sums and two loads stay in registers
 
 STRATA_INLINE void store(float* out, __mmask16 lanes, __m512 sums) { _mm512_mask_storeu_ps(out, lanes, sums); }
-STRATA_INLINE void store(Bf16* out, __mmask16 lanes, __m512 sums) {
-  _mm256_mask_storeu_epi16(out, lanes, (__m256i)_mm512_cvtneps_pbh(sums));
-}
+STRATA_INLINE void store(Bf16* out, __mmask16 lanes, __m512 sums) { store_bf16(out, lanes, sums); }
 
 // A block of R rows and V vectors of columns, of the last of which `lanes` exist.
 template <int R, int V, typename Out>

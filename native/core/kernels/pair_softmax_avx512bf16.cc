@@ -1,21 +1,13 @@
 #include "core/kernels/pair_softmax.h"
 
 #if defined(__AVX512BF16__)
+#include "core/kernels/bf16_avx512.h"
 #include "core/kernels/exponential_avx512.h"
-#include "core/kernels/gelu_avx512.h"
 
 namespace strata::kernels {
 namespace {
 
 constexpr int64_t kHeld = 512;  // exponentials that are kept between the two passes; those of longer rows are taken again
-
-STRATA_INLINE __m512 widened(const Bf16* values, __mmask16 lanes) {
-  return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(lanes, values)), 16));
-}
-
-STRATA_INLINE void store(Bf16* out, __mmask16 lanes, __m512 values) {
-  _mm256_mask_storeu_epi16(out, lanes, (__m256i)_mm512_cvtneps_pbh(values));
-}
 
 }  // namespace
 
@@ -38,7 +30,7 @@ void softmax_to_bf16(const float* scores, int64_t count, float scale, Bf16* weig
   const __m512 inverse = _mm512_set1_ps(1 / _mm512_reduce_add_ps(sums));
   for (int64_t i = 0; i < count; i += 16) {
     const __mmask16 lanes = first_lanes(count - i);
-    store(weights + i, lanes, _mm512_mul_ps(inverse, i < kHeld ? _mm512_load_ps(held + i) : power(i, lanes)));
+    store_bf16(weights + i, lanes, _mm512_mul_ps(inverse, i < kHeld ? _mm512_load_ps(held + i) : power(i, lanes)));
   }
 }
 
@@ -46,13 +38,13 @@ void softmax_backward_to_bf16(const float* gradient, const Bf16* weight, int64_t
   __m512 sums = _mm512_setzero_ps();
   for (int64_t i = 0; i < count; i += 16) {
     const __mmask16 lanes = first_lanes(count - i);
-    sums = _mm512_fmadd_ps(_mm512_maskz_loadu_ps(lanes, gradient + i), widened(weight + i, lanes), sums);
+    sums = _mm512_fmadd_ps(_mm512_maskz_loadu_ps(lanes, gradient + i), load_bf16(weight + i, lanes), sums);
   }
   const __m512 dot = _mm512_set1_ps(_mm512_reduce_add_ps(sums)), factor = _mm512_set1_ps(scale);
   for (int64_t i = 0; i < count; i += 16) {
     const __mmask16 lanes = first_lanes(count - i);
     const __m512 centred = _mm512_sub_ps(_mm512_maskz_loadu_ps(lanes, gradient + i), dot);
-    store(out + i, lanes, _mm512_mul_ps(_mm512_mul_ps(factor, widened(weight + i, lanes)), centred));
+    store_bf16(out + i, lanes, _mm512_mul_ps(_mm512_mul_ps(factor, load_bf16(weight + i, lanes)), centred));
   }
 }
 
