@@ -10,8 +10,6 @@
 #include "core/parallel.h"
 
 #include <ATen/core/LegacyTypeDispatch.h>
-#include <torch/csrc/autograd/custom_function.h>
-
 #include <algorithm>
 #include <cmath>
 
@@ -119,37 +117,29 @@ at::Tensor backward_rows(const at::Tensor& gradient, const at::Tensor& qkv, cons
 }
 
 struct PackedAttention : torch::autograd::Function<PackedAttention> {
-  static at::Tensor forward(AutogradContext* context, const at::Tensor& qkv_T3H, const std::vector<int64_t>& offsets,
-                            int64_t heads, double dropout, int64_t site_low, int64_t site_high) {
-    const AttentionLayout layout(offsets, heads, qkv_T3H.size(1) / 3);
-    const PhiloxKey site{static_cast<uint32_t>(site_low), static_cast<uint32_t>(site_high)};
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& qkv_T3H, const AttentionCall& call) {
+    const AttentionLayout layout(call, qkv_T3H.size(1) / 3);
     // Scores of low types are computed in float: the products are small, the conversions are cheap.
     const at::ScalarType type = qkv_T3H.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
     const at::Tensor qkv = qkv_T3H.to(type).contiguous();
     at::Tensor weights;
-    const at::Tensor result = type == at::kDouble ? forward_rows<double>(qkv, layout, weights, dropout, site)
-                                                  : forward_rows<float>(qkv, layout, weights, dropout, site);
+    const at::Tensor result = type == at::kDouble ? forward_rows<double>(qkv, layout, weights, call.dropout, call.site)
+                                                  : forward_rows<float>(qkv, layout, weights, call.dropout, call.site);
     context->save_for_backward({qkv, weights});
-    context->saved_data["offsets"] = offsets;
-    context->saved_data["heads"] = heads;
-    context->saved_data["dropout"] = dropout;
-    context->saved_data["site_low"] = site_low;
-    context->saved_data["site_high"] = site_high;
+    call.save(*context);
     return result.to(qkv_T3H.scalar_type());
   }
 
   static variable_list backward(AutogradContext* context, variable_list gradients) {
     const auto saved = context->get_saved_variables();
     const at::Tensor& qkv = saved[0];
-    const auto offsets = context->saved_data["offsets"].toIntVector();
-    const AttentionLayout layout(offsets, context->saved_data["heads"].toInt(), qkv.size(1) / 3);
-    const double dropout = context->saved_data["dropout"].toDouble();
-    const PhiloxKey site{static_cast<uint32_t>(context->saved_data["site_low"].toInt()),
-                         static_cast<uint32_t>(context->saved_data["site_high"].toInt())};
+    const auto call = AttentionCall::saved_in(*context);
+    const AttentionLayout layout(call, qkv.size(1) / 3);
     const at::Tensor gradient = gradients[0].to(qkv.scalar_type()).contiguous();
-    const at::Tensor dqkv = qkv.scalar_type() == at::kDouble ? backward_rows<double>(gradient, qkv, layout, saved[1], dropout, site)
-                                                             : backward_rows<float>(gradient, qkv, layout, saved[1], dropout, site);
-    return {dqkv.to(gradients[0].scalar_type()), at::Tensor(), at::Tensor(), at::Tensor(), at::Tensor(), at::Tensor()};
+    const at::Tensor dqkv = qkv.scalar_type() == at::kDouble
+                                ? backward_rows<double>(gradient, qkv, layout, saved[1], call.dropout, call.site)
+                                : backward_rows<float>(gradient, qkv, layout, saved[1], call.dropout, call.site);
+    return {dqkv.to(gradients[0].scalar_type()), at::Tensor()};
   }
 };
 
@@ -157,8 +147,8 @@ struct PackedAttention : torch::autograd::Function<PackedAttention> {
 
 at::Tensor attention_cpu(const at::Tensor& qkv_T3H, const std::vector<int64_t>& offsets, int64_t heads, double dropout,
                          PhiloxKey site) {
-  if (attention_pairs_fits(qkv_T3H, heads)) return attention_pairs_cpu(qkv_T3H, offsets, heads, dropout, site);
-  return PackedAttention::apply(qkv_T3H, offsets, heads, dropout, static_cast<int64_t>(site.low), static_cast<int64_t>(site.high));
+  const AttentionCall call{offsets, heads, dropout, site};
+  return attention_pairs_fits(qkv_T3H, heads) ? attention_pairs_cpu(qkv_T3H, call) : PackedAttention::apply(qkv_T3H, call);
 }
 
 }  // namespace strata

@@ -1,10 +1,32 @@
 #pragma once
-// Where the parts of packed attention lie in memory.
+// What the ways of packed attention share: where its parts lie in memory, and what a node keeps beside tensors.
 #include "core/ops.h"
+#include "core/philox.h"
+
+#include <torch/csrc/autograd/custom_function.h>
 
 #include <vector>
 
 namespace strata {
+
+struct AttentionCall {
+  std::vector<int64_t> offsets;
+  int64_t heads;
+  double dropout;
+  PhiloxKey site;
+
+  void save(torch::autograd::AutogradContext& context) const {
+    context.saved_data["offsets"] = offsets;
+    context.saved_data["heads"] = heads;
+    context.saved_data["dropout"] = dropout;
+    context.saved_data["site"] = std::vector<int64_t>{site.low, site.high};
+  }
+  static AttentionCall saved_in(torch::autograd::AutogradContext& context) {
+    const auto site = context.saved_data["site"].toIntVector();
+    return {context.saved_data["offsets"].toIntVector(), context.saved_data["heads"].toInt(), context.saved_data["dropout"].toDouble(),
+            {static_cast<uint32_t>(site[0]), static_cast<uint32_t>(site[1])}};
+  }
+};
 
 // Legend: T tokens, H hidden size, N heads, D = H / N, S length of one sequence.
 struct AttentionLayout {
@@ -12,8 +34,8 @@ struct AttentionLayout {
   std::vector<int64_t> weight_offsets;  // first attention weight of each sequence, counted in values
   int64_t heads, hidden, size;
 
-  AttentionLayout(const std::vector<int64_t>& sequence_offsets, int64_t head_count, int64_t hidden_size)
-      : offsets(sequence_offsets), heads(head_count), hidden(hidden_size), size(hidden_size / head_count) {
+  AttentionLayout(const AttentionCall& call, int64_t hidden_size)
+      : offsets(call.offsets), heads(call.heads), hidden(hidden_size), size(hidden_size / call.heads) {
     weight_offsets.push_back(0);
     for (size_t b = 0; b + 1 < offsets.size(); ++b) {
       const int64_t length = offsets[b + 1] - offsets[b];

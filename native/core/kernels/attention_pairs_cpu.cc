@@ -2,14 +2,11 @@
 
 #include "core/dropout.h"
 #include "core/float_products.h"
-#include "core/kernels/attention_layout.h"
 #include "core/kernels/inference_kernels.h"
 #include "core/kernels/pair_product.h"
 #include "core/kernels/pair_softmax.h"
 #include "core/kernels/row_kernels.h"
 #include "core/parallel.h"
-
-#include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
 #include <cmath>
@@ -49,17 +46,13 @@ int64_t scratch_bytes(int64_t length, int64_t size) {
   return sides + squares + blocks + 16 * 64;
 }
 
-struct AttentionDropout {
-  double p;
-  PhiloxKey site;
-
-  // Factors of `count` weights from `first` on, in `space` of count + 3 values.
-  const float* factors(int64_t first, int64_t count, float* space) const {
-    const int64_t aligned = first / 4 * 4;  // a draw's counter covers four
-    dropout_factors(space, first - aligned + count, p, static_cast<float>(1 / (1 - p)), site, static_cast<uint64_t>(aligned));
-    return space + (first - aligned);
-  }
-};
+// Dropout factors of `count` weights from `first` on, in `space` of count + 3 values.
+const float* factors_of(const AttentionCall& call, int64_t first, int64_t count, float* space) {
+  const int64_t aligned = first / 4 * 4;  // a draw's counter covers four
+  const auto keep = static_cast<float>(1 / (1 - call.dropout));
+  dropout_factors(space, first - aligned + count, call.dropout, keep, call.site, static_cast<uint64_t>(aligned));
+  return space + (first - aligned);
+}
 
 // One head over one sequence. query, key and value: (S, D) with rows `stride` apart.
 struct Head {
@@ -82,7 +75,7 @@ void scale_rows(const Bf16* rows, int64_t stride, const float* factors, int64_t 
 }
 
 // weights: (S, even(S)); context: (S, D) with rows context_stride apart.
-void forward_head(const Head& head, const AttentionDropout& dropout, Bf16* weights, Bf16* context, int64_t context_stride, Pieces pieces) {
+void forward_head(const Head& head, const AttentionCall& call, Bf16* weights, Bf16* context, int64_t context_stride, Pieces pieces) {
   const int64_t length = head.length, size = head.size, width = padded_to_lanes(length), stride = even(length);
   Bf16 *keys = pieces.take<Bf16>(size * width), *values = pieces.take<Bf16>(stride * size), *dropped = pieces.take<Bf16>(kQueries * stride);
   float *scores = pieces.take<float>(kQueries * width), *factors = pieces.take<float>(kQueries * length + 3);
@@ -97,8 +90,8 @@ void forward_head(const Head& head, const AttentionDropout& dropout, Bf16* weigh
       if (stride > length) block[r * stride + length] = {0};
     }
     const Bf16* used = block;
-    if (dropout.p > 0) {
-      scale_rows(block, stride, dropout.factors(head.first_weight + first * length, rows * length, factors), rows, length, dropped);
+    if (call.dropout > 0) {
+      scale_rows(block, stride, factors_of(call, head.first_weight + first * length, rows * length, factors), rows, length, dropped);
       used = dropped;
     }
     kernels::pair_product({used, stride, 2}, head.by_rows(values), rows, stride / 2, size, context + first * context_stride, context_stride);
@@ -106,7 +99,7 @@ void forward_head(const Head& head, const AttentionDropout& dropout, Bf16* weigh
 }
 
 // Legend: P weights, dS gradient of the scores; gradients of query, key and value are (S, D) with rows head.stride apart.
-void backward_head(const Head& head, const AttentionDropout& dropout, const Bf16* weights, const Bf16* dcontext, int64_t context_stride,
+void backward_head(const Head& head, const AttentionCall& call, const Bf16* weights, const Bf16* dcontext, int64_t context_stride,
                    Bf16* dquery, Bf16* dkey, Bf16* dvalue, Pieces pieces) {
   const int64_t length = head.length, size = head.size, width = padded_to_lanes(length), stride = even(length);
   Bf16 *values = pieces.take<Bf16>(size * width), *dcontexts = pieces.take<Bf16>(stride * size), *keys = pieces.take<Bf16>(stride * size),
@@ -122,8 +115,8 @@ void backward_head(const Head& head, const AttentionDropout& dropout, const Bf16
     const int64_t rows = std::min(kQueries, length - first);
     kernels::pair_product({dcontext + first * context_stride, context_stride, 2}, head.turned(values), rows, size / 2, length, dweights, width);
     const Bf16 *block = weights + first * stride, *used = block;
-    if (dropout.p > 0) {
-      const float* kept = dropout.factors(head.first_weight + first * length, rows * length, factors);
+    if (call.dropout > 0) {
+      const float* kept = factors_of(call, head.first_weight + first * length, rows * length, factors);
       scale_rows(block, stride, kept, rows, length, dropped);
       used = dropped;
       for (int64_t r = 0; r < rows; ++r)
@@ -173,34 +166,25 @@ void each_head(const AttentionLayout& layout, const at::Tensor& qkv_T3H, const O
 }
 
 struct PairedAttention : torch::autograd::Function<PairedAttention> {
-  static at::Tensor forward(AutogradContext* context, const at::Tensor& qkv_T3H, const std::vector<int64_t>& offsets, int64_t heads,
-                            double dropout, int64_t site_low, int64_t site_high) {
-    const AttentionLayout layout(offsets, heads, qkv_T3H.size(1) / 3);
-    const AttentionDropout dropped{dropout, {static_cast<uint32_t>(site_low), static_cast<uint32_t>(site_high)}};
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& qkv_T3H, const AttentionCall& call) {
+    const AttentionLayout layout(call, qkv_T3H.size(1) / 3);
     const at::Tensor qkv = qkv_T3H.contiguous();
     const at::Tensor weights = at::empty({kept_offsets(layout).back()}, qkv.options());
     const at::Tensor result = at::empty({qkv.size(0), layout.hidden}, qkv.options());
     auto *kept = static_cast<Bf16*>(weights.mutable_data_ptr()), *out = static_cast<Bf16*>(result.mutable_data_ptr());
     each_head(layout, qkv, [&](const Head& head, int64_t first_weight, int64_t first_value, Pieces pieces) {
-      forward_head(head, dropped, kept + first_weight, out + first_value, layout.hidden, pieces);
+      forward_head(head, call, kept + first_weight, out + first_value, layout.hidden, pieces);
     });
     context->save_for_backward({qkv, weights});
-    context->saved_data["offsets"] = offsets;
-    context->saved_data["heads"] = heads;
-    context->saved_data["dropout"] = dropout;
-    context->saved_data["site_low"] = site_low;
-    context->saved_data["site_high"] = site_high;
+    call.save(*context);
     return result;
   }
 
   static variable_list backward(AutogradContext* context, variable_list gradients) {
     const auto saved = context->get_saved_variables();
     const at::Tensor& qkv = saved[0];
-    const auto offsets = context->saved_data["offsets"].toIntVector();
-    const AttentionLayout layout(offsets, context->saved_data["heads"].toInt(), qkv.size(1) / 3);
-    const AttentionDropout dropped{context->saved_data["dropout"].toDouble(),
-                                   {static_cast<uint32_t>(context->saved_data["site_low"].toInt()),
-                                    static_cast<uint32_t>(context->saved_data["site_high"].toInt())}};
+    const auto call = AttentionCall::saved_in(*context);
+    const AttentionLayout layout(call, qkv.size(1) / 3);
     const at::Tensor gradient = gradients[0].to(qkv.scalar_type()).contiguous();
     const at::Tensor dqkv = at::empty_like(qkv);
     const auto *kept = static_cast<const Bf16*>(saved[1].const_data_ptr()), *dout = static_cast<const Bf16*>(gradient.const_data_ptr());
@@ -208,10 +192,10 @@ struct PairedAttention : torch::autograd::Function<PairedAttention> {
     auto* results = static_cast<Bf16*>(dqkv.mutable_data_ptr());
     each_head(layout, qkv, [&](const Head& head, int64_t first_weight, int64_t first_value, Pieces pieces) {
       Bf16* dquery = results + (head.query - first);
-      backward_head(head, dropped, kept + first_weight, dout + first_value, layout.hidden, dquery, dquery + layout.hidden,
+      backward_head(head, call, kept + first_weight, dout + first_value, layout.hidden, dquery, dquery + layout.hidden,
                     dquery + 2 * layout.hidden, pieces);
     });
-    return {dqkv, at::Tensor(), at::Tensor(), at::Tensor(), at::Tensor(), at::Tensor()};
+    return {dqkv, at::Tensor()};
   }
 };
 
@@ -222,8 +206,6 @@ bool attention_pairs_fits(const at::Tensor& qkv_T3H, int64_t heads) {
          kernels::has_avx512_bf16();
 }
 
-at::Tensor attention_pairs_cpu(const at::Tensor& qkv_T3H, const std::vector<int64_t>& offsets, int64_t heads, double dropout, PhiloxKey site) {
-  return PairedAttention::apply(qkv_T3H, offsets, heads, dropout, static_cast<int64_t>(site.low), static_cast<int64_t>(site.high));
-}
+at::Tensor attention_pairs_cpu(const at::Tensor& qkv_T3H, const AttentionCall& call) { return PairedAttention::apply(qkv_T3H, call); }
 
 }  // namespace strata

@@ -1,10 +1,7 @@
 #pragma once
 // Packed attention of bf16 rows by pairs of bf16 (pair_product.h): weights are kept in bf16, query, key and value as they came. attention_cpu
 // takes this way where it fits.
-#include "core/ops.h"
-#include "core/philox.h"
-
-#include <vector>
+#include "core/kernels/attention_layout.h"
 
 namespace strata {
 
@@ -12,6 +9,6 @@ namespace strata {
 bool attention_pairs_fits(const at::Tensor& qkv_T3H, int64_t heads);
 
 // As attention_cpu, with the same dropout.
-at::Tensor attention_pairs_cpu(const at::Tensor& qkv_T3H, const std::vector<int64_t>& offsets, int64_t heads, double dropout, PhiloxKey site);
+at::Tensor attention_pairs_cpu(const at::Tensor& qkv_T3H, const AttentionCall& call);
 
 }  // namespace strata

@@ -16,17 +16,18 @@ namespace {
 
 constexpr int64_t kWorthTheWay = int64_t{1} << 16;  // for smaller ones threads and memory make no difference
 
-bool is_plain_float(const at::Tensor& x) { return x.device().is_cpu() && x.scalar_type() == at::kFloat && x.is_contiguous(); }
-
 double norm_of(const at::Tensor& gradient) {
   const float* values = gradient.const_data_ptr<float>();
   if (gradient.numel() < kWorthTheWay) return std::sqrt(kernels::sum_of_squares(values, gradient.numel()));
   double sums[kChunks] = {};
-  each_chunk(gradient.numel(), [&](int64_t chunk, int64_t begin, int64_t end) { sums[chunk] = kernels::sum_of_squares(values + begin, end - begin); });
+  each_chunk(gradient.numel(),
+             [&](int64_t chunk, int64_t begin, int64_t end) { sums[chunk] = kernels::sum_of_squares(values + begin, end - begin); });
   return std::sqrt(std::accumulate(sums, sums + kChunks, 0.0));
 }
 
 }  // namespace
+
+bool is_plain_float(const at::Tensor& x) { return x.device().is_cpu() && x.scalar_type() == at::kFloat && x.is_contiguous(); }
 
 at::Tensor gradient_in(const at::Tensor& x, at::ScalarType type) {
   const bool fits = x.device().is_cpu() && x.scalar_type() == at::kBFloat16 && type == at::kFloat && x.is_contiguous();

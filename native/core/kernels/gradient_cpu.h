@@ -6,6 +6,9 @@
 
 namespace strata {
 
+// What our own passes over whole lists of weights and gradients take: float32 on the CPU, in one piece.
+bool is_plain_float(const at::Tensor& x);
+
 // x in `type`, for a gradient that nothing reads before the update.
 at::Tensor gradient_in(const at::Tensor& x, at::ScalarType type);
 

@@ -3,6 +3,7 @@
 // which leaves out an update itself.
 #include "core/optim/rules.h"
 
+#include "core/kernels/gradient_cpu.h"
 #include "core/kernels/update_rows.h"
 #include "core/parallel.h"
 
@@ -23,8 +24,6 @@ void fused(const RuleStep& step, const RuleTensors& tensors, const std::vector<a
                     settings.beta2, step.weight_decay, settings.epsilon, false, false, step.gradient_divisor, step.not_finite);
 }
 
-bool is_plain_float(const at::Tensor& x) { return x.device().is_cpu() && x.scalar_type() == at::kFloat && x.is_contiguous(); }
-
 bool fits(const RuleTensors& tensors) {
   const auto all = [](const std::vector<at::Tensor>& list) { return std::all_of(list.begin(), list.end(), is_plain_float); };
   return all(tensors.parameters) && all(tensors.gradients) && all(tensors.first) && all(tensors.second);
@@ -35,8 +34,9 @@ void own(const RuleStep& step, RuleTensors& tensors, bool is_corrected) {
   if (step.may_be_not_finite && step.not_finite.item<float>() != 0) return;
   const RuleSettings& settings = step.settings;
   const double divisor = step.gradient_divisor ? step.gradient_divisor->item<double>() : 1;
-  const bool is_bf16 = std::all_of(tensors.low.begin(), tensors.low.end(),
-                                   [](const at::Tensor& low) { return !low.defined() || (low.scalar_type() == at::kBFloat16 && low.is_contiguous()); });
+  const bool is_bf16 = std::all_of(tensors.low.begin(), tensors.low.end(), [](const at::Tensor& low) {
+    return !low.defined() || (low.scalar_type() == at::kBFloat16 && low.is_contiguous());
+  });
   for (size_t i = 0; i < tensors.parameters.size(); ++i) {
     const double updates = tensors.steps[i].item<double>();
     const auto correction = [&](double beta) { return is_corrected ? 1 - std::pow(beta, updates) : 1; };
