@@ -25,6 +25,7 @@ struct LowLinear : torch::autograd::Function<LowLinear> {
     context->saved_data["bias"] = bias.has_value();
     context->save_for_backward({x, low_weight});
     context->saved_data["master"] = static_cast<int64_t>(weight.scalar_type());
+    context->saved_data["alone"] = weight.is_leaf() && !weight.grad().defined();
     return at::linear(x, low_weight, low_bias);
   }
 
@@ -37,7 +38,10 @@ struct LowLinear : torch::autograd::Function<LowLinear> {
     at::Tensor dx, dw, db;
     if (context->needs_input_grad(0)) dx = dy.matmul(low_weight);
     const at::Tensor dy2 = dy.reshape({-1, dy.size(-1)});
-    if (context->needs_input_grad(1)) dw = gradient_in(dy2.t().mm(x.reshape({-1, x.size(-1)})), master);
+    if (context->needs_input_grad(1)) {
+      const at::Tensor low_dw = dy2.t().mm(x.reshape({-1, x.size(-1)}));
+      dw = context->saved_data["alone"].toBool() ? gradient_in(low_dw, master) : low_dw.to(master);
+    }
     // Edges count tensors alone: without a bias, 2 is the low weight's.
     if (context->saved_data["bias"].toBool() && context->needs_input_grad(2)) db = dy2.sum(0, false, master);
     return {dx, dw, db, at::Tensor(), at::Tensor()};

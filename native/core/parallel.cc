@@ -64,6 +64,8 @@ void run_part(void* data) {
 
 }  // namespace
 
+bool shares_work() { return static_cast<bool>(openmp()); }
+
 void run_parallel(int64_t items, int64_t grain, RangeTask task, const void* body) {
   if (items <= 0) return;
   grain = std::max<int64_t>(grain, 1);

@@ -12,6 +12,9 @@ using RangeTask = void (*)(const void* body, int64_t begin, int64_t end);
 // another parallel part, or with one thread allowed, the calling thread does all.
 void run_parallel(int64_t items, int64_t grain, RangeTask task, const void* body);
 
+// False where the calling thread does all: libtorch's own operators share large work among threads there, too.
+bool shares_work();
+
 template <typename Body>
 void parallel_for(int64_t items, int64_t grain, const Body& body) {
   run_parallel(items, grain, [](const void* data, int64_t begin, int64_t end) { (*static_cast<const Body*>(data))(begin, end); }, &body);

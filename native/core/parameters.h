@@ -25,7 +25,7 @@ struct Parameter {
   bool released = false;                       // the master is gone, `packed` alone is left
 
   const at::Tensor& value() const { return masked.defined() ? masked : master; }
-  // The copy that products use; made anew after each update.
+  // The copy that products use; made anew after each update that has not renewed it itself.
   const at::Tensor& compute(at::ScalarType type);
 };
 using ParameterRef = std::shared_ptr<Parameter>;

@@ -48,7 +48,7 @@ struct Head {
   int64_t highest_layer = 0;
   // Checks labels against the batch on the host; throws BAD_ARGUMENT. Returns how many labels count in the loss.
   std::function<int64_t(const HostBatch&, const HeadLabels&)> check;
-  // Scores of the labelled places in the master type: (labels, classes). `targets` gets the class of each row.
+  // Scores of the labelled places: (labels, classes), in the master type, but where reads_narrow_logits. `targets` gets the class of each row.
   std::function<at::Tensor(const HeadInput&, const HeadLabels&, std::vector<int64_t>& targets)> logits;
   // Sum of the labelled places' losses, out of their scores.
   std::function<LossSum(const HeadInput&, const HeadLabels&, const at::Tensor& logits, const std::vector<int64_t>& targets)> loss_of;
@@ -96,7 +96,8 @@ HeadRef make_head(const HeadConfig& config, const HeadParts& parts);
 // Whether cross_entropy_sum reads these logits in bf16 as they are (fast kernels, training); it is given the master type else.
 bool reads_narrow_logits(const ForwardPass& pass, const at::Tensor& logits_NC);
 
-// Sum of -log softmax(logits)[target] over rows. Keeps only the gradient, in place of the logits (fast kernels).
+// Sum of -log softmax(logits)[target] over rows. With fast kernels the gradient takes the logits' place: at once, or backwards if they are
+// narrow.
 at::Tensor cross_entropy_sum(const ForwardPass& pass, const at::Tensor& logits_NC, const at::Tensor& targets_N,
                              const std::vector<int64_t>& targets);
 

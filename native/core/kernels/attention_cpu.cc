@@ -10,6 +10,7 @@
 #include "core/parallel.h"
 
 #include <ATen/core/LegacyTypeDispatch.h>
+
 #include <algorithm>
 #include <cmath>
 

@@ -1,5 +1,5 @@
 #pragma once
-// Packed attention on the CPU: sequences in parallel, the heads of one sequence as one batched product on strided views, so
+// Packed attention on the CPU. bf16 may go by pairs (attention_pairs_cpu.h); all else: sequences in parallel, the heads of one sequence as one batched product on strided views, so
 // that nothing is padded and query, key and value are never copied apart.
 #include "core/ops.h"
 #include "core/philox.h"

@@ -151,7 +151,7 @@ void each_head(const AttentionLayout& layout, const at::Tensor& qkv_T3H, const O
   const auto scale = static_cast<float>(1 / std::sqrt(static_cast<double>(layout.size)));
   int64_t longest = 0;
   for (int64_t b = 0; b < layout.sequences(); ++b) longest = std::max(longest, layout.length(b));
-  // All sequences of a head after one another, so that every thread gets some of every length.
+  // All sequences of a head after one another, so that a thread that gets whole heads gets every length.
   parallel_for(layout.heads * layout.sequences(), 1, [&](int64_t begin, int64_t end) {
     const at::Tensor scratch = at::empty({scratch_bytes(longest, layout.size)}, qkv_T3H.options().dtype(at::kByte).requires_grad(false));
     for (int64_t item = begin; item < end; ++item) {

@@ -5,7 +5,8 @@
 
 namespace strata {
 
-// bf16, a processor with the instruction, heads of a multiple of 32 values, and not on Intel's processors, where it has not been compared.
+// bf16, a processor with the instruction, heads of a multiple of 32 values, and where float32 products go through oneDNN (float_products.h): by
+// default not on Intel's processors, where it has not been compared.
 bool attention_pairs_fits(const at::Tensor& qkv_T3H, int64_t heads);
 
 // As attention_cpu, with the same dropout.

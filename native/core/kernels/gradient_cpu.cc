@@ -27,7 +27,7 @@ double norm_of(const at::Tensor& gradient) {
 
 }  // namespace
 
-bool is_plain_float(const at::Tensor& x) { return x.device().is_cpu() && x.scalar_type() == at::kFloat && x.is_contiguous(); }
+bool fits_own_passes(const at::Tensor& x) { return shares_work() && x.device().is_cpu() && x.scalar_type() == at::kFloat && x.is_contiguous(); }
 
 at::Tensor gradient_in(const at::Tensor& x, at::ScalarType type) {
   const bool fits = x.device().is_cpu() && x.scalar_type() == at::kBFloat16 && type == at::kFloat && x.is_contiguous();
@@ -35,12 +35,12 @@ at::Tensor gradient_in(const at::Tensor& x, at::ScalarType type) {
   const at::Tensor wide = at::empty(x.sizes(), x.options().dtype(type));
   const auto* values = static_cast<const kernels::Bf16*>(x.const_data_ptr());
   float* out = wide.mutable_data_ptr<float>();
-  each_chunk(x.numel(), [&](int64_t, int64_t begin, int64_t end) { kernels::widen_past_cache(values + begin, end - begin, out + begin); });
+  parallel_for(x.numel(), kWorthTheWay / 4, [&](int64_t begin, int64_t end) { kernels::widen_past_cache(values + begin, end - begin, out + begin); });
   return wide;
 }
 
 std::vector<at::Tensor> norms_of(const std::vector<at::Tensor>& gradients) {
-  if (!std::all_of(gradients.begin(), gradients.end(), is_plain_float)) return at::_foreach_norm(gradients, 2);
+  if (!std::all_of(gradients.begin(), gradients.end(), fits_own_passes)) return at::_foreach_norm(gradients, 2);
   std::vector<at::Tensor> norms;
   for (const at::Tensor& gradient : gradients) norms.push_back(at::scalar_tensor(norm_of(gradient), gradient.options()));
   return norms;

@@ -6,10 +6,10 @@
 
 namespace strata {
 
-// What our own passes over whole lists of weights and gradients take: float32 on the CPU, in one piece.
-bool is_plain_float(const at::Tensor& x);
+// What our own passes over whole lists of weights and gradients take: float32 on the CPU, in one piece, where work is shared among threads.
+bool fits_own_passes(const at::Tensor& x);
 
-// x in `type`, for a gradient that nothing reads before the update.
+// x in `type`, for a gradient that is not added to another one, and so is hardly read before the update.
 at::Tensor gradient_in(const at::Tensor& x, at::ScalarType type);
 
 // The 2-norm of every gradient, as scalar tensors of its type.

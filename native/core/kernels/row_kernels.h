@@ -1,5 +1,5 @@
 #pragma once
-// Softmax and cross-entropy over rows in one or two passes, float (vectorised) and double (plain).
+// Softmax and cross-entropy over rows in one or two passes, float and bf16 (vectorised) and double (plain).
 #include "core/kernels/bf16.h"
 
 #include <cstdint>

@@ -12,6 +12,8 @@ using kernels::Bf16;
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
+constexpr int64_t kRowsPerTask = 16;
+
 const Bf16* narrow_rows(const at::Tensor& x) { return x.defined() ? static_cast<const Bf16*>(x.const_data_ptr()) : nullptr; }
 const float* rows_of(const at::Tensor& x) { return x.defined() ? x.const_data_ptr<float>() : nullptr; }
 template <typename Value>
@@ -33,7 +35,7 @@ struct StreamNormNode : torch::autograd::Function<StreamNormNode> {
     float *sums = delta.defined() ? sum.mutable_data_ptr<float>() : nullptr, *means = mean.mutable_data_ptr<float>(),
           *inverses = rstd.mutable_data_ptr<float>();
     auto* out = static_cast<Bf16*>(y.mutable_data_ptr());
-    each_chunk(stream.size(0), [&](int64_t, int64_t begin, int64_t end) {
+    parallel_for(stream.size(0), kRowsPerTask, [&](int64_t begin, int64_t end) {
       for (int64_t r = begin; r < end; ++r)
         kernels::stream_norm_row(in + r * size, row(other, r * size), scale, shift, size, static_cast<float>(epsilon), row(sums, r * size),
                                  out + r * size, means + r, inverses + r);
@@ -74,7 +76,7 @@ struct StreamSumNode : torch::autograd::Function<StreamSumNode> {
     const float* in = rows_of(stream);
     const Bf16* other = narrow_rows(delta);
     float* out = sum.mutable_data_ptr<float>();
-    each_chunk(stream.size(0), [&](int64_t, int64_t begin, int64_t end) {
+    parallel_for(stream.size(0), kRowsPerTask, [&](int64_t begin, int64_t end) {
       for (int64_t r = begin; r < end; ++r) kernels::stream_sum_row(in + r * size, other + r * size, size, out + r * size);
     });
     return sum;

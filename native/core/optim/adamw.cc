@@ -25,7 +25,7 @@ void fused(const RuleStep& step, const RuleTensors& tensors, const std::vector<a
 }
 
 bool fits(const RuleTensors& tensors) {
-  const auto all = [](const std::vector<at::Tensor>& list) { return std::all_of(list.begin(), list.end(), is_plain_float); };
+  const auto all = [](const std::vector<at::Tensor>& list) { return std::all_of(list.begin(), list.end(), fits_own_passes); };
   return all(tensors.parameters) && all(tensors.gradients) && all(tensors.first) && all(tensors.second);
 }
 
@@ -34,7 +34,7 @@ void own(const RuleStep& step, RuleTensors& tensors, bool is_corrected) {
   if (step.may_be_not_finite && step.not_finite.item<float>() != 0) return;
   const RuleSettings& settings = step.settings;
   const double divisor = step.gradient_divisor ? step.gradient_divisor->item<double>() : 1;
-  const bool is_bf16 = std::all_of(tensors.low.begin(), tensors.low.end(), [](const at::Tensor& low) {
+  const bool can_renew = std::all_of(tensors.low.begin(), tensors.low.end(), [](const at::Tensor& low) {
     return !low.defined() || (low.scalar_type() == at::kBFloat16 && low.is_contiguous());
   });
   for (size_t i = 0; i < tensors.parameters.size(); ++i) {
@@ -51,12 +51,12 @@ void own(const RuleStep& step, RuleTensors& tensors, bool is_corrected) {
     const float* gradient = tensors.gradients[i].const_data_ptr<float>();
     float *parameter = tensors.parameters[i].mutable_data_ptr<float>(), *first = tensors.first[i].mutable_data_ptr<float>(),
           *second = tensors.second[i].mutable_data_ptr<float>();
-    auto* low = is_bf16 && tensors.low[i].defined() ? static_cast<kernels::Bf16*>(tensors.low[i].mutable_data_ptr()) : nullptr;
+    auto* low = can_renew && tensors.low[i].defined() ? static_cast<kernels::Bf16*>(tensors.low[i].mutable_data_ptr()) : nullptr;
     parallel_for(tensors.parameters[i].numel(), kGrain, [&](int64_t begin, int64_t end) {
       kernels::adamw_row(update, gradient + begin, end - begin, parameter + begin, first + begin, second + begin, low ? low + begin : nullptr);
     });
   }
-  tensors.low_is_renewed = is_bf16;
+  tensors.low_is_renewed = can_renew;
 }
 
 }  // namespace
